@@ -1,0 +1,1 @@
+"""moving_shapes: synthetic videos and expressions about appearance and motion."""

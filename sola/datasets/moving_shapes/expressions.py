@@ -1,0 +1,192 @@
+"""Sentences about the objects of a scene, each with the objects that it means.
+
+A description names any of colour, shape and motion; it means every object that has them all. It is
+used only where nobody could argue about its objects: a description that an object meets only in a
+manner of speaking ("moving left" of one that leaves to the left), or that an object meets which is
+hardly ever visible, is thrown away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sola.datasets.moving_shapes.scene import COLOURS, DIRECTIONS, MOTIONS, SHAPES, SceneObject
+
+KINDS = ("appearance", "motion", "both", "several", "none")
+NOUNS = ("object", "shape", "thing")
+PHRASES: dict[str, tuple[str, ...]] = {
+    "left": ("moving left", "moving to the left", "going left", "that drifts to the left"),
+    "right": ("moving right", "moving to the right", "going right", "that drifts to the right"),
+    "up": ("moving up", "going up", "that rises", "moving upwards"),
+    "down": ("moving down", "going down", "that sinks", "moving downwards"),
+    "still": ("standing still", "that stays in its place", "not moving at all"),
+    "growing": ("growing", "getting bigger", "that becomes larger"),
+    "shrinking": ("shrinking", "getting smaller", "that becomes smaller"),
+    "rotating": ("turning round", "rotating in place", "that spins"),
+    "reversing": ("that turns back halfway", "going out and coming back", "moving back and forth"),
+    "starting_late": ("that starts to move late", "that waits before it moves", "starting late"),
+    "leaving": ("leaving the picture", "that goes out of view", "disappearing over the edge"),
+    "entering": ("coming into the picture", "that comes into view", "entering from outside"),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is said of an object; "" where nothing is."""
+
+    colour: str = ""
+    shape: str = ""
+    motion: str = ""
+
+    @property
+    def kind(self) -> str:
+        """appearance, motion or both."""
+        if not self.motion:
+            return "appearance"
+        return "both" if self.colour or self.shape else "motion"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence and what it means."""
+
+    text: str
+    object_indices: tuple[int, ...]
+    """Objects of the scene that are meant, () for none."""
+    kind: str
+    """One of KINDS: how one object is told apart, or several or none are meant."""
+
+
+def make_sentences(
+    objects: Sequence[SceneObject],
+    is_visible: Sequence[bool],
+    count: int,
+    rng: np.random.Generator,
+) -> list[Sentence]:
+    """Up to ``count`` different sentences, the kinds in turn as far as the scene has them.
+
+    Args:
+        objects: of the scene.
+        is_visible: whether each is seen often enough to be meant by a sentence.
+        count: sentences wanted.
+        rng: chooses descriptions and words.
+    """
+    candidates = _candidates(objects, is_visible, rng)
+    sentences: dict[str, Sentence] = {}
+    while len(sentences) < count and any(candidates.values()):
+        for kind in KINDS:
+            if candidates[kind] and len(sentences) < count:
+                sentence = candidates[kind].pop()
+                sentences.setdefault(sentence.text, sentence)
+    return list(sentences.values())
+
+
+def _candidates(
+    objects: Sequence[SceneObject], is_visible: Sequence[bool], rng: np.random.Generator
+) -> dict[str, list[Sentence]]:
+    """Every clear sentence of the scene by kind, shuffled; as many of "none" as of "both"."""
+    found: dict[str, list[Sentence]] = {kind: [] for kind in KINDS}
+    for description in _descriptions(objects):
+        meant = _meant(description, objects, is_visible)
+        if meant is None:
+            continue
+        kind = "none" if not meant else description.kind if len(meant) == 1 else "several"
+        text = _phrase(description, rng, is_plural=len(meant) > 1)
+        found[kind].append(Sentence(text, meant, kind))
+    found["several"] += _pairs(found["appearance"] + found["both"], rng)
+    for sentences in found.values():
+        rng.shuffle(sentences)
+    found["none"] = found["none"][: max(2, len(found["both"]) // 3)]
+    return found
+
+
+def _descriptions(objects: Sequence[SceneObject]) -> list[Description]:
+    """Descriptions of the objects, and the same with one word changed (most of these mean none)."""
+    true = {
+        Description(colour, shape, motion)
+        for item in objects
+        for colour in ("", item.colour)
+        for shape in ("", item.shape)
+        for motion in ("", item.motion)
+        if colour or shape or motion
+    }
+    ordered = sorted(true, key=str)
+    changed = {
+        Description(**{**vars(description), word: other})
+        for description in ordered
+        if description.colour or description.motion
+        for word, others in (("colour", COLOURS), ("shape", SHAPES), ("motion", MOTIONS))
+        if getattr(description, word)
+        for other in others
+    }
+    return sorted(true | changed, key=str)
+
+
+def _meant(
+    description: Description, objects: Sequence[SceneObject], is_visible: Sequence[bool]
+) -> tuple[int, ...] | None:
+    """Objects that a description means; None where that could be argued about."""
+    meant = []
+    for idx, item in enumerate(objects):
+        if description.colour not in ("", item.colour) or description.shape not in ("", item.shape):
+            continue
+        if description.motion not in ("", item.motion):
+            if _could_be_said(description.motion, item):
+                return None
+            continue
+        if not is_visible[idx]:
+            return None
+        meant.append(idx)
+    return tuple(meant)
+
+
+def _could_be_said(motion: str, item: SceneObject) -> bool:
+    """Whether somebody might say this motion of an object whose motion is another one."""
+    if item.motion in ("leaving", "entering", "starting_late", "reversing"):
+        opposite = {"left": "right", "right": "left", "up": "down", "down": "up"}
+        is_along = motion in (item.direction, opposite[item.direction])
+        return is_along or (motion == "still" and item.motion == "starting_late")
+    pairs = {("shrinking", "leaving"), ("growing", "entering")}
+    return (motion, item.motion) in pairs or (motion == "still" and item.motion == "rotating")
+
+
+def _phrase(description: Description, rng: np.random.Generator, *, is_plural: bool) -> str:
+    noun = description.shape or str(rng.choice(NOUNS))
+    words = [description.colour, f"{noun}{'es' if noun == 'cross' else 's'}" if is_plural else noun]
+    article = ("the", "all", "all the") if is_plural else ("the", "the", "a")
+    text = " ".join([str(rng.choice(article)), *filter(None, words)])
+    if description.motion:
+        phrase = str(rng.choice(PHRASES[description.motion]))
+        text = f"{text} {_to_plural(phrase) if is_plural else phrase}"
+    elif description.colour and not is_plural and rng.random() < 0.25:
+        text = f"the {noun} that is {description.colour}"
+    return text.replace("a o", "an o", 1) if text.startswith("a o") else text
+
+
+def _to_plural(phrase: str) -> str:
+    """As in "that drifts to the left" -> "that drift to the left"; participles stay."""
+    if not phrase.startswith("that "):
+        return phrase
+    verbs = {"drifts": "drift", "rises": "rise", "sinks": "sink", "stays": "stay", "spins": "spin"}
+    verbs |= {"becomes": "become", "turns": "turn", "starts": "start", "waits": "wait"}
+    verbs |= {"goes": "go", "comes": "come", "moves": "move", "its place": "their places"}
+    phrase = phrase.replace("before it moves", "before they move")
+    for singular, plural in verbs.items():
+        phrase = phrase.replace(singular, plural)
+    return phrase
+
+
+def _pairs(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
+    """Two single objects joined, as in "the red star and the shape going left"."""
+    pairs = []
+    for _ in range(min(6, len(sentences))):
+        first, second = (sentences[int(rng.integers(len(sentences)))] for _ in range(2))
+        meant = tuple(sorted({*first.object_indices, *second.object_indices}))
+        if len(meant) == 2:
+            pairs.append(Sentence(f"{first.text} and {second.text}", meant, "several"))
+    return pairs
+
+
+assert set(PHRASES) == set(MOTIONS)
+assert set(DIRECTIONS) <= set(PHRASES)

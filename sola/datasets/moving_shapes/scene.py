@@ -1,0 +1,279 @@
+"""Draws one scene: coloured shapes that move over a background, with every object's visible mask.
+
+A scene is a pure function of its seed and settings. All lengths below are for frames of 128 px and
+clips of 16 frames; other sizes and lengths show the same scene, scaled and resampled.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sola.datasets.moving_shapes.background import Background, draw_background
+
+BASE_SIZE_PX = 128
+SHAPES = ("circle", "square", "triangle", "star", "cross", "hexagon")
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (220, 40, 40),
+    "green": (40, 180, 60),
+    "blue": (50, 80, 220),
+    "yellow": (235, 215, 50),
+    "purple": (150, 50, 180),
+    "orange": (240, 140, 30),
+    "cyan": (50, 205, 215),
+    "white": (240, 240, 240),
+}
+DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
+PLAIN_MOTIONS = (*DIRECTIONS, "rotating", "growing", "shrinking", "still")
+MOTIONS = (*PLAIN_MOTIONS, "reversing", "starting_late", "leaving", "entering")
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """What a scene may contain."""
+
+    num_frames: int = 16
+    frame_size_px: int = BASE_SIZE_PX
+    min_objects: int = 2
+    max_objects: int = 6
+    motions: tuple[str, ...] = MOTIONS
+    distractor_probability: float = 0.35
+    """Chance that an object copies shape and colour of an earlier one, with another motion."""
+    has_moving_background: bool = True
+    max_noise: float = 10.0
+    """Largest standard deviation of the sensor noise, in grey levels."""
+
+    @classmethod
+    def plain(cls, min_objects: int = 1, max_objects: int = 4) -> "SceneSettings":
+        """Easy scenes: few objects, eight motions, still backgrounds, weak noise, no distractors."""
+        return cls(
+            min_objects=min_objects,
+            max_objects=max_objects,
+            motions=PLAIN_MOTIONS,
+            distractor_probability=0.0,
+            has_moving_background=False,
+            max_noise=6.0,
+        )
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One shape and its path; later objects of a scene are drawn over earlier ones."""
+
+    shape: str
+    colour: str
+    motion: str
+    direction: str
+    """left, right, up or down where the motion has one, else ""."""
+    radius_px: float
+    rgb: tuple[float, float, float]
+    start: tuple[float, float]
+    """(x, y) of the centre on the first frame, px."""
+    travel_px: float
+    turn: float
+    """Share of the clip after which a reversing object turns and a late one starts, 0..1."""
+    angle: float
+    spin: float
+    """Radians over the whole clip (rotating only)."""
+    growth: float
+    """Change of the radius over the whole clip, as a share of radius_px."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn scene."""
+
+    frames: np.ndarray
+    """(T, H, W, 3) uint8 RGB."""
+    masks: np.ndarray
+    """(G, T, H, W) bool, the part of each object that is not covered by another."""
+    objects: tuple[SceneObject, ...]
+
+
+def make_scene(
+    seed: int, settings: SceneSettings, frame_indices: Sequence[int] | None = None
+) -> Scene:
+    """Draw the scene of a seed.
+
+    Args:
+        seed: names the scene.
+        settings: what it may contain.
+        frame_indices: frames to draw, out of ``settings.num_frames``; all of them by default. A
+            frame's content (but for its noise) does not depend on which others are drawn.
+    """
+    rng = np.random.default_rng(seed)
+    background = draw_background(rng, BASE_SIZE_PX, is_moving=settings.has_moving_background)
+    objects = _draw_objects(rng, settings)
+    noise = rng.uniform(0.0, settings.max_noise)
+    indices = range(settings.num_frames) if frame_indices is None else frame_indices
+    progress = [index / max(settings.num_frames - 1, 1) for index in indices]
+    return _render(objects, background, progress, settings.frame_size_px, noise, rng)
+
+
+def _draw_objects(rng: np.random.Generator, settings: SceneSettings) -> tuple[SceneObject, ...]:
+    objects: list[SceneObject] = []
+    for _ in range(int(rng.integers(settings.min_objects, settings.max_objects + 1))):
+        shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
+        motions = list(settings.motions)
+        if objects and rng.random() < settings.distractor_probability:
+            model = objects[int(rng.integers(len(objects)))]
+            shape, colour = model.shape, model.colour
+            motions = [motion for motion in motions if motion != model.motion]
+        if shape == "circle":  # a turning circle cannot be told from a still one
+            motions = [motion for motion in motions if motion != "rotating"]
+        for _ in range(6):  # a few tries not to start on top of another object
+            candidate = _draw_object(rng, shape, colour, str(rng.choice(motions)))
+            if not any(_overlap_at_start(candidate, other) for other in objects):
+                break
+        objects.append(candidate)
+    return tuple(objects)
+
+
+def _draw_object(rng: np.random.Generator, shape: str, colour: str, motion: str) -> SceneObject:
+    radius = rng.uniform(11, 23)
+    has_direction = motion in (*DIRECTIONS, "reversing", "starting_late", "leaving", "entering")
+    direction = motion if motion in DIRECTIONS else str(rng.choice(list(DIRECTIONS)))
+    travel = (
+        rng.uniform(30, 50) if motion in ("reversing", "starting_late") else rng.uniform(30, 68)
+    )
+    unit = DIRECTIONS[direction] if has_direction else (0.0, 0.0)
+    start = [_draw_start(rng, radius, travel * component) for component in unit]
+    if motion in ("leaving", "entering"):
+        start, travel = _cross_the_border(rng, start, unit, radius, is_leaving=motion == "leaving")
+    growth = {"growing": 1.0, "shrinking": -0.75}.get(motion, 0.0) * rng.uniform(0.45, 0.9)
+    rgb = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 10, 3), 0, 255)
+    return SceneObject(
+        shape=shape,
+        colour=colour,
+        motion=motion,
+        direction=direction if has_direction else "",
+        radius_px=radius,
+        rgb=(float(rgb[0]), float(rgb[1]), float(rgb[2])),
+        start=(start[0], start[1]),
+        travel_px=travel,
+        turn=rng.uniform(0.4, 0.6),
+        angle=rng.uniform(0, 2 * math.pi) if motion == "rotating" else rng.uniform(-0.25, 0.25),
+        spin=float(rng.choice([-1, 1])) * rng.uniform(1.8, 3.75) if motion == "rotating" else 0.0,
+        growth=growth,
+    )
+
+
+def _draw_start(rng: np.random.Generator, radius: float, travel: float) -> float:
+    """A coordinate from which a signed travel stays inside the frame."""
+    low, high = radius * 0.8, BASE_SIZE_PX - radius * 0.8
+    if travel > 0:
+        high = max(low + 1, high - travel)
+    if travel < 0:
+        low = min(high - 1, low - travel)
+    return float(rng.uniform(low, high))
+
+
+def _cross_the_border(
+    rng: np.random.Generator,
+    start: list[float],
+    unit: tuple[float, float],
+    radius: float,
+    *,
+    is_leaving: bool,
+) -> tuple[list[float], float]:
+    """Start and travel of an object that ends (or begins) wholly outside the frame."""
+    axis = 0 if unit[0] else 1
+    depth = rng.uniform(radius, 45)  # distance of the inner end of the path from the border
+    travel = depth + 1.4 * radius
+    is_high_border = (unit[axis] > 0) == is_leaving
+    inner = BASE_SIZE_PX - depth if is_high_border else depth
+    start = list(start)
+    start[axis] = inner if is_leaving else inner - unit[axis] * travel
+    return start, travel
+
+
+def _overlap_at_start(one: SceneObject, other: SceneObject) -> bool:
+    return math.dist(one.start, other.start) < 1.1 * (one.radius_px + other.radius_px)
+
+
+def _path(item: SceneObject, progress: float) -> float:
+    """Share of the travel that is done after a share of the clip."""
+    if item.motion == "reversing":
+        if progress < item.turn:
+            return progress / item.turn
+        return 1 - (progress - item.turn) / (1 - item.turn)
+    if item.motion == "starting_late":
+        return max(0.0, (progress - item.turn) / (1 - item.turn))
+    if item.motion == "leaving":
+        return min(1.0, progress / 0.85)
+    if item.motion == "entering":
+        return max(0.0, (progress - 0.15) / 0.85)
+    return progress
+
+
+def _outline(item: SceneObject, progress: float) -> np.ndarray:
+    """(K, 2) corners in px of the 128 px frame."""
+    growth_start = 0.75 if item.growth > 0 else 1.3 if item.growth < 0 else 1.0
+    radius = item.radius_px * (growth_start + item.growth * progress)
+    angle = item.angle + item.spin * progress
+    rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    unit = DIRECTIONS.get(item.direction, (0.0, 0.0))
+    moved = item.travel_px * _path(item, progress)
+    centre = np.array(item.start) + np.array(unit) * moved
+    return _CORNERS[item.shape] * radius @ rotation + centre
+
+
+def _render(
+    objects: tuple[SceneObject, ...],
+    background: Background,
+    progress: list[float],
+    size: int,
+    noise: float,
+    rng: np.random.Generator,
+) -> Scene:
+    num_frames, scale = len(progress), size / BASE_SIZE_PX
+    frames = np.empty((num_frames, size, size, 3), np.uint8)
+    masks = np.zeros((len(objects), num_frames, size, size), np.uint8)
+    for frame_idx, share in enumerate(progress):
+        image = background.at(share, size)
+        for item_idx, item in enumerate(objects):
+            corners = np.round((_outline(item, share) * scale - 0.5) * 256).astype(np.int32)
+            cv2.fillPoly(image, [corners], item.rgb, lineType=cv2.LINE_AA, shift=8)
+            cv2.fillPoly(masks[item_idx, frame_idx], [corners], 1, lineType=cv2.LINE_8, shift=8)
+        image += rng.normal(0, noise, (size, size, 1)).astype(np.float32)
+        frames[frame_idx] = np.clip(image, 0, 255).astype(np.uint8)
+    return Scene(frames, _visible(masks.astype(bool)), objects)
+
+
+def _visible(masks: np.ndarray) -> np.ndarray:
+    """Take from each object what later objects cover: (G, T, H, W) -> same shape."""
+    covered = np.zeros(masks.shape[1:], bool)
+    for idx in range(len(masks) - 1, -1, -1):
+        whole = masks[idx].copy()
+        masks[idx] &= ~covered
+        covered |= whole
+    return masks
+
+
+def _polygon(num_corners: int, radius: float = 1.0, first: float = 0.0) -> np.ndarray:
+    angles = first + np.arange(num_corners) * 2 * math.pi / num_corners
+    return radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+
+
+def _star() -> np.ndarray:
+    star = _polygon(10, 1.2, -math.pi / 2)
+    star[1::2] *= 0.52 / 1.2
+    return star
+
+
+_ARM = 0.36  # half the width of a cross's arm
+_CORNERS: dict[str, np.ndarray] = {
+    "circle": _polygon(32),
+    "square": _polygon(4, 0.85 * math.sqrt(2), math.pi / 4),
+    "triangle": _polygon(3, 1.15, -math.pi / 2),
+    "star": _star(),
+    "hexagon": _polygon(6),
+    "cross": np.array(
+        [
+            [-_ARM, -1], [_ARM, -1], [_ARM, -_ARM], [1, -_ARM], [1, _ARM], [_ARM, _ARM],
+            [_ARM, 1], [-_ARM, 1], [-_ARM, _ARM], [-1, _ARM], [-1, -_ARM], [-_ARM, -_ARM],
+        ]
+    ),
+}  # fmt: skip

@@ -1,0 +1,95 @@
+"""The nouns of the project: frozen data classes without logic, shared by every module.
+
+Shape letters: B samples, N tracks, T frames, L text tokens, D channels, G ground-truth objects,
+H, W.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+
+
+class RunLength(TypedDict):
+    """One mask, COCO compressed run-length: ``size`` is [H, W], ``counts`` the code as ASCII."""
+
+    size: list[int]
+    counts: str
+
+
+Masklet = list[RunLength]
+"""One object's masks over time: T masks, one a frame; an absent object's mask is empty."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """The frames of one video, on disk."""
+
+    video_id: str
+    frame_paths: tuple[Path, ...]
+    """T image files in the order of time; their stems name the frames in a submission."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One sentence about one video."""
+
+    video_id: str
+    expression_id: str
+    text: str
+    object_ids: tuple[str, ...] | None
+    """Objects that the sentence means; () for none of them, None where ground truth is unknown."""
+    kind: str = ""
+    """How the sentence tells its objects apart (dataset specific, "" where not recorded)."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A mask on one frame from which SAM 2 starts a track, and where it came from."""
+
+    frame_idx: int
+    mask: RunLength
+    area: int
+    """Pixels of the mask."""
+    source: str
+    """Prompt source: "gt", "grid" or "gdino"."""
+    object_id: str = ""
+    """Ground-truth object that the mask was taken from (gt only)."""
+    predicted_iou: float = float("nan")
+    stability_score: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Per-frame pixel counts of N tracks against G ground-truth objects."""
+
+    object_ids: tuple[str, ...]
+    """G names."""
+    intersections: np.ndarray
+    """(N, G, T) int32, pixels in both."""
+    track_areas: np.ndarray
+    """(N, T) int32."""
+    object_areas: np.ndarray
+    """(G, T) int32."""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """All tracks of one video (of one expression, for gdino) from one prompt source."""
+
+    video_id: str
+    expression_id: str
+    """"" where the tracks belong to the whole video."""
+    object_tokens: np.ndarray
+    """(N, T, D) float32, SAM 2's object pointers."""
+    object_scores: np.ndarray
+    """(N, T) float32, SAM 2's object score logits; above 0: the object is there."""
+    masklets: tuple[Masklet, ...]
+    """N masklets of T masks."""
+    prompts: tuple[Prompt, ...]
+    """N prompts, one a track."""
+    size: tuple[int, int]
+    """(H, W) of every mask, the frames' own size."""
+    labels: Labels | None = None
+    """None where the split has no ground truth."""

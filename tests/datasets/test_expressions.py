@@ -1,0 +1,115 @@
+"""Sentences mean exactly the objects they describe."""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from sola.datasets.moving_shapes.expressions import KINDS, PHRASES, Sentence, make_sentences
+from sola.datasets.moving_shapes.scene import (
+    COLOURS,
+    SHAPES,
+    SceneObject,
+    SceneSettings,
+    make_scene,
+)
+
+
+def _object(colour: str, shape: str, motion: str, direction: str = "") -> SceneObject:
+    return SceneObject(
+        shape=shape,
+        colour=colour,
+        motion=motion,
+        direction=direction,
+        radius_px=15,
+        rgb=(0, 0, 0),
+        start=(0, 0),
+        travel_px=30,
+        turn=0.5,
+        angle=0,
+        spin=0,
+        growth=0,
+    )
+
+
+def _sentences(objects: list[SceneObject], visible: list[bool] | None = None) -> list[Sentence]:
+    visible = visible or [True] * len(objects)
+    return make_sentences(objects, visible, 1000, np.random.default_rng(0))
+
+
+def _named(text: str, words: Iterable[str]) -> set[str]:
+    """The words that occur in the text, in singular or plural."""
+    return {word for word in words if re.search(rf"\b{word}(s|es)?\b", text)}
+
+
+def _is_joined(text: str) -> bool:
+    """Whether two descriptions make up the sentence; each of them is also there by itself."""
+    return any(f" and {article} " in text for article in ("a", "an", "the"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sentence_means_the_objects_that_its_words_describe(seed: int) -> None:
+    objects = make_scene(seed, SceneSettings(), [0]).objects
+    for sentence in _sentences(list(objects)):
+        if _is_joined(sentence.text):
+            continue
+        said = _named(sentence.text, COLOURS), _named(sentence.text, SHAPES)
+        meant = {
+            idx
+            for idx, item in enumerate(objects)
+            if said[0] <= {item.colour} and said[1] <= {item.shape}
+        }
+        assert set(sentence.object_indices) <= meant, sentence
+        if sentence.kind == "appearance":
+            assert meant == set(sentence.object_indices), sentence
+
+
+def test_all_kinds_occur_and_each_is_what_it_says() -> None:
+    objects = [_object("red", "star", "left", "left"), _object("red", "cross", "up", "up")]
+    sentences = _sentences(objects)
+    assert {sentence.kind for sentence in sentences} == set(KINDS)
+    for sentence in sentences:
+        count = len(sentence.object_indices)
+        assert count == {"none": 0, "several": 2}.get(sentence.kind, 1), sentence
+    texts = {sentence.text for sentence in sentences}
+    assert len(texts) == len(sentences)
+
+
+def test_motion_alone_tells_two_alike_apart() -> None:
+    objects = [_object("blue", "circle", "left", "left"), _object("blue", "circle", "growing")]
+    sentences = _sentences(objects)
+    assert not [sentence for sentence in sentences if sentence.kind == "appearance"]
+    both = [sentence for sentence in sentences if sentence.kind == "both"]
+    assert {sentence.object_indices for sentence in both} == {(0,), (1,)}
+
+
+def test_nothing_is_said_that_could_be_argued_about() -> None:
+    objects = [_object("red", "star", "left", "left"), _object("blue", "cross", "leaving", "left")]
+    for sentence in _sentences(objects):
+        is_about_left = any(phrase in sentence.text for phrase in PHRASES["left"])
+        if is_about_left and not _is_joined(sentence.text):
+            assert "red" in sentence.text or "star" in sentence.text or not sentence.object_indices
+            assert "blue" not in sentence.text
+            assert "cross" not in sentence.text
+
+
+def test_an_object_that_is_hardly_visible_is_never_meant_nor_denied() -> None:
+    objects = [_object("red", "star", "left", "left"), _object("blue", "cross", "up", "up")]
+    for sentence in _sentences(objects, [True, False]):
+        assert 1 not in sentence.object_indices
+        assert sentence.text not in ("the blue cross", "a blue cross", "the cross")
+
+
+def test_the_kinds_come_in_turn() -> None:
+    objects = list(make_scene(1, SceneSettings(), [0]).objects)
+    sentences = make_sentences(objects, [True] * len(objects), 5, np.random.default_rng(0))
+    assert [sentence.kind for sentence in sentences] == list(KINDS)
+
+
+def test_english_is_minded() -> None:
+    objects = [_object("orange", "cross", "still"), _object("orange", "cross", "still")]
+    texts = [sentence.text for seed in range(20) for sentence in _sentences(objects)]
+    assert not [text for text in texts if text.startswith("a orange")]
+    assert any("crosses" in text for text in texts)
+    assert not [text for text in texts if "crosss" in text or "crosses that stays" in text]

@@ -1,0 +1,147 @@
+"""The MeViS reader, on small trees in that layout."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sola.config.schema import DatasetConfig, MovingShapesConfig
+from sola.datasets import open_dataset
+from sola.datasets.frames import read_frames
+from sola.datasets.mevis import MeViS
+from sola.datasets.moving_shapes.maker import scene_settings, write_split
+from sola.datasets.moving_shapes.scene import make_scene
+from sola.masks import decode, encode
+from sola.types import Video
+
+MAKER = MovingShapesConfig(
+    num_videos={"train": 2, "valid_u": 1}, first_seed={"train": 10, "valid_u": 20}, num_frames=5
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("moving_shapes")
+    assert write_split(MAKER, root, "train")
+    return root
+
+
+def _write(root: Path, meta: Any, masks: Any = None) -> MeViS:
+    folder = root / "valid_u"
+    folder.mkdir()
+    (folder / "meta_expressions.json").write_text(json.dumps(meta))
+    if masks is not None:
+        (folder / "mask_dict.json").write_text(json.dumps(masks))
+    return MeViS(root, "valid_u")
+
+
+def _meta(**entry: Any) -> dict[str, Any]:
+    return {
+        "videos": {
+            "v": {
+                "frames": ["00002", "00000", "00001"],
+                "expressions": {"0": {"exp": "it", **entry}},
+            }
+        }
+    }
+
+
+def test_what_the_maker_writes_the_reader_reads(root: Path) -> None:
+    dataset = MeViS(root, "train", "moving_shapes")
+    assert list(dataset.videos) == ["shapes_00000010", "shapes_00000011"]
+    assert dataset.has_masks
+    scene = make_scene(10, scene_settings(MAKER))
+    video = dataset.videos["shapes_00000010"]
+    frames = read_frames(video)
+    assert np.abs(frames.astype(int) - scene.frames).mean() < 12  # JPEG
+    for object_id, masklet in dataset.ground_truth("shapes_00000010").items():
+        assert (decode(masklet) == scene.masks[int(object_id)]).all()
+
+
+def test_expressions_carry_their_objects_and_kinds(root: Path) -> None:
+    dataset = MeViS(root, "train")
+    kinds = {expression.kind for expression in dataset.expressions}
+    assert {"appearance", "none"} <= kinds
+    for expression in dataset.expressions:
+        assert expression.object_ids is not None
+        assert (expression.kind == "none") == (expression.object_ids == ())
+
+
+def test_a_split_is_written_once_and_other_settings_are_refused(root: Path) -> None:
+    assert not write_split(MAKER, root, "train")
+    other = MovingShapesConfig(**{**vars(MAKER), "jpeg_quality": 50})
+    with pytest.raises(ValueError, match=r"made with jpeg_quality=90, asked for is 50"):
+        write_split(other, root, "train")
+
+
+def test_splits_that_share_a_seed_are_refused(tmp_path: Path) -> None:
+    config = MovingShapesConfig(num_videos={"a": 5, "b": 5}, first_seed={"a": 0, "b": 4})
+    with pytest.raises(ValueError, match=r"splits a and b share seed 4"):
+        write_split(config, tmp_path, "a")
+
+
+def test_frames_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    names = [path.stem for path in _write(tmp_path, _meta()).videos["v"].frame_paths]
+    assert names == ["00000", "00001", "00002"]
+
+
+def test_without_ground_truth_objects_are_unknown(tmp_path: Path) -> None:
+    dataset = _write(tmp_path, _meta())
+    assert dataset.expressions[0].object_ids is None
+    assert not dataset.has_masks
+    assert dataset.ground_truth("v") == {}
+
+
+def test_null_masks_are_empty_masks(tmp_path: Path) -> None:
+    mask = encode(np.ones((1, 4, 6), bool))[0]
+    dataset = _write(tmp_path, _meta(anno_id=[7]), {"7": [None, mask, None]})
+    masks = decode(dataset.ground_truth("v")["7"])
+    assert masks.sum(axis=(1, 2)).tolist() == [0, 24, 0]
+
+
+@pytest.mark.parametrize(
+    ("meta", "masks", "message"),
+    [
+        ({"clips": {}}, None, 'no "videos" found'),
+        ({"videos": {"v": {"frames": [], "expressions": {}}}}, None, "the list is empty"),
+        ({"videos": {"v": {"frames": ["0"]}}}, None, "video v lacks expressions"),
+        (_meta(anno_id=[7]), {}, "no masks of object 7"),
+        (_meta(anno_id=[7]), {"7": [None]}, "object 7 has 1 masks, its video v 3 frames"),
+        (_meta(anno_id=[7]), None, "has no ground truth here"),
+    ],
+)
+def test_broken_files_are_named(tmp_path: Path, meta: Any, masks: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _write(tmp_path, meta, masks).ground_truth("v")
+
+
+def test_a_missing_split_and_damaged_json_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"meta_expressions.json: not found"):
+        MeViS(tmp_path, "train")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "meta_expressions.json").write_text('{"videos": {')
+    with pytest.raises(ValueError, match=r"not readable as JSON"):
+        MeViS(tmp_path, "train")
+
+
+def test_missing_damaged_and_unequal_frames_are_named(tmp_path: Path, root: Path) -> None:
+    good = MeViS(root, "train").videos["shapes_00000010"].frame_paths[0]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(good.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"broken.jpg: unreadable image"):
+        read_frames(Video("v", (broken,)))
+    with pytest.raises(ValueError, match=r"none.jpg: frame not found"):
+        read_frames(Video("v", (tmp_path / "none.jpg",)))
+    small = tmp_path / "small.png"
+    import cv2
+
+    cv2.imwrite(str(small), np.zeros((4, 6, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"frame of 6 x 4 px, the video's first has 128 x 128"):
+        read_frames(Video("v", (good, small)))
+
+
+def test_an_unknown_layout_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"dataset.layout=flat: not known"):
+        open_dataset(DatasetConfig(name="x", layout="flat", root="x"), "train")

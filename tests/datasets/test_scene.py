@@ -1,0 +1,126 @@
+"""Scenes of moving_shapes: what is drawn is what the object says."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sola.datasets.moving_shapes import scene as scene_module
+from sola.datasets.moving_shapes.scene import (
+    COLOURS,
+    DIRECTIONS,
+    MOTIONS,
+    SHAPES,
+    SceneSettings,
+    make_scene,
+)
+
+ALONE = dataclasses.replace(SceneSettings(), min_objects=1, max_objects=1)
+
+
+def _areas_and_centres(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) pixels and (T, 2) centres as (x, y) of (T, H, W) masks that are never empty."""
+    areas = masks.sum(axis=(1, 2))
+    ys, xs = np.mgrid[: masks.shape[1], : masks.shape[2]]
+    weights = np.maximum(areas, 1)
+    centres = np.stack([(masks * xs).sum((1, 2)) / weights, (masks * ys).sum((1, 2)) / weights], 1)
+    return areas, centres
+
+
+def _find_alone(motion: str, count: int = 3) -> list[scene_module.Scene]:
+    settings = dataclasses.replace(ALONE, motions=(motion, "still"))
+    scenes = (make_scene(seed, settings) for seed in range(100))
+    return [scene for scene in scenes if scene.objects[0].motion == motion][:count]
+
+
+def test_there_are_enough_shapes_colours_and_motions() -> None:
+    assert (len(SHAPES), len(COLOURS)) == (6, 8)
+    required = "left right up down still growing shrinking rotating reversing starting_late leaving"
+    assert set(required.split()) <= set(MOTIONS)
+
+
+def test_a_seed_always_gives_the_same_scene() -> None:
+    one, other = make_scene(3, SceneSettings()), make_scene(3, SceneSettings())
+    assert (one.frames == other.frames).all()
+    assert one.objects == other.objects
+    assert (make_scene(4, SceneSettings()).frames != one.frames).any()
+
+
+def test_masks_do_not_depend_on_which_frames_are_drawn() -> None:
+    whole, part = make_scene(5, SceneSettings()), make_scene(5, SceneSettings(), [0, 9])
+    assert (part.masks == whole.masks[:, [0, 9]]).all()
+
+
+def test_visible_parts_never_overlap_and_scenes_have_two_to_six_objects() -> None:
+    counts = set()
+    for seed in range(30):
+        scene = make_scene(seed, SceneSettings(), [0, 8])
+        assert scene.masks.sum(axis=0).max() <= 1
+        counts.add(len(scene.objects))
+    assert counts == {2, 3, 4, 5, 6}
+
+
+@pytest.mark.parametrize("motion", DIRECTIONS)
+def test_a_moving_object_moves_in_its_direction(motion: str) -> None:
+    for scene in _find_alone(motion):
+        _, centres = _areas_and_centres(scene.masks[0])
+        step = centres[-1] - centres[0]
+        assert step @ np.array(DIRECTIONS[motion]) > 10
+
+
+def test_growing_and_shrinking_change_the_area_steadily() -> None:
+    for motion, sign in (("growing", 1), ("shrinking", -1)):
+        for scene in _find_alone(motion):
+            areas, _ = _areas_and_centres(scene.masks[0])
+            assert (np.diff(areas.astype(int)[::5]) * sign > 0).all()
+
+
+def test_still_and_rotating_objects_stay_in_place_and_only_one_of_them_turns() -> None:
+    for motion in ("still", "rotating"):
+        for scene in _find_alone(motion):
+            _, centres = _areas_and_centres(scene.masks[0])
+            assert np.abs(centres - centres[0]).max() < 4
+            has_changed = (scene.masks[0, 0] != scene.masks[0, 4]).any()
+            assert has_changed == (motion == "rotating")
+            assert not (motion == "rotating" and scene.objects[0].shape == "circle")
+
+
+def test_a_reversing_object_comes_back() -> None:
+    for scene in _find_alone("reversing"):
+        _, centres = _areas_and_centres(scene.masks[0])
+        distance = np.linalg.norm(centres - centres[0], axis=1)
+        assert distance.max() > 15
+        assert distance[-1] < 3
+
+
+def test_a_late_object_waits_first() -> None:
+    for scene in _find_alone("starting_late"):
+        _, centres = _areas_and_centres(scene.masks[0])
+        distance = np.linalg.norm(centres - centres[0], axis=1)
+        assert distance[:6].max() < 1
+        assert distance[-1] > 15
+
+
+def test_leaving_objects_end_outside_and_entering_ones_start_there() -> None:
+    for motion, empty_idx, full_idx in (("leaving", -1, 0), ("entering", 0, -1)):
+        for scene in _find_alone(motion):
+            areas, _ = _areas_and_centres(scene.masks[0])
+            assert areas[empty_idx] == 0
+            assert areas[full_idx] > 100
+
+
+def test_distractors_differ_in_motion_alone() -> None:
+    settings = dataclasses.replace(SceneSettings(), distractor_probability=1.0)
+    for seed in range(5):
+        objects = make_scene(seed, settings, [0]).objects
+        assert len({(item.shape, item.colour) for item in objects}) == 1
+        assert len({item.motion for item in objects}) > 1
+
+
+def test_plain_scenes_have_a_still_background_and_moving_ones_have_not() -> None:
+    for settings, is_still in ((SceneSettings.plain(), True), (SceneSettings(), False)):
+        scene = make_scene(1, dataclasses.replace(settings, max_noise=0.0))
+        background = ~scene.masks.any(axis=(0, 1))
+        first, last = scene.frames[0].astype(int), scene.frames[-1].astype(int)
+        # a rim of two pixels round the masks is anti-aliased: compare the medians
+        assert (np.median(np.abs(first - last)[background]) == 0) == is_still
