@@ -1,0 +1,111 @@
+"""One entry of a shard, written to and read from an HDF5 group (FORMAT.md says how)."""
+
+from collections.abc import Iterable
+
+import h5py
+import numpy as np
+
+from sola.types import Labels, Masklet, Prompt, RunLength, Tracks
+
+
+def entry_name(video_id: str, expression_id: str = "") -> str:
+    """Name of the group that holds the tracks of a video, or of one of its expressions."""
+    return f"{video_id}/{expression_id}" if expression_id else video_id
+
+
+def write_entry(group: h5py.Group, tracks: Tracks) -> None:
+    """Write all arrays of an entry into an empty group."""
+    group.attrs["size"] = np.array(tracks.size, np.int64)
+    group["object_tokens"] = tracks.object_tokens.astype(np.float32)
+    group["object_scores"] = tracks.object_scores.astype(np.float32)
+    num_tracks, num_frames = tracks.object_scores.shape
+    codes = (code for masklet in tracks.masklets for code in masklet)
+    _write_codes(group.create_group("masklets"), codes, (num_tracks, num_frames))
+    _write_prompts(group.create_group("prompts"), tracks.prompts)
+    if tracks.labels is not None:
+        _write_labels(group.create_group("labels"), tracks.labels)
+
+
+def read_entry(group: h5py.Group, video_id: str, expression_id: str, source: str) -> Tracks:
+    """Everything of an entry."""
+    size = (int(group.attrs["size"][0]), int(group.attrs["size"][1]))
+    codes = _read_codes(group["masklets"], size)
+    num_tracks, num_frames = group["object_scores"].shape
+    return Tracks(
+        video_id=video_id,
+        expression_id=expression_id,
+        object_tokens=group["object_tokens"][()],
+        object_scores=group["object_scores"][()],
+        masklets=tuple(
+            codes[idx * num_frames : (idx + 1) * num_frames] for idx in range(num_tracks)
+        ),
+        prompts=_read_prompts(group["prompts"], size, source),
+        size=size,
+        labels=read_labels(group),
+    )
+
+
+def read_labels(group: h5py.Group) -> Labels | None:
+    """Pixel counts against ground truth; None where the entry has none."""
+    if "labels" not in group:
+        return None
+    labels = group["labels"]
+    return Labels(
+        object_ids=tuple(labels["object_ids"].asstr()[()]),
+        intersections=labels["intersections"][()],
+        track_areas=labels["track_areas"][()],
+        object_areas=labels["object_areas"][()],
+    )
+
+
+def _write_codes(group: h5py.Group, codes: Iterable[RunLength], shape: tuple[int, ...]) -> None:
+    counts = [code["counts"].encode("ascii") for code in codes]
+    group["counts"] = np.frombuffer(b"".join(counts), np.uint8)
+    group["lengths"] = np.array([len(code) for code in counts], np.int32).reshape(shape)
+
+
+def _read_codes(group: h5py.Group, size: tuple[int, int]) -> Masklet:
+    """All codes of a group in order, as run-length masks."""
+    counts = group["counts"][()].tobytes()
+    ends = np.cumsum(group["lengths"][()].reshape(-1), dtype=np.int64).tolist()
+    starts = [0, *ends[:-1]]
+    return [
+        {"size": list(size), "counts": counts[start:end].decode("ascii")}
+        for start, end in zip(starts, ends, strict=False)
+    ]
+
+
+def _write_prompts(group: h5py.Group, prompts: tuple[Prompt, ...]) -> None:
+    _write_codes(group, (prompt.mask for prompt in prompts), (len(prompts),))
+    group["frame_idx"] = np.array([prompt.frame_idx for prompt in prompts], np.int32)
+    group["area"] = np.array([prompt.area for prompt in prompts], np.int32)
+    group["predicted_iou"] = np.array([prompt.predicted_iou for prompt in prompts], np.float32)
+    group["stability_score"] = np.array([prompt.stability_score for prompt in prompts], np.float32)
+    _write_texts(group, "object_id", [prompt.object_id for prompt in prompts])
+
+
+def _read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple[Prompt, ...]:
+    columns = zip(
+        group["frame_idx"][()].tolist(),
+        _read_codes(group, size),
+        group["area"][()].tolist(),
+        group["object_id"].asstr()[()],
+        group["predicted_iou"][()].tolist(),
+        group["stability_score"][()].tolist(),
+        strict=True,
+    )
+    return tuple(
+        Prompt(frame_idx, mask, area, source, object_id, predicted_iou, stability)
+        for frame_idx, mask, area, object_id, predicted_iou, stability in columns
+    )
+
+
+def _write_labels(group: h5py.Group, labels: Labels) -> None:
+    _write_texts(group, "object_ids", labels.object_ids)
+    group["intersections"] = labels.intersections.astype(np.int32)
+    group["track_areas"] = labels.track_areas.astype(np.int32)
+    group["object_areas"] = labels.object_areas.astype(np.int32)
+
+
+def _write_texts(group: h5py.Group, name: str, texts: Iterable[str]) -> None:
+    group.create_dataset(name, data=list(texts), dtype=h5py.string_dtype())

@@ -1,0 +1,141 @@
+"""Writes tracks: one staged file a video, packed into shards when all videos are done.
+
+HDF5 does not survive a kill in mid-write, so nothing is ever appended to: files are written under
+another name and renamed when they are complete, and index.json comes last.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from sola.shards.entry import entry_name, write_entry
+from sola.types import Tracks
+
+FORMAT_VERSION = 1
+INDEX_FILE = "index.json"
+STAGING_DIR = "staging"
+RUN_FILE = "run.json"
+MAX_SHARD_BYTES = 1 << 30
+
+
+class ShardWriter:
+    """Collects the tracks of one (dataset, split, prompt source, tracker)."""
+
+    def __init__(self, tracks_dir: Path, description: dict[str, Any]) -> None:
+        """Look at what is in the folder; nothing is written yet.
+
+        Args:
+            tracks_dir: final folder; see ``sola.shards.tracks_dir``.
+            description: what index.json says beside the entries. A run with another description
+                is not continued.
+
+        Raises:
+            ValueError: if the folder holds tracks, finished or not, of another description.
+        """
+        self.tracks_dir, self.staging_dir = tracks_dir, tracks_dir / STAGING_DIR
+        # through JSON, so that it compares equal to what is read back
+        self.description = json.loads(json.dumps({"format_version": FORMAT_VERSION, **description}))
+        self._refuse_other_description()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether index.json is there."""
+        return (self.tracks_dir / INDEX_FILE).is_file()
+
+    def start(self) -> None:
+        """Make the folders and write down what this run makes."""
+        self.staging_dir.mkdir(parents=True, exist_ok=True)
+        _write_json(self.staging_dir / RUN_FILE, self.description)
+
+    def has(self, video_id: str, expression_id: str = "") -> bool:
+        """Whether an entry is staged."""
+        return self._staged_path(entry_name(video_id, expression_id)).is_file()
+
+    def stage(self, tracks: Tracks) -> None:
+        """Write one entry; it is there whole or not at all."""
+        path = self._staged_path(entry_name(tracks.video_id, tracks.expression_id))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.part")
+        with h5py.File(unfinished, "w") as file:
+            write_entry(file, tracks)
+        unfinished.rename(path)
+
+    def finish(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Pack the staged entries into shards, write the index, delete the staged files.
+
+        Args:
+            entries: (video id, expression id or "") of every entry, in the order to pack them.
+        """
+        names = [entry_name(*entry) for entry in entries]
+        packed: dict[str, dict[str, Any]] = {}
+        for number, group in enumerate(self._split_by_size(names)):
+            packed |= self._pack(f"shard-{number:05d}.h5", group)
+        _write_json(self.tracks_dir / INDEX_FILE, self.description | {"entries": packed})
+        shutil.rmtree(self.staging_dir)
+
+    def _staged_path(self, name: str) -> Path:
+        return self.staging_dir / f"{name}.h5"
+
+    def _split_by_size(self, names: Sequence[str]) -> list[list[str]]:
+        groups: list[list[str]] = []
+        size = MAX_SHARD_BYTES
+        for name in names:
+            num_bytes = self._staged_path(name).stat().st_size
+            if size + num_bytes > MAX_SHARD_BYTES:
+                groups.append([])
+                size = 0
+            groups[-1].append(name)
+            size += num_bytes
+        return groups
+
+    def _pack(self, file_name: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        entries = {}
+        unfinished = self.tracks_dir / f"{file_name}.part"
+        with h5py.File(unfinished, "w") as shard:
+            for name in names:
+                with h5py.File(self._staged_path(name), "r") as staged:
+                    num_tracks, num_frames = staged["object_scores"].shape
+                    staged.copy(staged["/"], shard, name=name)
+                entries[name] = {
+                    "shard": file_name,
+                    "num_tracks": num_tracks,
+                    "num_frames": num_frames,
+                }
+        unfinished.rename(self.tracks_dir / file_name)
+        return entries
+
+    def _refuse_other_description(self) -> None:
+        for path in (self.tracks_dir / INDEX_FILE, self.staging_dir / RUN_FILE):
+            if not path.is_file():
+                continue
+            found = json.loads(path.read_text())
+            difference = first_difference(found, self.description)
+            if difference:
+                raise ValueError(
+                    f"{path}: these tracks were made with {difference}. Delete the folder "
+                    f"{self.tracks_dir} to make them again, or give tracker.name another name."
+                )
+
+
+def first_difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
+    """The first wanted value that differs, as "key=found, asked for is wanted"; "" if none."""
+    for key, value in wanted.items():
+        other = found.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            difference = first_difference(other, value, f"{prefix}{key}.")
+            if difference:
+                return difference
+        elif other != value:
+            return f"{prefix}{key}={other}, asked for is {value}"
+    return ""
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    unfinished.write_text(json.dumps(content, indent=1))
+    unfinished.rename(path)

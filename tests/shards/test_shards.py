@@ -1,0 +1,181 @@
+"""What is written is read back, and nothing unfinished or foreign is ever read."""
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sola.masks import areas, encode, intersections
+from sola.shards import ShardReader, ShardWriter
+from sola.shards import writer as writer_module
+from sola.types import Labels, Prompt, Tracks
+
+DESCRIPTION = {
+    "dataset": "d",
+    "split": "train",
+    "source": "grid",
+    "tracker": "small",
+    "token_dim": 4,
+    "checkpoint_sha256": "abc",
+    "config": {"prompt_source": {"max_tracks": 64}},
+}
+
+
+def make_tracks(video_id: str, num_tracks: int = 2, num_frames: int = 3, seed: int = 0) -> Tracks:
+    rng = np.random.default_rng(seed)
+    masklets = tuple(encode(rng.random((num_frames, 5, 7)) < 0.4) for _ in range(num_tracks))
+    objects = [encode(rng.random((num_frames, 5, 7)) < 0.4)]
+    return Tracks(
+        video_id=video_id,
+        expression_id="",
+        object_tokens=rng.normal(size=(num_tracks, num_frames, 4)).astype(np.float32),
+        object_scores=rng.normal(size=(num_tracks, num_frames)).astype(np.float32),
+        masklets=masklets,
+        prompts=tuple(
+            Prompt(idx, m[0], 3, "grid", "", 0.5, 0.75) for idx, m in enumerate(masklets)
+        ),
+        size=(5, 7),
+        labels=Labels(
+            object_ids=("17",),
+            intersections=intersections(masklets, objects, num_frames),
+            track_areas=areas(masklets).reshape(num_tracks, num_frames),
+            object_areas=areas(objects),
+        ),
+    )
+
+
+def assert_equal(one: Tracks, other: Tracks) -> None:
+    assert (one.video_id, one.expression_id, one.size) == (
+        other.video_id,
+        other.expression_id,
+        other.size,
+    )
+    assert one.masklets == other.masklets
+    assert one.prompts == other.prompts
+    np.testing.assert_array_equal(one.object_tokens, other.object_tokens)
+    np.testing.assert_array_equal(one.object_scores, other.object_scores)
+    assert (one.labels is None) == (other.labels is None)
+    if one.labels is not None and other.labels is not None:
+        assert one.labels.object_ids == other.labels.object_ids
+        for name in ("intersections", "track_areas", "object_areas"):
+            np.testing.assert_array_equal(getattr(one.labels, name), getattr(other.labels, name))
+
+
+def write(folder: Path, *tracks: Tracks) -> ShardReader:
+    writer = ShardWriter(folder, DESCRIPTION)
+    writer.start()
+    for item in tracks:
+        writer.stage(item)
+    writer.finish([(item.video_id, item.expression_id) for item in tracks])
+    return ShardReader(folder)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    one, other = make_tracks("a"), make_tracks("b", num_tracks=4, num_frames=1, seed=1)
+    reader = write(tmp_path, one, other)
+    assert reader.videos == ("a", "b")
+    assert reader.source == "grid"
+    assert_equal(reader.read("a"), one)
+    assert_equal(reader.read("b"), other)
+    np.testing.assert_array_equal(reader.read_tokens("b"), other.object_tokens)
+    labels = reader.read_labels("b")
+    assert labels is not None
+    assert labels.object_ids == ("17",)
+
+
+def test_no_tracks_and_no_labels_are_valid(tmp_path: Path) -> None:
+    empty, unlabelled = make_tracks("a", num_tracks=0), replace(make_tracks("b"), labels=None)
+    reader = write(tmp_path, empty, unlabelled)
+    assert_equal(reader.read("a"), empty)
+    assert reader.read_tokens("a").shape == (0, 3, 4)
+    assert reader.read_labels("b") is None
+
+
+def test_tracks_of_expressions_are_kept_apart(tmp_path: Path) -> None:
+    one = replace(make_tracks("a"), expression_id="0")
+    other = replace(make_tracks("a", seed=5), expression_id="1")
+    reader = write(tmp_path, one, other)
+    assert reader.videos == ("a",)
+    assert_equal(reader.read("a", "0"), one)
+    assert_equal(reader.read("a", "1"), other)
+
+
+def test_shards_are_split_by_size_and_read_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "MAX_SHARD_BYTES", 1)
+    tracks = [make_tracks(name, seed=idx) for idx, name in enumerate("abc")]
+    reader = write(tmp_path, *tracks)
+    assert len(list(tmp_path.glob("shard-*.h5"))) == 3
+    for item in tracks:
+        assert_equal(reader.read(item.video_id), item)
+
+
+def test_a_reader_travels_to_another_process(tmp_path: Path) -> None:
+    reader = write(tmp_path, make_tracks("a"))
+    reader.read("a")
+    assert_equal(pickle.loads(pickle.dumps(reader)).read("a"), make_tracks("a"))
+
+
+def test_an_unfinished_run_is_not_readable_and_goes_on(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    writer.start()
+    writer.stage(make_tracks("a"))
+    with pytest.raises(ValueError, match=r"index.json: not found. Run generate.py"):
+        ShardReader(tmp_path)
+    again = ShardWriter(tmp_path, DESCRIPTION)
+    again.start()
+    assert again.has("a")
+    assert not again.has("b")
+    assert not again.is_finished
+    again.stage(make_tracks("b"))
+    again.finish([("a", ""), ("b", "")])
+    assert again.is_finished
+    assert not (tmp_path / "staging").exists()
+    assert_equal(ShardReader(tmp_path).read("a"), make_tracks("a"))
+
+
+def test_an_entry_that_fails_in_mid_write_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    writer.start()
+
+    def fail(group: h5py.Group, tracks: Tracks) -> None:
+        group["object_tokens"] = tracks.object_tokens
+        raise OSError("disk full")
+
+    monkeypatch.setattr(writer_module, "write_entry", fail)
+    with pytest.raises(OSError, match="disk full"):
+        writer.stage(make_tracks("a"))
+    assert not writer.has("a")
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_tracks_made_with_other_settings_are_refused(tmp_path: Path, is_finished: bool) -> None:
+    if is_finished:
+        write(tmp_path, make_tracks("a"))
+    else:
+        ShardWriter(tmp_path, DESCRIPTION).start()
+    other = DESCRIPTION | {"config": {"prompt_source": {"max_tracks": 16}}}
+    message = r"config.prompt_source.max_tracks=64, asked for is 16"
+    with pytest.raises(ValueError, match=message):
+        ShardWriter(tmp_path, other)
+
+
+def test_another_format_version_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, make_tracks("a"))
+    path = tmp_path / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    with pytest.raises(ValueError, match="shard format 99, this code reads 1"):
+        ShardReader(tmp_path)
+
+
+def test_a_video_that_is_not_there_is_named(tmp_path: Path) -> None:
+    reader = write(tmp_path, make_tracks("a"))
+    with pytest.raises(ValueError, match="no tracks of b"):
+        reader.read("b")
