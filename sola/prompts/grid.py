@@ -1,0 +1,74 @@
+"""Masks of the automatic mask generator as prompts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sola.masks import encode
+from sola.types import Prompt
+
+SOURCE = "grid"
+
+
+def grid_frames(num_frames: int, *, is_training: bool, stride: int = 4) -> list[int]:
+    """Frames that are prompted: every stride-th in training splits, else start, middle and end."""
+    if is_training:
+        return list(range(0, num_frames, stride))
+    middle = num_frames // 2
+    return sorted({frame for frame in (0, middle, 2 * middle) if frame < num_frames})
+
+
+def drop_parts(masks: np.ndarray, part_overlap: float = 0.7) -> list[int]:
+    """Indices of the masks of one frame that are no part of a larger one, largest first.
+
+    Walking down by area, each mask still kept marks every other one of which more than
+    ``part_overlap`` of the area lies inside it.
+
+    Args:
+        masks: (n, H, W) bool.
+        part_overlap: share of a mask's area inside another above which it is a part of it.
+    """
+    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+    pixels = np.bitwise_count(packed).sum(axis=1, dtype=np.int64)
+    order = np.argsort(-pixels, kind="stable")
+    is_part = pixels == 0
+    for idx in order:
+        if is_part[idx]:
+            continue
+        inside = np.bitwise_count(packed & packed[idx]).sum(axis=1, dtype=np.int64)
+        marked = inside > part_overlap * pixels
+        marked[idx] = False
+        is_part |= marked
+    return [int(idx) for idx in order if not is_part[idx]]
+
+
+def grid_prompts(
+    frame_idx: int,
+    masks: Sequence[np.ndarray],
+    scores: Sequence[tuple[float, float]],
+    part_overlap: float = 0.7,
+) -> list[Prompt]:
+    """Prompts of one frame, largest first.
+
+    Args:
+        frame_idx: the frame.
+        masks: n masks (H, W) bool of the mask generator; none is a valid answer.
+        scores: (predicted IoU, stability score) of each.
+        part_overlap: see ``drop_parts``.
+    """
+    if not masks:
+        return []
+    stacked = np.stack(masks)
+    kept = drop_parts(stacked, part_overlap)
+    codes = encode(stacked[kept])
+    return [
+        Prompt(
+            frame_idx=frame_idx,
+            mask=code,
+            area=int(stacked[idx].sum()),
+            source=SOURCE,
+            predicted_iou=scores[idx][0],
+            stability_score=scores[idx][1],
+        )
+        for idx, code in zip(kept, codes, strict=True)
+    ]

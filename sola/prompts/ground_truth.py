@@ -1,0 +1,56 @@
+"""Ground-truth masks as prompts."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sola.masks import areas
+from sola.types import Masklet, Prompt
+
+SOURCE = "gt"
+FRAME_RULES = ("largest", "first", "even")
+
+
+def ground_truth_prompts(
+    masklets: Mapping[str, Masklet], frames: str = "largest", frames_per_object: int = 1
+) -> list[Prompt]:
+    """Prompts of every object of a video, the objects in order.
+
+    Args:
+        masklets: T masks per object id; an object that is never visible gives no prompt.
+        frames: which of the frames on which an object is visible: "largest" (by area), "first",
+            or "even" (evenly spaced over them).
+        frames_per_object: prompts per object, as far as it is visible on as many frames.
+
+    Raises:
+        ValueError: if the rule is unknown.
+    """
+    if frames not in FRAME_RULES:
+        raise ValueError(f"prompt_source.frames={frames}: not known; choose one of {FRAME_RULES}.")
+    prompts = []
+    for object_id, masklet in masklets.items():
+        pixels = areas([masklet])[0]
+        for frame_idx in _choose_frames(pixels, frames, frames_per_object):
+            prompts.append(
+                Prompt(
+                    frame_idx=frame_idx,
+                    mask=masklet[frame_idx],
+                    area=int(pixels[frame_idx]),
+                    source=SOURCE,
+                    object_id=object_id,
+                )
+            )
+    return prompts
+
+
+def _choose_frames(pixels: np.ndarray, rule: str, count: int) -> list[int]:
+    visible = np.flatnonzero(pixels)
+    count = min(count, len(visible))
+    if rule == "largest":
+        order = np.argsort(-pixels[visible], kind="stable")
+        chosen = visible[order[:count]]
+    elif rule == "first":
+        chosen = visible[:count]
+    else:  # the middles of `count` equal stretches
+        chosen = visible[((np.arange(count) + 0.5) * len(visible) / max(count, 1)).astype(int)]
+    return [int(frame_idx) for frame_idx in chosen]

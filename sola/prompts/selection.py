@@ -1,0 +1,63 @@
+"""Which prompts are tracked next: by area, in groups of one frame, without duplicates."""
+
+import numpy as np
+
+from sola.config.schema import PromptSourceConfig
+from sola.masks import decode
+from sola.types import Prompt
+
+
+class PromptQueue:
+    """The prompts of one video that are still to be tracked.
+
+    Largest first: the next unused prompt and others still unused on the same frame form a group;
+    when it is tracked, every unused prompt that one of the new tracks covers on its frame is
+    dropped as a duplicate. A group is chosen before its own duplicates are known, so its size is
+    part of the rule.
+    """
+
+    def __init__(self, prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int) -> None:
+        self._unused = sorted(prompts, key=lambda prompt: -prompt.area)
+        self._masks = {id(prompt): decode([prompt.mask])[0] for prompt in prompts}
+        self._duplicate_iou = rule.duplicate_iou
+        is_long = num_frames > rule.long_video_frames
+        self._group_size = rule.group_size_long if is_long else rule.group_size
+        self._room = len(prompts) if rule.max_tracks is None else rule.max_tracks
+        self.num_duplicates = 0
+
+    @property
+    def num_over_cap(self) -> int:
+        """Prompts left over when the cap is reached."""
+        return len(self._unused)
+
+    def next_group(self) -> list[Prompt]:
+        """The next prompts to track together, all on one frame; [] at the end."""
+        if not self._unused:
+            return []
+        frame_idx = self._unused[0].frame_idx
+        same_frame = [prompt for prompt in self._unused if prompt.frame_idx == frame_idx]
+        group = same_frame[: min(self._group_size, self._room)]
+        self._room -= len(group)
+        chosen = {id(prompt) for prompt in group}
+        self._unused = [prompt for prompt in self._unused if id(prompt) not in chosen]
+        return group
+
+    def mask_of(self, prompt: Prompt) -> np.ndarray:
+        """(H, W) bool."""
+        return self._masks[id(prompt)]
+
+    def drop_duplicates(self, masks: np.ndarray) -> None:
+        """Drop unused prompts that new tracks, (n, T, H, W) bool, cover on the prompts' frames."""
+        kept = [
+            prompt
+            for prompt in self._unused
+            if not self._is_duplicate(prompt, masks[:, prompt.frame_idx])
+        ]
+        self.num_duplicates += len(self._unused) - len(kept)
+        self._unused = kept
+
+    def _is_duplicate(self, prompt: Prompt, masks: np.ndarray) -> bool:
+        mask = self.mask_of(prompt)
+        shared = (masks & mask).sum(axis=(1, 2))
+        either = (masks | mask).sum(axis=(1, 2))
+        return bool((shared > self._duplicate_iou * either).any())

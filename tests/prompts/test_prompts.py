@@ -1,0 +1,122 @@
+"""Which masks become prompts, on masks drawn by hand."""
+
+import numpy as np
+import pytest
+
+from sola.config.schema import PromptSourceConfig
+from sola.masks import encode
+from sola.prompts import PromptQueue, drop_parts, grid_frames, grid_prompts, ground_truth_prompts
+from sola.types import Prompt
+
+
+def draw(*rows: str) -> np.ndarray:
+    return np.array([[character == "#" for character in row] for row in rows])
+
+
+def prompt(mask: np.ndarray, frame_idx: int = 0) -> Prompt:
+    return Prompt(frame_idx, encode(mask[None])[0], int(mask.sum()), "grid")
+
+
+WHOLE = draw("####....", "####....")
+PART = draw("###.....", "........")
+LEANING = draw("..##....", "..#..##.")  # 3 of 5 pixels inside WHOLE
+APART = draw("......##", "......#.")
+
+
+def test_parts_of_larger_masks_are_dropped_and_the_rest_comes_by_area() -> None:
+    assert drop_parts(np.stack([PART, APART, WHOLE, LEANING])) == [2, 3, 1]
+    assert drop_parts(np.stack([LEANING, WHOLE]), part_overlap=0.5) == [1]
+
+
+def test_a_part_of_a_part_counts_only_against_what_is_kept() -> None:
+    part_of_part = draw("#.......", "........")
+    assert drop_parts(np.stack([WHOLE, PART, part_of_part])) == [0]
+    assert drop_parts(np.stack([PART, PART])) == [0]
+    assert drop_parts(np.stack([PART & False, PART])) == [1]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "is_training", "expected"),
+    [
+        (9, True, [0, 4, 8]),
+        (1, True, [0]),
+        (9, False, [0, 4, 8]),
+        (10, False, [0, 5]),
+        (2, False, [0, 1]),
+        (1, False, [0]),
+    ],
+)
+def test_prompt_frames_follow_the_split(
+    num_frames: int, is_training: bool, expected: list[int]
+) -> None:
+    assert grid_frames(num_frames, is_training=is_training) == expected
+
+
+def test_grid_prompts_carry_their_scores() -> None:
+    prompts = grid_prompts(3, [APART, WHOLE], [(0.8, 0.9), (0.85, 0.95)])
+    assert [(item.area, item.predicted_iou, item.stability_score) for item in prompts] == [
+        (8, 0.85, 0.95),
+        (3, 0.8, 0.9),
+    ]
+    assert {item.frame_idx for item in prompts} == {3}
+    assert grid_prompts(0, [], []) == []
+
+
+def test_ground_truth_is_prompted_where_the_rule_says() -> None:
+    empty = WHOLE & False
+    masklets = {"7": encode(np.stack([empty, PART, WHOLE, APART])), "8": encode(empty[None])}
+
+    def frames(rule: str, count: int) -> list[int]:
+        return [item.frame_idx for item in ground_truth_prompts(masklets, rule, count)]
+
+    assert frames("largest", 1) == [2]
+    assert frames("first", 1) == [1]
+    assert frames("even", 1) == [2]
+    assert frames("even", 9) == [1, 2, 3]
+    assert frames("largest", 2) == [2, 1]
+    assert {item.object_id for item in ground_truth_prompts(masklets)} == {"7"}
+    with pytest.raises(ValueError, match=r"prompt_source.frames=last: not known"):
+        ground_truth_prompts(masklets, "last")
+
+
+def _play(prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int = 2) -> list[list[int]]:
+    """Areas of the prompts of each group, where a track is its prompt's mask on every frame."""
+    queue = PromptQueue(prompts, rule, num_frames)
+    groups = []
+    while group := queue.next_group():
+        masks = np.stack([queue.mask_of(item) for item in group])
+        queue.drop_duplicates(np.repeat(masks[:, None], num_frames, axis=1))
+        groups.append([item.area for item in group])
+    return groups
+
+
+def test_groups_are_of_one_frame_and_duplicates_fall_after_their_group() -> None:
+    prompts = [prompt(WHOLE), prompt(WHOLE), prompt(WHOLE, 1), prompt(APART), prompt(APART, 1)]
+    # the second WHOLE is in the first group before anybody knows that it is a duplicate
+    assert _play(prompts, PromptSourceConfig(group_size=2)) == [[8, 8], [3]]
+    assert _play(prompts, PromptSourceConfig(group_size=1)) == [[8], [3]]
+    assert _play(prompts, PromptSourceConfig(group_size=4)) == [[8, 8, 3]]
+
+
+def test_a_group_skips_larger_prompts_of_other_frames() -> None:
+    prompts = [prompt(WHOLE), prompt(LEANING, 1), prompt(APART)]
+    assert _play(prompts, PromptSourceConfig()) == [[8, 3], [5]]
+
+
+def test_the_last_group_is_cut_to_the_cap() -> None:
+    prompts = [prompt(WHOLE), prompt(APART), prompt(LEANING), prompt(PART)]
+    rule = PromptSourceConfig(group_size=2, max_tracks=3)
+    assert _play(prompts, rule) == [[8, 5], [3]]
+    queue = PromptQueue(prompts, rule, 2)
+    while queue.next_group():
+        pass
+    assert queue.num_over_cap == 1
+
+
+def test_long_videos_take_smaller_groups() -> None:
+    prompts = [prompt(WHOLE), prompt(APART), prompt(LEANING)]
+    assert _play(prompts, PromptSourceConfig(long_video_frames=2), 3) == [[8, 5], [3]]
+
+
+def test_no_prompts_are_a_valid_end() -> None:
+    assert _play([], PromptSourceConfig()) == []

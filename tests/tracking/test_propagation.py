@@ -1,0 +1,129 @@
+"""Tracks are those of upstream's predictors."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sola.config import compose
+from sola.config.schema import TrackerConfig
+from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
+from sola.tracking.builder import build_tracker
+from sola.tracking.propagation import Propagated, VideoTracker
+
+OFFICIAL = "sam2.sam2_video_predictor.SAM2VideoPredictor"
+LEGACY = "sam2.sam2_video_predictor_legacy.SAM2VideoPredictor"
+NUM_FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def config() -> TrackerConfig:
+    tracker: TrackerConfig = compose("generate", ["split=train", "paths.output_dir=."]).tracker
+    return tracker
+
+
+@pytest.fixture(scope="module")
+def scene_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames of one scene as JPEG files, which is what upstream's predictors read."""
+    folder = tmp_path_factory.mktemp("frames")
+    scene = make_scene(1, SceneSettings(), range(NUM_FRAMES))
+    for idx, frame in enumerate(scene.frames):
+        Image.fromarray(frame).save(folder / f"{idx:05d}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def frames(scene_dir: Path) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(path)) for path in sorted(scene_dir.iterdir())])
+
+
+def _masks(frame_idx: int) -> np.ndarray:
+    scene = make_scene(1, SceneSettings(), range(NUM_FRAMES))
+    return scene.masks[[1, 2, 4], frame_idx]
+
+
+def _upstream(
+    config: TrackerConfig, target: str, scene_dir: Path, frame_idx: int, masks: np.ndarray
+) -> Propagated:
+    """What a predictor of sam2 itself gives, driven as its own examples do."""
+    model = build_tracker(config, target)
+    logits = {}
+    with torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
+        state = model.init_state(str(scene_dir))  # type: ignore[operator]
+        for object_idx, mask in enumerate(masks):
+            model.add_new_mask(state, frame_idx, object_idx, mask)  # type: ignore[operator]
+        for reverse in (False, True):
+            for index, _, values in model.propagate_in_video(  # type: ignore[operator]
+                state, frame_idx, reverse=reverse
+            ):
+                logits[index] = values[:, 0] > 0
+    per_object = [state["output_dict_per_obj"][idx] for idx in range(len(masks))]
+    frames = [out["cond_frame_outputs"] | out["non_cond_frame_outputs"] for out in per_object]
+    order = range(NUM_FRAMES)
+    return Propagated(
+        masks=torch.stack([logits[t] for t in order], 1).numpy(),
+        object_tokens=np.stack([[out[t]["obj_ptr"][0].numpy() for t in order] for out in frames]),
+        object_scores=np.stack(
+            [[out[t]["object_score_logits"].item() for t in order] for out in frames]
+        ),
+    )
+
+
+def _ours(config: TrackerConfig, frames: np.ndarray, frame_idx: int) -> Propagated:
+    tracker = VideoTracker(build_tracker(config), frames)  # type: ignore[arg-type]
+    tracker.propagate(3, _masks(3)[:2])  # what was tracked before leaves no trace
+    return tracker.propagate(frame_idx, _masks(frame_idx))
+
+
+@pytest.mark.parametrize("frame_idx", [0, 2, NUM_FRAMES - 1])
+def test_tracks_equal_the_batched_predictor_bit_for_bit(
+    config: TrackerConfig, scene_dir: Path, frames: np.ndarray, frame_idx: int
+) -> None:
+    ours = _ours(config, frames, frame_idx)
+    theirs = _upstream(config, LEGACY, scene_dir, frame_idx, _masks(frame_idx))
+    assert ours.masks.any(axis=(2, 3)).mean() > 0.5, "the tracks are empty: nothing is compared"
+    np.testing.assert_array_equal(ours.masks, theirs.masks)
+    np.testing.assert_array_equal(ours.object_tokens, theirs.object_tokens)
+    np.testing.assert_array_equal(ours.object_scores, theirs.object_scores)
+
+
+def test_tracks_equal_the_official_predictor_up_to_rounding(
+    config: TrackerConfig, scene_dir: Path, frames: np.ndarray
+) -> None:
+    ours = _ours(config, frames, 2)
+    theirs = _upstream(config, OFFICIAL, scene_dir, 2, _masks(2))
+    assert (ours.masks != theirs.masks).mean() < 1e-4
+    scale = np.abs(theirs.object_tokens).max()
+    # memories are bfloat16 also in float32 runs: one of them may round the other way
+    assert np.abs(ours.object_tokens - theirs.object_tokens).max() < 0.02 * scale
+
+
+def test_each_frame_is_encoded_once_however_many_prompts(
+    config: TrackerConfig, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build_tracker(config)
+    encoded: list[int] = []
+    forward_image = model.forward_image
+
+    def count(image: torch.Tensor) -> object:
+        encoded.append(len(image))
+        return forward_image(image)  # type: ignore[operator]
+
+    monkeypatch.setattr(model, "forward_image", count)
+    tracker = VideoTracker(model, frames)  # type: ignore[arg-type]
+    for frame_idx in (0, 2, 5):
+        tracker.propagate(frame_idx, _masks(frame_idx))
+    assert sum(encoded) == NUM_FRAMES
+
+
+def test_frames_of_another_size_give_masks_of_that_size(config: TrackerConfig) -> None:
+    tracker = VideoTracker(build_tracker(config), np.zeros((1, 50, 71, 3), np.uint8))  # type: ignore[arg-type]
+    mask = np.zeros((1, 50, 71), bool)
+    mask[0, 10:30, 20:40] = True
+    result = tracker.propagate(0, mask)
+    assert result.masks.shape == (1, 1, 50, 71)
+    assert result.object_tokens.shape == (1, 1, config.token_dim)
