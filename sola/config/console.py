@@ -1,0 +1,28 @@
+"""Where messages for people go: the console, as a terminal or a log file can show them."""
+
+import logging
+import sys
+
+
+def console_handler() -> logging.Handler:
+    """Handler of the console: coloured on a terminal, plain lines elsewhere (both on stderr)."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        return RichHandler(console=Console(stderr=True), show_path=False, rich_tracebacks=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    return handler
+
+
+def show_error(message: str) -> None:
+    """Writes a user's mistake to stderr: in a panel on a terminal, else as ``error: <message>``."""
+    if not sys.stderr.isatty():
+        sys.stderr.write(f"error: {message}\n")
+        return
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    Console(stderr=True).print(Panel(Text(message), title="error", border_style="red"))

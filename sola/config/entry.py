@@ -1,0 +1,116 @@
+"""The frame of every entry point: command line -> typed configuration -> the layer that does it."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from sola.config.console import show_error
+from sola.config.conversion import CONF_DIR, load, register_schemas
+from sola.config.messages import explain
+
+Schema = TypeVar("Schema")
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_PACKAGE_DIR = Path(__file__).parents[1]
+
+
+class _AlreadyShown(Exception):
+    """A user's mistake in one job of a sweep: the user has read it, the sweep still has to fail."""
+
+
+def main(config_name: str, schema: type[Schema], task: Callable[[Schema], object]) -> None:
+    """Runs a task with the configuration of the command line; ends the process with its status.
+
+    A mistake that the user can mend is one message on stderr and exit status 1. HYDRA_FULL_ERROR=1
+    shows the traceback instead.
+
+    Args:
+        config_name: a file in conf/, without ``.yaml``.
+        schema: its data class.
+        task: gets the validated configuration; imports what is heavy itself.
+    """
+    register_schemas()
+    users_choice = os.environ.get(_FULL_ERROR)
+    faults: list[Exception] = []
+
+    def job(composed: DictConfig) -> object:
+        with _full_error(users_choice):
+            try:
+                return _run_job(composed, schema, task, users_choice == "1")
+            except Exception as error:
+                faults.append(error)
+                raise
+
+    run = hydra.main(config_path=str(CONF_DIR), config_name=config_name, version_base="1.3")
+    try:
+        with _full_error("1"):  # Hydra raises instead of printing its own message
+            run(job)()
+    except _AlreadyShown:
+        sys.exit(1)
+    except Exception as error:
+        message = explain(error, schema)
+        if message is None or users_choice == "1" or error in faults:
+            raise
+        show_error(message)
+        sys.exit(1)
+
+
+def _run_job(
+    composed: DictConfig,
+    schema: type[Schema],
+    task: Callable[[Schema], object],
+    keep_traceback: bool,
+) -> object:
+    """One job of a run or sweep; a sweep goes on with its other jobs after a user's mistake."""
+    config = None
+    try:
+        config = load(composed, schema)
+        return task(config)
+    except Exception as error:
+        message = (explain(error, schema) if config is None else None) or _users_mistake(error)
+        if message is None or keep_traceback:
+            raise
+        job = HydraConfig.get()
+        if job.mode != RunMode.MULTIRUN:
+            show_error(message)
+            sys.exit(1)
+        show_error(f"{' '.join(job.overrides.task)}: {message}")
+        raise _AlreadyShown(message) from error
+
+
+def _users_mistake(error: Exception) -> str | None:
+    """The message of an error that a user can mend, None for a fault of the program."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+        return str(error)
+    if isinstance(error, ValueError):
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        if Path(raised_in).is_relative_to(_PACKAGE_DIR):
+            return str(error)
+    return None
+
+
+@contextmanager
+def _full_error(value: str | None) -> Iterator[None]:
+    """Sets HYDRA_FULL_ERROR (None: unset) and puts back what was there."""
+    before = os.environ.get(_FULL_ERROR)
+    _set_full_error(value)
+    try:
+        yield
+    finally:
+        _set_full_error(before)
+
+
+def _set_full_error(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(_FULL_ERROR, None)
+    else:
+        os.environ[_FULL_ERROR] = value

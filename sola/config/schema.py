@@ -1,0 +1,257 @@
+"""Types, units and reasons of every configuration value; the values themselves are in conf/.
+
+Plain data classes: the entry points turn the composed YAML into them once (``sola.config.load``),
+and everything below takes these or plain values, never an OmegaConf object.
+
+A field marked ``UNUSED`` is a group that the entry point itself has no use for. It is there because
+a dataset's file chooses tracker, text encoder and selector in one place for every entry point, and
+Hydra refuses a choice among a group that is absent. ``sola.config.load`` sets it to None.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+UNUSED = {"unused": True}
+"""Metadata of a field that is composed for the sake of other entry points, then emptied."""
+
+
+@dataclass
+class MovingShapesConfig:
+    """How the synthetic videos are made (layout moving_shapes only)."""
+
+    num_videos: dict[str, int] = field(default_factory=dict)
+    """Videos per split."""
+    first_seed: dict[str, int] = field(default_factory=dict)
+    """Seed of a split's first video; video k takes first_seed + k. Splits must not overlap."""
+    num_frames: int = 16
+    frame_size_px: int = 128
+    min_objects: int = 2
+    max_objects: int = 6
+    expressions_per_video: int = 12
+    jpeg_quality: int = 90
+
+
+@dataclass
+class DatasetConfig:
+    name: str = MISSING
+    """Label of every number and folder name under data/tracks."""
+    layout: str = MISSING
+    """How the files lie on disk: mevis or moving_shapes (the MeViS layout, made by us)."""
+    root: str = MISSING
+    """Folder that holds one folder a split."""
+    train_split: str = "train"
+    valid_split: str = "valid_u"
+    maker: MovingShapesConfig | None = None
+
+
+@dataclass
+class PromptSourceConfig:
+    name: str = MISSING
+    """gt or grid."""
+    frames: str = "largest"
+    """gt: on which frames an object is prompted: first, largest or even (evenly spaced)."""
+    frames_per_object: int = 1
+    """gt: prompts per object."""
+    frame_stride: int = 4
+    """grid: in training splits every frame_stride-th frame is prompted."""
+    max_tracks: int | None = None
+    """Cap on the tracks of one video; None: no cap."""
+    part_overlap: float = 0.7
+    """A mask with more than this share of its area inside a larger one is a part, and dropped."""
+    duplicate_iou: float = 0.7
+    """A prompt that overlaps a finished track more than this on its frame is a duplicate."""
+    group_size: int = 4
+    """Prompts of one frame tracked together (part of the rule: duplicates are looked for after)."""
+    group_size_long: int = 2
+    long_video_frames: int = 200
+    """Videos with more frames take group_size_long."""
+
+
+@dataclass
+class MaskGeneratorConfig:
+    """SAM 2's automatic mask generator; the defaults are the library's."""
+
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    pred_iou_thresh: float = 0.8
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 1.0
+    box_nms_thresh: float = 0.7
+    multimask_output: bool = True
+
+
+@dataclass
+class TrackerConfig:
+    name: str = MISSING
+    packaged_model: str | None = None
+    """A configuration inside the sam2 package, such as sam2.1/sam2.1_hiera_l.yaml."""
+    model: Any = None
+    """Or the network itself, as a tree of _target_ nodes (the small tracker)."""
+    checkpoint: str = MISSING
+    """A file of SAM 2's format ({"model": state dict}), or "random": untrained weights."""
+    token_dim: int = 256
+    """D, width of an object token."""
+    fill_hole_area: int = 0
+    """Largest hole (px) that SAM 2 fills; above 0 it needs SAM 2's CUDA extension."""
+    mask_generator: MaskGeneratorConfig = field(default_factory=MaskGeneratorConfig)
+
+
+@dataclass
+class TextEncoderConfig:
+    name: str = MISSING
+    path: str = MISSING
+    """Model name or folder for transformers, or "package:" and a package that carries one."""
+    dim: int = MISSING
+    """E, width of a text token."""
+    batch_size: int = 64
+
+
+@dataclass
+class SelectorConfig:
+    name: str = "track_selector"
+    token_dim: int = 256
+    text_dim: int = 1024
+    num_layers: int = 2
+    num_heads: int = 8
+    num_groups: int = 8
+    num_negatives: int = 32
+    dropout: float = 0.2
+    """Of the short-term motion encoder."""
+    attention_dropout: float = 0.1
+
+
+@dataclass
+class LossConfig:
+    positive_weight: float = 1.5
+    alignment_weight: float = 0.3
+    temperature: float = 0.07
+    """The alignment loss scales dot products by exp(temperature)."""
+    label_iou: float = 0.7
+    """A track is positive when its best IoU over the expression's objects is above this."""
+    empty_frames: str = "count"
+    """Frames empty in track and object: count (IoU 1, the published rule) or skip."""
+
+
+@dataclass
+class OptimizerConfig:
+    lr: float = 5e-6
+    weight_decay: float = 0.01
+    schedule: str = "plateau"
+    """plateau (halve on a stalled validation loss) or cosine (to zero over the run)."""
+    plateau_factor: float = 0.5
+    plateau_patience: int = 5
+    warmup_steps: int = 0
+
+
+@dataclass
+class DataConfig:
+    train_sources: list[str] = field(default_factory=lambda: ["gt", "grid"])
+    valid_sources: list[str] = field(default_factory=lambda: ["grid"])
+    group_by: str = "expression"
+    """expression: one a sample (the paper); video: all expressions of a video share its tracks."""
+    batch_size: int = 1
+    """Samples a step."""
+    num_workers: int = 0
+
+
+@dataclass
+class TrainerConfig:
+    """Passed on to lightning's Trainer."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    max_epochs: int = 15
+    gradient_clip_val: float = 1.0
+    accumulate_grad_batches: int = 1
+    check_val_every_n_epoch: int = 1
+    fast_dev_run: bool = False
+    limit_train_batches: float = 1.0
+    limit_val_batches: float = 1.0
+    num_threads: int = 0
+    """CPU threads of torch; 0: torch's choice."""
+
+
+@dataclass
+class LoggerConfig:
+    name: str = "csv"
+    """wandb or csv."""
+    project: str = "sola"
+
+
+@dataclass
+class PathsConfig:
+    data_dir: str = "data"
+    """Holds datasets, tracks/ and text/."""
+    output_dir: str = MISSING
+    """Folder of this run."""
+
+
+@dataclass
+class GenerateConfig:
+    dataset: DatasetConfig = MISSING
+    prompt_source: PromptSourceConfig = MISSING
+    tracker: TrackerConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    paths: PathsConfig = MISSING
+    split: str = MISSING
+    checkpoint: str | None = None
+    """Takes the place of tracker.checkpoint."""
+    seed: int = 42
+    text_encoder: TextEncoderConfig | None = field(default=None, metadata=UNUSED)
+    selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
+
+
+@dataclass
+class TrainConfig:
+    dataset: DatasetConfig = MISSING
+    tracker: TrackerConfig = MISSING
+    text_encoder: TextEncoderConfig = MISSING
+    selector: SelectorConfig = MISSING
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    trainer: TrainerConfig = MISSING
+    logger: LoggerConfig = MISSING
+    paths: PathsConfig = MISSING
+    threshold: float = 0.5
+    """A track is selected when its score is above this."""
+    ckpt_path: str | None = None
+    """Resume from this checkpoint."""
+    seed: int = 42
+
+
+@dataclass
+class EvaluateConfig:
+    dataset: DatasetConfig = MISSING
+    tracker: TrackerConfig = MISSING
+    text_encoder: TextEncoderConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    paths: PathsConfig = MISSING
+    ckpt_path: str = MISSING
+    split: str = "valid_u"
+    sources: list[str] = field(default_factory=lambda: ["grid"])
+    threshold: float = 0.5
+    seed: int = 42
+    """Of the other-text row: which other expression each one is given."""
+    selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
+
+
+@dataclass
+class PredictConfig:
+    dataset: DatasetConfig = MISSING
+    tracker: TrackerConfig = MISSING
+    text_encoder: TextEncoderConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    paths: PathsConfig = MISSING
+    ckpt_path: str = MISSING
+    split: str = "valid_u"
+    sources: list[str] = field(default_factory=lambda: ["grid"])
+    threshold: float = 0.5
+    num_overlays: int = 8
+    """Expressions drawn as overlay pictures, evenly taken from the split."""
+    selector: SelectorConfig | None = field(default=None, metadata=UNUSED)

@@ -1,0 +1,260 @@
+"""Rules that types cannot state: ranges, known names, and what must hold between fields."""
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import Any
+
+from sola.config.schema import (
+    DataConfig,
+    DatasetConfig,
+    LoggerConfig,
+    LossConfig,
+    MaskGeneratorConfig,
+    MovingShapesConfig,
+    OptimizerConfig,
+    PromptSourceConfig,
+    SelectorConfig,
+    TextEncoderConfig,
+    TrackerConfig,
+    TrainerConfig,
+)
+
+LAYOUTS = ("mevis", "moving_shapes")
+PROMPT_SOURCES = ("gt", "grid")
+
+Problems = Iterator[str]
+
+
+def validate(config: Any) -> None:
+    """Checks an entry point's configuration as a whole.
+
+    Args:
+        config: TrainConfig, GenerateConfig, EvaluateConfig or PredictConfig, fully resolved.
+
+    Raises:
+        ValueError: if a rule is broken; the message has one line for each broken rule.
+    """
+    problems = list(_problems(config))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _problems(config: Any) -> Problems:
+    for name, section in vars(config).items():
+        check = _CHECKS.get(type(section))
+        if check is not None:
+            yield from check(name, section)
+    top = vars(config)
+    if "threshold" in top:
+        yield from _in_unit_interval("threshold", top["threshold"])
+    if "num_overlays" in top:
+        yield from _at_least(0, "num_overlays", top["num_overlays"])
+    if "sources" in top:
+        yield from _known_sources("sources", top["sources"])
+    if "split" in top:
+        yield from _check_split(top["split"], top["dataset"])
+    if "prompt_source" in top and "split" in top:
+        yield from _check_labels_exist(top["prompt_source"], top["split"], top["dataset"])
+
+
+def _check_dataset(name: str, section: DatasetConfig) -> Problems:
+    yield from _one_of(f"{name}.layout", section.layout, LAYOUTS)
+    if "/" in section.name or not section.name:
+        yield f"{name}.name is {section.name!r}; it names a folder and cannot hold a '/'."
+    if section.layout == "moving_shapes" and section.maker is None:
+        yield f"{name}.layout is moving_shapes, which needs {name}.maker: how to make the videos."
+    if section.maker is not None:
+        yield from _check_maker(f"{name}.maker", section.maker)
+
+
+def _check_maker(name: str, section: MovingShapesConfig) -> Problems:
+    for key in ("num_frames", "frame_size_px", "min_objects", "expressions_per_video"):
+        yield from _at_least(1, f"{name}.{key}", getattr(section, key))
+    if section.max_objects < section.min_objects:
+        yield (
+            f"{name}.max_objects is {section.max_objects}, below {name}.min_objects "
+            f"({section.min_objects})."
+        )
+    if not 1 <= section.jpeg_quality <= 100:
+        yield f"{name}.jpeg_quality is {section.jpeg_quality}; it lies in 1..100."
+    if set(section.num_videos) != set(section.first_seed):
+        yield (
+            f"{name}.num_videos names the splits {sorted(section.num_videos)}, {name}.first_seed "
+            f"{sorted(section.first_seed)}; both need the same ones."
+        )
+        return
+    for split, count in section.num_videos.items():
+        yield from _at_least(1, f"{name}.num_videos.{split}", count)
+        yield from _at_least(0, f"{name}.first_seed.{split}", section.first_seed[split])
+    yield from _check_seeds(name, section)
+
+
+def _check_seeds(name: str, section: MovingShapesConfig) -> Problems:
+    for a, b in combinations(sorted(section.num_videos, key=section.first_seed.__getitem__), 2):
+        end = section.first_seed[a] + section.num_videos[a]
+        if end > section.first_seed[b]:
+            yield (
+                f"{name}: the seeds of {a} reach to {end - 1} and those of {b} start at "
+                f"{section.first_seed[b]}: the two splits would share videos. "
+                f"Move {name}.first_seed.{b}."
+            )
+
+
+def _check_prompt_source(name: str, section: PromptSourceConfig) -> Problems:
+    yield from _one_of(f"{name}.name", section.name, PROMPT_SOURCES)
+    yield from _one_of(f"{name}.frames", section.frames, ("first", "largest", "even"))
+    if section.frames != "even" and section.frames_per_object > 1:
+        yield (
+            f"{name}.frames_per_object is {section.frames_per_object}, but {name}.frames="
+            f"{section.frames} is a single frame. Set {name}.frames=even."
+        )
+    positive = ("frames_per_object", "frame_stride", "group_size", "group_size_long")
+    for key in (*positive, "long_video_frames"):
+        yield from _at_least(1, f"{name}.{key}", getattr(section, key))
+    if section.max_tracks is not None:
+        yield from _at_least(1, f"{name}.max_tracks", section.max_tracks)
+    for key in ("part_overlap", "duplicate_iou"):
+        yield from _in_unit_interval(f"{name}.{key}", getattr(section, key))
+
+
+def _check_tracker(name: str, section: TrackerConfig) -> Problems:
+    if (section.packaged_model is None) == (section.model is None):
+        found = "neither is" if section.model is None else "both are"
+        yield f"{name}.packaged_model and {name}.model: {found} given; one of them is needed."
+    yield from _at_least(1, f"{name}.token_dim", section.token_dim)
+    yield from _at_least(0, f"{name}.fill_hole_area", section.fill_hole_area)
+    yield from _check_mask_generator(f"{name}.mask_generator", section.mask_generator)
+
+
+def _check_mask_generator(name: str, section: MaskGeneratorConfig) -> Problems:
+    for key in ("points_per_side", "points_per_batch"):
+        yield from _at_least(1, f"{name}.{key}", getattr(section, key))
+    for key in ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh"):
+        yield from _in_unit_interval(f"{name}.{key}", getattr(section, key))
+
+
+def _check_text_encoder(name: str, section: TextEncoderConfig) -> Problems:
+    yield from _at_least(1, f"{name}.dim", section.dim)
+    yield from _at_least(1, f"{name}.batch_size", section.batch_size)
+
+
+def _check_selector(name: str, section: SelectorConfig) -> Problems:
+    counts = ("token_dim", "text_dim", "num_layers", "num_heads", "num_groups", "num_negatives")
+    broken = [line for key in counts for line in _at_least(1, f"{name}.{key}", vars(section)[key])]
+    yield from broken
+    if not broken:
+        yield from _divisible(f"{name}.text_dim", section.text_dim, "num_heads", section.num_heads)
+        yield from _divisible(
+            f"{name}.text_dim", section.text_dim, "num_groups", section.num_groups
+        )
+        # The convolutions of the short-term motion encoder have twice the token's width.
+        width = 2 * section.token_dim
+        yield from _divisible(f"2 * {name}.token_dim", width, "num_groups", section.num_groups)
+        if section.text_dim % 2:
+            yield f"{name}.text_dim is {section.text_dim}; sine and cosine need an even width."
+    for key in ("dropout", "attention_dropout"):
+        value = getattr(section, key)
+        if not 0 <= value < 1:
+            yield f"{name}.{key} is {value}; it lies in [0, 1)."
+
+
+def _check_loss(name: str, section: LossConfig) -> Problems:
+    yield from _above_zero(f"{name}.positive_weight", section.positive_weight)
+    if section.alignment_weight < 0:
+        yield f"{name}.alignment_weight is {section.alignment_weight}; it is at least 0."
+    yield from _in_unit_interval(f"{name}.label_iou", section.label_iou)
+    yield from _one_of(f"{name}.empty_frames", section.empty_frames, ("count", "skip"))
+
+
+def _check_optimizer(name: str, section: OptimizerConfig) -> Problems:
+    yield from _above_zero(f"{name}.lr", section.lr)
+    if section.weight_decay < 0:
+        yield f"{name}.weight_decay is {section.weight_decay}; it is at least 0."
+    yield from _one_of(f"{name}.schedule", section.schedule, ("plateau", "cosine"))
+    if not 0 < section.plateau_factor < 1:
+        yield f"{name}.plateau_factor is {section.plateau_factor}; it lies between 0 and 1."
+    for key in ("plateau_patience", "warmup_steps"):
+        yield from _at_least(0, f"{name}.{key}", getattr(section, key))
+
+
+def _check_data(name: str, section: DataConfig) -> Problems:
+    yield from _known_sources(f"{name}.train_sources", section.train_sources)
+    yield from _known_sources(f"{name}.valid_sources", section.valid_sources)
+    yield from _one_of(f"{name}.group_by", section.group_by, ("expression", "video"))
+    yield from _at_least(1, f"{name}.batch_size", section.batch_size)
+    yield from _at_least(0, f"{name}.num_workers", section.num_workers)
+
+
+def _check_trainer(name: str, section: TrainerConfig) -> Problems:
+    for key in ("num_nodes", "max_epochs", "accumulate_grad_batches", "check_val_every_n_epoch"):
+        yield from _at_least(1, f"{name}.{key}", getattr(section, key))
+    if section.devices < 1 and section.devices != -1:
+        yield f"{name}.devices is {section.devices}; it is at least 1, or -1 for all there are."
+    for key in ("gradient_clip_val", "limit_train_batches", "limit_val_batches", "num_threads"):
+        yield from _at_least(0, f"{name}.{key}", getattr(section, key))
+
+
+def _check_logger(name: str, section: LoggerConfig) -> Problems:
+    yield from _one_of(f"{name}.name", section.name, ("wandb", "csv"))
+
+
+def _check_split(split: str, dataset: DatasetConfig) -> Problems:
+    if dataset.maker is not None:
+        yield from _one_of("split", split, tuple(dataset.maker.num_videos))
+
+
+def _check_labels_exist(source: PromptSourceConfig, split: str, dataset: DatasetConfig) -> Problems:
+    if source.name == "gt" and split not in (dataset.train_split, dataset.valid_split):
+        yield (
+            f"prompt_source=gt needs ground-truth masks, which split {split} of {dataset.name} "
+            f"lacks. Take prompt_source=grid, or split {dataset.train_split} or "
+            f"{dataset.valid_split}."
+        )
+
+
+def _known_sources(name: str, sources: list[str]) -> Problems:
+    if not sources:
+        yield f"{name} is empty; at least one of {', '.join(PROMPT_SOURCES)} is needed."
+    if len(set(sources)) < len(sources):
+        yield f"{name} is {sources}: a source is named twice."
+    for source in sources:
+        yield from _one_of(name, source, PROMPT_SOURCES)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> Problems:
+    if value not in known:
+        yield f"{name} is {value!r}; known are {', '.join(known)}."
+
+
+def _at_least(minimum: int, name: str, value: float) -> Problems:
+    if not value >= minimum:
+        yield f"{name} is {value}; it is at least {minimum}."
+
+
+def _above_zero(name: str, value: float) -> Problems:
+    if not value > 0:
+        yield f"{name} is {value}; it is above 0."
+
+
+def _in_unit_interval(name: str, value: float) -> Problems:
+    if not 0 <= value <= 1:
+        yield f"{name} is {value}; it lies in [0, 1]."
+
+
+def _divisible(name: str, value: int, divisor_name: str, divisor: int) -> Problems:
+    if value % divisor:
+        yield f"{name} ({value}) is not divisible by {divisor_name} ({divisor})."
+
+
+_CHECKS: dict[type, Callable[[str, Any], Problems]] = {
+    DatasetConfig: _check_dataset,
+    PromptSourceConfig: _check_prompt_source,
+    TrackerConfig: _check_tracker,
+    TextEncoderConfig: _check_text_encoder,
+    SelectorConfig: _check_selector,
+    LossConfig: _check_loss,
+    OptimizerConfig: _check_optimizer,
+    DataConfig: _check_data,
+    TrainerConfig: _check_trainer,
+    LoggerConfig: _check_logger,
+}

@@ -1,0 +1,140 @@
+"""The LightningModule that turns videos into staged tracks, one video a step."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import Dataset
+
+from sola.config.schema import MaskGeneratorConfig, PromptSourceConfig
+from sola.datasets import MeViS
+from sola.datasets.frames import read_frames
+from sola.generation.track_video import (
+    PromptCounts,
+    count_pixels,
+    find_prompts,
+    fit_to_frames,
+    track_prompts,
+)
+from sola.shards import ShardWriter
+from sola.tracking.mask_generator import MaskGenerator
+from sola.tracking.predictor import BatchedPredictor
+from sola.tracking.propagation import VideoTracker
+from sola.types import Masklet, Video
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSample:
+    """A video as it comes from disk."""
+
+    video: Video
+    frames: np.ndarray
+    """(T, H, W, 3) uint8 RGB."""
+    ground_truth: Mapping[str, Masklet]
+    """T masks of the frames' size per object; {} where the split has no ground truth."""
+
+
+class VideoDataset(Dataset[VideoSample]):
+    """The videos of a split, decoded when they are asked for."""
+
+    def __init__(self, dataset: MeViS, videos: list[Video]) -> None:
+        self.dataset, self.videos = dataset, videos
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> VideoSample:
+        video = self.videos[index]
+        frames = read_frames(video)
+        masklets = self.dataset.ground_truth(video.video_id) if self.dataset.has_masks else {}
+        size = (frames.shape[1], frames.shape[2])
+        for object_id, masklet in masklets.items():
+            if tuple(masklet[0]["size"]) != size:
+                log.warning(
+                    "video %s: masks of object %s are %s (height, width), its frames %s; resized",
+                    video.video_id,
+                    object_id,
+                    masklet[0]["size"],
+                    list(size),
+                )
+        fitted = {name: fit_to_frames(masklet, size) for name, masklet in masklets.items()}
+        return VideoSample(video, frames, fitted)
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoReport:
+    """What one video took."""
+
+    video_id: str
+    num_frames: int
+    num_tracks: int
+    prompts: PromptCounts
+    seconds: float
+
+
+class TrackGenerator(pl.LightningModule):
+    """Prompts, tracks and stages one video a step; run it by ``Trainer.predict``."""
+
+    def __init__(
+        self,
+        model: BatchedPredictor,
+        rule: PromptSourceConfig,
+        mask_generator: MaskGeneratorConfig,
+        writer: ShardWriter,
+        *,
+        is_training_split: bool,
+        on_video: Callable[[VideoReport], None] = lambda report: None,
+    ) -> None:
+        """Take a tracker to videos.
+
+        Args:
+            model: the tracker.
+            rule: the prompt source.
+            mask_generator: thresholds of the automatic masks.
+            writer: takes the tracks.
+            is_training_split: grid prompts more frames of these.
+            on_video: called after each video.
+        """
+        super().__init__()
+        self.model, self.rule, self.writer = model, rule, writer
+        self.generator = MaskGenerator(model, mask_generator)
+        self.is_training_split, self.on_video = is_training_split, on_video
+
+    def transfer_batch_to_device(
+        self, batch: VideoSample, device: torch.device, dataloader_idx: int
+    ) -> VideoSample:
+        """Frames stay uint8 in main memory; the tracker moves what it needs."""
+        return batch
+
+    def predict_step(self, sample: VideoSample) -> VideoReport:
+        """Make and stage all tracks of a video."""
+        start = time.monotonic()
+        video_id = sample.video.video_id
+        prompts = find_prompts(
+            self.rule,
+            sample.frames,
+            sample.ground_truth,
+            self.generator,
+            is_training=self.is_training_split,
+        )
+        tracker = VideoTracker(self.model, sample.frames)
+        tracks, counts = track_prompts(video_id, tracker, prompts, self.rule)
+        if sample.ground_truth or self.rule.name == "gt":
+            labels = count_pixels(tracks.masklets, sample.ground_truth)
+            tracks = dataclasses.replace(tracks, labels=labels)
+        self.writer.stage(tracks)
+        report = VideoReport(
+            video_id=video_id,
+            num_frames=tracker.num_frames,
+            num_tracks=len(tracks.masklets),
+            prompts=counts,
+            seconds=time.monotonic() - start,
+        )
+        self.on_video(report)
+        return report

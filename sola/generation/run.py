@@ -1,0 +1,163 @@
+"""What generate.py does: tracks of every video of a split, skipping those that are there."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from sola.config.progress import progress
+from sola.config.schema import DatasetConfig, GenerateConfig, TrackerConfig
+from sola.datasets import MeViS, open_dataset
+from sola.datasets.moving_shapes.maker import write_split
+from sola.generation.module import TrackGenerator, VideoDataset, VideoReport
+from sola.shards import ShardWriter, tracks_dir
+from sola.tracking.builder import build_tracker, check_checkpoint, checkpoint_sha256
+from sola.tracking.predictor import BatchedPredictor
+from sola.types import Video
+
+log = logging.getLogger(__name__)
+
+
+def run_generation(config: GenerateConfig) -> Path:
+    """Make the tracks that a configuration asks for.
+
+    Returns:
+        Folder of the finished shards.
+
+    Raises:
+        ValueError: if the data set or the checkpoint is missing, or tracks made with other settings
+            are in the way.
+    """
+    pl.seed_everything(config.seed, verbose=False)
+    if config.trainer.num_threads:
+        torch.set_num_threads(config.trainer.num_threads)
+    tracker = dataclasses.replace(
+        config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
+    )
+    check_checkpoint(tracker)
+    make_dataset(config.dataset, config.split)
+    dataset = open_dataset(config.dataset, config.split)
+    if config.prompt_source.name == "gt" and not dataset.has_masks:
+        raise ValueError(
+            f"{dataset.split_dir}: split {config.split} has no ground truth to prompt with. "
+            f"Use prompt_source=grid."
+        )
+    folder = tracks_dir(
+        Path(config.paths.data_dir),
+        config.dataset.name,
+        config.split,
+        config.prompt_source.name,
+        tracker.name,
+    )
+    writer = ShardWriter(folder, _describe(config, tracker))
+    if writer.is_finished:
+        log.info("%s: %d videos are there already, nothing to do", folder, len(dataset.videos))
+        return folder
+    _generate(config, tracker, dataset, writer)
+    return folder
+
+
+def make_dataset(config: DatasetConfig, split: str) -> None:
+    """Write a split of moving_shapes if it is not there; other data sets are the user's."""
+    if config.maker is None:
+        return
+    root = Path(config.root)
+    if write_split(config.maker, root, split):
+        log.info("%s: %d videos written", root / split, config.maker.num_videos[split])
+
+
+def _describe(config: GenerateConfig, tracker: TrackerConfig) -> dict[str, Any]:
+    """What must be the same for two runs to make the same tracks."""
+    network = dataclasses.asdict(tracker)
+    del network["checkpoint"]  # its contents count, not its path
+    return {
+        "dataset": config.dataset.name,
+        "split": config.split,
+        "source": config.prompt_source.name,
+        "tracker": tracker.name,
+        "token_dim": tracker.token_dim,
+        "checkpoint_sha256": checkpoint_sha256(tracker.checkpoint),
+        "config": {
+            "prompt_source": dataclasses.asdict(config.prompt_source),
+            "tracker": network,
+            "seed": config.seed,
+        },
+    }
+
+
+def _generate(
+    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS, writer: ShardWriter
+) -> None:
+    writer.start()
+    missing = [video for video in dataset.videos.values() if not writer.has(video.video_id)]
+    num_done = len(dataset.videos) - len(missing)
+    if num_done:
+        log.info("%d of %d videos are there already", num_done, len(dataset.videos))
+    if missing:
+        reports = _track_videos(config, tracker, dataset, writer, missing)
+        _log_summary(reports)
+    writer.finish([(video_id, "") for video_id in dataset.videos])
+    log.info("%s: tracks of %d videos", writer.tracks_dir, len(dataset.videos))
+
+
+def _track_videos(
+    config: GenerateConfig,
+    tracker: TrackerConfig,
+    dataset: MeViS,
+    writer: ShardWriter,
+    videos: list[Video],
+) -> list[VideoReport]:
+    title = f"{config.prompt_source.name} tracks of {config.dataset.name}/{config.split}"
+    reports: list[VideoReport] = []
+    with progress(title, len(videos)) as advance:
+
+        def on_video(report: VideoReport) -> None:
+            reports.append(report)
+            seconds = sum(report.seconds for report in reports)
+            tracks = sum(report.num_tracks for report in reports)
+            frames = sum(report.num_frames for report in reports)
+            advance(f"{tracks / seconds:.1f} tracks/s, {frames / seconds:.1f} frames/s")
+
+        module = TrackGenerator(
+            cast(BatchedPredictor, build_tracker(tracker)),
+            config.prompt_source,
+            tracker.mask_generator,
+            writer,
+            is_training_split=config.split == config.dataset.train_split,
+            on_video=on_video,
+        )
+        loader = DataLoader(VideoDataset(dataset, videos), batch_size=None)
+        _make_trainer(config).predict(module, loader, return_predictions=False)
+    return reports
+
+
+def _make_trainer(config: GenerateConfig) -> pl.Trainer:
+    trainer = config.trainer
+    return pl.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=trainer.strategy,
+        precision=trainer.precision,  # type: ignore[arg-type]  # validated before
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        inference_mode=True,
+    )
+
+
+def _log_summary(reports: list[VideoReport]) -> None:
+    log.info(
+        "%d videos, %d tracks of %d prompts (%d duplicates, %d over the cap) in %.0f s",
+        len(reports),
+        sum(report.num_tracks for report in reports),
+        sum(report.prompts.found for report in reports),
+        sum(report.prompts.duplicates for report in reports),
+        sum(report.prompts.over_cap for report in reports),
+        sum(report.seconds for report in reports),
+    )

@@ -1,0 +1,124 @@
+"""All tracks of one video from one prompt source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sola.config.schema import PromptSourceConfig
+from sola.masks import areas, decode, encode, intersections
+from sola.prompts import PromptQueue, grid_frames, grid_prompts, ground_truth_prompts
+from sola.tracking.mask_generator import MaskGenerator
+from sola.tracking.propagation import Propagated, VideoTracker
+from sola.types import Labels, Masklet, Prompt, Tracks
+
+
+@dataclass(frozen=True)
+class PromptCounts:
+    """What became of a video's prompts."""
+
+    found: int = 0
+    duplicates: int = 0
+    over_cap: int = 0
+
+
+def find_prompts(
+    rule: PromptSourceConfig,
+    frames: np.ndarray,
+    ground_truth: Mapping[str, Masklet],
+    generator: MaskGenerator,
+    *,
+    is_training: bool,
+) -> list[Prompt]:
+    """Prompts of a video by the rule of its source.
+
+    Args:
+        rule: the prompt source.
+        frames: (T, H, W, 3) uint8 RGB.
+        ground_truth: T masks of the frames' size per object; read by source gt only.
+        generator: masks of a frame; used by source grid only.
+        is_training: whether the split is for training (grid prompts more frames of it).
+
+    Raises:
+        ValueError: if the source is not known.
+    """
+    if rule.name == "gt":
+        return ground_truth_prompts(ground_truth, rule.frames, rule.frames_per_object)
+    if rule.name != "grid":
+        raise ValueError(f"prompt_source.name={rule.name}: not known; choose gt or grid.")
+    prompts = []
+    for frame_idx in grid_frames(len(frames), is_training=is_training, stride=rule.frame_stride):
+        found = generator.generate(frames[frame_idx])
+        scores = [(item.predicted_iou, item.stability_score) for item in found]
+        masks = [item.mask for item in found]
+        prompts += grid_prompts(frame_idx, masks, scores, rule.part_overlap)
+    return prompts
+
+
+def track_prompts(
+    video_id: str, tracker: VideoTracker, prompts: list[Prompt], rule: PromptSourceConfig
+) -> tuple[Tracks, PromptCounts]:
+    """Propagate the prompts of a video in the order of ``PromptQueue``.
+
+    No prompts give a valid answer of no tracks.
+    """
+    queue = PromptQueue(prompts, rule, tracker.num_frames)
+    tracked: list[Prompt] = []
+    results: list[Propagated] = []
+    masklets: list[Masklet] = []
+    while group := queue.next_group():
+        masks = np.stack([queue.mask_of(prompt) for prompt in group])
+        result = tracker.propagate(group[0].frame_idx, masks)
+        queue.drop_duplicates(result.masks)
+        tracked += group
+        masklets += [encode(masks) for masks in result.masks]
+        results.append(result)
+    tokens, scores = _join(results, tracker)
+    tracks = Tracks(
+        video_id=video_id,
+        expression_id="",
+        object_tokens=tokens,
+        object_scores=scores,
+        masklets=tuple(masklets),
+        prompts=tuple(tracked),
+        size=tracker.size,
+    )
+    return tracks, PromptCounts(len(prompts), queue.num_duplicates, queue.num_over_cap)
+
+
+def count_pixels(masklets: tuple[Masklet, ...], ground_truth: Mapping[str, Masklet]) -> Labels:
+    """Per-frame pixel counts of tracks against every ground-truth object, all of one size."""
+    objects = list(ground_truth.values())
+    num_frames = len((objects or masklets or ((),))[0])
+    return Labels(
+        object_ids=tuple(ground_truth),
+        intersections=intersections(masklets, objects, num_frames),
+        track_areas=areas(masklets).reshape(len(masklets), num_frames),
+        object_areas=areas(objects).reshape(len(objects), num_frames),
+    )
+
+
+def fit_to_frames(masklet: Masklet, size: tuple[int, int]) -> Masklet:
+    """The masklet in the frames' size; annotations a pixel off occur in real data.
+
+    Args:
+        masklet: T masks.
+        size: (H, W) of the frames.
+    """
+    if not masklet or tuple(masklet[0]["size"]) == size:
+        return masklet
+    masks = [
+        cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
+        for mask in decode(masklet)
+    ]
+    return encode(np.stack(masks))
+
+
+def _join(results: list[Propagated], tracker: VideoTracker) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens (N, T, D) and scores (N, T) of all groups."""
+    if not results:
+        shape = (0, tracker.num_frames, tracker.model.hidden_dim)
+        return np.zeros(shape, np.float32), np.zeros(shape[:2], np.float32)
+    tokens = np.concatenate([result.object_tokens for result in results])
+    return tokens, np.concatenate([result.object_scores for result in results])

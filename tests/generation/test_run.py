@@ -1,0 +1,129 @@
+"""Generation end to end on two small videos, cut off and run again, and on what has no tracks."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sola.config.schema import GenerateConfig
+from sola.generation import run as run_module
+from sola.generation.run import run_generation
+from sola.shards import ShardReader, ShardWriter
+from sola.types import Tracks
+
+Compose = Callable[..., Any]
+
+
+def _config(compose: Compose, source: str = "grid", *overrides: str) -> GenerateConfig:
+    config: GenerateConfig = compose(
+        "generate",
+        "split=train",
+        f"prompt_source={source}",
+        "dataset.maker.num_frames=5",
+        "dataset.maker.num_videos={train: 2}",
+        "dataset.maker.first_seed={train: 1}",
+        *overrides,
+    )
+    return config
+
+
+def _contents(folder: Path) -> list[Tracks]:
+    reader = ShardReader(folder)
+    return [reader.read(video_id) for video_id in reader.videos]
+
+
+def _assert_equal(ones: list[Tracks], others: list[Tracks]) -> None:
+    assert len(ones) == len(others)
+    for one, other in zip(ones, others, strict=True):
+        assert one.masklets == other.masklets
+        np.testing.assert_array_equal(one.object_tokens, other.object_tokens)
+        assert [prompt.mask for prompt in one.prompts] == [prompt.mask for prompt in other.prompts]
+
+
+@pytest.mark.parametrize("source", ["gt", "grid"])
+def test_tracks_fit_the_videos_and_find_the_objects(compose: Compose, source: str) -> None:
+    for tracks in _contents(run_generation(_config(compose, source))):
+        num_tracks = len(tracks.masklets)
+        assert num_tracks > 0
+        assert tracks.object_tokens.shape == (num_tracks, 5, 128)
+        assert tracks.size == (128, 128)
+        assert {len(masklet) for masklet in tracks.masklets} == {5}
+        assert tracks.labels is not None
+        labels = tracks.labels
+        union = labels.track_areas[:, None] + labels.object_areas[None] - labels.intersections
+        iou = (labels.intersections / np.maximum(union, 1)).mean(axis=2)
+        assert iou.max(axis=1).mean() > 0.5
+
+
+def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _contents(run_generation(_config(compose)))
+    config = _config(compose)
+    config.tracker.name = "again"
+    staged: list[str] = []
+    stage = ShardWriter.stage
+
+    def stop_before_the_second(self: ShardWriter, tracks: Tracks) -> None:
+        if len(staged) == 1:
+            raise KeyboardInterrupt
+        staged.append(tracks.video_id)
+        stage(self, tracks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "stage", stop_before_the_second)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run_generation(config)
+    patched_stage: list[str] = []
+    monkeypatch.setattr(
+        ShardWriter, "stage", lambda self, tracks: (patched_stage.append(tracks.video_id), stage(self, tracks))
+    )
+    again = _contents(run_generation(config))
+    assert len(staged) == len(patched_stage) == 1
+    assert staged != patched_stage
+    _assert_equal(whole, again)
+
+
+def test_finished_tracks_are_not_made_again(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_generation(_config(compose))
+    monkeypatch.setattr(run_module, "build_tracker", lambda *_: pytest.fail("built again"))
+    assert run_generation(_config(compose)) == folder
+    with pytest.raises(ValueError, match=r"max_tracks=64, asked for is 3"):
+        run_generation(_config(compose, "grid", "prompt_source.max_tracks=3"))
+
+
+def test_a_video_in_which_nothing_is_found_has_no_tracks(compose: Compose) -> None:
+    config = _config(compose, "grid", "tracker.mask_generator.stability_score_thresh=2")
+    for tracks in _contents(run_generation(config)):
+        assert tracks.object_tokens.shape == (0, 5, 128)
+        assert tracks.labels is not None
+        assert tracks.labels.intersections.shape[0] == 0
+
+
+def test_ground_truth_prompts_need_ground_truth(compose: Compose) -> None:
+    config = _config(compose, "gt")
+    run_module.make_dataset(config.dataset, "train")
+    (Path(config.dataset.root) / "train" / "mask_dict.json").unlink()
+    with pytest.raises(ValueError, match=r"split train has no ground truth to prompt with"):
+        run_generation(config)
+
+
+def test_masks_a_pixel_off_are_fitted_to_the_frames(compose: Compose) -> None:
+    from sola.generation.track_video import fit_to_frames
+    from sola.masks import decode, encode
+
+    masklet = encode(np.ones((1, 4, 5), bool))
+    assert decode(fit_to_frames(masklet, (4, 6))).shape == (1, 4, 6)
+    assert fit_to_frames(masklet, (4, 5)) is masklet
+
+
+def test_the_configuration_is_left_alone(compose: Compose) -> None:
+    config = _config(compose)
+    before = dataclasses.asdict(config)
+    run_generation(config)
+    assert dataclasses.asdict(config) == before
