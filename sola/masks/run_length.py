@@ -1,0 +1,202 @@
+"""Run-length codec: arrays <-> COCO compressed run-length, and set operations without decoding.
+
+Everything is exact: counts come out of integer arithmetic, or of float64 that is rounded where its
+error is below 1e-8 of a pixel.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from sola.masks.runs import decode_columns
+from sola.types import Masklet, RunLength
+
+MAX_AREAS = 255
+"""Masks whose areas pycocotools counts in one call: it holds their number in a uint8."""
+
+
+def encode(masks: NDArray[Any]) -> Masklet:
+    """Run-length code of a masklet.
+
+    Args:
+        masks: (T, H, W) bool, or numbers of which everything but 0 is inside. T may be 0.
+
+    Returns:
+        T run-length masks with ``counts`` as ASCII str; [] for T = 0.
+
+    Raises:
+        ValueError: if ``masks`` does not have three dimensions, or no pixels.
+    """
+    if masks.ndim != 3:
+        raise ValueError(f"masks of shape {masks.shape} were given, (T, H, W) is needed")
+    num_frames, height, width = masks.shape
+    if num_frames == 0:
+        return []
+    if height == 0 or width == 0:
+        raise ValueError(f"masks of {height} x {width} pixels cannot be encoded")
+    # The codec wants columns first; transposing bytes, not floats, is most of the time saved here.
+    inside = np.asarray(masks, dtype=bool).view(np.uint8)
+    columns = np.ascontiguousarray(inside.transpose(0, 2, 1)).transpose(2, 1, 0)  # (H, W, T)
+    return [_from_coco(code) for code in coco.encode(columns)]
+
+
+def decode(masklet: Masklet) -> NDArray[np.bool_]:
+    """The masks of a masklet.
+
+    Args:
+        masklet: T run-length masks of one size.
+
+    Returns:
+        (T, H, W) bool, contiguous; (0, 0, 0) for [], whose size is not known.
+
+    Raises:
+        ValueError: if the masks have different sizes or a code is damaged.
+    """
+    if not masklet:
+        return np.zeros((0, 0, 0), dtype=bool)
+    size = common_size([masklet])
+    assert size is not None
+    # (T, W, H) -> (T, H, W)
+    return np.ascontiguousarray(decode_columns(masklet, size).transpose(0, 2, 1))
+
+
+def empty_masklet(num_frames: int, size: tuple[int, int]) -> Masklet:
+    """The masklet of an object that is never there: empty masks of (H, W) ``size``."""
+    if num_frames == 0:
+        return []
+    code = encode(np.zeros((1, *size), dtype=bool))[0]
+    return [RunLength(size=list(code["size"]), counts=code["counts"]) for _ in range(num_frames)]
+
+
+def merge(masklets: Sequence[Masklet]) -> Masklet:
+    """Union of masklets, frame by frame.
+
+    Args:
+        masklets: N masklets of T masks, all of one size. N = 0 and T = 0 give []: nothing says how
+            many frames there are (see ``empty_masklet``).
+
+    Returns:
+        T run-length masks.
+
+    Raises:
+        ValueError: if lengths or sizes differ.
+    """
+    common_length(masklets)
+    common_size(masklets)
+    return [_from_coco(coco.merge(list(frame))) for frame in zip(*masklets, strict=True)]
+
+
+def areas(masklets: Sequence[Masklet]) -> NDArray[np.int32]:
+    """Pixels of every mask.
+
+    Args:
+        masklets: N masklets of T masks.
+
+    Returns:
+        (N, T) int32; (0, 0) for N = 0.
+
+    Raises:
+        ValueError: if lengths differ.
+    """
+    num_frames = common_length(masklets)
+    flat = [mask for masklet in masklets for mask in masklet]
+    if not flat:
+        return np.zeros((len(masklets), num_frames), dtype=np.int32)
+    counts = [coco.area(flat[i : i + MAX_AREAS]) for i in range(0, len(flat), MAX_AREAS)]
+    return np.concatenate(counts).astype(np.int32).reshape(len(masklets), num_frames)
+
+
+def intersections(
+    masklets: Sequence[Masklet], others: Sequence[Masklet], num_frames: int | None = None
+) -> NDArray[np.int32]:
+    """Pixels that each masklet shares with each other one, frame by frame.
+
+    Args:
+        masklets: N masklets of T masks.
+        others: G masklets of T masks of the same size.
+        num_frames: T, where N = G = 0 leaves it open; None: taken from the masklets, 0 without any.
+
+    Returns:
+        (N, G, T) int32.
+
+    Raises:
+        ValueError: if lengths or sizes differ.
+    """
+    found = common_length([*masklets, *others])
+    if num_frames is not None and (masklets or others) and found != num_frames:
+        raise ValueError(f"masklets of {found} frames were given, {num_frames} are needed")
+    num_frames = found if num_frames is None else num_frames
+    counts = np.zeros((len(masklets), len(others), num_frames), dtype=np.int32)
+    if counts.size == 0:
+        return counts
+    common_size([*masklets, *others])
+    own_areas = areas(masklets)
+    for frame_idx in range(num_frames):
+        # As "crowd", the codec divides the intersection by the first mask's area: whole numbers
+        # below 2**31 come back exactly from that float64 quotient.
+        share = coco.iou(
+            [masklet[frame_idx] for masklet in masklets],
+            [other[frame_idx] for other in others],
+            [1] * len(others),
+        )
+        counts[:, :, frame_idx] = np.rint(share * own_areas[:, frame_idx, None])
+    return counts
+
+
+def iou(masklets: Sequence[Masklet], others: Sequence[Masklet]) -> NDArray[np.float64]:
+    """Intersection over union of each masklet with each other one, frame by frame.
+
+    Args:
+        masklets: N masklets of T masks.
+        others: G masklets of T masks of the same size.
+
+    Returns:
+        (N, G, T) float64 in [0, 1]; 1 on a frame where both are empty.
+
+    Raises:
+        ValueError: if lengths or sizes differ.
+    """
+    shared = intersections(masklets, others)
+    if shared.size == 0:
+        return shared.astype(np.float64)
+    union = areas(masklets)[:, None].astype(np.int64) + areas(others)[None] - shared
+    return np.where(union == 0, 1.0, shared / np.maximum(union, 1))
+
+
+def common_length(masklets: Sequence[Masklet]) -> int:
+    """T, the number of frames that all masklets have; 0 for none.
+
+    Raises:
+        ValueError: if lengths differ.
+    """
+    lengths = {len(masklet) for masklet in masklets}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"masklets of {sorted(lengths)} frames were given together, all need the same number"
+        )
+    return lengths.pop() if lengths else 0
+
+
+def common_size(masklets: Sequence[Masklet]) -> tuple[int, int] | None:
+    """(H, W) of all masks of all masklets; None where there is no mask.
+
+    Raises:
+        ValueError: if sizes differ.
+    """
+    sizes = {tuple(mask["size"]) for masklet in masklets for mask in masklet}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"masks of sizes (height, width) {sorted(sizes)} were given together, "
+            "all need the same size"
+        )
+    if not sizes:
+        return None
+    height, width = sizes.pop()
+    return height, width
+
+
+def _from_coco(code: Any) -> RunLength:
+    return RunLength(size=[int(side) for side in code["size"]], counts=code["counts"].decode())

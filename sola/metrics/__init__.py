@@ -1,0 +1,7 @@
+"""J, F and J&F as benchmarks report them, and the overlap that makes a track a positive."""
+
+from sola.metrics.functional import boundary_f_measure, region_similarity
+from sola.metrics.j_and_f import JAndF
+from sola.metrics.labels import mean_iou, track_labels
+
+__all__ = ["JAndF", "boundary_f_measure", "mean_iou", "region_similarity", "track_labels"]

@@ -1,0 +1,62 @@
+"""J, F and J&F over the expressions of a split, as a torchmetrics metric."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from sola.metrics.functional import boundary_f_measure, region_similarity
+
+
+class JAndF(Metric):
+    """Mean J, F and J&F: over an expression's frames first, then over expressions.
+
+    Keeps sums and a count alone, so that processes of a distributed run add theirs up.
+
+    Args:
+        kwargs: of ``torchmetrics.Metric``.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    j_sum: Tensor
+    boundary_f_sum: Tensor
+    num_expressions: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        zero = torch.tensor(0.0, dtype=torch.float64)
+        self.add_state("j_sum", zero, dist_reduce_fx="sum")
+        self.add_state("boundary_f_sum", zero.clone(), dist_reduce_fx="sum")
+        self.add_state("num_expressions", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds one expression.
+
+        Args:
+            preds: (T, H, W) bool, union of the selected masklets; all empty where none is selected.
+            target: (T, H, W) bool, union of the masklets of the expression's objects.
+
+        Raises:
+            ValueError: if the shapes differ, or there are no frames.
+        """
+        if preds.ndim != 3 or preds.shape[0] == 0:
+            raise ValueError(
+                f"preds of shape {tuple(preds.shape)} were given, one expression's (T, H, W) with "
+                "at least one frame is needed"
+            )
+        self.j_sum += region_similarity(preds, target).mean()
+        self.boundary_f_sum += boundary_f_measure(preds, target).mean()
+        self.num_expressions += 1
+
+    def compute(self) -> dict[str, Tensor]:
+        """The means so far.
+
+        Returns:
+            "J", "F" and "J&F", () float64 in [0, 1]; NaN where no expression was added.
+        """
+        j = self.j_sum / self.num_expressions
+        boundary_f = self.boundary_f_sum / self.num_expressions
+        return {"J": j, "F": boundary_f, "J&F": (j + boundary_f) / 2}
