@@ -1,0 +1,79 @@
+"""What evaluate.py does: score, select, measure, compare, and put a name to every number."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from sola.config.schema import EvaluateConfig
+from sola.evaluation.protocol import PROTOCOL, check_ground_truth, evaluate_expressions
+from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, score_split
+from sola.evaluation.scores import write_json
+from sola.evaluation.summary import CURVE_THRESHOLDS, list_results, summarise
+from sola.evaluation.table import print_tables
+
+log = logging.getLogger(__name__)
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
+    """Measures a selector on a split with ground truth.
+
+    Writes evaluation.json and scores.json into the output folder and prints the tables.
+
+    Args:
+        config: see ``EvaluateConfig``.
+
+    Returns:
+        What evaluation.json holds; shares of 1, not percent.
+
+    Raises:
+        ValueError: if the split has no ground truth, or something is missing or does not fit.
+    """
+    dataset = open_split(config)
+    check_ground_truth(dataset)
+    evaluation = evaluate_split(
+        score_split(config, dataset), threshold=config.threshold, seed=config.seed
+    )
+    path = Path(config.paths.output_dir) / EVALUATION_FILE
+    write_json(path, {**evaluation, "scores": SCORES_FILE})
+    print_tables(evaluation)
+    log.info("%s: all numbers, with the selected tracks of every expression", path)
+    return evaluation
+
+
+def evaluate_split(split: ScoredSplit, *, threshold: float, seed: int) -> dict[str, Any]:
+    """Every number of a scored split, and their names.
+
+    Args:
+        split: scores of all its expressions.
+        threshold: a track is selected when its score is above this.
+        seed: of the choice of other texts.
+
+    Returns:
+        Ready for JSON: the provenance, the means of ``summarise``, one entry an expression.
+
+    Raises:
+        ValueError: if the split has no ground truth, or tracks and ground truth do not fit.
+    """
+    results = evaluate_expressions(
+        split.dataset,
+        split.sources,
+        split.scores,
+        threshold=threshold,
+        seed=seed,
+        curve_thresholds=CURVE_THRESHOLDS,
+    )
+    tracks = split.scores.tracks
+    return {
+        **split.provenance,
+        "protocol": PROTOCOL,
+        "threshold": threshold,
+        "seed": seed,
+        "num_expressions": len(results),
+        "num_videos": len(tracks),
+        "num_tracks": sum(len(of_video) for of_video in tracks.values()),
+        "num_videos_without_tracks": sum(not of_video for of_video in tracks.values()),
+        **summarise(results, CURVE_THRESHOLDS),
+        "expressions": list_results(results),
+    }

@@ -1,0 +1,177 @@
+"""What predict.py does: answers every expression of a split with masks, and draws some of them."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sola.config.progress import progress
+from sola.config.schema import PredictConfig
+from sola.datasets.frames import read_frame
+from sola.evaluation.scored_split import ScoredSplit, open_split, score_split
+from sola.evaluation.scorer import VideoScorer
+from sola.evaluation.scores import group_by_video, select, write_json
+from sola.evaluation.tracks import Candidates
+from sola.masks import decode, empty_masklet, merge
+from sola.reporting.overlays import GREEN, ORANGE, MaskRow, contact_sheet, evenly_spaced
+from sola.reporting.submission import write_masks
+from sola.types import Expression, Masklet
+
+log = logging.getLogger(__name__)
+
+MASKS_DIR = "masks"
+OVERLAYS_DIR = "overlays"
+PREDICTION_FILE = "prediction.json"
+FRAMES_SHOWN = 6
+"""Frames of a video in an overlay picture, evenly spaced."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was written."""
+
+    masks_dir: Path
+    """Holds ``<video>/<expression id>/<frame>.png``."""
+    overlay_paths: tuple[Path, ...]
+    selected: dict[tuple[str, str], tuple[int, ...]]
+    """(video id, expression id) -> indices of the selected tracks."""
+
+
+def run_predict(config: PredictConfig) -> Prediction:
+    """Answers every expression of a split.
+
+    Writes masks in the layout of a MeViS submission, overlay pictures, scores.json and
+    prediction.json into the output folder. Ground truth is not needed; where it is there, the
+    overlays show it.
+
+    Args:
+        config: see ``PredictConfig``.
+
+    Returns:
+        Where everything is, and what was selected.
+
+    Raises:
+        ValueError: if something is missing or does not fit.
+    """
+    split = score_split(config, open_split(config))
+    output_dir = Path(config.paths.output_dir)
+    prediction = predict_split(split, output_dir, config.threshold, config.num_overlays)
+    write_json(
+        output_dir / PREDICTION_FILE,
+        {
+            **split.provenance,
+            "threshold": config.threshold,
+            "expressions": _as_json(prediction.selected),
+        },
+    )
+    num_empty = sum(not selected for selected in prediction.selected.values())
+    log.info(
+        "%s: masks of %d expressions, %d of them answered by nothing",
+        prediction.masks_dir,
+        len(prediction.selected),
+        num_empty,
+    )
+    for path in prediction.overlay_paths:
+        log.info("%s: overlay", path)
+    return prediction
+
+
+def predict_split(
+    split: ScoredSplit, output_dir: Path, threshold: float, num_overlays: int
+) -> Prediction:
+    """Writes masks and overlay pictures of a scored split.
+
+    Args:
+        split: scores of all its expressions.
+        output_dir: gets the folders ``masks`` and ``overlays``.
+        threshold: a track is selected when its score is above this.
+        num_overlays: expressions drawn, evenly taken from the split.
+
+    Returns:
+        Where everything is, and what was selected.
+
+    Raises:
+        ValueError: if tracks and frames do not fit.
+    """
+    expressions = split.dataset.expressions
+    drawn = {id(expressions[idx]) for idx in evenly_spaced(len(expressions), num_overlays)}
+    videos = group_by_video(expressions)
+    masks_dir = output_dir / MASKS_DIR
+    overlay_paths: list[Path] = []
+    selections: dict[tuple[str, str], tuple[int, ...]] = {}
+    with progress(f"masks of {split.dataset.name}/{split.dataset.split}", len(videos)) as advance:
+        for video_id, of_video in videos.items():
+            candidates = split.sources.read(video_id)
+            video = split.dataset.videos[video_id]
+            for expression in of_video:
+                selected = select(split.scores.of(expression), threshold)
+                union = union_of(candidates, selected, num_frames=len(video.frame_paths))
+                write_masks(masks_dir, video, expression, union)
+                selections[video_id, expression.expression_id] = tuple(sorted(selected))
+                if id(expression) in drawn:
+                    path = _overlay_path(output_dir, expression)
+                    _draw(path, split, candidates, expression, selected=selected, union=union)
+                    overlay_paths.append(path)
+            advance("")
+    return Prediction(masks_dir, tuple(overlay_paths), selections)
+
+
+def union_of(candidates: Candidates, selected: frozenset[int], *, num_frames: int) -> Masklet:
+    """Union of the selected tracks; as many empty masks as the video has frames where none is."""
+    if not selected:
+        return empty_masklet(num_frames, candidates.size)
+    return merge([candidates.masklets[idx] for idx in sorted(selected)])
+
+
+def _draw(
+    path: Path,
+    split: ScoredSplit,
+    candidates: Candidates,
+    expression: Expression,
+    *,
+    selected: frozenset[int],
+    union: Masklet,
+) -> None:
+    """Writes the overlay picture of one expression."""
+    video = split.dataset.videos[expression.video_id]
+    shown = evenly_spaced(len(video.frame_paths), FRAMES_SHOWN)
+    label = f"selected: {len(selected)} of {candidates.num_tracks} tracks"
+    rows = [MaskRow(label, decode([union[idx] for idx in shown]), ORANGE)]
+    if split.dataset.has_masks and expression.object_ids is not None:
+        scorer = VideoScorer(candidates.masklets, split.dataset.ground_truth(expression.video_id))
+        score = scorer.score(selected, expression.object_ids)
+        rows[0] = MaskRow(f"{label}, J&F {100 * score.jf:.1f}", rows[0].masks, ORANGE)
+        target = scorer.target(expression.object_ids) or empty_masklet(
+            len(video.frame_paths), candidates.size
+        )
+        label = f"ground truth: {_count(len(expression.object_ids))}"
+        rows.append(MaskRow(label, decode([target[idx] for idx in shown]), GREEN))
+    sheet = contact_sheet(
+        [read_frame(video.frame_paths[idx]).astype(np.uint8) for idx in shown],
+        rows,
+        title=f'"{expression.text.strip()}"',
+        caption=f"{split.dataset.name}/{split.dataset.split}, video {expression.video_id}, "
+        f"expression {expression.expression_id}",
+        frame_names=[video.frame_paths[idx].stem for idx in shown],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"{path}: could not be written; is the disk full?")
+
+
+def _count(num_objects: int) -> str:
+    return {0: "no object", 1: "1 object"}.get(num_objects, f"{num_objects} objects")
+
+
+def _overlay_path(output_dir: Path, expression: Expression) -> Path:
+    return output_dir / OVERLAYS_DIR / f"{expression.video_id}_{expression.expression_id}.png"
+
+
+def _as_json(selected: dict[tuple[str, str], tuple[int, ...]]) -> list[dict[str, Any]]:
+    return [
+        {"video": video_id, "expression": expression_id, "tracks": list(tracks)}
+        for (video_id, expression_id), tracks in selected.items()
+    ]

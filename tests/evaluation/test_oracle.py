@@ -1,0 +1,106 @@
+"""The oracle against every subset, scored one by one."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from sola.evaluation.oracle import CHUNK_FRAMES, MAX_ENUMERATED, OracleOfVideo, best_selection
+from sola.evaluation.scorer import Score, VideoScorer
+from sola.masks import encode
+
+SIZE = (24, 24)
+
+
+def boxes(rng: np.random.Generator, count: int, num_frames: int = 3) -> np.ndarray:
+    masks = np.zeros((count, num_frames, *SIZE), dtype=bool)
+    for mask in masks.reshape(-1, *SIZE):
+        top, left = rng.integers(0, 18, size=2)
+        height, width = rng.integers(2, 14, size=2)
+        mask[top : top + height, left : left + width] = True
+    return masks
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_subset_of_the_overlapping_tracks_is_better(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    num_frames = CHUNK_FRAMES + 2 if seed == 0 else 3
+    tracks, target = boxes(rng, 5, num_frames), boxes(rng, 2, num_frames).any(axis=0)
+    scorer = VideoScorer([encode(m) for m in tracks], {"1": encode(target)})
+    candidates = [i for i, track in enumerate(tracks) if (track & target).any()]
+    subsets = [s for n in range(len(candidates) + 1) for s in combinations(candidates, n)]
+    best = max(scorer.score(subset, ["1"]).jf for subset in subsets)
+
+    oracle = best_selection(scorer, ["1"])
+
+    assert oracle.is_exact
+    assert oracle.score.jf == best
+    assert scorer.score(oracle.selected, ["1"]) == oracle.score
+    equally_good = [s for s in subsets if scorer.score(s, ["1"]).jf == best]
+    assert len(oracle.selected) == min(map(len, equally_good))
+
+
+def test_of_two_equal_tracks_one_is_enough() -> None:
+    track = encode(boxes(np.random.default_rng(0), 1)[0])
+
+    oracle = best_selection(VideoScorer([track, track], {"1": track}), ["1"])
+
+    assert oracle.score == Score(1, 1)
+    assert len(oracle.selected) == 1
+
+
+def strips(count: int) -> np.ndarray:
+    """(count, 1, 24, 24): neighbouring columns of 2 px."""
+    masks = np.zeros((count, 1, *SIZE), dtype=bool)
+    for i, mask in enumerate(masks):
+        mask[:, 5:20, 1 + 2 * i : 3 + 2 * i] = True
+    return masks
+
+
+def test_with_many_candidates_tracks_are_added_while_they_help() -> None:
+    parts = strips(MAX_ENUMERATED + 2)
+    wrong = np.zeros((1, 1, *SIZE), dtype=bool)
+    wrong[:, :, :6, 1:3] = True  # shares a pixel row with the target
+    tracks = [encode(m) for m in np.concatenate([wrong, parts])]
+    scorer = VideoScorer(tracks, {"1": encode(parts.any(axis=0))})
+
+    oracle = best_selection(scorer, ["1"])
+
+    assert not oracle.is_exact
+    assert oracle.selected == frozenset(range(1, len(tracks)))
+    assert oracle.score == Score(1, 1)
+
+
+def test_adding_greedily_never_ends_below_the_best_single_track() -> None:
+    rng = np.random.default_rng(7)
+    tracks, target = boxes(rng, 14), np.zeros((3, *SIZE), dtype=bool)
+    target[:, 6:18, 6:18] = True
+    scorer = VideoScorer([encode(m) for m in tracks], {"1": encode(target)})
+
+    oracle = best_selection(scorer, ["1"])
+
+    assert not oracle.is_exact
+    assert oracle.score.jf >= max(scorer.score([i], ["1"]).jf for i in range(14))
+    left = set(range(14)) - oracle.selected
+    assert all(scorer.score(oracle.selected | {i}, ["1"]).jf <= oracle.score.jf for i in left)
+
+
+def test_each_set_of_objects_is_searched_for_once() -> None:
+    first, second = (encode(m) for m in boxes(np.random.default_rng(0), 2))
+    oracle = OracleOfVideo(VideoScorer([first, second], {"1": first, "2": second}))
+
+    assert oracle(["1", "2"]) is oracle(["2", "1"])
+    assert oracle(["1"]).selected == {0}
+    assert oracle(["2"]).selected == {1}
+
+
+def test_nothing_is_best_where_nothing_is_meant_or_nothing_is_there() -> None:
+    track = encode(boxes(np.random.default_rng(0), 1)[0])
+
+    no_target = best_selection(VideoScorer([track], {"1": track}), [])
+    no_tracks = best_selection(VideoScorer([], {"1": track}), ["1"])
+
+    assert (no_target.selected, no_target.score) == (frozenset(), Score(1, 1))
+    assert (no_tracks.selected, no_tracks.score) == (frozenset(), Score(0, 0))
+    assert no_target.is_exact
+    assert no_tracks.is_exact

@@ -1,0 +1,127 @@
+"""An evaluation of the drawn split, every mean worked out by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sola.evaluation.protocol import OTHER_TEXT, evaluate_expressions, largest_track
+from sola.evaluation.scores import Scores
+from sola.evaluation.summary import list_results, summarise
+from sola.evaluation.tracks import TrackSources
+from sola.masks import empty_masklet
+
+EIGHT_FIFTEENTHS = 8 / 15
+"""F of both tracks against the small object: P = 8 / 22, R = 1."""
+SEVEN_NINTHS = 7 / 9
+"""F of both tracks against the large object: P = 14 / 22, R = 1; the same the other way round."""
+
+
+@pytest.fixture
+def results(dataset: SimpleNamespace, sources: TrackSources, scores: Scores):
+    return evaluate_expressions(
+        dataset, sources, scores, threshold=0.5, seed=42, curve_thresholds=(0.15, 0.5, 0.85)
+    )
+
+
+# J and F of the four expressions of v1; the expression of v2 scores 0 throughout.
+BY_HAND = {
+    "selection": ([1, 12 / 16, 1, 1], [1, SEVEN_NINTHS, 1, 1]),
+    "oracle": ([1, 1, 1, 1], [1, 1, 1, 1]),
+    "all_tracks": ([4 / 16, 12 / 16, 1, 0], [EIGHT_FIFTEENTHS, SEVEN_NINTHS, 1, 0]),
+    "largest_track": ([0, 1, 12 / 16, 0], [0, 1, SEVEN_NINTHS, 0]),
+    "none": ([0, 0, 0, 1], [0, 0, 0, 1]),
+}
+
+
+@pytest.mark.parametrize("answer", BY_HAND)
+def test_means_are_those_worked_out_by_hand(results, answer: str) -> None:
+    j, boundary_f = (sum(values) / 5 for values in BY_HAND[answer])
+
+    mean = summarise(results)["results"][answer]
+
+    assert mean == {
+        "J": pytest.approx(j, abs=1e-12),
+        "F": pytest.approx(boundary_f, abs=1e-12),
+        "J&F": pytest.approx((j + boundary_f) / 2, abs=1e-12),
+        "num_expressions": 5,
+    }
+
+
+def test_another_text_is_compared_with_the_selection_on_the_same_expressions(results) -> None:
+    summary = summarise(results)
+
+    # Under "the large one", "the small one" is answered by both tracks; the other way round the
+    # large one is answered by the small one alone.
+    other = summary["results"][OTHER_TEXT]
+    assert (other["J"], other["F"]) == pytest.approx((4 / 16 / 2, EIGHT_FIFTEENTHS / 2))
+    same = summary["results"]["selection_where_other_text"]
+    assert (same["J"], same["F"]) == pytest.approx(((1 + 12 / 16) / 2, (1 + SEVEN_NINTHS) / 2))
+    assert other["num_expressions"] == same["num_expressions"] == 2
+    assert summary["left_out"] == {OTHER_TEXT: 3}
+    assert [r.other_expression_id for r in results] == ["1", "0", None, None, None]
+
+
+def test_kinds_have_means_of_their_own(results) -> None:
+    by_kind = summarise(results)["by_kind"]
+
+    assert {kind: m["selection"]["num_expressions"] for kind, m in by_kind.items()} == {
+        "appearance": 3,
+        "group": 1,
+        "none": 1,
+    }
+    assert by_kind["appearance"]["selection"]["J"] == pytest.approx((1 + 12 / 16) / 3)
+    assert by_kind["appearance"]["oracle"]["J&F"] == pytest.approx(2 / 3)
+    assert by_kind["appearance"][OTHER_TEXT]["num_expressions"] == 2
+    assert by_kind["group"][OTHER_TEXT] == {"J": None, "F": None, "J&F": None, "num_expressions": 0}
+
+
+def test_the_curve_is_that_of_the_selection_at_its_thresholds(results) -> None:
+    curve = summarise(results, (0.15, 0.5, 0.85))["curve"]
+
+    assert [point["threshold"] for point in curve] == [0.15, 0.5, 0.85]
+    assert curve[1]["J"] == pytest.approx((1 + 12 / 16 + 1 + 1) / 5)
+    # at 0.15 "the large one" gets both tracks, and so does "the green one" the large one: 0
+    assert curve[0]["J"] == pytest.approx((1 + 12 / 16 + 1 + 0) / 5)
+    # at 0.85 "the large one" gets nothing, "both" the small one alone
+    assert curve[2]["J"] == pytest.approx((1 + 0 + 4 / 16 + 1) / 5)
+
+
+def test_the_list_names_what_was_selected(results) -> None:
+    first, *_, last = list_results(results)
+
+    assert (first["video"], first["expression"], first["text"]) == ("v1", "0", "the small one")
+    assert first["answers"]["selection"] == {"tracks": [0], "J": 1, "F": 1, "J&F": 1}
+    assert first["answers"]["largest_track"]["tracks"] == [1]
+    assert last["answers"]["selection"] == {"tracks": [], "J": 0, "F": 0, "J&F": 0}
+
+
+def test_the_largest_track_is_that_of_most_pixels_over_all_frames(dataset) -> None:
+    small, large = dataset.ground_truth("v1").values()
+    empty = empty_masklet(1, (20, 20))
+    brief = [large[0], empty[0]]  # 12 px in all
+    lasting = [small[0], small[0]]  # 8 px in all
+
+    assert largest_track([lasting, brief]) == {1}
+    assert largest_track([small, small]) == {0}
+    assert largest_track([]) == frozenset()
+
+
+def test_splits_on_which_nothing_can_be_measured_are_refused(dataset, sources, scores) -> None:
+    def evaluate() -> None:
+        evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42)
+
+    scores.by_expression["v1", "0"] = np.zeros(3, dtype=np.float32)
+    with pytest.raises(ValueError, match="3 scores of 2 tracks for expression 0"):
+        evaluate()
+    dataset.ground_truth = lambda video_id: {"1": empty_masklet(7, (20, 20))}
+    with pytest.raises(ValueError, match="video v1 of drawn/valid_u: tracks and ground truth"):
+        evaluate()
+    dataset.expressions = [
+        type(e)(e.video_id, e.expression_id, e.text, None) for e in dataset.expressions
+    ]
+    with pytest.raises(ValueError, match="5 expressions do not say which objects they mean"):
+        evaluate()
+    dataset.has_masks = False
+    with pytest.raises(ValueError, match=r"valid_u of drawn has no ground truth .*predict\.py"):
+        evaluate()

@@ -1,0 +1,50 @@
+"""The tables that people read."""
+
+from dataclasses import replace
+from io import StringIO
+from types import SimpleNamespace
+
+from rich.console import Console
+
+from sola.evaluation.protocol import evaluate_expressions
+from sola.evaluation.scores import Scores
+from sola.evaluation.summary import summarise
+from sola.evaluation.table import print_tables
+from sola.evaluation.tracks import TrackSources
+
+
+def printed(dataset: SimpleNamespace, sources: TrackSources, scores: Scores) -> list[str]:
+    results = evaluate_expressions(
+        dataset, sources, scores, threshold=0.5, seed=42, curve_thresholds=(0.5,)
+    )
+    names = {"dataset": "drawn", "split": "valid_u", "threshold": 0.5}
+    counts = {"num_videos": 2, "num_videos_without_tracks": 1}
+    text = StringIO()
+    evaluation = {**names, **counts, **summarise(results, (0.5,))}
+    print_tables(evaluation, Console(file=text, width=160))
+    return text.getvalue().splitlines()
+
+
+def cells(lines: list[str], label: str) -> list[list[str]]:
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+    return [row[1:] for row in rows if row[0] == label]
+
+
+def test_every_answer_has_a_row_in_percent(dataset, sources, scores) -> None:
+    lines = printed(dataset, sources, scores)
+
+    assert cells(lines, "selection") == [["75.0", "75.6", "75.3", "5"]]
+    assert cells(lines, "all tracks") == [["40.0", "46.2", "43.1", "5"]]
+    assert cells(lines, "selection under another text") == [["12.5", "26.7", "19.6", "2"]]
+    assert cells(lines, "appearance") == [["58.8", "66.7", "88.2", "19.6", "3"]]
+    assert cells(lines, "group") == [["100.0", "100.0", "-", "-", "1"]]
+    text = "\n".join(lines)
+    assert "another text: 3 of 5 expressions" in text
+    assert "1 of 2 videos have no tracks" in text
+    assert "by threshold: 0.5: 75.3" in text
+
+
+def test_kinds_that_nobody_recorded_are_not_shown(dataset, sources, scores) -> None:
+    dataset.expressions = [replace(expression, kind="") for expression in dataset.expressions]
+
+    assert not any("kind" in line for line in printed(dataset, sources, scores))
