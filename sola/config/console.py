@@ -3,6 +3,16 @@
 import logging
 import sys
 
+_OWN_LOGGERS = ("sola", "__main__")
+
+
+class OwnMessages(logging.Filter):
+    """Passes what sola says, and of other packages only warnings and worse."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to show a record."""
+        return record.levelno >= logging.WARNING or record.name.split(".")[0] in _OWN_LOGGERS
+
 
 def console_handler() -> logging.Handler:
     """Handler of the console: coloured on a terminal, plain lines elsewhere (both on stderr)."""

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,12 @@ from sola.config.conversion import CONF_DIR, load, register_schemas
 from sola.config.messages import explain
 
 Schema = TypeVar("Schema")
+
+EXPECTED_WARNINGS = (
+    ".torch.jit.script. is deprecated",  # torch's own, from sam2's image transforms
+    ".isinstance.treespec, LeafSpec.. is deprecated",  # torch's own, from lightning
+)
+"""Warnings of one package about another, which a user can do nothing about."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _PACKAGE_DIR = Path(__file__).parents[1]
@@ -74,7 +81,10 @@ def _run_job(
     config = None
     try:
         config = load(composed, schema)
-        return task(config)
+        with warnings.catch_warnings():
+            for pattern in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", pattern)
+            return task(config)
     except Exception as error:
         message = (explain(error, schema) if config is None else None) or _users_mistake(error)
         if message is None or keep_traceback:

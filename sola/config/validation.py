@@ -21,6 +21,8 @@ from sola.config.schema import (
 
 LAYOUTS = ("mevis", "moving_shapes")
 PROMPT_SOURCES = ("gt", "grid")
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 
 Problems = Iterator[str]
 
@@ -186,6 +188,8 @@ def _check_data(name: str, section: DataConfig) -> Problems:
 
 
 def _check_trainer(name: str, section: TrainerConfig) -> Problems:
+    yield from _one_of(f"{name}.accelerator", section.accelerator, ACCELERATORS)
+    yield from _one_of(f"{name}.precision", section.precision, PRECISIONS)
     for key in ("num_nodes", "max_epochs", "accumulate_grad_batches", "check_val_every_n_epoch"):
         yield from _at_least(1, f"{name}.{key}", getattr(section, key))
     if section.devices < 1 and section.devices != -1:

@@ -1,0 +1,57 @@
+# Needs python3 (3.11 or newer) and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+# Exact versions of everything; "make CONSTRAINTS=/dev/null" takes what pip finds instead.
+CONSTRAINTS ?= constraints.txt
+
+PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS)
+RUN = $(VENV)/bin/python
+INSTALLED = $(VENV)/.installed
+DEMO_DIR = outputs/demo
+DEMO_TRAINED = $(DEMO_DIR)/.trained
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
+		printf 'make %-10s %s\n' "$$target" "$$what"; done
+
+setup: $(INSTALLED)  ## make .venv and install what is missing (minutes once, then nothing)
+
+# torch first, so that sam2, a source package, builds beside it in seconds and without a CUDA compiler.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) setuptools wheel torch torchvision
+	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation sam2
+	$(PIP) --editable '.[demo,dev]'
+	touch $@
+
+demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, training, scores, pictures
+	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=gt
+	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=grid
+	$(RUN) generate.py dataset=moving_shapes split=valid_u prompt_source=grid
+	$(if $(wildcard $(DEMO_TRAINED)),@echo '$(DEMO_DIR)/best.ckpt is there: not trained again ("make clean" removes it)',rm -rf $(DEMO_DIR))
+	$(if $(wildcard $(DEMO_TRAINED)),,$(RUN) train.py experiment=demo hydra.run.dir=$(DEMO_DIR))
+	@touch $(DEMO_TRAINED)
+	$(RUN) evaluate.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/evaluation
+	$(RUN) predict.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/prediction
+
+test: setup  ## every test but the slow ones
+	$(RUN) -m pytest
+
+test-all: setup  ## every test, slow ones included
+	$(RUN) -m pytest -m 'slow or not slow'
+
+lint: setup  ## format, style and types
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+bench: setup  ## every benchmark, one after the other
+	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$(RUN) $$script"; $(RUN) $$script; done
+
+clean:  ## remove runs, caches and the synthetic videos with their tracks (not .venv, not other datasets)
+	rm -rf outputs data/moving_shapes data/moving_shapes_large data/tracks/moving_shapes data/tracks/moving_shapes_large
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

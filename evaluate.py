@@ -1,0 +1,18 @@
+"""Measures a trained selector on a split with ground truth.
+
+python evaluate.py --help
+"""
+
+from sola.config import main
+from sola.config.schema import EvaluateConfig
+
+
+def task(config: EvaluateConfig) -> None:
+    """Imports what is heavy only now, after the configuration is known to be right."""
+    from sola.evaluation.run import run_evaluation
+
+    run_evaluation(config)
+
+
+if __name__ == "__main__":
+    main("evaluate", EvaluateConfig, task)

@@ -1,0 +1,81 @@
+"""One table: what is broken, and what the message says about it."""
+
+import pytest
+
+MAKER = "dataset.maker"
+BROKEN = [
+    (
+        "train",
+        ["selector.num_heads=7"],
+        "selector.text_dim (384) is not divisible by num_heads (7)",
+    ),
+    ("train", ["selector.num_groups=5"], "is not divisible by num_groups (5)"),
+    ("train", ["selector.num_layers=0"], "selector.num_layers is 0; it is at least 1"),
+    ("train", ["selector.dropout=1"], "selector.dropout is 1.0; it lies in [0, 1)"),
+    ("train", ["threshold=1.5"], "threshold is 1.5; it lies in [0, 1]"),
+    ("train", ["threshold=nan"], "threshold is nan"),
+    ("train", ["optimizer.lr=0"], "optimizer.lr is 0.0; it is above 0"),
+    ("train", ["optimizer.schedule=step"], "known are plateau, cosine"),
+    ("train", ["loss.empty_frames=drop"], "known are count, skip"),
+    ("train", ["loss.alignment_weight=-1"], "loss.alignment_weight is -1.0"),
+    ("train", ["data.train_sources=[]"], "data.train_sources is empty"),
+    ("train", ["data.train_sources=[gt,gt]"], "a source is named twice"),
+    ("train", ["data.valid_sources=[sam]"], "data.valid_sources is 'sam'; known are gt, grid"),
+    ("train", ["data.group_by=frame"], "known are expression, video"),
+    ("train", ["data.batch_size=0"], "data.batch_size is 0"),
+    ("train", ["trainer.devices=0"], "trainer.devices is 0"),
+    ("train", ["trainer.accelerator=tpu"], "known are auto, cpu, gpu, mps"),
+    ("train", ["trainer.precision=bf16"], "known are 32-true, bf16-mixed"),
+    ("train", ["logger.name=paper"], "known are wandb, csv"),
+    ("train", [f"{MAKER}.max_objects=1"], "max_objects is 1, below dataset.maker.min_objects (2)"),
+    ("train", [f"{MAKER}.jpeg_quality=0"], "jpeg_quality is 0"),
+    ("train", [f"{MAKER}.first_seed.valid_u=47"], "seeds of train reach to 47"),
+    ("train", [f"+{MAKER}.num_videos.test=3"], "both need the same ones"),
+    ("train", [f"{MAKER}=null"], "needs dataset.maker"),
+    ("train", ["dataset.layout=davis"], "known are mevis, moving_shapes"),
+    ("train", ["dataset.name=a/b"], "cannot hold a '/'"),
+    ("train", ["tracker.model=null"], "neither is given"),
+    ("train", ["tracker.packaged_model=sam2/sam2_hiera_t.yaml"], "both are given"),
+    ("train", ["text_encoder.batch_size=0"], "text_encoder.batch_size is 0"),
+    ("generate", ["split=test"], "split is 'test'; known are train, valid_u"),
+    ("generate", ["dataset=mevis", "prompt_source=gt", "split=valid"], "needs ground-truth masks"),
+    ("generate", ["split=train", "prompt_source.frames=last"], "known are first, largest, even"),
+    (
+        "generate",
+        ["split=train", "prompt_source.frames_per_object=2"],
+        "Set prompt_source.frames=even",
+    ),
+    ("generate", ["split=train", "prompt_source.duplicate_iou=2"], "duplicate_iou is 2.0"),
+    (
+        "generate",
+        ["split=train", "tracker.mask_generator.points_per_side=0"],
+        "points_per_side is 0",
+    ),
+    ("evaluate", ["ckpt_path=x", "sources=[gdino2]"], "sources is 'gdino2'"),
+    ("predict", ["ckpt_path=x", "num_overlays=-1"], "num_overlays is -1"),
+    ("evaluate", [], "1 required value(s) missing: ckpt_path"),
+    ("generate", ["dataset.root=???"], "2 required value(s) missing: dataset.root, split"),
+]
+
+
+@pytest.mark.parametrize(
+    ("entry", "overrides", "message"),
+    BROKEN,
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_a_broken_rule_is_refused_with_a_message_that_says_what(compose, entry, overrides, message):
+    with pytest.raises(ValueError) as error:
+        compose(entry, *overrides)
+
+    assert message in str(error.value)
+
+
+def test_all_broken_rules_are_named_at_once(compose):
+    with pytest.raises(ValueError) as error:
+        compose("train", "threshold=-1", "trainer.max_epochs=0", "optimizer.lr=-1")
+
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_splits_whose_seeds_touch_without_meeting_are_allowed(compose):
+    assert compose("train", "dataset.maker.first_seed.valid_u=48")

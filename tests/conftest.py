@@ -1,0 +1,46 @@
+"""What all tests share: no network, no telemetry, the same examples on every run."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from sola.config import compose as compose_config
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_SILENT", "true")
+
+hypothesis.settings.register_profile("sola", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("sola")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked gpu on a machine without one (torch is asked only when there are any)."""
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if not gpu_items:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in gpu_items:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """``compose("train", "dataset=mevis", ...)``: the typed configuration of an entry point.
+
+    Data and output folders lie in tmp_path.
+    """
+
+    def compose(entry: str, *overrides: str) -> Any:
+        folders = [f"paths.data_dir={tmp_path / 'data'}", f"paths.output_dir={tmp_path / 'output'}"]
+        return compose_config(entry, [*folders, *overrides])
+
+    yield compose
+    GlobalHydra.instance().clear()

@@ -1,0 +1,181 @@
+"""The programs that a user starts: help, mistakes, and the whole chain."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENTRY_POINTS = ["train.py", "generate.py", "evaluate.py", "predict.py"]
+HELP_LIMIT_S = 3.0
+
+
+def _run(entry: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    return subprocess.run(
+        [sys.executable, str(ROOT / entry), *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("entry", ENTRY_POINTS)
+def test_help_takes_less_than_three_seconds(entry, tmp_path):
+    before = getrusage(RUSAGE_CHILDREN)
+    done = _run(entry, "--help", cwd=tmp_path)
+    after = getrusage(RUSAGE_CHILDREN)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(entry)
+    assert f"python {entry} " in done.stdout
+    # processor time: other programs may keep the machine busy
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_LIMIT_S
+
+
+@pytest.mark.parametrize(
+    ("entry", "arguments", "message"),
+    [
+        ("train.py", ["trainer.max_epoch=1"], "Did you mean trainer.max_epochs?"),
+        ("train.py", ["+foo=1"], "foo: there is no such key"),
+        ("generate.py", ["split=train", "tracker=smal"], "Did you mean tracker=small?"),
+        ("generate.py", [], "required value(s) missing: split"),
+        ("evaluate.py", [], "required value(s) missing: ckpt_path"),
+        ("predict.py", ["ckpt_path=x", "threshold=2"], "threshold is 2.0; it lies in [0, 1]"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line_and_status_1(
+    entry, arguments, message, tmp_path
+):
+    done = _run(entry, *arguments, cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+DRIVER = """
+import json, runpy, sys
+
+for command in json.loads(sys.argv[1]):
+    print("#", *command, file=sys.stderr)
+    sys.argv = command
+    try:
+        runpy.run_path(command[0], run_name="__main__")
+    except SystemExit as end:
+        print("# status", end.code, file=sys.stderr)
+"""
+
+
+@dataclass
+class Chain:
+    """The commands of the demo, in small, and what they left."""
+
+    folder: Path
+    messages: list[str]
+    """stderr of each command."""
+    output: str
+    """stdout of all commands."""
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory) -> Chain:
+    """All commands run in one process of their own: importing takes longer than running."""
+    folder = tmp_path_factory.mktemp("chain")
+    small = [f"dataset.maker.num_videos.{split}=2" for split in ("train", "valid_u")]
+    small += [f"dataset.maker.{key}" for key in ("num_frames=6", "expressions_per_video=4")]
+    small += ["dataset.maker.max_objects=3", "trainer.num_threads=1", f"paths.data_dir={folder}"]
+    best = f"ckpt_path={folder}/run/best.ckpt"
+    commands = [
+        ["generate.py", "split=train", "prompt_source=gt"],
+        ["generate.py", "split=train", "prompt_source=grid"],
+        ["generate.py", "split=valid_u", "prompt_source=grid"],
+        ["generate.py", "split=valid_u", "prompt_source=grid"],
+        ["train.py", "experiment=demo", "trainer.max_epochs=1", f"hydra.run.dir={folder}/run"],
+        ["evaluate.py", best, f"hydra.run.dir={folder}/evaluation"],
+        ["predict.py", best, f"hydra.run.dir={folder}/prediction", "num_overlays=1"],
+        ["evaluate.py", "ckpt_path=nowhere.ckpt", f"hydra.run.dir={folder}/wrong"],
+        ["train.py", "dataset=mevis", "logger=csv", f"hydra.run.dir={folder}/wrong"],
+    ]
+    for command in commands:
+        command += [f"hydra.run.dir={folder}/generate"] if command[0] == "generate.py" else []
+        command += small if "dataset=mevis" not in command else small[-1:]
+    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, json.dumps(commands)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    messages = re.split(r"^# (?!status).*\n", done.stderr, flags=re.MULTILINE)
+    return Chain(folder, messages[1:], done.stdout)
+
+
+def test_generate_makes_the_videos_and_their_tracks(chain):
+    for split, source in (("train", "gt"), ("train", "grid"), ("valid_u", "grid")):
+        folder = chain.folder / "tracks" / "moving_shapes" / split / source / "small"
+        index = json.loads((folder / "index.json").read_text())
+        assert (index["dataset"], index["split"], index["source"]) == (
+            "moving_shapes",
+            split,
+            source,
+        )
+        assert len(index["entries"]) == 2
+    assert len(list((chain.folder / "moving_shapes" / "train").rglob("*.jpg"))) == 2 * 6
+
+
+def test_generate_says_what_it_finds_done(chain):
+    first, second = chain.messages[2:4]
+
+    assert "2/2" in first
+    assert "2/2" not in second
+    assert "2 videos are there already" in second
+
+
+def test_train_leaves_a_checkpoint_and_its_measures(chain):
+    assert (chain.folder / "run" / "best.ckpt").is_file()
+    assert "valid/J&F" in (chain.folder / "run" / "metrics.csv").read_text()
+
+
+def test_evaluate_leaves_numbers_with_their_names_and_prints_them(chain):
+    evaluation = json.loads((chain.folder / "evaluation" / "evaluation.json").read_text())
+
+    assert evaluation["split"] == "valid_u"
+    assert evaluation["num_expressions"] == len(evaluation["expressions"]) == 8
+    assert "J&F" in chain.output
+    assert "oracle" in chain.output
+
+
+def test_predict_leaves_a_mask_for_every_frame_of_every_expression(chain):
+    masks_dir = chain.folder / "prediction" / "masks"
+
+    assert len(list(masks_dir.glob("*/*/*.png"))) == 8 * 6
+    assert len(list((chain.folder / "prediction" / "overlays").iterdir())) == 1
+
+
+def test_commands_say_nothing_that_is_not_ours(chain):
+    for messages in chain.messages[:7]:
+        for line in messages.splitlines():
+            assert re.match(r"\d\d:\d\d:\d\d (INFO|WARNING) ", line), line
+
+
+@pytest.mark.parametrize(("position", "message"), [(-2, "nowhere.ckpt"), (-1, "mevis")])
+def test_a_missing_file_is_an_error_that_names_it_and_status_1(chain, position, message):
+    lines = chain.messages[position].splitlines()
+
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert lines[-1] == "# status 1"
+    assert "Traceback" not in chain.messages[position]
