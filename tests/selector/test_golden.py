@@ -1,0 +1,94 @@
+"""The selector against numbers of the reference implementation (a small random network)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sola.selector import TrackSelector
+from sola.selector.losses import SelectionLoss, alignment_loss, classification_loss, combine_losses
+
+GOLDEN_PATH = Path(__file__).parent / "selector_reference.npz"
+CASES = ("case0", "case1", "case2")
+TOLERANCES = [(torch.float64, 1e-8), (torch.float32, 1e-4)]
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN_PATH) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def reference_weights(golden: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix("state_dict/"): torch.from_numpy(array)
+        for name, array in golden.items()
+        if name.startswith("state_dict/")
+    }
+
+
+def reference_selector(golden: dict[str, np.ndarray], dtype: torch.dtype) -> TrackSelector:
+    selector = TrackSelector(token_dim=16, text_dim=32, num_negatives=4)
+    selector.load_reference_state_dict(reference_weights(golden))
+    return selector.to(dtype).eval()
+
+
+def selection_loss(
+    selector: TrackSelector, tokens: torch.Tensor, text: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, SelectionLoss]:
+    logits, track_tokens = selector(tokens, text)
+    bce = classification_loss(logits, labels)
+    alignment = alignment_loss(track_tokens, text, selector.negative_tokens, labels)
+    return logits, track_tokens, combine_losses(bce, alignment, torch.tensor([True]))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES, ids=["float64", "float32"])
+def test_scores_losses_and_gradients_equal_the_reference(
+    golden: dict[str, np.ndarray], case: str, dtype: torch.dtype, tolerance: float
+) -> None:
+    selector = reference_selector(golden, dtype)
+    tokens, text, labels = (
+        torch.from_numpy(golden[f"{case}/{name}"]).to(dtype)[None]
+        for name in ("object_tokens", "text_tokens", "labels")
+    )
+
+    logits, track_tokens, loss = selection_loss(selector, tokens, text, labels)
+    loss.total.backward()
+    gradients = [p.grad.flatten() for p in selector.parameters() if p.grad is not None]
+
+    found = {
+        "score_logits": logits[0],
+        "track_tokens": track_tokens[0],
+        "bce_loss": loss.bce,
+        "alignment_loss": loss.alignment,
+        "total_loss": loss.total,
+        "grad_norm": torch.cat(gradients).norm(),
+    }
+    for name, value in found.items():
+        target = golden[f"{case}/{name}"]
+        error = np.abs(value.detach().double().numpy() - target).max() / np.abs(target).max()
+        assert error < tolerance, f"{name}: relative error {error}"
+
+
+def test_weights_survive_the_way_to_the_reference_names_and_back(
+    golden: dict[str, np.ndarray],
+) -> None:
+    weights = reference_weights(golden)
+
+    saved = reference_selector(golden, torch.float32).reference_state_dict()
+
+    assert saved.keys() == weights.keys()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(saved[name], tensor, rtol=0, atol=0)
+
+
+def test_the_copied_numbers_are_the_shared_ones(golden: dict[str, np.ndarray]) -> None:
+    shared_path = Path(__file__).parents[3] / "shared" / "golden" / GOLDEN_PATH.name
+    if not shared_path.exists():
+        pytest.skip(f"{shared_path} is not here")
+    with np.load(shared_path) as shared:
+        assert set(shared.files) == golden.keys()
+        for name in shared.files:
+            np.testing.assert_array_equal(shared[name], golden[name])

@@ -1,0 +1,85 @@
+"""Losses against plain loops over tracks and negatives."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from sola.selector.losses import alignment_loss, classification_loss, combine_losses
+
+B, N, L, K, E = 3, 4, 5, 3, 8
+NUM_TRACKS = [4, 2, 0]
+NUM_TEXT = [5, 3, 1]
+
+
+@pytest.fixture
+def batch() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    tracks, text = torch.arange(N), torch.arange(L)
+    return {
+        "logits": torch.randn(B, N).double(),
+        "track_tokens": torch.randn(B, N, E).double(),
+        "text": torch.randn(B, L, E).double(),
+        "negatives": torch.randn(K, E).double(),
+        "labels": (torch.rand(B, N) < 0.5).double(),
+        "track_mask": tracks < torch.tensor(NUM_TRACKS)[:, None],
+        "text_mask": text < torch.tensor(NUM_TEXT)[:, None],
+    }
+
+
+def cross_entropy(logit: float, target: float) -> float:
+    score = 1 / (1 + math.exp(-logit))
+    return -target * math.log(score) - (1 - target) * math.log(1 - score)
+
+
+def plain_classification_loss(batch: dict[str, Tensor], row: int) -> float:
+    total = 0.0
+    for idx in range(NUM_TRACKS[row]):
+        label = batch["labels"][row, idx].item()
+        weight = 1.5 if label else 1.0
+        total += weight * cross_entropy(batch["logits"][row, idx].item(), label)
+    return total / max(NUM_TRACKS[row], 1)
+
+
+def plain_alignment_loss(batch: dict[str, Tensor], row: int) -> float:
+    scale = math.exp(0.07)
+    mean_text = batch["text"][row, : NUM_TEXT[row]].mean(dim=0)
+    positive = negative = 0.0
+    for idx in range(NUM_TRACKS[row]):
+        token, label = batch["track_tokens"][row, idx], batch["labels"][row, idx].item()
+        positive += cross_entropy(scale * (token @ mean_text).item(), label)
+        dots = [(token @ negative_token).item() for negative_token in batch["negatives"]]
+        for k, dot in enumerate(dots):
+            target = 1 - label if k == dots.index(max(dots)) else 0
+            negative += cross_entropy(scale * dot, target)
+    count = max(NUM_TRACKS[row], 1)
+    return 1.5 * positive / count + negative / (count * K)
+
+
+def test_each_samples_loss_equals_a_plain_loop(batch: dict[str, Tensor]) -> None:
+    bce = classification_loss(batch["logits"], batch["labels"], batch["track_mask"])
+    alignment = alignment_loss(
+        *(batch[name] for name in ("track_tokens", "text", "negatives", "labels", "track_mask")),
+        text_mask=batch["text_mask"],
+    )
+    for row in range(B):
+        assert bce[row].item() == pytest.approx(plain_classification_loss(batch, row), rel=1e-12)
+        assert alignment[row].item() == pytest.approx(plain_alignment_loss(batch, row), rel=1e-12)
+
+
+def test_a_batch_has_the_mean_loss_of_its_samples_that_have_tracks() -> None:
+    bce, alignment = torch.tensor([1.0, 3.0, 0.0]), torch.tensor([10.0, 30.0, 0.0])
+    has_tracks = torch.tensor([True, True, False])
+
+    loss = combine_losses(bce, alignment, has_tracks, alignment_weight=0.5)
+
+    assert (loss.bce, loss.alignment, loss.total) == (2, 20, 12)
+
+
+def test_samples_without_tracks_have_no_loss_and_no_gradient() -> None:
+    logits = torch.zeros(2, 0, requires_grad=True)
+    bce = classification_loss(logits, torch.zeros(2, 0))
+    loss = combine_losses(bce, bce, torch.tensor([False, False]))
+    loss.total.backward()
+    assert loss.total == 0

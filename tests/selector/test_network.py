@@ -1,0 +1,218 @@
+"""What the selector's scores may and may not depend on."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from sola.selector import TrackSelector
+from sola.selector.losses import alignment_loss, classification_loss, combine_losses
+from sola.selector.normalization import TokenGroupNorm
+
+TOKEN_DIM, TEXT_DIM = 8, 16
+EXACT = {"rtol": 1e-10, "atol": 1e-10}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    tokens: Tensor
+    """(N, T, D)."""
+    text: Tensor
+    """(L, E)."""
+
+
+@pytest.fixture
+def selector() -> TrackSelector:
+    torch.manual_seed(0)
+    selector = TrackSelector(TOKEN_DIM, TEXT_DIM, num_negatives=3, num_heads=2, num_groups=4)
+    for name, parameter in selector.named_parameters():
+        if "norm" in name:  # away from the identity, so that a wrong affine part shows
+            torch.nn.init.normal_(parameter)
+    return selector.double().eval()
+
+
+def sample(num_tracks: int, num_frames: int, num_text: int, seed: int = 0) -> Sample:
+    generator = torch.Generator().manual_seed(1000 * seed + 100 * num_tracks + num_frames)
+    tokens = torch.randn(num_tracks, num_frames, TOKEN_DIM, generator=generator)
+    text = torch.randn(num_text, TEXT_DIM, generator=generator)
+    return Sample(tokens.double(), text.double())
+
+
+def alone(selector: TrackSelector, item: Sample) -> tuple[Tensor, Tensor]:
+    logits, track_tokens = selector(item.tokens[None], item.text[None])
+    return logits[0], track_tokens[0]
+
+
+def padded(tensor: Tensor, *lengths: int) -> tuple[Tensor, Tensor]:
+    """The tensor in the corner of a larger one full of sevens, and which rows are its own."""
+    out = torch.full((*lengths, tensor.shape[-1]), 7.0, dtype=tensor.dtype)
+    mask = torch.zeros(lengths, dtype=torch.bool)
+    corner = tuple(slice(length) for length in tensor.shape[:-1])
+    out[corner], mask[corner] = tensor, True
+    return out, mask
+
+
+def test_the_default_network_has_the_papers_number_of_parameters() -> None:
+    with torch.device("meta"):
+        selector = TrackSelector()
+    assert sum(p.numel() for p in selector.parameters()) == 32_980_480
+
+
+@pytest.mark.parametrize("extra_tracks", [0, 3])
+@pytest.mark.parametrize("extra_frames", [0, 1, 9])
+@pytest.mark.parametrize("extra_text", [0, 4])
+@pytest.mark.parametrize("num_frames", [1, 8, 17])
+def test_padding_changes_no_score(
+    selector: TrackSelector, num_frames: int, extra_tracks: int, extra_frames: int, extra_text: int
+) -> None:
+    item = sample(num_tracks=4, num_frames=num_frames, num_text=5)
+    tokens, token_mask = padded(item.tokens, 4 + extra_tracks, num_frames + extra_frames)
+    text, text_mask = padded(item.text, 5 + extra_text)
+
+    logits, track_tokens = selector(
+        tokens[None],
+        text[None],
+        token_mask[None].any(dim=2) if extra_tracks else None,
+        token_mask[None].any(dim=1) if extra_frames else None,
+        text_mask[None] if extra_text else None,
+    )
+
+    expected_logits, expected_tokens = alone(selector, item)
+    torch.testing.assert_close(logits[0, :4], expected_logits, **EXACT)
+    torch.testing.assert_close(track_tokens[0, :4], expected_tokens, **EXACT)
+    assert logits.isfinite().all()
+
+
+def test_scores_do_not_depend_on_what_else_is_in_the_batch(selector: TrackSelector) -> None:
+    items = [sample(4, 17, 5), sample(1, 1, 2), sample(6, 30, 9), sample(0, 12, 3)]
+    tokens, token_masks = zip(*(padded(item.tokens, 6, 30) for item in items), strict=True)
+    text, text_masks = zip(*(padded(item.text, 9) for item in items), strict=True)
+    token_mask = torch.stack(token_masks)
+
+    logits, track_tokens = selector(
+        torch.stack(tokens),
+        torch.stack(text),
+        token_mask.any(dim=2),
+        token_mask.any(dim=1),
+        torch.stack(text_masks),
+    )
+
+    for idx, item in enumerate(items):
+        expected_logits, expected_tokens = alone(selector, item)
+        num_tracks = len(item.tokens)
+        torch.testing.assert_close(logits[idx, :num_tracks], expected_logits, **EXACT)
+        torch.testing.assert_close(track_tokens[idx, :num_tracks], expected_tokens, **EXACT)
+    assert logits.isfinite().all()
+
+
+def test_permuting_tracks_permutes_scores(selector: TrackSelector) -> None:
+    item = sample(5, 12, 4)
+    order = torch.tensor([3, 0, 4, 1, 2])
+
+    logits, _ = alone(selector, item)
+    permuted, _ = alone(selector, Sample(item.tokens[order], item.text))
+
+    torch.testing.assert_close(permuted, logits[order], **EXACT)
+    assert (logits.diff().abs() > 1e-3).all(), "equal scores would prove nothing"
+
+
+def test_the_order_of_frames_matters(selector: TrackSelector) -> None:
+    item = sample(3, 16, 4)
+    logits, _ = alone(selector, item)
+    backward, _ = alone(selector, Sample(item.tokens.flip(1), item.text))
+    assert (logits - backward).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_expressions_that_share_a_video_score_as_if_alone(
+    selector: TrackSelector, with_masks: bool
+) -> None:
+    video = sample(4, 17, 1).tokens
+    texts = torch.stack([sample(1, 1, 5, seed=seed).text for seed in range(3)])
+    masks = [torch.ones(1, 4, dtype=torch.bool), torch.ones(1, 17, dtype=torch.bool)]
+
+    logits, _ = selector(video[None], texts, *(masks if with_masks else []))
+
+    for row, text in zip(logits, texts, strict=True):
+        torch.testing.assert_close(row, alone(selector, Sample(video, text))[0], **EXACT)
+
+
+def test_samples_may_point_into_a_batch_of_videos(selector: TrackSelector) -> None:
+    items = [sample(4, 17, 1), sample(2, 9, 1)]
+    texts = torch.stack([sample(1, 1, 5, seed=seed).text for seed in range(3)])
+    tokens, token_masks = zip(*(padded(item.tokens, 4, 17) for item in items), strict=True)
+    token_mask = torch.stack(token_masks)
+    video_idx = [1, 0, 1]
+
+    logits, _ = selector(
+        torch.stack(tokens),
+        texts,
+        token_mask.any(dim=2),
+        token_mask.any(dim=1),
+        video_idx=torch.tensor(video_idx),
+    )
+
+    for row, text, idx in zip(logits, texts, video_idx, strict=True):
+        expected, _ = alone(selector, Sample(items[idx].tokens, text))
+        torch.testing.assert_close(row[: len(expected)], expected, **EXACT)
+
+
+def test_a_video_without_tracks_has_no_scores(selector: TrackSelector) -> None:
+    logits, track_tokens = alone(selector, sample(0, 12, 3))
+    assert logits.shape == (0,)
+    assert track_tokens.shape == (0, TEXT_DIM)
+
+
+def test_gradients_reach_every_parameter(selector: TrackSelector) -> None:
+    item = sample(4, 17, 5)
+    labels = torch.tensor([[1.0, 0.0, 0.0, 1.0]])
+    logits, track_tokens = selector.train()(item.tokens[None], item.text[None])
+    bce = classification_loss(logits, labels)
+    alignment = alignment_loss(track_tokens, item.text[None], selector.negative_tokens, labels)
+    combine_losses(bce, alignment, torch.tensor([True])).total.backward()
+    for name, parameter in selector.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        # a key's bias moves all of a query's scores alike: softmax does not see it
+        assert parameter.grad.abs().max() > 1e-12 or name.endswith("key.bias"), name
+
+
+def test_masked_group_norm_is_group_norm_of_what_exists() -> None:
+    torch.manual_seed(0)
+    norm = TokenGroupNorm(2, 6).double()
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    tokens = 3 + 5 * torch.randn(2, 4, 6).double()
+    oracle = torch.nn.GroupNorm(2, 6).double()
+    oracle.load_state_dict(norm.state_dict())
+
+    masked = norm(tokens, torch.tensor([[True, True, True, False], [True, True, True, True]]))
+
+    for row, length in enumerate([3, 4]):
+        expected = oracle(tokens[row, :length].T[None])[0].T
+        torch.testing.assert_close(masked[row, :length], expected, **EXACT)
+    torch.testing.assert_close(norm(tokens)[1], masked[1], **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"text_dim": 20}, "text_dim 20 by selector.num_heads 8"),
+        ({"text_dim": 24, "num_heads": 2, "num_groups": 5}, "text_dim 24 by selector.num_groups 5"),
+        ({"token_dim": 6}, "token_dim 6 by selector.num_groups 8"),
+    ],
+)
+def test_widths_that_do_not_divide_are_refused(kwargs: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrackSelector(**kwargs)
+
+
+def test_weights_of_another_width_or_depth_are_refused(selector: TrackSelector) -> None:
+    weights = selector.reference_state_dict()
+    deeper = TrackSelector(TOKEN_DIM, TEXT_DIM, num_layers=3, num_negatives=3, num_groups=4)
+    with pytest.raises(ValueError, match="30 names missing"):
+        deeper.load_reference_state_dict(weights)
+    wider = TrackSelector(TOKEN_DIM, 32, num_negatives=3, num_groups=4)
+    with pytest.raises(ValueError, match=r"has shape \(.*\), this network needs \(.*\)"):
+        wider.load_reference_state_dict(weights)
