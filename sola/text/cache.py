@@ -1,0 +1,114 @@
+"""Text tokens on disk: complete HDF5 files, each written under another name and then renamed.
+
+A file holds the tokens of some texts of one encoder: ``tokens`` float32 (sum of L, E), one text
+after the other; ``keys`` the sha256 of every text; ``lengths`` int32, its L. A run that is killed
+leaves at most a file of another name, which nobody reads; a further run adds a file.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+SUFFIX = ".h5"
+MAX_BYTES_KEPT = 1 << 28
+"""Tokens kept in memory by one process."""
+
+
+class Place(NamedTuple):
+    """Where the tokens of one text are."""
+
+    path: Path
+    start: int
+    length: int
+
+
+class TokenCache:
+    """Tokens of one encoder in a folder that may hold those of others.
+
+    Args:
+        folder: made when something is added.
+        identity: what tells the encoder from others; files of another identity are not read.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder, self.identity = folder, identity
+        self._files: dict[Path, h5py.File] = {}
+        self._read_paths: set[Path] = set()
+        self._places: dict[str, Place] = {}
+        self._kept: dict[str, NDArray[np.float32]] = {}
+        self._num_bytes_kept = 0
+
+    def refresh(self) -> None:
+        """Takes note of files that were added since, by this or another process."""
+        prefix = _digest(self.identity)[:12]
+        for path in sorted(self.folder.glob(f"{prefix}-*{SUFFIX}")):
+            if path not in self._read_paths:
+                self._places |= self._index(path)
+                self._read_paths.add(path)
+
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """The texts without tokens, each once, in their order."""
+        return [text for text in dict.fromkeys(texts) if _digest(text) not in self._places]
+
+    def read(self, text: str) -> NDArray[np.float32]:
+        """Tokens of a text that is there: (L, E); not to be written to."""
+        if text in self._kept:
+            return self._kept[text]
+        path, start, length = self._places[_digest(text)]
+        if path not in self._files:
+            self._files[path] = h5py.File(path, "r")
+        tokens: NDArray[np.float32] = self._files[path]["tokens"][start : start + length]
+        if self._num_bytes_kept < MAX_BYTES_KEPT:
+            self._kept[text] = tokens
+            self._num_bytes_kept += tokens.nbytes
+        return tokens
+
+    def add(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
+        """Writes one file with the tokens (L, E) of some texts."""
+        keys = [_digest(text) for text in tokens]
+        prefix = _digest(self.identity)[:12]
+        path = self.folder / f"{prefix}-{_digest(' '.join(keys))[:12]}{SUFFIX}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.part")
+        with h5py.File(unfinished, "w") as file:
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["encoder"] = self.identity
+            file["tokens"] = np.concatenate(list(tokens.values())).astype(np.float32)
+            file["lengths"] = np.array([len(array) for array in tokens.values()], np.int32)
+            file.create_dataset("keys", data=keys, dtype=h5py.string_dtype())
+        unfinished.rename(path)
+        self.refresh()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # another process opens its own files
+        return self.__dict__ | {"_files": {}, "_kept": {}, "_num_bytes_kept": 0}
+
+    def _index(self, path: Path) -> dict[str, Place]:
+        with h5py.File(path, "r") as file:
+            found = file.attrs["format_version"]
+            if found != FORMAT_VERSION:
+                raise ValueError(
+                    f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. "
+                    f"Delete {self.folder}: it is made again when it is needed."
+                )
+            if file.attrs["encoder"] != self.identity:
+                return {}
+            lengths = file["lengths"][()].tolist()
+            starts = np.cumsum([0, *lengths]).tolist()
+            return {
+                key: Place(path, start, length)
+                for key, start, length in zip(
+                    file["keys"].asstr()[()], starts, lengths, strict=False
+                )
+            }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

