@@ -1,0 +1,1 @@
+"""Training of the selector on tracks that were generated before."""

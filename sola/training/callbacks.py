@@ -1,0 +1,83 @@
+"""Checkpoints and progress of a run."""
+
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from sola.config.progress import progress
+from sola.training.module import VALID_JF
+
+log = logging.getLogger(__name__)
+
+BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
+
+
+def make_checkpoints(output_dir: Path) -> list[Callback]:
+    """Keeps best.ckpt (weights of the best valid/J&F) and last.ckpt (all, to resume from)."""
+    best = ModelCheckpoint(
+        dirpath=output_dir,
+        filename=Path(BEST_FILE).stem,
+        monitor=VALID_JF,
+        mode="max",
+        save_weights_only=True,
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        dirpath=output_dir,
+        filename=Path(LAST_FILE).stem,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return [best, last]
+
+
+class TrainingProgress(Callback):
+    """Time left of the whole run, and a line with the numbers of every validation."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._advance: Any = None
+        self._steps = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the bar, or the lines where there is no terminal."""
+        if not trainer.is_global_zero:
+            return
+        total = int(trainer.estimated_stepping_batches) - trainer.global_step
+        self._steps = trainer.global_step
+        self._advance = self._stack.enter_context(progress("training", max(total, 1)))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
+    ) -> None:
+        """Moves on by one optimiser step."""
+        if self._advance is not None and trainer.global_step > self._steps:
+            self._steps = trainer.global_step
+            self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Says how good the selector is."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        metrics = trainer.callback_metrics
+        log.info(
+            "epoch %d/%s: valid loss %.4f, J %.1f, F %.1f, J&F %.1f",
+            trainer.current_epoch + 1,
+            trainer.max_epochs,
+            metrics.get("valid/loss", float("nan")),
+            *(100 * float(metrics[name]) for name in ("valid/J", "valid/F", VALID_JF)),
+        )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ends the bar."""
+        self._stack.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Ends the bar, so that the message stands below it."""
+        self._stack.close()

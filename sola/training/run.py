@@ -1,0 +1,198 @@
+"""What train.py does: a selector trained on finished tracks."""
+
+import dataclasses
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import LearningRateMonitor
+
+from sola.config.schema import SelectorConfig, TrainConfig
+from sola.datasets import MeViS, open_dataset
+from sola.selector import TrackSelector
+from sola.selector.checkpoint import load_selector
+from sola.text import TextTokens
+from sola.training.callbacks import BEST_FILE, LAST_FILE, TrainingProgress, make_checkpoints
+from sola.training.data import SelectorDataModule
+from sola.training.loggers import make_logger
+from sola.training.module import VALID_JF, SelectorModule
+from sola.training.scoring import ValidationScorer
+from sola.training.sources import LabelledTracks, check_same_tracker, open_tracks
+from sola.types import Masklet
+
+log = logging.getLogger(__name__)
+
+EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",  # tokens are read in a millisecond
+    ".*smaller than the logging interval.*",
+    ".*treespec, LeafSpec.* is deprecated.*",  # Lightning 2.6 with torch 2.14
+    ".*The dirpath has changed from.*",  # a run that goes on elsewhere has a best.ckpt of its own
+    ".*directory .* exists and is not empty.*",  # Hydra's own files are there before us
+)
+
+
+def run_training(config: TrainConfig) -> Path:
+    """Trains a selector as a configuration asks for.
+
+    The same seed gives the same result on a CPU; on a GPU, where some sums have no fixed order, it
+    gives nearly the same.
+
+    Returns:
+        The checkpoint with the best valid/J&F: ``best.ckpt`` in the output folder. A run that goes
+        on from ``ckpt_path`` chooses among its own epochs; ``trainer.fast_dev_run`` writes none.
+
+    Raises:
+        ValueError: if tracks are missing or do not belong together, a width does not fit, or the
+            checkpoint to resume from does not fit.
+    """
+    output_dir = Path(config.paths.output_dir)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    if config.trainer.num_threads:
+        torch.set_num_threads(config.trainer.num_threads)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    train_split, valid_split = config.dataset.train_split, config.dataset.valid_split
+    train = open_tracks(config, train_split, config.data.train_sources)
+    valid = open_tracks(config, valid_split, config.data.valid_sources)
+    check_same_tracker(train, valid)
+    _check_widths(config)
+    _check_resume(config)
+    logger = make_logger(config.logger, output_dir)
+    train_set, valid_set = open_dataset(config.dataset, train_split), _open_valid(config)
+    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+    data = SelectorDataModule(
+        (train_set.expressions, train), (valid_set.expressions, valid), text, config.data
+    )
+    module = SelectorModule(
+        _build_selector(config.selector),
+        config.loss,
+        config.optimizer,
+        _make_scorer(valid, valid_set),
+        threshold=config.threshold,
+        provenance=_describe(config, train, valid),
+    )
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        logger.log_hyperparams(dataclasses.asdict(config))
+        trainer = _make_trainer(config, logger)
+        trainer.fit(module, data, ckpt_path=config.ckpt_path, weights_only=True)
+    return _report(trainer, output_dir, valid_split)
+
+
+def _make_trainer(config: TrainConfig, logger: Any) -> pl.Trainer:
+    trainer = config.trainer
+    uses_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+    callbacks = [
+        *make_checkpoints(Path(config.paths.output_dir)),
+        LearningRateMonitor(logging_interval="step"),
+        TrainingProgress(),
+    ]
+    return pl.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=trainer.strategy,
+        precision=trainer.precision,  # type: ignore[arg-type]  # a name that Lightning checks
+        max_epochs=trainer.max_epochs,
+        gradient_clip_val=trainer.gradient_clip_val or None,
+        accumulate_grad_batches=trainer.accumulate_grad_batches,
+        check_val_every_n_epoch=trainer.check_val_every_n_epoch,
+        fast_dev_run=trainer.fast_dev_run,
+        limit_train_batches=_limit(trainer.limit_train_batches),
+        limit_val_batches=_limit(trainer.limit_val_batches),
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        logger=logger,
+        callbacks=callbacks,
+        default_root_dir=config.paths.output_dir,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        deterministic="warn" if uses_gpu else None,  # on a CPU everything is
+    )
+
+
+def _limit(value: float) -> int | float:
+    """A share of the batches up to 1, a number of them above."""
+    return int(value) if value > 1 else float(value)
+
+
+def _build_selector(config: SelectorConfig) -> TrackSelector:
+    values = dataclasses.asdict(config)
+    del values["name"]
+    return TrackSelector(**values)
+
+
+def _make_scorer(tracks: LabelledTracks, dataset: MeViS) -> ValidationScorer:
+    def masklets(video_id: str) -> tuple[Masklet, ...]:
+        return tracks.sources.read(video_id).masklets
+
+    return ValidationScorer(masklets, dataset.ground_truth)
+
+
+def _open_valid(config: TrainConfig) -> MeViS:
+    dataset = open_dataset(config.dataset, config.dataset.valid_split)
+    if not dataset.has_masks:
+        raise ValueError(
+            f"{dataset.split_dir}: split {dataset.split} has no ground truth to measure J&F with. "
+            "Set dataset.valid_split to one that has."
+        )
+    return dataset
+
+
+def _check_widths(config: TrainConfig) -> None:
+    if config.selector.text_dim != config.text_encoder.dim:
+        raise ValueError(
+            f"selector.text_dim is {config.selector.text_dim}, text tokens of "
+            f"{config.text_encoder.name} are {config.text_encoder.dim} wide. Set "
+            f"selector.text_dim={config.text_encoder.dim}."
+        )
+
+
+def _check_resume(config: TrainConfig) -> None:
+    """A run goes on only from a last.ckpt of the same network."""
+    if config.ckpt_path is None:
+        return
+    _, provenance = load_selector(Path(config.ckpt_path))
+    wanted = dataclasses.asdict(config.selector)
+    for key, found in provenance["selector"].items():
+        if found != wanted[key] and "dropout" not in key:
+            raise ValueError(
+                f"{config.ckpt_path}: its selector has {key}={found}, selector.{key} is "
+                f"{wanted[key]}. Resume with the configuration that the run was started with."
+            )
+    content = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
+    if "optimizer_states" not in content:
+        raise ValueError(
+            f"{config.ckpt_path}: has weights, but no state of the optimiser to resume from. Use "
+            f"the run's {LAST_FILE}."
+        )
+
+
+def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks) -> dict[str, Any]:
+    """What a checkpoint says of its origin, in plain types."""
+    index = train.readers[0].index
+    return {
+        "dataset": config.dataset.name,
+        "train_split": config.dataset.train_split,
+        "train_sources": list(config.data.train_sources),
+        "valid_split": config.dataset.valid_split,
+        "valid_sources": list(config.data.valid_sources),
+        "tracks": [str(reader.tracks_dir) for reader in (*train.readers, *valid.readers)],
+        "tracker": str(index["tracker"]),
+        "checkpoint_sha256": str(index["checkpoint_sha256"]),
+        "token_dim": int(index["token_dim"]),
+        "text_encoder": config.text_encoder.name,
+        "seed": config.seed,
+    }
+
+
+def _report(trainer: pl.Trainer, output_dir: Path, valid_split: str) -> Path:
+    best_path = output_dir / BEST_FILE
+    monitor = trainer.checkpoint_callback
+    score = getattr(monitor, "best_model_score", None)
+    if score is not None:
+        log.info("%s: %s %.1f on split %s", best_path, VALID_JF, 100 * float(score), valid_split)
+    return best_path

@@ -1,0 +1,168 @@
+"""A data set of three videos, with tracks of two sources, that takes no network and no time.
+
+Every object has a letter, a place in the picture and a direction in the space of object tokens;
+expressions name letters, so selection can be learnt.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sola.config.schema import (
+    DataConfig,
+    DatasetConfig,
+    LoggerConfig,
+    OptimizerConfig,
+    PathsConfig,
+    SelectorConfig,
+    TextEncoderConfig,
+    TrackerConfig,
+    TrainConfig,
+    TrainerConfig,
+)
+from sola.masks import encode
+from sola.shards import ShardWriter, tracks_dir
+from sola.text import tokens as text_module
+from sola.types import Labels, Prompt, Tracks
+
+TOKEN_DIM, TEXT_DIM, SIZE = 8, 16, (8, 12)
+NUM_FRAMES = {"v0": 9, "v1": 16, "v2": 9}
+LETTERS = ("a", "b", "c")
+WriteTracks = Callable[..., Path]
+
+
+def mask_of(letter: str, num_frames: int) -> NDArray[np.bool_]:
+    """A third of the picture for every object; the same on all frames."""
+    masks = np.zeros((num_frames, *SIZE), dtype=bool)
+    column = 4 * LETTERS.index(letter)
+    masks[:, :, column : column + 4] = True
+    return masks
+
+
+def direction(name: str, width: int) -> NDArray[np.float32]:
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    return generator.normal(size=width).astype(np.float32)
+
+
+def tracks_of(video_id: str, letters: Sequence[str], token_dim: int, source: str) -> Tracks:
+    num_frames = NUM_FRAMES[video_id]
+    masks = [mask_of(letter, num_frames) for letter in letters]
+    true_masks = [mask_of(letter, num_frames) for letter in LETTERS]
+    noise = np.random.default_rng(0).normal(size=(len(letters), num_frames, token_dim))
+    means = np.array([direction(letter, token_dim) for letter in letters]).reshape(-1, 1, token_dim)
+    counts = np.array([[(m & g).sum(axis=(1, 2)) for g in true_masks] for m in masks])
+    areas = np.array([mask.sum(axis=(1, 2)) for mask in masks]).reshape(-1, num_frames)
+    masklets = tuple(encode(mask) for mask in masks)
+    return Tracks(
+        video_id=video_id,
+        expression_id="",
+        object_tokens=(means + 0.1 * noise).astype(np.float32),
+        object_scores=np.ones((len(letters), num_frames), np.float32),
+        masklets=masklets,
+        prompts=tuple(Prompt(0, masklet[0], 32, source) for masklet in masklets),
+        size=SIZE,
+        labels=Labels(
+            object_ids=tuple(f"{video_id}{letter}" for letter in LETTERS),
+            intersections=counts.reshape(-1, len(LETTERS), num_frames).astype(np.int32),
+            track_areas=areas.astype(np.int32),
+            object_areas=np.array([m.sum(axis=(1, 2)) for m in true_masks], np.int32),
+        ),
+    )
+
+
+@pytest.fixture
+def write_tracks(tmp_path: Path) -> WriteTracks:
+    """Writes the tracks of one split from one source."""
+
+    def write(
+        split: str,
+        source: str,
+        letters: dict[str, Sequence[str]] | None = None,
+        **changes: Any,
+    ) -> Path:
+        chosen = letters or dict.fromkeys(NUM_FRAMES, LETTERS)
+        folder = tracks_dir(tmp_path / "data", "shapes", split, source, "tiny")
+        description = {
+            "dataset": "shapes",
+            "split": split,
+            "source": source,
+            "tracker": "tiny",
+            "token_dim": TOKEN_DIM,
+            "checkpoint_sha256": "0123",
+        } | changes
+        writer = ShardWriter(folder, description)
+        writer.start()
+        for video_id, of_video in chosen.items():
+            writer.stage(tracks_of(video_id, of_video, description["token_dim"], source))
+        writer.finish([(video_id, "") for video_id in chosen])
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def write_split(tmp_path: Path) -> Callable[[str], None]:
+    """Writes a split's expressions and masks in the MeViS layout."""
+
+    def write(split: str) -> None:
+        folder = tmp_path / "data" / "shapes" / split
+        folder.mkdir(parents=True)
+        texts = {"a": ["a"], "b moving": ["b"], "c": ["c"], "ab": ["a", "b"], "nothing": []}
+        videos = {
+            video_id: {
+                "frames": [f"{idx:05d}" for idx in range(num_frames)],
+                "expressions": {
+                    str(number): {
+                        "exp": text,
+                        "anno_id": [f"{video_id}{letter}" for letter in objects],
+                    }
+                    for number, (text, objects) in enumerate(texts.items())
+                },
+            }
+            for video_id, num_frames in NUM_FRAMES.items()
+        }
+        masks = {
+            f"{video_id}{letter}": encode(mask_of(letter, num_frames))
+            for video_id, num_frames in NUM_FRAMES.items()
+            for letter in LETTERS
+        }
+        (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
+        (folder / "mask_dict.json").write_text(json.dumps(masks))
+
+    return write
+
+
+@pytest.fixture
+def letter_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text encoder of one token a letter."""
+
+    def encode_letters(
+        texts: Sequence[str], config: TextEncoderConfig
+    ) -> dict[str, NDArray[np.float32]]:
+        return {t: np.stack([direction(letter, config.dim) for letter in t]) for t in texts}
+
+    monkeypatch.setattr(text_module, "encode", encode_letters)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    """A run of seconds."""
+    return TrainConfig(
+        dataset=DatasetConfig("shapes", "mevis", str(tmp_path / "data" / "shapes")),
+        tracker=TrackerConfig(name="tiny", checkpoint="random", token_dim=TOKEN_DIM),
+        text_encoder=TextEncoderConfig(name="letters", path="nowhere", dim=TEXT_DIM),
+        selector=SelectorConfig(
+            token_dim=TOKEN_DIM, text_dim=TEXT_DIM, num_layers=1, num_heads=2, num_negatives=3
+        ),
+        optimizer=OptimizerConfig(lr=1e-2, schedule="cosine", warmup_steps=2),
+        data=DataConfig(group_by="video", batch_size=2),
+        trainer=TrainerConfig(accelerator="cpu", max_epochs=2, num_threads=1),
+        logger=LoggerConfig("csv"),
+        paths=PathsConfig(str(tmp_path / "data"), str(tmp_path / "run")),
+    )

@@ -1,0 +1,218 @@
+"""Training from tracks on disk to checkpoints."""
+
+import csv
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sola.config.schema import DataConfig, LoggerConfig, OptimizerConfig, TrainConfig
+from sola.selector.checkpoint import load_selector
+from sola.training.run import run_training
+
+UNTRAINED_LOSS = 2.5054993
+"""valid/loss of the seeded network before it has learnt anything."""
+WriteTracks = Callable[..., Path]
+WriteSplit = Callable[[str], None]
+
+
+@pytest.fixture
+def dataset(write_tracks: WriteTracks, write_split: WriteSplit, letter_encoder: None) -> None:
+    """Both splits with the tracks of the default sources."""
+    for split in ("train", "valid_u"):
+        write_split(split)
+        write_tracks(split, "grid")
+    write_tracks("train", "gt", {"v0": "ab", "v1": "", "v2": "c"})
+
+
+def read_metrics(run_dir: Path, name: str) -> list[float]:
+    with (run_dir / "metrics.csv").open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+@pytest.mark.usefixtures("dataset")
+class TestTraining:
+    def test_selection_is_learnt_and_the_best_checkpoint_says_how_well(
+        self, config: TrainConfig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        config.trainer.max_epochs = 24
+        with caplog.at_level(logging.INFO):
+            path = run_training(config)
+
+        selector, provenance = load_selector(path)
+        assert path == Path(config.paths.output_dir) / "best.ckpt"
+        assert provenance["metrics"]["valid/J&F"] > 0.6
+        expected = {
+            "dataset": "shapes",
+            "tracker": "tiny",
+            "checkpoint_sha256": "0123",
+            "token_dim": 8,
+            "text_encoder": "letters",
+            "threshold": 0.5,
+        }
+        assert expected.items() <= provenance.items()
+        assert selector.kwargs["num_negatives"] == 3
+        assert "logger: CSV" in caplog.messages[0]
+        assert "valid/J&F" in caplog.messages[-1]
+        assert "on split valid_u" in caplog.messages[-1]
+
+    def test_the_same_seed_gives_the_same_weights(
+        self, config: TrainConfig, tmp_path: Path
+    ) -> None:
+        runs = []
+        for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+            config.paths.output_dir, config.seed = str(tmp_path / name), seed
+            runs.append(load_selector(run_training(config))[0].state_dict())
+        torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=0)
+        assert not torch.equal(runs[0]["negative_tokens"], runs[2]["negative_tokens"])
+
+    @pytest.mark.parametrize("num_workers", [0, 1])
+    @pytest.mark.parametrize("group_by", ["expression", "video"])
+    def test_workers_and_grouping_do_not_change_validation(
+        self, config: TrainConfig, group_by: str, num_workers: int
+    ) -> None:
+        config.optimizer = OptimizerConfig(lr=1e-12)
+        config.data = DataConfig(group_by=group_by, batch_size=2, num_workers=num_workers)
+        config.trainer.max_epochs = 1
+        run_training(config)
+        (loss,) = read_metrics(Path(config.paths.output_dir), "valid/loss")
+        assert loss == pytest.approx(UNTRAINED_LOSS, rel=1e-4)
+
+    def test_a_run_goes_on_from_its_last_checkpoint(
+        self, config: TrainConfig, tmp_path: Path
+    ) -> None:
+        config.trainer.max_epochs = 2
+        config.optimizer = OptimizerConfig(lr=1e-2, warmup_steps=1)
+        run_training(config)
+        config.ckpt_path = str(tmp_path / "run" / "last.ckpt")
+        config.paths.output_dir, config.trainer.max_epochs = str(tmp_path / "more"), 3
+
+        run_training(config)
+
+        _, provenance = load_selector(tmp_path / "more" / "last.ckpt")
+        assert provenance["epoch"] == 2
+        assert len(read_metrics(tmp_path / "more", "valid/loss")) == 1
+
+    def test_learning_rate_and_losses_are_logged(self, config: TrainConfig) -> None:
+        config.trainer.max_epochs = 6
+        run_training(config)
+        run_dir = Path(config.paths.output_dir)
+        rates = read_metrics(run_dir, "lr-AdamW")
+        assert rates
+        assert max(rates) <= 1e-2
+        for name in (
+            "train/loss_epoch",
+            "train/bce_epoch",
+            "valid/alignment",
+            "valid/J",
+            "valid/F",
+        ):
+            assert len(read_metrics(run_dir, name)) == 6, name
+
+    @pytest.mark.parametrize(("label_iou", "is_warned"), [(0.7, False), (1.0, True)])
+    def test_labels_without_any_positive_are_warned_of(
+        self,
+        config: TrainConfig,
+        caplog: pytest.LogCaptureFixture,
+        label_iou: float,
+        is_warned: bool,
+    ) -> None:
+        config.loss.label_iou, config.trainer.max_epochs = label_iou, 1
+        run_training(config)
+        assert ("every label is negative" in caplog.text) == is_warned
+
+    def test_a_debug_run_is_one_batch(self, config: TrainConfig) -> None:
+        config.trainer.fast_dev_run = True
+        run_training(config)
+        assert not (Path(config.paths.output_dir) / "best.ckpt").exists()
+
+    def test_resuming_needs_the_optimisers_state_and_the_same_network(
+        self, config: TrainConfig
+    ) -> None:
+        best_path = run_training(config)
+        config.ckpt_path = str(best_path)
+        with pytest.raises(ValueError, match=r"no state of the optimiser.*Use the run's last.ckpt"):
+            run_training(config)
+        config.selector.num_layers = 2
+        with pytest.raises(ValueError, match=r"num_layers=1, selector.num_layers is 2"):
+            run_training(config)
+
+    def test_weights_and_biases_is_offline_when_nobody_is_logged_in(
+        self,
+        config: TrainConfig,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        monkeypatch.setenv("WANDB_SILENT", "true")
+        for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        config.logger, config.trainer.max_epochs = LoggerConfig("wandb"), 1
+        with caplog.at_level(logging.INFO):
+            run_training(config)
+        assert caplog.messages[0].startswith("logger: W&B, offline (WANDB_MODE)")
+        assert list(Path(config.paths.output_dir).glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_tracks_that_are_missing_name_the_command_that_makes_them(
+    config: TrainConfig, write_tracks: WriteTracks
+) -> None:
+    write_tracks("train", "gt")
+    command = "python generate.py dataset=shapes split=train prompt_source=grid tracker=tiny"
+    with pytest.raises(ValueError, match=command):
+        run_training(config)
+
+
+@pytest.mark.parametrize(
+    ("where", "changes", "message"),
+    [
+        ("train/gt", {"checkpoint_sha256": "4567"}, "checkpoint_sha256 is .*do not mix"),
+        ("train/gt", {"tracker": "other"}, "tracker is .*do not mix"),
+        ("valid_u/grid", {"checkpoint_sha256": "4567"}, "checkpoint_sha256 is 4567.*both splits"),
+        ("all", {"token_dim": 12}, "12 wide, selector.token_dim is 8.*selector.token_dim=12"),
+    ],
+)
+def test_tracks_that_do_not_belong_together_are_refused(
+    config: TrainConfig,
+    write_tracks: WriteTracks,
+    where: str,
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    for split, source in (("train", "gt"), ("train", "grid"), ("valid_u", "grid")):
+        write_tracks(split, source, **(changes if where in ("all", f"{split}/{source}") else {}))
+    with pytest.raises(ValueError, match=message):
+        run_training(config)
+
+
+@pytest.mark.usefixtures("dataset")
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda c: setattr(c.selector, "text_dim", 24), "selector.text_dim is 24.*are 16 wide"),
+        (lambda c: setattr(c, "ckpt_path", "nowhere.ckpt"), "nowhere.ckpt: no such checkpoint"),
+        (lambda c: setattr(c.logger, "name", "paper"), "logger.name=paper: not known"),
+        (lambda c: setattr(c.optimizer, "schedule", "up"), "optimizer.schedule=up: not known"),
+        (lambda c: setattr(c.loss, "empty_frames", "drop"), "empty_frames is 'drop'"),
+    ],
+)
+def test_a_users_mistake_is_one_clear_message(
+    config: TrainConfig, break_it: Callable[[TrainConfig], None], message: str
+) -> None:
+    broken = dataclasses.replace(config)
+    break_it(broken)
+    with pytest.raises(ValueError, match=message):
+        run_training(broken)
+
+
+def test_a_split_without_ground_truth_is_refused(
+    config: TrainConfig, tmp_path: Path, dataset: None
+) -> None:
+    (tmp_path / "data" / "shapes" / "valid_u" / "mask_dict.json").unlink()
+    with pytest.raises(ValueError, match=r"valid_u has no ground truth to measure J&F with"):
+        run_training(config)
