@@ -9,9 +9,11 @@ RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
+RESULTS_DIR = outputs/results
+SEEDS ?= 0 1 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench clean
+.PHONY: help setup demo results test test-all lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -37,6 +39,19 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 	@touch $(DEMO_TRAINED)
 	$(RUN) evaluate.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/evaluation
 	$(RUN) predict.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/prediction
+
+results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds (more than an hour)
+	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt
+	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid
+	$(RUN) generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
+	@for seed in $(SEEDS); do set -e; \
+		run=$(RESULTS_DIR)/seed_$$seed; \
+		if test -e $$run/evaluation/evaluation.json; then echo "$$run is there: not trained again"; continue; fi; \
+		set -x; \
+		$(RUN) train.py experiment=moving_shapes seed=$$seed hydra.run.dir=$$run; \
+		$(RUN) evaluate.py dataset=moving_shapes_large ckpt_path=$$run/best.ckpt hydra.run.dir=$$run/evaluation; \
+		{ set +x; } 2>/dev/null; done
+	$(RUN) benchmarks/selection.py
 
 test: setup  ## every test but the slow ones
 	$(RUN) -m pytest
