@@ -79,7 +79,9 @@ def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(
             run_generation(config)
     patched_stage: list[str] = []
     monkeypatch.setattr(
-        ShardWriter, "stage", lambda self, tracks: (patched_stage.append(tracks.video_id), stage(self, tracks))
+        ShardWriter,
+        "stage",
+        lambda self, tracks: (patched_stage.append(tracks.video_id), stage(self, tracks)),
     )
     again = _contents(run_generation(config))
     assert len(staged) == len(patched_stage) == 1

@@ -21,8 +21,8 @@ def _tracker(name: str, checkpoint: str = "random") -> TrackerConfig:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) for name in REAL_TRACKERS[1:]]
-    + [REAL_TRACKERS[0]]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) for name in REAL_TRACKERS[1:]] + [REAL_TRACKERS[0]],
 )
 def test_every_size_is_built_with_the_values_of_upstreams_builder(name: str) -> None:
     model = build_tracker(_tracker(name))
@@ -35,7 +35,9 @@ def test_every_size_is_built_with_the_values_of_upstreams_builder(name: str) -> 
 
 
 def test_a_missing_checkpoint_names_the_file_and_where_it_goes() -> None:
-    with pytest.raises(ValueError, match=r"checkpoints/sam2.1_hiera_large.pt: checkpoint of tracker"):
+    with pytest.raises(
+        ValueError, match=r"checkpoints/sam2.1_hiera_large.pt: checkpoint of tracker"
+    ):
         check_checkpoint(_tracker("sam2.1_hiera_large", checkpoint=""))
 
 

@@ -47,7 +47,7 @@ class SceneSettings:
 
     @classmethod
     def plain(cls, min_objects: int = 1, max_objects: int = 4) -> "SceneSettings":
-        """Easy scenes: few objects, eight motions, still backgrounds, weak noise, no distractors."""
+        """Easy scenes: few objects, 8 motions, still backgrounds, weak noise, no distractors."""
         return cls(
             min_objects=min_objects,
             max_objects=max_objects,
