@@ -1,0 +1,126 @@
+"""Real footage goes through the chain; skipped where there is none beside the project.
+
+The footage: 16 frames of 854 x 480 and the masks of one object on each of four frames. What the
+tracks are worth is not tested: the small tracker has never seen a photograph, and the other one has
+random weights.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sola.generation.run import run_generation
+from sola.masks import decode, encode
+from sola.reporting.predict import run_predict
+from sola.selector import TrackSelector
+from sola.shards import ShardReader
+
+FOOTAGE = Path(__file__).parents[2] / "shared" / "media" / "judo"
+SENTENCES = {
+    "0": ("the two people fighting", "1"),
+    "1": ("the person standing still on the right", "2"),
+    "2": ("the kneeling person on the left", "4"),
+}
+SIZE = (480, 854)
+NUM_FRAMES = 16
+
+pytestmark = pytest.mark.skipif(not FOOTAGE.is_dir(), reason=f"no footage at {FOOTAGE}")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The footage as a split in the MeViS layout; each object is annotated on one frame."""
+    split = tmp_path / "judo" / "valid_u"
+    (split / "JPEGImages").mkdir(parents=True)
+    (split / "JPEGImages" / "judo").symlink_to(FOOTAGE / "JPEGImages")
+    masks: dict[str, list[Any]] = {}
+    for path in sorted((FOOTAGE / "Annotations").glob("*.png")):
+        labels = np.asarray(Image.open(path))
+        for object_id in np.unique(labels[labels > 0]):
+            masks[str(object_id)] = [None] * NUM_FRAMES
+            masks[str(object_id)][int(path.stem)] = encode((labels == object_id)[None])[0]
+    expressions = {
+        name: {"exp": text, "anno_id": [int(object_id)]}
+        for name, (text, object_id) in SENTENCES.items()
+    }
+    frames = sorted(path.stem for path in (FOOTAGE / "JPEGImages").glob("*.jpg"))
+    meta = {"videos": {"judo": {"frames": frames, "expressions": expressions}}}
+    (split / "meta_expressions.json").write_text(json.dumps(meta))
+    (split / "mask_dict.json").write_text(json.dumps(masks))
+    return tmp_path / "judo"
+
+
+def _generate(compose: Callable[..., Any], root: Path, *overrides: str) -> ShardReader:
+    config = compose(
+        "generate",
+        "dataset=mevis",
+        "split=valid_u",
+        "dataset.name=judo",
+        f"dataset.root={root}",
+        "trainer=cpu",
+        *overrides,
+    )
+    return ShardReader(run_generation(config))
+
+
+@pytest.mark.parametrize("source", ["gt", "grid"])
+def test_the_small_tracker_tracks_real_frames(
+    compose: Callable[..., Any], root: Path, source: str
+) -> None:
+    reader = _generate(compose, root, "tracker=small", f"prompt_source={source}")
+    tracks = reader.read("judo")
+    assert tracks.size == SIZE
+    assert tracks.object_tokens.shape[1:] == (NUM_FRAMES, 128)
+    assert {len(masklet) for masklet in tracks.masklets} == {NUM_FRAMES}
+    if source == "gt":
+        assert sorted(prompt.object_id for prompt in tracks.prompts) == ["1", "2", "4"]
+        for prompt, masklet in zip(tracks.prompts, tracks.masklets, strict=True):
+            given, tracked = decode([prompt.mask]), decode([masklet[prompt.frame_idx]])
+            assert (given & tracked).sum() > 0.5 * given.sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["gt", "grid"])
+def test_a_sam2_of_full_size_runs_on_real_frames(
+    compose: Callable[..., Any], root: Path, source: str
+) -> None:
+    reader = _generate(
+        compose, root, "tracker=sam2.1_hiera_tiny", "checkpoint=random", f"prompt_source={source}"
+    )
+    assert reader.index["checkpoint_sha256"] == "random"
+    tracks = reader.read("judo")
+    assert tracks.size == SIZE
+    assert tracks.object_tokens.shape == (len(tracks.masklets), NUM_FRAMES, 256)
+    if source == "gt":
+        assert len(tracks.masklets) == 3
+        assert np.isfinite(tracks.object_tokens).all()
+
+
+def test_predictions_and_overlays_have_the_footages_size(
+    compose: Callable[..., Any], root: Path, tmp_path: Path
+) -> None:
+    _generate(compose, root, "tracker=small", "prompt_source=grid")
+    ckpt_path = tmp_path / "epoch_0.pth"
+    torch.save(TrackSelector(128, 384, num_negatives=8).reference_state_dict(), ckpt_path)
+    config = compose(
+        "predict",
+        "dataset=mevis",
+        "split=valid_u",
+        "dataset.name=judo",
+        f"dataset.root={root}",
+        "trainer=cpu",
+        "tracker=small",
+        "text_encoder=minilm",
+        f"ckpt_path={ckpt_path}",
+    )
+    run_predict(config)
+    masks = sorted(Path(config.paths.output_dir).rglob("judo/0/*.png"))
+    assert len(masks) == NUM_FRAMES
+    assert {cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape for path in masks} == {SIZE}
