@@ -9,6 +9,7 @@ RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
+DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
 RESULTS_DIR = outputs/results
 SEEDS ?= 0 1 2
 
@@ -34,19 +35,19 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=gt
 	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes split=valid_u prompt_source=grid
-	$(if $(wildcard $(DEMO_TRAINED)),@echo '$(DEMO_DIR)/best.ckpt is there: not trained again ("make clean" removes it)',rm -rf $(DEMO_DIR))
-	$(if $(wildcard $(DEMO_TRAINED)),,$(RUN) train.py experiment=demo hydra.run.dir=$(DEMO_DIR))
-	@touch $(DEMO_TRAINED)
+	$(if $(DEMO_IS_TRAINED),@echo '$(DEMO_DIR)/best.ckpt is there: not trained again ("make clean" removes it)',rm -rf $(DEMO_DIR))
+	$(if $(DEMO_IS_TRAINED),,$(RUN) train.py experiment=demo hydra.run.dir=$(DEMO_DIR))
+	touch $(DEMO_TRAINED)
 	$(RUN) evaluate.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/evaluation
 	$(RUN) predict.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/prediction
 
-results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds (more than an hour)
+results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds (about an hour)
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
 	@for seed in $(SEEDS); do set -e; \
 		run=$(RESULTS_DIR)/seed_$$seed; \
-		if test -e $$run/evaluation/evaluation.json; then echo "$$run is there: not trained again"; continue; fi; \
+		if test -e $$run/evaluation/evaluation.json; then echo "$$run is there: not trained again (make clean removes it)"; continue; fi; \
 		set -x; \
 		$(RUN) train.py experiment=moving_shapes seed=$$seed hydra.run.dir=$$run; \
 		$(RUN) evaluate.py dataset=moving_shapes_large ckpt_path=$$run/best.ckpt hydra.run.dir=$$run/evaluation; \

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from sola.config.schema import DatasetConfig
+from sola.config.validation import LAYOUTS
 from sola.datasets.mevis import MeViS
-
-LAYOUTS = ("mevis", "moving_shapes")
 
 
 def open_dataset(config: DatasetConfig, split: str) -> MeViS:
@@ -19,4 +18,4 @@ def open_dataset(config: DatasetConfig, split: str) -> MeViS:
     return MeViS(Path(config.root), split, config.name)
 
 
-__all__ = ["LAYOUTS", "MeViS", "open_dataset"]
+__all__ = ["MeViS", "open_dataset"]

@@ -3,8 +3,9 @@
 Pillow decodes them, as in SAM 2's own loader, so that a tracker sees the same pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,18 @@ def read_frame(path: Path) -> np.ndarray:
     Raises:
         ValueError: if the file is missing or no readable image.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: frame not found. Get the video's frames again.") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
+    with _open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """(H, W) of a frame, from the head of its file.
+
+    Raises:
+        ValueError: if the file is missing or no readable image.
+    """
+    with _open(path) as image:
+        return image.height, image.width
 
 
 def read_frames(video: Video, num_threads: int = 4) -> np.ndarray:
@@ -38,6 +44,18 @@ def read_frames(video: Video, num_threads: int = 4) -> np.ndarray:
         frames = list(pool.map(read_frame, video.frame_paths))
     _check_sizes(video.frame_paths, frames)
     return np.stack(frames)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    """An image file, whatever goes wrong while it is read told in one sentence."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: frame not found. Get the video's frames again.") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
 
 
 def _check_sizes(paths: Sequence[Path], frames: Sequence[np.ndarray]) -> None:

@@ -4,15 +4,14 @@ Layout (Ding et al., "MeViS", 2023): ``<root>/<split>/JPEGImages/<video>/<frame>
 ``meta_expressions.json`` and, where ground truth is public, ``mask_dict.json``.
 """
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sola.datasets.frames import read_frame
-from sola.masks import encode
+from sola.datasets.frames import frame_size
+from sola.masks import empty_masklet, resize
 from sola.types import Expression, Masklet, RunLength, Video
 
 META_FILE = "meta_expressions.json"
@@ -56,22 +55,32 @@ class MeViS:
         """Whether the split's ground truth is here."""
         return (self.split_dir / MASKS_FILE).is_file()
 
+    @property
+    def annotations_sha256(self) -> dict[str, str]:
+        """SHA-256 of the files that say what the split holds, by name."""
+        paths = [self.split_dir / name for name in (META_FILE, MASKS_FILE)]
+        return {path.name: _sha256(path) for path in paths if path.is_file()}
+
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
         """Masklets of the video's objects that some expression names, by object id.
 
-        A frame on which the object is absent has an empty mask; the masks' size is the
-        annotation's own.
+        The masks are in the order of the video's frames and of their size: annotations a pixel
+        off occur in real data, and are resized. A frame on which the object is absent has an empty
+        mask.
 
         Raises:
-            ValueError: if the split has no ground truth, an object has no masks, or their number
-                is not the video's number of frames.
+            ValueError: if the split has no ground truth, an object has no masks, their number is
+                not the video's number of frames, or the first frame cannot be read.
         """
         ids = {
             object_id: None
             for entry in self._meta[video_id]["expressions"].values()
             for object_id in _object_ids(entry) or ()
         }
-        return {object_id: self._masklet(video_id, object_id) for object_id in ids}
+        if not ids:
+            return {}
+        size = frame_size(self.videos[video_id].frame_paths[0])
+        return {object_id: self._masklet(video_id, object_id, size) for object_id in ids}
 
     def _video(self, video_id: str) -> Video:
         folder = self.split_dir / FRAMES_DIR / video_id
@@ -98,7 +107,7 @@ class MeViS:
         masks: dict[str, list[RunLength | None]] = _read_json(path)
         return masks
 
-    def _masklet(self, video_id: str, object_id: str) -> Masklet:
+    def _masklet(self, video_id: str, object_id: str, size: tuple[int, int]) -> Masklet:
         path = self.split_dir / MASKS_FILE
         masks = self._masks.get(object_id)
         if masks is None:
@@ -106,33 +115,26 @@ class MeViS:
                 f"{path}: no masks of object {object_id}, which an expression of video {video_id} "
                 f"names. Get the file that belongs to {self.split_dir / META_FILE}."
             )
-        num_frames = len(self._meta[video_id]["frames"])
-        if len(masks) != num_frames:
+        frames = self._meta[video_id]["frames"]
+        if len(masks) != len(frames):
             raise ValueError(
                 f"{path}: object {object_id} has {len(masks)} masks, its video {video_id} "
-                f"{num_frames} frames; they must be as many."
+                f"{len(frames)} frames; they must be as many."
             )
-        size = next((mask["size"] for mask in masks if mask), None)
-        if size is None:
-            size = list(frame_size(self.videos[video_id]))
-        empty = encode(np.zeros((1, *size), bool))[0]
-        return [mask if mask else empty for mask in masks]
-
-
-def frame_size(video: Video) -> tuple[int, int]:
-    """(H, W) of a video, read from its first frame.
-
-    Raises:
-        ValueError: if that frame is missing or unreadable.
-    """
-    height, width = read_frame(video.frame_paths[0]).shape[:2]
-    return height, width
+        order = sorted(range(len(frames)), key=frames.__getitem__)  # as _video sorts the frames
+        empty = empty_masklet(1, size)[0]
+        return resize([masks[idx] or empty for idx in order], size)
 
 
 def _object_ids(entry: dict[str, Any]) -> tuple[str, ...] | None:
     """Objects of an expression; None where the file does not say (a hidden test split)."""
     ids = entry.get("anno_id")
     return None if ids is None else tuple(str(object_id) for object_id in ids)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_videos(path: Path) -> dict[str, Any]:

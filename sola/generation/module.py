@@ -1,7 +1,6 @@
 """The LightningModule that turns videos into staged tracks, one video a step."""
 
 import dataclasses
-import logging
 import time
 from collections.abc import Callable, Mapping
 
@@ -17,7 +16,6 @@ from sola.generation.track_video import (
     PromptCounts,
     count_pixels,
     find_prompts,
-    fit_to_frames,
     track_prompts,
 )
 from sola.shards import ShardWriter
@@ -25,8 +23,6 @@ from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.predictor import BatchedPredictor
 from sola.tracking.propagation import VideoTracker
 from sola.types import Masklet, Video
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +49,7 @@ class VideoDataset(Dataset[VideoSample]):
         video = self.videos[index]
         frames = read_frames(video)
         masklets = self.dataset.ground_truth(video.video_id) if self.dataset.has_masks else {}
-        size = (frames.shape[1], frames.shape[2])
-        for object_id, masklet in masklets.items():
-            if tuple(masklet[0]["size"]) != size:
-                log.warning(
-                    "video %s: masks of object %s are %s (height, width), its frames %s; resized",
-                    video.video_id,
-                    object_id,
-                    masklet[0]["size"],
-                    list(size),
-                )
-        fitted = {name: fit_to_frames(masklet, size) for name, masklet in masklets.items()}
-        return VideoSample(video, frames, fitted)
+        return VideoSample(video, frames, masklets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +111,7 @@ class TrackGenerator(pl.LightningModule):
         tracker = VideoTracker(self.model, sample.frames)
         tracks, counts = track_prompts(video_id, tracker, prompts, self.rule)
         if sample.ground_truth or self.rule.name == "gt":
-            labels = count_pixels(tracks.masklets, sample.ground_truth)
+            labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)
             tracks = dataclasses.replace(tracks, labels=labels)
         self.writer.stage(tracks)
         report = VideoReport(

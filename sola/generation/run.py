@@ -15,7 +15,12 @@ from sola.datasets import MeViS, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
 from sola.generation.module import TrackGenerator, VideoDataset, VideoReport
 from sola.shards import ShardWriter, tracks_dir
-from sola.tracking.builder import build_tracker, check_checkpoint, checkpoint_sha256
+from sola.tracking.builder import (
+    RANDOM_WEIGHTS,
+    build_tracker,
+    check_checkpoint,
+    checkpoint_sha256,
+)
 from sola.tracking.predictor import BatchedPredictor
 from sola.types import Video
 
@@ -53,7 +58,7 @@ def run_generation(config: GenerateConfig) -> Path:
         config.prompt_source.name,
         tracker.name,
     )
-    writer = ShardWriter(folder, _describe(config, tracker))
+    writer = ShardWriter(folder, _describe(config, tracker, dataset))
     if writer.is_finished:
         log.info("%s: %d videos are there already, nothing to do", folder, len(dataset.videos))
         return folder
@@ -70,21 +75,25 @@ def make_dataset(config: DatasetConfig, split: str) -> None:
         log.info("%s: %d videos written", root / split, config.maker.num_videos[split])
 
 
-def _describe(config: GenerateConfig, tracker: TrackerConfig) -> dict[str, Any]:
+def _describe(config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS) -> dict[str, Any]:
     """What must be the same for two runs to make the same tracks."""
     network = dataclasses.asdict(tracker)
     del network["checkpoint"]  # its contents count, not its path
+    weights = checkpoint_sha256(tracker.checkpoint)
     return {
         "dataset": config.dataset.name,
         "split": config.split,
         "source": config.prompt_source.name,
         "tracker": tracker.name,
         "token_dim": tracker.token_dim,
-        "checkpoint_sha256": checkpoint_sha256(tracker.checkpoint),
+        "checkpoint_sha256": f"random, seed {config.seed}"
+        if weights == RANDOM_WEIGHTS
+        else weights,
+        "annotations_sha256": dataset.annotations_sha256,
         "config": {
             "prompt_source": dataclasses.asdict(config.prompt_source),
             "tracker": network,
-            "seed": config.seed,
+            "precision": config.trainer.precision,
         },
     }
 
@@ -92,7 +101,6 @@ def _describe(config: GenerateConfig, tracker: TrackerConfig) -> dict[str, Any]:
 def _generate(
     config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS, writer: ShardWriter
 ) -> None:
-    writer.start()
     missing = [video for video in dataset.videos.values() if not writer.has(video.video_id)]
     num_done = len(dataset.videos) - len(missing)
     if num_done:
@@ -111,6 +119,8 @@ def _track_videos(
     writer: ShardWriter,
     videos: list[Video],
 ) -> list[VideoReport]:
+    model, trainer = cast(BatchedPredictor, build_tracker(tracker)), _make_trainer(config)
+    writer.start()
     title = f"{config.prompt_source.name} tracks of {config.dataset.name}/{config.split}"
     reports: list[VideoReport] = []
     with progress(title, len(videos)) as advance:
@@ -123,7 +133,7 @@ def _track_videos(
             advance(f"{tracks / seconds:.1f} tracks/s, {frames / seconds:.1f} frames/s")
 
         module = TrackGenerator(
-            cast(BatchedPredictor, build_tracker(tracker)),
+            model,
             config.prompt_source,
             tracker.mask_generator,
             writer,
@@ -131,7 +141,7 @@ def _track_videos(
             on_video=on_video,
         )
         loader = DataLoader(VideoDataset(dataset, videos), batch_size=None)
-        _make_trainer(config).predict(module, loader, return_predictions=False)
+        trainer.predict(module, loader, return_predictions=False)
     return reports
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from sola.config.schema import PromptSourceConfig
-from sola.masks import areas, decode, encode, intersections
+from sola.masks import areas, encode, intersections
 from sola.prompts import PromptQueue, grid_frames, grid_prompts, ground_truth_prompts
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import Propagated, VideoTracker
@@ -87,32 +86,23 @@ def track_prompts(
     return tracks, PromptCounts(len(prompts), queue.num_duplicates, queue.num_over_cap)
 
 
-def count_pixels(masklets: tuple[Masklet, ...], ground_truth: Mapping[str, Masklet]) -> Labels:
-    """Per-frame pixel counts of tracks against every ground-truth object, all of one size."""
+def count_pixels(
+    masklets: tuple[Masklet, ...], ground_truth: Mapping[str, Masklet], num_frames: int
+) -> Labels:
+    """Per-frame pixel counts of tracks against every ground-truth object.
+
+    Args:
+        masklets: N masklets of T masks; N may be 0.
+        ground_truth: G masklets of the same length and size; G may be 0.
+        num_frames: T.
+    """
     objects = list(ground_truth.values())
-    num_frames = len((objects or masklets or ((),))[0])
     return Labels(
         object_ids=tuple(ground_truth),
         intersections=intersections(masklets, objects, num_frames),
         track_areas=areas(masklets).reshape(len(masklets), num_frames),
         object_areas=areas(objects).reshape(len(objects), num_frames),
     )
-
-
-def fit_to_frames(masklet: Masklet, size: tuple[int, int]) -> Masklet:
-    """The masklet in the frames' size; annotations a pixel off occur in real data.
-
-    Args:
-        masklet: T masks.
-        size: (H, W) of the frames.
-    """
-    if not masklet or tuple(masklet[0]["size"]) == size:
-        return masklet
-    masks = [
-        cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
-        for mask in decode(masklet)
-    ]
-    return encode(np.stack(masks))
 
 
 def _join(results: list[Propagated], tracker: VideoTracker) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from sola.masks.run_length import (
     intersections,
     iou,
     merge,
+    resize,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "intersections",
     "iou",
     "merge",
+    "resize",
     "shared_pixels",
     "union",
 ]

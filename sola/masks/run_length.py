@@ -71,6 +71,19 @@ def empty_masklet(num_frames: int, size: tuple[int, int]) -> Masklet:
     return [RunLength(size=list(code["size"]), counts=code["counts"]) for _ in range(num_frames)]
 
 
+def resize(masklet: Masklet, size: tuple[int, int]) -> Masklet:
+    """The masklet with every mask in one size; nearest neighbour, nothing where they fit already.
+
+    Args:
+        masklet: T run-length masks, of any sizes.
+        size: (H, W) wanted.
+
+    Returns:
+        T run-length masks.
+    """
+    return [code if tuple(code["size"]) == size else _resize(code, size) for code in masklet]
+
+
 def merge(masklets: Sequence[Masklet]) -> Masklet:
     """Union of masklets, frame by frame.
 
@@ -196,6 +209,13 @@ def common_size(masklets: Sequence[Masklet]) -> tuple[int, int] | None:
         return None
     height, width = sizes.pop()
     return height, width
+
+
+def _resize(code: RunLength, size: tuple[int, int]) -> RunLength:
+    mask = decode([code])[0]
+    rows = np.arange(size[0]) * mask.shape[0] // size[0]
+    columns = np.arange(size[1]) * mask.shape[1] // size[1]
+    return encode(mask[rows][:, columns][None])[0]
 
 
 def _from_coco(code: Any) -> RunLength:

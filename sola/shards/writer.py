@@ -113,6 +113,8 @@ class ShardWriter:
         for path in (self.tracks_dir / INDEX_FILE, self.staging_dir / RUN_FILE):
             if not path.is_file():
                 continue
+            if path.name == RUN_FILE and not any(self.staging_dir.rglob("*.h5")):
+                continue  # that run made nothing
             found = json.loads(path.read_text())
             difference = first_difference(found, self.description)
             if difference:

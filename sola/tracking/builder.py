@@ -8,6 +8,7 @@ adds to it are set by us.
 import hashlib
 import importlib.util
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def checkpoint_sha256(checkpoint: str) -> str:
 
 def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
     if config.packaged_model is not None:
-        model = OmegaConf.load(_package_dir() / "configs" / config.packaged_model).model
+        model = OmegaConf.load(_packaged(config.packaged_model)).model
         for key, value in POST_PROCESSING.items():
             OmegaConf.update(model, key, value, force_add=True)
     else:
@@ -88,15 +89,23 @@ def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
     return network
 
 
-def _package_dir() -> Path:
+def _packaged(name: str) -> Path:
+    """A configuration file inside the sam2 package, which is found without running it."""
     spec = importlib.util.find_spec("sam2")
     assert spec is not None, "sam2 is a dependency"
     assert spec.origin is not None
-    return Path(spec.origin).parent
+    folder = Path(spec.origin).parent / "configs"
+    if not (folder / name).is_file():
+        known = sorted(str(path.relative_to(folder)) for path in folder.glob("sam2*/*.yaml"))
+        raise ValueError(f"tracker.packaged_model={name}: not in sam2; choose one of {known}.")
+    return folder / name
 
 
 def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path}: not readable as a checkpoint. Get the file again.") from error
     if not isinstance(content, dict) or "model" not in content:
         raise ValueError(
             f'{path}: not a SAM 2 checkpoint: needed is a file of {{"model": state dict}}.'
@@ -105,8 +114,8 @@ def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
+        first = str(error).splitlines()[1].strip()[:100]
         raise ValueError(
-            f"{path}: weights of another network than {name} ({first}). "
+            f"{path}: weights of another network than {name} ({first} ...). "
             f"Choose the tracker that belongs to the file."
         ) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sola.config.schema import DatasetConfig, MovingShapesConfig
 from sola.datasets import open_dataset
@@ -30,7 +31,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _write(root: Path, meta: Any, masks: Any = None) -> MeViS:
     folder = root / "valid_u"
-    folder.mkdir()
+    frames = folder / "JPEGImages" / "v"
+    frames.mkdir(parents=True)
+    for idx in range(3):
+        Image.new("RGB", (6, 4)).save(frames / f"0000{idx}.jpg")
     (folder / "meta_expressions.json").write_text(json.dumps(meta))
     if masks is not None:
         (folder / "mask_dict.json").write_text(json.dumps(masks))
@@ -94,11 +98,26 @@ def test_without_ground_truth_objects_are_unknown(tmp_path: Path) -> None:
     assert dataset.ground_truth("v") == {}
 
 
+def test_masks_follow_their_frames_when_these_are_listed_out_of_order(tmp_path: Path) -> None:
+    masks = np.zeros((3, 4, 6), bool)
+    masks[0, 0, 0], masks[1, :, :3], masks[2] = True, True, True
+    listed = [encode(masks[[idx]])[0] for idx in (2, 0, 1)]  # as _meta lists the frames
+    dataset = _write(tmp_path, _meta(anno_id=[7]), {"7": listed})
+    assert (decode(dataset.ground_truth("v")["7"]) == masks).all()
+
+
+def test_masks_of_another_size_are_fitted_to_the_frames(tmp_path: Path) -> None:
+    odd, fitting = encode(np.ones((1, 4, 5), bool))[0], encode(np.ones((1, 4, 6), bool))[0]
+    dataset = _write(tmp_path, _meta(anno_id=[7]), {"7": [fitting, odd, None]})
+    assert [mask["size"] for mask in dataset.ground_truth("v")["7"]] == [[4, 6]] * 3
+    assert decode(dataset.ground_truth("v")["7"]).sum(axis=(1, 2)).tolist() == [24, 0, 24]
+
+
 def test_null_masks_are_empty_masks(tmp_path: Path) -> None:
     mask = encode(np.ones((1, 4, 6), bool))[0]
     dataset = _write(tmp_path, _meta(anno_id=[7]), {"7": [None, mask, None]})
     masks = decode(dataset.ground_truth("v")["7"])
-    assert masks.sum(axis=(1, 2)).tolist() == [0, 24, 0]
+    assert masks.sum(axis=(1, 2)).tolist() == [24, 0, 0]  # in the order of the frames
 
 
 @pytest.mark.parametrize(
@@ -135,9 +154,7 @@ def test_missing_damaged_and_unequal_frames_are_named(tmp_path: Path, root: Path
     with pytest.raises(ValueError, match=r"none.jpg: frame not found"):
         read_frames(Video("v", (tmp_path / "none.jpg",)))
     small = tmp_path / "small.png"
-    import cv2
-
-    cv2.imwrite(str(small), np.zeros((4, 6, 3), np.uint8))
+    Image.new("RGB", (6, 4)).save(small)
     with pytest.raises(ValueError, match=r"frame of 6 x 4 px, the video's first has 128 x 128"):
         read_frames(Video("v", (good, small)))
 

@@ -125,7 +125,7 @@ def test_an_unfinished_run_is_not_readable_and_goes_on(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
     writer.start()
     writer.stage(make_tracks("a"))
-    with pytest.raises(ValueError, match=r"index.json: not found. Run generate.py"):
+    with pytest.raises(ValueError, match=r"no finished tracks. Make them with: python generate.py"):
         ShardReader(tmp_path)
     again = ShardWriter(tmp_path, DESCRIPTION)
     again.start()
@@ -155,12 +155,51 @@ def test_an_entry_that_fails_in_mid_write_is_not_there(
     assert not writer.has("a")
 
 
+@pytest.mark.parametrize("step", ["shard", "index"])
+def test_a_kill_while_packing_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    writer.start()
+    for name in "ab":
+        writer.stage(make_tracks(name))
+    entries = [("a", ""), ("b", "")]
+    with monkeypatch.context() as patch:
+        if step == "shard":  # killed while the second video is copied
+            copy = h5py.Group.copy
+            patch.setattr(
+                h5py.Group,
+                "copy",
+                lambda *args, name, **rest: (
+                    copy(*args, name=name, **rest) if name == "a" else _kill()
+                ),
+            )
+        else:
+            patch.setattr(Path, "write_text", lambda *_: _kill())
+        with pytest.raises(KeyboardInterrupt):
+            writer.finish(entries)
+    assert not (tmp_path / "index.json").exists()
+    assert (tmp_path / "shard-00000.h5").exists() == (step == "index")
+    again = ShardWriter(tmp_path, DESCRIPTION)
+    assert again.has("a")
+    assert again.has("b")
+    again.finish(entries)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "shard-00000.h5"]
+    assert_equal(ShardReader(tmp_path).read("b"), make_tracks("b"))
+
+
+def _kill() -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("is_finished", [True, False])
 def test_tracks_made_with_other_settings_are_refused(tmp_path: Path, is_finished: bool) -> None:
     if is_finished:
         write(tmp_path, make_tracks("a"))
     else:
-        ShardWriter(tmp_path, DESCRIPTION).start()
+        unfinished = ShardWriter(tmp_path, DESCRIPTION)
+        unfinished.start()
+        unfinished.stage(make_tracks("a"))
     other = DESCRIPTION | {"config": {"prompt_source": {"max_tracks": 16}}}
     message = r"config.prompt_source.max_tracks=64, asked for is 16"
     with pytest.raises(ValueError, match=message):

@@ -85,7 +85,7 @@ def make_sentences(
 def _candidates(
     objects: Sequence[SceneObject], is_visible: Sequence[bool], rng: np.random.Generator
 ) -> dict[str, list[Sentence]]:
-    """Every clear sentence of the scene by kind, shuffled; as many of "none" as of "both"."""
+    """Every clear sentence of the scene by kind, shuffled; a third as many of none as of both."""
     found: dict[str, list[Sentence]] = {kind: [] for kind in KINDS}
     for description in _descriptions(objects):
         meant = _meant(description, objects, is_visible)
@@ -141,14 +141,21 @@ def _meant(
     return tuple(meant)
 
 
+ARGUABLE = {
+    "still": {"rotating", "growing", "shrinking", "starting_late"},
+    "growing": {"entering"},
+    "shrinking": {"leaving"},
+}
+"""Motions that somebody might call by the name of another."""
+OPPOSITES = {"left": "right", "right": "left", "up": "down", "down": "up"}
+
+
 def _could_be_said(motion: str, item: SceneObject) -> bool:
     """Whether somebody might say this motion of an object whose motion is another one."""
-    if item.motion in ("leaving", "entering", "starting_late", "reversing"):
-        opposite = {"left": "right", "right": "left", "up": "down", "down": "up"}
-        is_along = motion in (item.direction, opposite[item.direction])
-        return is_along or (motion == "still" and item.motion == "starting_late")
-    pairs = {("shrinking", "leaving"), ("growing", "entering")}
-    return (motion, item.motion) in pairs or (motion == "still" and item.motion == "rotating")
+    if item.motion in ARGUABLE.get(motion, ()):
+        return True
+    has_stages = item.motion in ("leaving", "entering", "starting_late", "reversing")
+    return has_stages and motion in (item.direction, OPPOSITES[item.direction])
 
 
 def _phrase(description: Description, rng: np.random.Generator, *, is_plural: bool) -> str:
