@@ -7,16 +7,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sola.config.console import show_error
 from sola.config.conversion import CONF_DIR, load, register_schemas
-from sola.config.messages import explain
+from sola.config.messages import explain, explain_flag
 
 Schema = TypeVar("Schema")
 
@@ -59,16 +60,29 @@ def main(config_name: str, schema: type[Schema], task: Callable[[Schema], object
 
     run = hydra.main(config_path=str(CONF_DIR), config_name=config_name, version_base="1.3")
     try:
+        _check_flags()
         with _full_error("1"):  # Hydra raises instead of printing its own message
             run(job)()
     except _AlreadyShown:
         sys.exit(1)
     except Exception as error:
-        message = explain(error, schema)
+        message = explain(error, schema) or _users_mistake(error)
         if message is None or users_choice == "1" or error in faults:
             raise
         show_error(message)
         sys.exit(1)
+
+
+def _check_flags() -> None:
+    """Answers a misspelt flag as any other mistake, before Hydra's parser prints its usage."""
+    parser = get_args_parser()
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+
+    def refuse(message: str) -> NoReturn:
+        raise ValueError(explain_flag(message, flags))
+
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args()
 
 
 def _run_job(

@@ -43,6 +43,21 @@ def explain(error: BaseException, schema: type) -> str | None:
     return _explain_composition(error, schema)
 
 
+def explain_flag(complaint: str, flags: list[str]) -> str:
+    """One message for a flag that argparse does not know, or its complaint as it is.
+
+    Args:
+        complaint: what argparse says.
+        flags: the known ones, such as --help.
+    """
+    unknown = re.match(r"unrecognized arguments: (\S+)", complaint)
+    if not unknown:
+        return complaint
+    guess = nearest(unknown[1].partition("=")[0], flags)
+    hint = f"Did you mean {guess}?" if guess else f"There are {', '.join(flags)}."
+    return f"{unknown[1]}: there is no such flag. {hint}"
+
+
 def known_keys(schema: type, prefix: str = "") -> Iterator[str]:
     """Every dotted key of a data class, sections included, depth first."""
     hints = get_type_hints(schema)
@@ -108,7 +123,15 @@ def _explain_key_or_value(
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return where + _unknown_key(key, schema)
     reason = str(error.msg or error).splitlines()[0].rstrip(".")
+    if "is not a ListConfig" in reason:
+        reason = f"needs a list. Write {key}=[{_overriding_value(chain) or '...'}]"
     return f"{where}{key}: {reason}." if key else f"{where}{reason}."
+
+
+def _overriding_value(chain: list[BaseException]) -> str:
+    """The value of the override that Hydra says it could not merge, "" if it says of none."""
+    matches = (re.match(r"Error merging override [^=\s]+=(\S+)", str(link)) for link in chain)
+    return next((match[1] for match in matches if match), "")
 
 
 def _unknown_key(key: str, schema: type) -> str:

@@ -171,7 +171,9 @@ class TrainerConfig:
     check_val_every_n_epoch: int = 1
     fast_dev_run: bool = False
     limit_train_batches: float = 1.0
+    """Batches an epoch: up to 1 a share of them (1 is all), above 1 a number."""
     limit_val_batches: float = 1.0
+    """The same for validation; never 0, as best.ckpt is chosen by it."""
     num_threads: int = 0
     """CPU threads of torch; 0: torch's choice."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
+from sola.config.messages import nearest
 from sola.config.schema import (
     DataConfig,
     DatasetConfig,
@@ -21,7 +22,9 @@ from sola.config.schema import (
 
 LAYOUTS = ("mevis", "moving_shapes")
 PROMPT_SOURCES = ("gt", "grid")
-ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+LOGGERS = ("wandb", "csv")
+ACCELERATORS = ("auto", "cpu", "gpu")
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 
 Problems = Iterator[str]
@@ -189,17 +192,26 @@ def _check_data(name: str, section: DataConfig) -> Problems:
 
 def _check_trainer(name: str, section: TrainerConfig) -> Problems:
     yield from _one_of(f"{name}.accelerator", section.accelerator, ACCELERATORS)
+    yield from _one_of(f"{name}.strategy", section.strategy, STRATEGIES)
     yield from _one_of(f"{name}.precision", section.precision, PRECISIONS)
     for key in ("num_nodes", "max_epochs", "accumulate_grad_batches", "check_val_every_n_epoch"):
         yield from _at_least(1, f"{name}.{key}", getattr(section, key))
     if section.devices < 1 and section.devices != -1:
         yield f"{name}.devices is {section.devices}; it is at least 1, or -1 for all there are."
-    for key in ("gradient_clip_val", "limit_train_batches", "limit_val_batches", "num_threads"):
+    for key in ("gradient_clip_val", "num_threads"):
         yield from _at_least(0, f"{name}.{key}", getattr(section, key))
+    for key in ("limit_train_batches", "limit_val_batches"):
+        yield from _check_limit(f"{name}.{key}", getattr(section, key))
+
+
+def _check_limit(name: str, value: float) -> Problems:
+    yield from _above_zero(name, value)  # best.ckpt is chosen by validation
+    if value > 1 and not float(value).is_integer():
+        yield f"{name} is {value}; above 1 it is a number of batches, up to 1 a share of them."
 
 
 def _check_logger(name: str, section: LoggerConfig) -> Problems:
-    yield from _one_of(f"{name}.name", section.name, ("wandb", "csv"))
+    yield from _one_of(f"{name}.name", section.name, LOGGERS)
 
 
 def _check_split(split: str, dataset: DatasetConfig) -> Problems:
@@ -227,7 +239,9 @@ def _known_sources(name: str, sources: list[str]) -> Problems:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> Problems:
     if value not in known:
-        yield f"{name} is {value!r}; known are {', '.join(known)}."
+        guess = nearest(value, list(known))
+        hint = f" Did you mean {guess}?" if guess else ""
+        yield f"{name} is {value!r}; known are {', '.join(known)}.{hint}"
 
 
 def _at_least(minimum: int, name: str, value: float) -> Problems:

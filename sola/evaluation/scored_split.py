@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sola.config.device import pick_device
 from sola.config.schema import EvaluateConfig, PredictConfig
 from sola.datasets import MeViS, open_dataset
 from sola.evaluation.scores import Scores, score_expressions
@@ -52,11 +53,12 @@ def score_split(config: EvaluateConfig | PredictConfig, dataset: MeViS) -> Score
     """
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
+    device = pick_device(config.trainer.accelerator)
     sources = open_sources(config)
     selector, training = load_selector(Path(config.ckpt_path))
     _check_widths(selector, sources, config)
     _check_origin(training, sources, config)
-    selector = selector.to(pick_device(config.trainer.accelerator))
+    selector = selector.to(device)
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     text.prepare([expression.text for expression in dataset.expressions])
     provenance = {
@@ -114,21 +116,6 @@ def open_sources(config: EvaluateConfig | PredictConfig) -> TrackSources:
         for source in config.sources
     ]
     return TrackSources(readers)
-
-
-def pick_device(accelerator: str) -> torch.device:
-    """The device that lightning's name for an accelerator means: auto, cpu, gpu or cuda.
-
-    Raises:
-        ValueError: if a GPU is asked for and none is there.
-    """
-    if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise ValueError(
-            f"trainer.accelerator={accelerator}: no CUDA device is here. Say trainer=cpu."
-        )
-    return torch.device("cuda")
 
 
 def versions() -> dict[str, str]:

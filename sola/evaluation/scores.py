@@ -1,4 +1,4 @@
-"""Scores of every track of a video for every expression: computed once, saved, read again."""
+"""Scores of every track of a video for every expression: computed once and saved."""
 
 import json
 import os
@@ -58,32 +58,6 @@ class Scores:
             },
         }
         write_json(path, content)
-
-
-def load_scores(path: Path) -> Scores:
-    """Reads what ``Scores.save`` wrote.
-
-    Raises:
-        ValueError: if the file is missing or has another format version.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: not found. Run evaluate.py to make it.")
-    content = json.loads(path.read_text())
-    if content.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: scores format {content.get('format_version')}, this code reads "
-            f"{FORMAT_VERSION}. Run evaluate.py again."
-        )
-    videos = content["videos"]
-    return Scores(
-        by_expression={
-            (video_id, expression_id): np.array(scores, dtype=np.float32)
-            for video_id, video in videos.items()
-            for expression_id, scores in video["scores"].items()
-        },
-        tracks={video_id: video["tracks"] for video_id, video in videos.items()},
-        provenance=content["provenance"],
-    )
 
 
 def select(scores: NDArray[np.float32], threshold: float) -> frozenset[int]:

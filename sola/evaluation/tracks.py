@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from sola.types import Masklet, Prompt, Tracks
 
-COMMON_TO_SOURCES = ("dataset", "split", "tracker", "token_dim", "checkpoint_sha256")
+COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
+"""What index.json says of all object tokens that one selector is used with."""
+COMMON_TO_SOURCES = ("dataset", "split", *COMMON_TO_TOKENS)
 
 
 class TrackReader(Protocol):

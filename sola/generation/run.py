@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from sola.config.device import pick_device
 from sola.config.progress import progress
 from sola.config.schema import DatasetConfig, GenerateConfig, TrackerConfig
 from sola.datasets import MeViS, open_dataset
@@ -34,9 +35,10 @@ def run_generation(config: GenerateConfig) -> Path:
         Folder of the finished shards.
 
     Raises:
-        ValueError: if the data set or the checkpoint is missing, or tracks made with other settings
-            are in the way.
+        ValueError: if the data set or the checkpoint is missing, a GPU is asked for and none is
+            there, or tracks made with other settings are in the way.
     """
+    pick_device(config.trainer.accelerator)  # refused before anything is written
     pl.seed_everything(config.seed, verbose=False)
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)

@@ -63,10 +63,10 @@ def _read(ckpt_path: Path) -> dict[str, Any]:
     try:
         content = torch.load(ckpt_path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        # without torch's own words, which advise to run the code in the file
         raise ValueError(
-            f"{ckpt_path}: not a readable checkpoint ({reason}). Needed: best.ckpt or last.ckpt of "
-            "train.py, or an epoch_N.pth of the reference."
+            f"{ckpt_path}: not a readable checkpoint. Needed: best.ckpt or last.ckpt of train.py, "
+            "or an epoch_N.pth of the reference."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")

@@ -11,6 +11,9 @@ from sola.shards.entry import entry_name, read_entry, read_labels
 from sola.shards.writer import FORMAT_VERSION, INDEX_FILE
 from sola.types import Labels, Tracks
 
+FOLDERS = ("tracker", "prompt_source", "split", "dataset")
+"""What names the folder of some tracks, the one above it, and so on."""
+
 
 class ShardReader:
     """The finished tracks of one (dataset, split, prompt source, tracker).
@@ -78,9 +81,11 @@ class ShardReader:
 
 def _read_index(path: Path) -> dict[str, Any]:
     if not path.is_file():
+        named = zip(FOLDERS, path.absolute().parents, strict=False)
+        choice = " ".join(reversed([f"{key}={folder.name}" for key, folder in named]))
         raise ValueError(
-            f"{path}: not found. Run generate.py for this dataset, split, prompt_source and "
-            f"tracker first (a run that was cut off goes on where it was)."
+            f"{path.parent}: no finished tracks. Make them with: python generate.py {choice} "
+            "(a run that was cut off goes on where it was)."
         )
     index: dict[str, Any] = json.loads(path.read_text())
     found = index.get("format_version")

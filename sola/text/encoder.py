@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import json
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,9 +32,10 @@ def resolve(path: str) -> str:
         path: model name, folder, or "package:<name>" of a package with ``get_model_path()``.
 
     Raises:
-        ValueError: if the package is not installed.
+        ValueError: if the package is not installed, or a path that can only be a folder is none.
     """
     if not path.startswith(PACKAGE_PREFIX):
+        _check_folder(path)
         return path
     package = path.removeprefix(PACKAGE_PREFIX)
     try:
@@ -45,6 +47,16 @@ def resolve(path: str) -> str:
         ) from error
 
 
+def _check_folder(path: str) -> None:
+    """A hub's names are "name" and "owner/name": everything else has to be a folder here."""
+    is_name = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path)
+    if not is_name and not Path(path).is_dir():
+        raise ValueError(
+            f"text_encoder.path={path}: no such folder. Needed is a folder with a transformers "
+            "model, or the name of one that can be downloaded."
+        )
+
+
 def identity(config: TextEncoderConfig) -> str:
     """What tells one encoder's tokens from another's, as JSON.
 
@@ -52,7 +64,7 @@ def identity(config: TextEncoderConfig) -> str:
     name (transformers alone knows which files it stands for).
 
     Raises:
-        ValueError: if the path names a package that is not installed.
+        ValueError: as ``resolve`` does.
     """
     folder = Path(resolve(config.path))
     if not folder.is_dir():

@@ -2,15 +2,18 @@
 
 import logging
 import os
+from netrc import NetrcParseError, netrc
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers.logger import DummyLogger
 
 from sola.config.schema import LoggerConfig
+from sola.config.validation import LOGGERS
 
 log = logging.getLogger(__name__)
 
-LOGGERS = ("csv", "wandb")
 WANDB_DIRS = {
     # all four, or tables land in the home folder
     "WANDB_DIR": "",
@@ -18,14 +21,25 @@ WANDB_DIRS = {
     "WANDB_CACHE_DIR": "wandb/cache",
     "WANDB_CONFIG_DIR": "wandb/config",
 }
+OFFLINE_MODES = ("offline", "dryrun")
+"""Values of WANDB_MODE, the second an older name of the first."""
+NETRC_FILES = ("~/.netrc", "~/_netrc")
 
 
-def make_logger(config: LoggerConfig, output_dir: Path) -> Logger:
+def make_logger(config: LoggerConfig, output_dir: Path, *, is_dry: bool = False) -> Logger:
     """The logger of a run; says which, as the run's first line.
 
+    Args:
+        config: which.
+        output_dir: folder of the run.
+        is_dry: nothing is written (``trainer.fast_dev_run``).
+
     Raises:
-        ValueError: if the name is not known.
+        ValueError: if the name is not known, or the file that logins are kept in cannot be read.
     """
+    if is_dry:
+        log.info("logger: none, trainer.fast_dev_run writes nothing")
+        return DummyLogger()
     if config.name == "csv":
         log.info("logger: CSV, %s", output_dir / "metrics.csv")
         return CSVLogger(save_dir=output_dir, name="", version="")
@@ -34,15 +48,18 @@ def make_logger(config: LoggerConfig, output_dir: Path) -> Logger:
     raise ValueError(f"logger.name={config.name}: not known; choose one of {LOGGERS}.")
 
 
+def finish_logger(logger: Logger) -> None:
+    """Ends a run of W&B, so that the next job of a sweep gets a run of its own."""
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish()
+
+
 def _make_wandb(config: LoggerConfig, output_dir: Path) -> Logger:
     for name, folder in WANDB_DIRS.items():
         path = Path(os.environ.setdefault(name, str((output_dir / folder).absolute())))
         path.mkdir(parents=True, exist_ok=True)
-    import wandb
-    from pytorch_lightning.loggers import WandbLogger
-
     mode = os.environ.get("WANDB_MODE", "")
-    is_offline = mode == "offline" or (not mode and not wandb.api.api_key)
+    is_offline = mode in OFFLINE_MODES or (not mode and not _is_logged_in())
     if mode == "disabled":
         log.info("logger: W&B, disabled by WANDB_MODE")
     elif is_offline:
@@ -51,4 +68,27 @@ def _make_wandb(config: LoggerConfig, output_dir: Path) -> Logger:
         log.info("logger: W&B, offline (%s); later: wandb sync %s", why, runs)
     else:
         log.info("logger: W&B, online, project %s", config.project)
-    return WandbLogger(project=config.project, save_dir=output_dir, offline=is_offline)
+    # Not Lightning's own offline=True: it sets WANDB_MODE, for the next job of a sweep as well.
+    return WandbLogger(
+        project=config.project, save_dir=output_dir, mode="offline" if is_offline else None
+    )
+
+
+def _is_logged_in() -> bool:
+    """Whether W&B will find a login; asked of it, it would settle on being online."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    url = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    names = (os.environ["NETRC"],) if os.environ.get("NETRC") else NETRC_FILES
+    paths = (Path(name).expanduser() for name in names)
+    return any(_has_login(path, urlsplit(url).hostname or "") for path in paths if path.is_file())
+
+
+def _has_login(netrc_path: Path, host: str) -> bool:
+    try:
+        return netrc(netrc_path).authenticators(host) is not None
+    except NetrcParseError as error:
+        raise ValueError(
+            f"{netrc_path}: not readable as a file of logins ({error}). Mend it, or set "
+            "WANDB_MODE=offline, or choose logger=csv."
+        ) from error

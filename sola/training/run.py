@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LearningRateMonitor
 
+from sola.config.device import pick_device
+from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.schema import SelectorConfig, TrainConfig
 from sola.datasets import MeViS, open_dataset
 from sola.selector import TrackSelector
@@ -17,7 +19,7 @@ from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.training.callbacks import BEST_FILE, LAST_FILE, TrainingProgress, make_checkpoints
 from sola.training.data import SelectorDataModule
-from sola.training.loggers import make_logger
+from sola.training.loggers import finish_logger, make_logger
 from sola.training.module import VALID_JF, SelectorModule
 from sola.training.scoring import ValidationScorer
 from sola.training.sources import LabelledTracks, check_same_tracker, open_tracks
@@ -26,9 +28,9 @@ from sola.types import Masklet
 log = logging.getLogger(__name__)
 
 EXPECTED_WARNINGS = (
+    *OF_OTHER_PACKAGES,
     ".*does not have many workers.*",  # tokens are read in a millisecond
     ".*smaller than the logging interval.*",
-    ".*treespec, LeafSpec.* is deprecated.*",  # Lightning 2.6 with torch 2.14
     ".*The dirpath has changed from.*",  # a run that goes on elsewhere has a best.ckpt of its own
     ".*directory .* exists and is not empty.*",  # Hydra's own files are there before us
 )
@@ -45,22 +47,23 @@ def run_training(config: TrainConfig) -> Path:
         on from ``ckpt_path`` chooses among its own epochs; ``trainer.fast_dev_run`` writes none.
 
     Raises:
-        ValueError: if tracks are missing or do not belong together, a width does not fit, or the
-            checkpoint to resume from does not fit.
+        ValueError: if a GPU is asked for and none is there, data or tracks are missing or do not
+            belong together, a width does not fit, or the checkpoint to resume from does not fit.
     """
     output_dir = Path(config.paths.output_dir)
+    device = pick_device(config.trainer.accelerator)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     train_split, valid_split = config.dataset.train_split, config.dataset.valid_split
+    train_set, valid_set = open_dataset(config.dataset, train_split), _open_valid(config)
     train = open_tracks(config, train_split, config.data.train_sources)
     valid = open_tracks(config, valid_split, config.data.valid_sources)
     check_same_tracker(train, valid)
     _check_widths(config)
     _check_resume(config)
-    logger = make_logger(config.logger, output_dir)
-    train_set, valid_set = open_dataset(config.dataset, train_split), _open_valid(config)
+    logger = make_logger(config.logger, output_dir, is_dry=config.trainer.fast_dev_run)
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     data = SelectorDataModule(
         (train_set.expressions, train), (valid_set.expressions, valid), text, config.data
@@ -77,14 +80,16 @@ def run_training(config: TrainConfig) -> Path:
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         logger.log_hyperparams(dataclasses.asdict(config))
-        trainer = _make_trainer(config, logger)
-        trainer.fit(module, data, ckpt_path=config.ckpt_path, weights_only=True)
+        trainer = _make_trainer(config, logger, uses_gpu=device.type == "cuda")
+        try:
+            trainer.fit(module, data, ckpt_path=config.ckpt_path, weights_only=True)
+        finally:
+            finish_logger(logger)
     return _report(trainer, output_dir, valid_split)
 
 
-def _make_trainer(config: TrainConfig, logger: Any) -> pl.Trainer:
+def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Trainer:
     trainer = config.trainer
-    uses_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
     callbacks = [
         *make_checkpoints(Path(config.paths.output_dir)),
         LearningRateMonitor(logging_interval="step"),

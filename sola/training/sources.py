@@ -7,13 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.config.schema import LossConfig, TrainConfig
-from sola.evaluation.tracks import TrackSources
+from sola.evaluation.tracks import COMMON_TO_TOKENS, TrackSources
 from sola.metrics import track_labels
 from sola.shards import ShardReader, tracks_dir
 from sola.types import Expression, Labels
-
-INDEX_FILE = "index.json"
-ACROSS_SPLITS = ("tracker", "token_dim", "checkpoint_sha256")
 
 
 class LabelledTracks:
@@ -114,7 +111,7 @@ def check_same_tracker(train: LabelledTracks, valid: LabelledTracks) -> None:
         ValueError: if name, width or checkpoint differ.
     """
     one, other = train.readers[0], valid.readers[0]
-    for key in ACROSS_SPLITS:
+    for key in COMMON_TO_TOKENS:
         found, needed = other.index.get(key), one.index.get(key)
         if found != needed:
             raise ValueError(
@@ -126,10 +123,4 @@ def check_same_tracker(train: LabelledTracks, valid: LabelledTracks) -> None:
 
 def _open(config: TrainConfig, split: str, source: str) -> ShardReader:
     name, tracker = config.dataset.name, config.tracker.name
-    folder = tracks_dir(Path(config.paths.data_dir), name, split, source, tracker)
-    if not (folder / INDEX_FILE).is_file():
-        raise ValueError(
-            f"{folder}: no finished tracks. Make them with\n  python generate.py dataset={name} "
-            f"split={split} prompt_source={source} tracker={tracker}"
-        )
-    return ShardReader(folder)
+    return ShardReader(tracks_dir(Path(config.paths.data_dir), name, split, source, tracker))

@@ -76,6 +76,25 @@ def test_a_users_mistake_is_one_line_and_status_1(run, body, message):
     assert message in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hlep"], "--hlep: there is no such flag. Did you mean --help?"),
+        (["split=train", "--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
+        (["split=train", "hydra.run.dir=/proc/nowhere"], "/proc/nowhere"),
+        (["split=train", "hydra.run.dir=program.py/out"], "program.py/out"),
+    ],
+)
+def test_a_mistake_before_the_task_is_one_line_and_status_1(run, arguments, message):
+    done = run("print('ran')", *arguments)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert "ran" not in done.stdout
+
+
 def test_a_users_mistake_shows_its_traceback_when_asked_to(run):
     done = run("raise FileNotFoundError('x.pt')", HYDRA_FULL_ERROR="1")
 

@@ -26,7 +26,7 @@ MISSPELT = [
     ("+trainer.max_epochs=1", "Write trainer.max_epochs=... without a plus sign"),
     ("+logger=csv", "Write logger=... without a plus sign"),
     ("trainer.max_epochs=three", "trainer.max_epochs: Value 'three'"),
-    ("data.train_sources=gt", "data.train_sources: Invalid value"),
+    ("data.train_sources=gt", "data.train_sources: needs a list. Write data.train_sources=[gt]."),
     ("dataset.root=${dataset.rot}", "dataset.root: Interpolation key 'dataset.rot' not found"),
     ("data.train_sources=[gt", "cannot be read as key=value"),
     ("train", "cannot be read as key=value"),

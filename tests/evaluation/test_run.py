@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from sola.evaluation.run import run_evaluation
-from sola.evaluation.scores import load_scores
 
 EXPECTED_NAMES = {
     "dataset",
@@ -41,9 +40,9 @@ def test_numbers_come_with_their_names(
     assert (written["num_videos"], written["num_videos_without_tracks"]) == (2, 1)
     assert written["results"]["oracle"]["J"] == pytest.approx(4 / 5)
     assert [point["threshold"] for point in written["curve"]] == [i / 10 for i in range(1, 10)]
-    scores = load_scores(output_dir / "scores.json")
+    videos = json.loads((output_dir / "scores.json").read_text())["videos"]
     for entry in written["expressions"]:
-        row = scores.by_expression[entry["video"], entry["expression"]]
+        row = videos[entry["video"]]["scores"][entry["expression"]]
         assert entry["answers"]["selection"]["tracks"] == [i for i, s in enumerate(row) if s > 0.5]
     printed = capsys.readouterr().out
     for text in ("drawn/valid_u, threshold 0.5", "largest track", "by kind", "3 of 5 expressions"):
@@ -69,7 +68,11 @@ def test_a_split_without_ground_truth_is_refused(evaluate_config: Callable[..., 
     [
         ({"ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt"),
         ({"sources": []}, r"sources=\[\]"),
-        ({"sources": ["gt"]}, "Run generate.py"),
+        (
+            {"sources": ["gt"]},
+            "Make them with: python generate.py dataset=drawn split=valid_u prompt_source=gt "
+            "tracker=tiny",
+        ),
         ({"text_dim": 16}, "text tokens of width 8, .* have 16"),
         ({"token_dim": 6}, "object tokens of width 6, .* have 4"),
         ({"trained_on": "another"}, r"trained on object tokens .* \(sha256 another\)"),

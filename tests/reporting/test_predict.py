@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from sola.evaluation.scores import load_scores
 from sola.masks import decode
 from sola.reporting.predict import run_predict
 from sola.reporting.submission import write_masks
@@ -25,16 +24,21 @@ def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
     prediction = run_predict(config)
 
     output_dir = Path(config.paths.output_dir)
-    scores = load_scores(output_dir / "scores.json")
+    videos = json.loads((output_dir / "scores.json").read_text())["videos"]
+    scores = {
+        (video_id, expression_id): np.array(row, np.float32)
+        for video_id, video in videos.items()
+        for expression_id, row in video["scores"].items()
+    }
     reader = ShardReader(Path(config.paths.data_dir) / "tracks/drawn/valid_u/grid/tiny")
     found = {path.relative_to(prediction.masks_dir) for path in prediction.masks_dir.rglob("*.png")}
     assert found == {
         Path(video_id) / expression_id / f"{frame_idx:05d}.png"
-        for video_id, expression_id in scores.by_expression
+        for video_id, expression_id in scores
         for frame_idx in range(2)
     }
-    assert len({tuple(row > 0.49) for row in scores.by_expression.values() if len(row)}) > 1
-    for (video_id, expression_id), row in scores.by_expression.items():
+    assert len({tuple(row > 0.49) for row in scores.values() if len(row)}) > 1
+    for (video_id, expression_id), row in scores.items():
         tracks = reader.read(video_id)
         masklets = [
             decode(m) for m, score in zip(tracks.masklets, row, strict=True) if score > 0.49

@@ -48,7 +48,7 @@ def test_our_checkpoint_says_where_it_comes_from(tmp_path: Path, selector: Track
     ("content", "message"),
     [
         (None, "no such checkpoint. Run train.py"),
-        (b"not a checkpoint", "not a readable checkpoint"),
+        (b"not a checkpoint", r"selector.pth: not a readable checkpoint. Needed: best.ckpt"),
         ({"model": {"weight": torch.zeros(1)}}, r"not a selector checkpoint \(found \['model'\]\)"),
         (torch.zeros(1), "holds a Tensor, not a checkpoint"),
         ({"path": Path("/")}, "not a readable checkpoint"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from sola.config.schema import (
     DataConfig,
@@ -108,7 +109,7 @@ def write_tracks(tmp_path: Path) -> WriteTracks:
 
 @pytest.fixture
 def write_split(tmp_path: Path) -> Callable[[str], None]:
-    """Writes a split's expressions and masks in the MeViS layout."""
+    """Writes a split's expressions and masks in the MeViS layout; of its frames the first."""
 
     def write(split: str) -> None:
         folder = tmp_path / "data" / "shapes" / split
@@ -132,6 +133,9 @@ def write_split(tmp_path: Path) -> Callable[[str], None]:
             for video_id, num_frames in NUM_FRAMES.items()
             for letter in LETTERS
         }
+        for video_id in NUM_FRAMES:
+            (folder / "JPEGImages" / video_id).mkdir(parents=True)
+            Image.new("RGB", SIZE[::-1]).save(folder / "JPEGImages" / video_id / "00000.jpg")
         (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
         (folder / "mask_dict.json").write_text(json.dumps(masks))
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,15 @@ class TestTraining:
         run_training(config)
         assert ("every label is negative" in caplog.text) == is_warned
 
-    def test_a_debug_run_is_one_batch(self, config: TrainConfig) -> None:
-        config.trainer.fast_dev_run = True
-        run_training(config)
-        assert not (Path(config.paths.output_dir) / "best.ckpt").exists()
+    @pytest.mark.parametrize("name", ["csv", "wandb"])
+    def test_a_debug_run_is_one_batch_and_writes_nothing(
+        self, config: TrainConfig, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        config.trainer.fast_dev_run, config.logger = True, LoggerConfig(name)
+        with caplog.at_level(logging.INFO):
+            run_training(config)
+        assert not Path(config.paths.output_dir).exists()
+        assert caplog.messages[0] == "logger: none, trainer.fast_dev_run writes nothing"
 
     def test_resuming_needs_the_optimisers_state_and_the_same_network(
         self, config: TrainConfig
@@ -158,13 +164,39 @@ class TestTraining:
         assert caplog.messages[0].startswith("logger: W&B, offline (WANDB_MODE)")
         assert list(Path(config.paths.output_dir).glob("wandb/offline-run-*/*.wandb"))
 
+    def test_without_a_key_weights_and_biases_is_offline_and_asks_for_none(
+        self,
+        config: TrainConfig,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        tmp_path: Path,
+    ) -> None:
+        for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "NETRC"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+            monkeypatch.setenv(name, str(tmp_path / "wandb"))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        config.logger, config.trainer.max_epochs = LoggerConfig("wandb"), 1
+        with caplog.at_level(logging.INFO):
+            run_training(config)
+        assert caplog.messages[0].startswith("logger: W&B, offline (nobody is logged in)")
+        assert list(Path(config.paths.output_dir).glob("wandb/offline-run-*/*.wandb"))
+        assert "WANDB_MODE" not in os.environ  # the next job of a sweep looks again
+
 
 def test_tracks_that_are_missing_name_the_command_that_makes_them(
-    config: TrainConfig, write_tracks: WriteTracks
+    config: TrainConfig, write_tracks: WriteTracks, write_split: WriteSplit
 ) -> None:
+    write_split("train")
+    write_split("valid_u")
     write_tracks("train", "gt")
     command = "python generate.py dataset=shapes split=train prompt_source=grid tracker=tiny"
-    with pytest.raises(ValueError, match=command):
+    with pytest.raises(ValueError, match=f"Make them with: {command}"):
+        run_training(config)
+
+
+def test_a_data_set_that_is_missing_is_named_before_its_tracks(config: TrainConfig) -> None:
+    with pytest.raises(ValueError, match=r"meta_expressions.json: not found"):
         run_training(config)
 
 
@@ -180,10 +212,13 @@ def test_tracks_that_are_missing_name_the_command_that_makes_them(
 def test_tracks_that_do_not_belong_together_are_refused(
     config: TrainConfig,
     write_tracks: WriteTracks,
+    write_split: WriteSplit,
     where: str,
     changes: dict[str, Any],
     message: str,
 ) -> None:
+    write_split("train")
+    write_split("valid_u")
     for split, source in (("train", "gt"), ("train", "grid"), ("valid_u", "grid")):
         write_tracks(split, source, **(changes if where in ("all", f"{split}/{source}") else {}))
     with pytest.raises(ValueError, match=message):
@@ -194,6 +229,7 @@ def test_tracks_that_do_not_belong_together_are_refused(
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
+        (lambda c: setattr(c.trainer, "accelerator", "gpu"), "accelerator=gpu: no CUDA device"),
         (lambda c: setattr(c.selector, "text_dim", 24), "selector.text_dim is 24.*are 16 wide"),
         (lambda c: setattr(c, "ckpt_path", "nowhere.ckpt"), "nowhere.ckpt: no such checkpoint"),
         (lambda c: setattr(c.logger, "name", "paper"), "logger.name=paper: not known"),
@@ -202,8 +238,12 @@ def test_tracks_that_do_not_belong_together_are_refused(
     ],
 )
 def test_a_users_mistake_is_one_clear_message(
-    config: TrainConfig, break_it: Callable[[TrainConfig], None], message: str
+    config: TrainConfig,
+    break_it: Callable[[TrainConfig], None],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     broken = dataclasses.replace(config)
     break_it(broken)
     with pytest.raises(ValueError, match=message):
