@@ -104,7 +104,8 @@ def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Tra
         max_epochs=trainer.max_epochs,
         gradient_clip_val=trainer.gradient_clip_val or None,
         accumulate_grad_batches=trainer.accumulate_grad_batches,
-        check_val_every_n_epoch=trainer.check_val_every_n_epoch,
+        # a run shorter than that is validated at its end: best.ckpt comes from a validation
+        check_val_every_n_epoch=min(trainer.check_val_every_n_epoch, trainer.max_epochs),
         fast_dev_run=trainer.fast_dev_run,
         limit_train_batches=_limit(trainer.limit_train_batches),
         limit_val_batches=_limit(trainer.limit_val_batches),
