@@ -60,15 +60,26 @@ class ShardReader:
         """Pixel counts against ground truth of one entry alone; None where it has none."""
         return read_labels(self._group(video_id, expression_id))
 
+    def num_tracks(self, video_id: str, expression_id: str = "") -> int:
+        """N of one entry, from the index.
+
+        Raises:
+            ValueError: if the index does not list the entry.
+        """
+        return int(self._entry(entry_name(video_id, expression_id))["num_tracks"])
+
     def _group(self, video_id: str, expression_id: str) -> h5py.Group:
         name = entry_name(video_id, expression_id)
-        entry = self.index["entries"].get(name)
+        return self._file(self._entry(name)["shard"])[name]
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        entry: dict[str, Any] | None = self.index["entries"].get(name)
         if entry is None:
             raise ValueError(
                 f"{self.tracks_dir / INDEX_FILE}: no tracks of {name}. The data set has changed "
                 f"since they were made: delete the folder and run generate.py again."
             )
-        return self._file(entry["shard"])[name]
+        return entry
 
     def _file(self, name: str) -> h5py.File:
         if name not in self._files:

@@ -31,9 +31,12 @@ class LabelledTracks:
         self._counts: tuple[str, list[Labels | None]] = ("", [])
 
     def num_tracks(self, video_id: str) -> int:
-        """N, over all sources."""
-        entries = [reader.index["entries"].get(video_id) for reader in self.readers]
-        return sum(entry["num_tracks"] for entry in entries if entry is not None)
+        """N, over all sources.
+
+        Raises:
+            ValueError: if a source lacks the video.
+        """
+        return sum(reader.num_tracks(video_id) for reader in self.readers)
 
     def tokens(self, video_id: str) -> NDArray[np.float32]:
         """Object tokens of a video: (N, T, D), source after source.
@@ -73,8 +76,7 @@ class LabelledTracks:
         self, reader: ShardReader, labels: Labels | None, expression: Expression
     ) -> NDArray[np.bool_]:
         if expression.object_ids == ():  # no track is meant, whether there is ground truth or not
-            entry = reader.index["entries"][expression.video_id]
-            return np.zeros(entry["num_tracks"], dtype=bool)
+            return np.zeros(reader.num_tracks(expression.video_id), dtype=bool)
         if labels is None or expression.object_ids is None:
             raise ValueError(
                 f"{reader.tracks_dir}: video {expression.video_id} has no ground truth to learn "

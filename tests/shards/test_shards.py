@@ -218,3 +218,6 @@ def test_a_video_that_is_not_there_is_named(tmp_path: Path) -> None:
     reader = write(tmp_path, make_tracks("a"))
     with pytest.raises(ValueError, match="no tracks of b"):
         reader.read("b")
+    with pytest.raises(ValueError, match="no tracks of b"):  # missing is not empty
+        reader.num_tracks("b")
+    assert reader.num_tracks("a") == 2
