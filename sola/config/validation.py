@@ -25,6 +25,8 @@ PROMPT_SOURCES = ("gt", "grid")
 LOGGERS = ("wandb", "csv")
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn")
+FIRST_TRACKER_SEED = 10_000_000
+"""The small tracker was trained on the scenes of this seed and of those above it."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 
 Problems = Iterator[str]
@@ -91,10 +93,12 @@ def _check_maker(name: str, section: MovingShapesConfig) -> Problems:
     for split, count in section.num_videos.items():
         yield from _at_least(1, f"{name}.num_videos.{split}", count)
         yield from _at_least(0, f"{name}.first_seed.{split}", section.first_seed[split])
-    yield from _check_seeds(name, section)
-
-
-def _check_seeds(name: str, section: MovingShapesConfig) -> Problems:
+        end = section.first_seed[split] + count
+        if end > FIRST_TRACKER_SEED:
+            yield (
+                f"{name}: the seeds of {split} reach to {end - 1}, and the small tracker was "
+                f"trained on those from {FIRST_TRACKER_SEED} up. Lower {name}.first_seed.{split}."
+            )
     for a, b in combinations(sorted(section.num_videos, key=section.first_seed.__getitem__), 2):
         end = section.first_seed[a] + section.num_videos[a]
         if end > section.first_seed[b]:

@@ -37,6 +37,7 @@ BROKEN = [
     ("train", [f"{MAKER}.max_objects=1"], "max_objects is 1, below dataset.maker.min_objects (2)"),
     ("train", [f"{MAKER}.jpeg_quality=0"], "jpeg_quality is 0"),
     ("train", [f"{MAKER}.first_seed.valid_u=47"], "seeds of train reach to 47"),
+    ("train", [f"{MAKER}.first_seed.valid_u=9999999"], "the small tracker was trained on those"),
     ("train", [f"+{MAKER}.num_videos.test=3"], "both need the same ones"),
     ("train", [f"{MAKER}=null"], "needs dataset.maker"),
     ("train", ["dataset.layout=davis"], "known are mevis, moving_shapes"),

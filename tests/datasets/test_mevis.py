@@ -80,12 +80,6 @@ def test_a_split_is_written_once_and_other_settings_are_refused(root: Path) -> N
         write_split(other, root, "train")
 
 
-def test_splits_that_share_a_seed_are_refused(tmp_path: Path) -> None:
-    config = MovingShapesConfig(num_videos={"a": 5, "b": 5}, first_seed={"a": 0, "b": 4})
-    with pytest.raises(ValueError, match=r"splits a and b share seed 4"):
-        write_split(config, tmp_path, "a")
-
-
 def test_frames_come_in_the_order_of_their_names(tmp_path: Path) -> None:
     names = [path.stem for path in _write(tmp_path, _meta()).videos["v"].frame_paths]
     assert names == ["00000", "00001", "00002"]

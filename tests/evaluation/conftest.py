@@ -1,11 +1,11 @@
 """The drawn split of tests/drawn_split.py, in memory and on disk."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
+import drawn_split as drawn
 import numpy as np
 import pytest
 
@@ -14,18 +14,6 @@ from sola.evaluation import scored_split
 from sola.evaluation.scores import Scores
 from sola.evaluation.tracks import TrackSources
 from sola.types import Masklet, Tracks, Video
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-drawn = _load(Path(__file__).parents[1] / "drawn_split.py")
 
 
 class Reader:

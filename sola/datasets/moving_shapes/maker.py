@@ -1,6 +1,5 @@
 """Writes splits of moving_shapes to disk in the MeViS layout, for the MeViS reader."""
 
-import itertools
 import json
 import os
 import shutil
@@ -42,7 +41,6 @@ def write_split(config: MovingShapesConfig, root: Path, split: str) -> bool:
     Raises:
         ValueError: if the split is not configured, or one made with other settings is in the way.
     """
-    check_seeds(config)
     if split not in config.num_videos:
         raise ValueError(
             f"dataset.maker.num_videos has no split {split}; it has {sorted(config.num_videos)}."
@@ -58,22 +56,6 @@ def write_split(config: MovingShapesConfig, root: Path, split: str) -> bool:
     (staging_dir / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
     staging_dir.rename(final_dir)
     return True
-
-
-def check_seeds(config: MovingShapesConfig) -> None:
-    """Raise ValueError where two splits would share a video, or a split lacks its first seed."""
-    spans: list[tuple[int, int, str]] = []
-    for split, count in config.num_videos.items():
-        if split not in config.first_seed:
-            raise ValueError(f"dataset.maker.first_seed has no split {split}; add its first seed.")
-        spans.append((config.first_seed[split], config.first_seed[split] + count, split))
-    spans.sort()
-    for (_, end, split), (start, _, other) in itertools.pairwise(spans):
-        if start < end:
-            raise ValueError(
-                f"dataset.maker: splits {split} and {other} share seed {start}; "
-                f"set first_seed.{other} to {end} or more."
-            )
 
 
 def _settings_of(config: MovingShapesConfig, split: str) -> dict[str, Any]:

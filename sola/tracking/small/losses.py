@@ -59,9 +59,10 @@ def score_loss(predicted_iou: Tensor, iou: Tensor, weight: Tensor) -> Tensor:
     return IOU_WEIGHT * ((predicted_iou - iou).pow(2).mean(1) * weight).sum()
 
 
-def presence_loss(logits: Tensor, is_present: Tensor) -> Tensor:
+def presence_loss(logits: Tensor, is_present: Tensor, absent_weight: float = 1.0) -> Tensor:
     """Cross entropy of (P, 1) object score logits against (P,) float, summed over prompts."""
-    return F.binary_cross_entropy_with_logits(logits[:, 0], is_present, reduction="sum")
+    weight = is_present + absent_weight * (1 - is_present)
+    return F.binary_cross_entropy_with_logits(logits[:, 0], is_present, weight, reduction="sum")
 
 
 def geometry(masks: Tensor) -> Tensor:

@@ -163,7 +163,12 @@ def _clip_step(
     if is_copy:
         pointers, batch = pointers[:, :1], _first_frame(batch)
     attributes, pointer_figures = pointer_track_losses(
-        heads, pointers, batch, stride=times.stride, is_reversed=times.is_reversed
+        heads,
+        pointers,
+        batch,
+        stride=times.stride,
+        is_reversed=times.is_reversed,
+        motion_weight=stage.motion_weight,
     )
     image_loss, image_figures = _side_image_loss(model, heads, features, clips, times, stage, rng)
     loss = 1.5 * loss + attributes + image_loss

@@ -16,6 +16,8 @@ from sola.tracking.small.prompts import first_frame_prompts
 MIN_PRESENT_PX = 12
 """Objects with fewer visible pixels count as absent."""
 PRESENT_LOGIT = 10.0
+ABSENT_WEIGHT = 3.0
+"""Few frames of a clip are without their object; at weight 1 its score stays above 0 on most."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def track_losses(
         losses = mask_loss(
             answer.masks, halve(target), halve(batch.others[:, frame]), foreground_weight
         )
-        loss = (losses.loss[:, 0] * is_present).sum() + presence_loss(answer.presence, is_present)
+        loss = (losses.loss[:, 0] * is_present).sum()
+        loss = loss + presence_loss(answer.presence, is_present, absent_weight=ABSENT_WEIGHT)
         total = total + loss + score_loss(answer.predicted_iou, losses.iou, is_present)
         overlaps.append(losses.iou[:, 0])
         weights.append(is_present)
@@ -134,7 +137,13 @@ def track_losses(
 
 
 def pointer_track_losses(
-    heads: TrainingHeads, pointers: Tensor, batch: TrackBatch, *, stride: int, is_reversed: bool
+    heads: TrainingHeads,
+    pointers: Tensor,
+    batch: TrackBatch,
+    *,
+    stride: int,
+    is_reversed: bool,
+    motion_weight: float,
 ) -> tuple[Tensor, Figures]:
     """Attributes of every frame's pointer, and the motion of even clips of at least four frames.
 
@@ -144,6 +153,7 @@ def pointer_track_losses(
         batch: their objects.
         stride: scene frames between two frames of the clip; 0 (uneven) leaves the motion out.
         is_reversed: the clip was shown from its end.
+        motion_weight: of the motion's loss.
     """
     visible = (batch.masks.flatten(2).sum(2) > MIN_VISIBLE_PX).float()
     labels = batch.labels[:, None].expand(-1, batch.num_frames, -1)
@@ -151,7 +161,7 @@ def pointer_track_losses(
     if batch.num_frames >= 4 and stride > 0:
         in_time = pointers.flip(1) if is_reversed else pointers
         motion, motion_figures = heads.motion_loss(in_time, batch.labels[:, 2], stride)
-        loss, figures = loss + motion, {**figures, **motion_figures}
+        loss, figures = loss + motion_weight * motion, {**figures, **motion_figures}
     return loss, {f"track_{name}": value for name, value in figures.items()}
 
 

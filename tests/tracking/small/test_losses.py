@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from sola.tracking.small.losses import class_loss, geometry, halve, mask_loss, weighted_mean
+from sola.tracking.small.losses import (
+    class_loss,
+    geometry,
+    halve,
+    mask_loss,
+    presence_loss,
+    weighted_mean,
+)
 
 
 def square(x: int, y: int, side: int, size: int = 32) -> torch.Tensor:
@@ -52,3 +59,10 @@ def test_class_loss_leaves_out_what_weighs_nothing() -> None:
     loss, accuracy = class_loss(logits, classes, weight)
     assert loss.item() == pytest.approx(math.log(2))
     assert accuracy.item() == 1
+
+
+def test_a_missed_absence_weighs_as_much_as_told() -> None:
+    logits = torch.tensor([[0.0], [0.0]])
+    present, absent = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])
+    assert presence_loss(logits, present, 3.0).item() == pytest.approx(2 * math.log(2))
+    assert presence_loss(logits, absent, 3.0).item() == pytest.approx(4 * math.log(2))
