@@ -99,12 +99,15 @@ def _tracking(model: Any, draw: Any, job: _Job) -> dict[str, Any]:
     number = job.clips // 2 if job.name == "four_objects" else job.clips
     first = HELD_OUT_SEEDS["tracking"]
     tracked = track_clips(model, draw, range(first, first + number))
+    absent = tracked.iou[~tracked.is_visible]
     prefix = "four_object_" if job.name == "four_objects" else ""
     return {
         f"{prefix}track_iou": round(float(tracked.track_iou.mean()), 4),
         f"{prefix}tracks": len(tracked.track_iou),
         f"{prefix}iou_at_frame_1": round(float(tracked.iou[:, 1].mean()), 4),
         f"{prefix}iou_at_last_frame": round(float(tracked.iou[:, -1].mean()), 4),
+        f"{prefix}absent_frames": len(absent),
+        f"{prefix}absent_frames_left_empty": int(absent.sum()),
     }
 
 

@@ -30,6 +30,8 @@ class TrackedClips:
 
     iou: Tensor
     """(N, T) overlap with the visible object; 1 where both are empty."""
+    is_visible: Tensor
+    """(N, T) bool, frames on which something of the object is seen."""
     pointers: Tensor
     """(N, T, D)."""
     labels: Tensor
@@ -55,6 +57,7 @@ def track_clips(model: Any, draw: DrawClip, seeds: Sequence[int]) -> TrackedClip
     model.train(was_training)
     return TrackedClips(
         torch.cat([part.iou for part in parts]),
+        torch.cat([part.is_visible for part in parts]),
         torch.cat([part.pointers for part in parts]),
         torch.cat([part.labels for part in parts]),
     )
@@ -100,7 +103,12 @@ def _track_batch(model: Any, batch: TrackBatch) -> TrackedClips:
     union = (preds | target).flatten(2).sum(-1)
     both = (preds & target).flatten(2).sum(-1)
     iou = torch.where(union > 0, both / union.clamp(min=1), 1.0)
-    return TrackedClips(iou, torch.stack([out["obj_ptr"] for out in outputs], 1), batch.labels)
+    return TrackedClips(
+        iou,
+        target.flatten(2).any(-1),
+        torch.stack([out["obj_ptr"] for out in outputs], 1),
+        batch.labels,
+    )
 
 
 def _mask_generator(model: Any, options: dict[str, Any]) -> Any:
