@@ -95,6 +95,8 @@ class TrackerConfig:
     """D, width of an object token."""
     fill_hole_area: int = 0
     """Largest hole (px) that SAM 2 fills; above 0 it needs SAM 2's CUDA extension."""
+    feature_budget_mib: float = 4096
+    """Memory for the image features of one video; frames beyond it are encoded in every pass."""
     mask_generator: MaskGeneratorConfig = field(default_factory=MaskGeneratorConfig)
 
 

@@ -4,7 +4,7 @@ Pillow decodes them, as in SAM 2's own loader, so that a tracker sees the same p
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def read_frame(path: Path) -> np.ndarray:
         ValueError: if the file is missing or no readable image.
     """
     with _open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))
 
 
 def frame_size(path: Path) -> tuple[int, int]:
@@ -34,16 +34,52 @@ def frame_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def read_frames(video: Video, num_threads: int = 4) -> np.ndarray:
-    """All frames of a video, decoded by threads: (T, H, W, 3) uint8 RGB.
+class VideoFrames(Sequence[np.ndarray]):
+    """The frames of a video, each (H, W, 3) uint8 RGB, decoded by threads ahead of their use.
 
-    Raises:
-        ValueError: if a frame is missing or unreadable, or the frames differ in size.
+    Only the frames just ahead are held, in the direction in which the last two were read.
     """
-    with ThreadPoolExecutor(num_threads) as pool:
-        frames = list(pool.map(read_frame, video.frame_paths))
-    _check_sizes(video.frame_paths, frames)
-    return np.stack(frames)
+
+    def __init__(self, video: Video, *, num_threads: int = 4, num_ahead: int = 8) -> None:
+        """Frames of a video.
+
+        Args:
+            video: says where they lie.
+            num_threads: decode at the same time.
+            num_ahead: frames decoded before they are asked for.
+        """
+        self.paths = video.frame_paths
+        self._pool = ThreadPoolExecutor(num_threads)
+        self._num_ahead = num_ahead
+        self._pending: dict[int, Future[np.ndarray]] = {}
+        self._last = -1
+        self._shape: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, frame_idx: int) -> np.ndarray:  # type: ignore[override]  # no slices
+        """A frame.
+
+        Raises:
+            IndexError: behind the last frame.
+            ValueError: if its file is missing or unreadable, or of another size than the first
+                frame that was read.
+        """
+        if not 0 <= frame_idx < len(self):
+            raise IndexError(frame_idx)
+        step = -1 if frame_idx < self._last else 1
+        self._last = frame_idx
+        wanted = range(frame_idx, frame_idx + step * (self._num_ahead + 1), step)
+        self._pending = {
+            idx: self._pending.get(idx) or self._pool.submit(read_frame, self.paths[idx])
+            for idx in wanted
+            if 0 <= idx < len(self)
+        }
+        frame = self._pending[frame_idx].result()
+        self._shape = self._shape or frame.shape
+        _check_size(self.paths[frame_idx], frame.shape, self._shape)
+        return frame
 
 
 @contextmanager
@@ -58,10 +94,9 @@ def _open(path: Path) -> Iterator[Image.Image]:
         raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
 
 
-def _check_sizes(paths: Sequence[Path], frames: Sequence[np.ndarray]) -> None:
-    for path, frame in zip(paths, frames, strict=True):
-        if frame.shape != frames[0].shape:
-            raise ValueError(
-                f"{path}: frame of {frame.shape[1]} x {frame.shape[0]} px, the video's first has "
-                f"{frames[0].shape[1]} x {frames[0].shape[0]}; all frames must have one size."
-            )
+def _check_size(path: Path, found: tuple[int, ...], first: tuple[int, ...]) -> None:
+    if found != first:
+        raise ValueError(
+            f"{path}: frame of {found[1]} x {found[0]} px, the video's first has "
+            f"{first[1]} x {first[0]}; all frames must have one size."
+        )

@@ -2,16 +2,16 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import Dataset
 
-from sola.config.schema import MaskGeneratorConfig, PromptSourceConfig
+from sola.config.schema import PromptSourceConfig, TrackerConfig
 from sola.datasets import MeViS
-from sola.datasets.frames import read_frames
+from sola.datasets.frames import VideoFrames
 from sola.generation.track_video import (
     PromptCounts,
     count_pixels,
@@ -20,8 +20,7 @@ from sola.generation.track_video import (
 )
 from sola.shards import ShardWriter
 from sola.tracking.mask_generator import MaskGenerator
-from sola.tracking.predictor import BatchedPredictor
-from sola.tracking.propagation import VideoTracker
+from sola.tracking.propagation import SAM2Base, VideoTracker
 from sola.types import Masklet, Video
 
 
@@ -30,14 +29,14 @@ class VideoSample:
     """A video as it comes from disk."""
 
     video: Video
-    frames: np.ndarray
-    """(T, H, W, 3) uint8 RGB."""
+    frames: Sequence[np.ndarray]
+    """T frames (H, W, 3) uint8 RGB, decoded when they are read."""
     ground_truth: Mapping[str, Masklet]
     """T masks of the frames' size per object; {} where the split has no ground truth."""
 
 
 class VideoDataset(Dataset[VideoSample]):
-    """The videos of a split, decoded when they are asked for."""
+    """The videos of a split."""
 
     def __init__(self, dataset: MeViS, videos: list[Video]) -> None:
         self.dataset, self.videos = dataset, videos
@@ -47,9 +46,8 @@ class VideoDataset(Dataset[VideoSample]):
 
     def __getitem__(self, index: int) -> VideoSample:
         video = self.videos[index]
-        frames = read_frames(video)
         masklets = self.dataset.ground_truth(video.video_id) if self.dataset.has_masks else {}
-        return VideoSample(video, frames, masklets)
+        return VideoSample(video, VideoFrames(video), masklets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +66,9 @@ class TrackGenerator(pl.LightningModule):
 
     def __init__(
         self,
-        model: BatchedPredictor,
+        model: SAM2Base,
         rule: PromptSourceConfig,
-        mask_generator: MaskGeneratorConfig,
+        tracker: TrackerConfig,
         writer: ShardWriter,
         *,
         is_training_split: bool,
@@ -81,14 +79,15 @@ class TrackGenerator(pl.LightningModule):
         Args:
             model: the tracker.
             rule: the prompt source.
-            mask_generator: thresholds of the automatic masks.
+            tracker: thresholds of the automatic masks, budget for features.
             writer: takes the tracks.
             is_training_split: grid prompts more frames of these.
             on_video: called after each video.
         """
         super().__init__()
         self.model, self.rule, self.writer = model, rule, writer
-        self.generator = MaskGenerator(model, mask_generator)
+        self.tracker = tracker
+        self.generator = MaskGenerator(model, tracker.mask_generator)
         self.is_training_split, self.on_video = is_training_split, on_video
 
     def transfer_batch_to_device(
@@ -108,7 +107,12 @@ class TrackGenerator(pl.LightningModule):
             self.generator,
             is_training=self.is_training_split,
         )
-        tracker = VideoTracker(self.model, sample.frames)
+        tracker = VideoTracker(
+            self.model,
+            sample.frames,
+            feature_budget_mib=self.tracker.feature_budget_mib,
+            fill_hole_area=self.tracker.fill_hole_area,
+        )
         tracks, counts = track_prompts(video_id, tracker, prompts, self.rule)
         if sample.ground_truth or self.rule.name == "gt":
             labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from sola.tracking.builder import (
     check_checkpoint,
     checkpoint_sha256,
 )
-from sola.tracking.predictor import BatchedPredictor
+from sola.tracking.propagation import SAM2Base
 from sola.types import Video
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def _describe(config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS) ->
     """What must be the same for two runs to make the same tracks."""
     network = dataclasses.asdict(tracker)
     del network["checkpoint"]  # its contents count, not its path
+    del network["feature_budget_mib"]  # changes no result
     weights = checkpoint_sha256(tracker.checkpoint)
     return {
         "dataset": config.dataset.name,
@@ -107,9 +109,13 @@ def _generate(
     num_done = len(dataset.videos) - len(missing)
     if num_done:
         log.info("%d of %d videos are there already", num_done, len(dataset.videos))
+    trainer = _make_trainer(config)
     if missing:
-        reports = _track_videos(config, tracker, dataset, writer, missing)
+        reports = _track_videos(config, tracker, trainer, dataset, writer, missing)
         _log_summary(reports)
+    trainer.strategy.barrier()  # all processes have staged their videos; one of them packs
+    if not trainer.is_global_zero:
+        return
     writer.finish([(video_id, "") for video_id in dataset.videos])
     log.info("%s: tracks of %d videos", writer.tracks_dir, len(dataset.videos))
 
@@ -117,15 +123,16 @@ def _generate(
 def _track_videos(
     config: GenerateConfig,
     tracker: TrackerConfig,
+    trainer: pl.Trainer,
     dataset: MeViS,
     writer: ShardWriter,
     videos: list[Video],
 ) -> list[VideoReport]:
-    model, trainer = cast(BatchedPredictor, build_tracker(tracker)), _make_trainer(config)
+    model = cast(SAM2Base, build_tracker(tracker))
     writer.start()
     title = f"{config.prompt_source.name} tracks of {config.dataset.name}/{config.split}"
     reports: list[VideoReport] = []
-    with progress(title, len(videos)) as advance:
+    with progress(title, math.ceil(len(videos) / trainer.world_size)) as advance:
 
         def on_video(report: VideoReport) -> None:
             reports.append(report)
@@ -137,7 +144,7 @@ def _track_videos(
         module = TrackGenerator(
             model,
             config.prompt_source,
-            tracker.mask_generator,
+            tracker,
             writer,
             is_training_split=config.split == config.dataset.train_split,
             on_video=on_video,

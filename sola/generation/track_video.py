@@ -1,12 +1,12 @@
 """All tracks of one video from one prompt source."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sola.config.schema import PromptSourceConfig
-from sola.masks import areas, encode, intersections
+from sola.masks import areas, intersections
 from sola.prompts import PromptQueue, grid_frames, grid_prompts, ground_truth_prompts
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import Propagated, VideoTracker
@@ -24,7 +24,7 @@ class PromptCounts:
 
 def find_prompts(
     rule: PromptSourceConfig,
-    frames: np.ndarray,
+    frames: Sequence[np.ndarray],
     ground_truth: Mapping[str, Masklet],
     generator: MaskGenerator,
     *,
@@ -34,7 +34,7 @@ def find_prompts(
 
     Args:
         rule: the prompt source.
-        frames: (T, H, W, 3) uint8 RGB.
+        frames: T frames (H, W, 3) uint8 RGB.
         ground_truth: T masks of the frames' size per object; read by source gt only.
         generator: masks of a frame; used by source grid only.
         is_training: whether the split is for training (grid prompts more frames of it).
@@ -69,9 +69,9 @@ def track_prompts(
     while group := queue.next_group():
         masks = np.stack([queue.mask_of(prompt) for prompt in group])
         result = tracker.propagate(group[0].frame_idx, masks)
-        queue.drop_duplicates(result.masks)
+        queue.drop_duplicates(result.masklets)
         tracked += group
-        masklets += [encode(masks) for masks in result.masks]
+        masklets += result.masklets
         results.append(result)
     tokens, scores = _join(results, tracker)
     tracks = Tracks(

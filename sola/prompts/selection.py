@@ -1,10 +1,12 @@
 """Which prompts are tracked next: by area, in groups of one frame, without duplicates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sola.config.schema import PromptSourceConfig
 from sola.masks import decode
-from sola.types import Prompt
+from sola.types import Masklet, Prompt
 
 
 class PromptQueue:
@@ -46,12 +48,14 @@ class PromptQueue:
         """(H, W) bool."""
         return self._masks[id(prompt)]
 
-    def drop_duplicates(self, masks: np.ndarray) -> None:
-        """Drop unused prompts that new tracks, (n, T, H, W) bool, cover on the prompts' frames."""
+    def drop_duplicates(self, masklets: Sequence[Masklet]) -> None:
+        """Drop unused prompts that new tracks of T masks cover on the prompts' frames."""
+        frames = {prompt.frame_idx for prompt in self._unused}
+        masks = {index: decode([masklet[index] for masklet in masklets]) for index in frames}
         kept = [
             prompt
             for prompt in self._unused
-            if not self._is_duplicate(prompt, masks[:, prompt.frame_idx])
+            if not self._is_duplicate(prompt, masks[prompt.frame_idx])
         ]
         self.num_duplicates += len(self._unused) - len(kept)
         self._unused = kept

@@ -21,7 +21,7 @@ from sola.config.schema import TrackerConfig
 
 log = logging.getLogger(__name__)
 
-PREDICTOR = "sola.tracking.predictor.BatchedPredictor"
+NETWORK = "sam2.modeling.sam2_base.SAM2Base"
 RANDOM_WEIGHTS = "random"
 POST_PROCESSING: dict[str, Any] = {
     # fall back to the best of several masks where the single one is not stable
@@ -34,12 +34,12 @@ POST_PROCESSING: dict[str, Any] = {
 """What ``build_sam2_video_predictor`` sets by default; holes are a TrackerConfig value."""
 
 
-def build_tracker(config: TrackerConfig, target: str = PREDICTOR) -> torch.nn.Module:
+def build_tracker(config: TrackerConfig, target: str = NETWORK) -> torch.nn.Module:
     """The tracker in evaluation mode, on the CPU, with its weights.
 
     Args:
         config: which network, and where its weights are.
-        target: class of sam2 to build; any subclass of SAM2Base.
+        target: class of sam2 to build: SAM2Base, or a predictor derived from it.
 
     Raises:
         ValueError: if the checkpoint is missing or belongs to another network.
@@ -71,26 +71,15 @@ def checkpoint_sha256(checkpoint: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
-    if config.packaged_model is not None:
-        model = OmegaConf.load(_packaged(config.packaged_model)).model
-        for key, value in POST_PROCESSING.items():
-            OmegaConf.update(model, key, value, force_add=True)
-    else:
-        model = OmegaConf.create(config.model)
-    model._target_ = target
-    if not target.endswith("SAM2Base"):
-        model.fill_hole_area = config.fill_hole_area
-    OmegaConf.resolve(model)
-    was_initialised = GlobalHydra.instance().is_initialized()
-    network: torch.nn.Module = instantiate(model, _recursive_=True)
-    if not was_initialised:  # importing sam2 initialises Hydra for itself
-        GlobalHydra.instance().clear()
-    return network
+def packaged_config(name: str) -> Any:
+    """The network of a configuration file inside the sam2 package, found without running it.
 
+    Args:
+        name: such as sam2.1/sam2.1_hiera_l.yaml.
 
-def _packaged(name: str) -> Path:
-    """A configuration file inside the sam2 package, which is found without running it."""
+    Raises:
+        ValueError: if sam2 has no such file.
+    """
     spec = importlib.util.find_spec("sam2")
     assert spec is not None, "sam2 is a dependency"
     assert spec.origin is not None
@@ -98,7 +87,25 @@ def _packaged(name: str) -> Path:
     if not (folder / name).is_file():
         known = sorted(str(path.relative_to(folder)) for path in folder.glob("sam2*/*.yaml"))
         raise ValueError(f"tracker.packaged_model={name}: not in sam2; choose one of {known}.")
-    return folder / name
+    return OmegaConf.load(folder / name).model
+
+
+def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
+    if config.packaged_model is not None:
+        model = packaged_config(config.packaged_model)
+        for key, value in POST_PROCESSING.items():
+            OmegaConf.update(model, key, value, force_add=True)
+    else:
+        model = OmegaConf.create(config.model)
+    model._target_ = target
+    if target != NETWORK:
+        model.fill_hole_area = config.fill_hole_area
+    OmegaConf.resolve(model)
+    was_initialised = GlobalHydra.instance().is_initialized()
+    network: torch.nn.Module = instantiate(model, _recursive_=True)
+    if not was_initialised:  # importing sam2 initialises Hydra for itself
+        GlobalHydra.instance().clear()
+    return network
 
 
 def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:

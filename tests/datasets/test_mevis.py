@@ -10,7 +10,7 @@ from PIL import Image
 
 from sola.config.schema import DatasetConfig, MovingShapesConfig
 from sola.datasets import open_dataset
-from sola.datasets.frames import read_frames
+from sola.datasets.frames import VideoFrames
 from sola.datasets.mevis import MeViS
 from sola.datasets.moving_shapes.maker import scene_settings, write_split
 from sola.datasets.moving_shapes.scene import make_scene
@@ -58,7 +58,7 @@ def test_what_the_maker_writes_the_reader_reads(root: Path) -> None:
     assert dataset.has_masks
     scene = make_scene(10, scene_settings(MAKER))
     video = dataset.videos["shapes_00000010"]
-    frames = read_frames(video)
+    frames = np.stack(list(VideoFrames(video)))
     assert np.abs(frames.astype(int) - scene.frames).mean() < 12  # JPEG
     for object_id, masklet in dataset.ground_truth("shapes_00000010").items():
         assert (decode(masklet) == scene.masks[int(object_id)]).all()
@@ -144,13 +144,13 @@ def test_missing_damaged_and_unequal_frames_are_named(tmp_path: Path, root: Path
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(good.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"broken.jpg: unreadable image"):
-        read_frames(Video("v", (broken,)))
+        VideoFrames(Video("v", (broken,)))[0]
     with pytest.raises(ValueError, match=r"none.jpg: frame not found"):
-        read_frames(Video("v", (tmp_path / "none.jpg",)))
+        VideoFrames(Video("v", (tmp_path / "none.jpg",)))[0]
     small = tmp_path / "small.png"
     Image.new("RGB", (6, 4)).save(small)
     with pytest.raises(ValueError, match=r"frame of 6 x 4 px, the video's first has 128 x 128"):
-        read_frames(Video("v", (good, small)))
+        list(VideoFrames(Video("v", (good, small))))
 
 
 def test_an_unknown_layout_is_refused() -> None:

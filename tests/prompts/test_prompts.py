@@ -85,7 +85,7 @@ def _play(prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int = 2) 
     groups = []
     while group := queue.next_group():
         masks = np.stack([queue.mask_of(item) for item in group])
-        queue.drop_duplicates(np.repeat(masks[:, None], num_frames, axis=1))
+        queue.drop_duplicates([encode(mask[None]) * num_frames for mask in masks])
         groups.append([item.area for item in group])
     return groups
 

@@ -29,7 +29,6 @@ def test_every_size_is_built_with_the_values_of_upstreams_builder(name: str) -> 
     assert model.hidden_dim == _tracker(name).token_dim == 256
     assert model.image_size == 1024
     assert model.binarize_mask_from_pts_for_mem_enc
-    assert model.fill_hole_area == 0
     assert model.sam_mask_decoder.dynamic_multimask_via_stability  # type: ignore[union-attr]
     assert bool(model.no_obj_embed_spatial is not None) == name.startswith("sam2.1")
 

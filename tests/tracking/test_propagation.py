@@ -12,6 +12,7 @@ from PIL import Image
 from sola.config import compose
 from sola.config.schema import TrackerConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
+from sola.masks import decode, encode
 from sola.tracking.builder import build_tracker
 from sola.tracking.propagation import Propagated, VideoTracker
 
@@ -65,7 +66,9 @@ def _upstream(
     frames = [out["cond_frame_outputs"] | out["non_cond_frame_outputs"] for out in per_object]
     order = range(NUM_FRAMES)
     return Propagated(
-        masks=torch.stack([logits[t] for t in order], 1).numpy(),
+        masklets=tuple(
+            encode(torch.stack([logits[t][k] for t in order]).numpy()) for k in range(len(masks))
+        ),
         object_tokens=np.stack([[out[t]["obj_ptr"][0].numpy() for t in order] for out in frames]),
         object_scores=np.stack(
             [[out[t]["object_score_logits"].item() for t in order] for out in frames]
@@ -79,14 +82,19 @@ def _ours(config: TrackerConfig, frames: np.ndarray, frame_idx: int) -> Propagat
     return tracker.propagate(frame_idx, _masks(frame_idx))
 
 
+def _decoded(result: Propagated) -> np.ndarray:
+    """(n, T, H, W) bool."""
+    return np.stack([decode(masklet) for masklet in result.masklets])
+
+
 @pytest.mark.parametrize("frame_idx", [0, 2, NUM_FRAMES - 1])
 def test_tracks_equal_the_batched_predictor_bit_for_bit(
     config: TrackerConfig, scene_dir: Path, frames: np.ndarray, frame_idx: int
 ) -> None:
     ours = _ours(config, frames, frame_idx)
     theirs = _upstream(config, LEGACY, scene_dir, frame_idx, _masks(frame_idx))
-    assert ours.masks.any(axis=(2, 3)).mean() > 0.5, "the tracks are empty: nothing is compared"
-    np.testing.assert_array_equal(ours.masks, theirs.masks)
+    assert _decoded(ours).any(axis=(2, 3)).mean() > 0.5, "empty tracks: nothing is compared"
+    assert ours.masklets == theirs.masklets
     np.testing.assert_array_equal(ours.object_tokens, theirs.object_tokens)
     np.testing.assert_array_equal(ours.object_scores, theirs.object_scores)
 
@@ -96,28 +104,34 @@ def test_tracks_equal_the_official_predictor_up_to_rounding(
 ) -> None:
     ours = _ours(config, frames, 2)
     theirs = _upstream(config, OFFICIAL, scene_dir, 2, _masks(2))
-    assert (ours.masks != theirs.masks).mean() < 1e-4
+    assert (_decoded(ours) != _decoded(theirs)).mean() < 1e-4
     scale = np.abs(theirs.object_tokens).max()
     # memories are bfloat16 also in float32 runs: one of them may round the other way
     assert np.abs(ours.object_tokens - theirs.object_tokens).max() < 0.02 * scale
 
 
 def test_each_frame_is_encoded_once_however_many_prompts(
-    config: TrackerConfig, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    config: TrackerConfig, frames: np.ndarray
 ) -> None:
-    model = build_tracker(config)
-    encoded: list[int] = []
-    forward_image = model.forward_image
-
-    def count(image: torch.Tensor) -> object:
-        encoded.append(len(image))
-        return forward_image(image)  # type: ignore[operator]
-
-    monkeypatch.setattr(model, "forward_image", count)
-    tracker = VideoTracker(model, frames)  # type: ignore[arg-type]
+    tracker = VideoTracker(build_tracker(config), frames)  # type: ignore[arg-type]
     for frame_idx in (0, 2, 5):
         tracker.propagate(frame_idx, _masks(frame_idx))
-    assert sum(encoded) == NUM_FRAMES
+    assert tracker.features.num_encoded == NUM_FRAMES
+
+
+@pytest.mark.parametrize("budget_mib", [0, 0.5])
+def test_a_budget_for_features_changes_no_result(
+    config: TrackerConfig, frames: np.ndarray, budget_mib: float
+) -> None:
+    model = build_tracker(config)
+    rich = VideoTracker(model, frames)  # type: ignore[arg-type]
+    poor = VideoTracker(model, frames, feature_budget_mib=budget_mib)  # type: ignore[arg-type]
+    for frame_idx in (4, 1):
+        expected = rich.propagate(frame_idx, _masks(frame_idx))
+        found = poor.propagate(frame_idx, _masks(frame_idx))
+        assert found.masklets == expected.masklets
+        np.testing.assert_array_equal(found.object_tokens, expected.object_tokens)
+    assert NUM_FRAMES < poor.features.num_encoded <= 4 * NUM_FRAMES
 
 
 def test_frames_of_another_size_give_masks_of_that_size(config: TrackerConfig) -> None:
@@ -125,5 +139,5 @@ def test_frames_of_another_size_give_masks_of_that_size(config: TrackerConfig) -
     mask = np.zeros((1, 50, 71), bool)
     mask[0, 10:30, 20:40] = True
     result = tracker.propagate(0, mask)
-    assert result.masks.shape == (1, 1, 50, 71)
+    assert _decoded(result).shape == (1, 1, 50, 71)
     assert result.object_tokens.shape == (1, 1, config.token_dim)
