@@ -1,6 +1,6 @@
 """Quality of the selection over several seeds, from the evaluations of their runs.
 
-    python benchmarks/selection.py                       # outputs/results/seed_*/evaluation
+    python benchmarks/selection.py                       # outputs/results/seed_*/valid_u
     python benchmarks/selection.py RUN_DIR [RUN_DIR ...]
 
 ``make results`` makes the runs. Prints a table of J&F in percent, mean and standard deviation over
@@ -16,7 +16,7 @@ from typing import Any
 
 Evaluation = dict[str, Any]
 
-DEFAULT_RUNS = "outputs/results/seed_*/evaluation"
+DEFAULT_RUNS = "outputs/results/seed_*/valid_u"
 ANSWERS = ("selection", "oracle", "selection_where_other_text", "other_text")
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("run_dirs", nargs="*", type=Path, help="folders of evaluate.py's runs")
     run_dirs = parser.parse_args().run_dirs or sorted(Path().glob(DEFAULT_RUNS))
     if not run_dirs:
-        print(f"no evaluation in {DEFAULT_RUNS}: run make results first (an hour on 2 cores)")
+        print(f"no evaluation in {DEFAULT_RUNS}: run make results first (two hours on 2 cores)")
         return
     evaluations = [json.loads((path / "evaluation.json").read_text()) for path in run_dirs]
     _print_tables(evaluations)
