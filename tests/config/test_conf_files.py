@@ -94,7 +94,7 @@ def test_no_two_synthetic_datasets_share_a_seed(compose):
             first = maker.first_seed[split]
             ranges[name, split] = range(first, first + count)
 
-    assert len(ranges) == 4
+    assert len(ranges) == 5
     for a, b in combinations(ranges.values(), 2):
         assert a.stop <= b.start or b.stop <= a.start
 
