@@ -58,6 +58,12 @@ class Prompt:
     """Ground-truth object that the mask was taken from (gt only)."""
     predicted_iou: float = float("nan")
     stability_score: float = float("nan")
+    box: tuple[float, float, float, float] | None = None
+    """(left, top, right, bottom) in pixels of the frame, from which the mask was made (gdino)."""
+    phrase: str = ""
+    """Words of the expression that the box was found for (gdino)."""
+    token_scores: tuple[float, ...] = ()
+    """Score of the box for each of the detector's L tokens of the expression (gdino)."""
 
 
 @dataclass(frozen=True)

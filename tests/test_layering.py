@@ -31,10 +31,11 @@ PROGRAMS = {"sola/tracking/small/train.py", "sola/tracking/small/evaluate.py"}
 HOMES = {
     "sam2": {"tracking"},
     "transformers": {"text", "prompts"},
+    "groundingdino": {"prompts"},
     "wandb": {"training", "reporting"},
 }
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "sam2", "transformers"}
-HEAVY |= {"wandb", "cv2", "h5py", "pycocotools"}
+HEAVY |= {"wandb", "cv2", "h5py", "pycocotools", "groundingdino"}
 
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "sola").rglob("*.py"))
 

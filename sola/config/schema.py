@@ -47,17 +47,40 @@ class DatasetConfig:
 
 
 @dataclass
+class DetectorNetworkConfig:
+    """Shape of a GroundingDINO; a folder of transformers brings its own and needs none of this."""
+
+    name: str = MISSING
+    swin_dim: int = 96
+    """Channels of the image encoder's first stage, doubled in each of the other three."""
+    swin_depths: list[int] = field(default_factory=lambda: [2, 2, 6, 2])
+    swin_heads: list[int] = field(default_factory=lambda: [3, 6, 12, 24])
+    swin_window: int = 7
+    hidden_dim: int = 256
+    ffn_dim: int = 2048
+    num_heads: int = 8
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    num_queries: int = 900
+    """Boxes proposed for a text, before the threshold."""
+    bert_dim: int = 768
+    bert_layers: int = 12
+    bert_heads: int = 12
+    bert_ffn_dim: int = 3072
+
+
+@dataclass
 class PromptSourceConfig:
     name: str = MISSING
-    """gt or grid."""
+    """gt, grid or gdino."""
     frames: str = "largest"
     """gt: on which frames an object is prompted: first, largest or even (evenly spaced)."""
     frames_per_object: int = 1
     """gt: prompts per object."""
     frame_stride: int = 4
-    """grid: in training splits every frame_stride-th frame is prompted."""
+    """Every frame_stride-th frame is prompted (grid: in training splits; gdino: in all)."""
     max_tracks: int | None = None
-    """Cap on the tracks of one video; None: no cap."""
+    """Cap on the tracks of one video (gdino: of one expression); None: no cap."""
     part_overlap: float = 0.7
     """A mask with more than this share of its area inside a larger one is a part, and dropped."""
     duplicate_iou: float = 0.7
@@ -67,6 +90,25 @@ class PromptSourceConfig:
     group_size_long: int = 2
     long_video_frames: int = 200
     """Videos with more frames take group_size_long."""
+    detector: str = "transformers"
+    """gdino, as all below: transformers, or groundingdino (the original code, an extra)."""
+    detector_checkpoint: str | None = None
+    """A .pth file of the original code, a folder of transformers, or "random": untrained."""
+    detector_network: DetectorNetworkConfig | None = None
+    """Of a .pth file and of random weights; a folder says itself what it holds."""
+    detector_vocabulary: str | None = None
+    """Folder, model name or "package:..." with a BERT vocabulary; None: that of the checkpoint's
+    folder, and bert-base-uncased for a .pth file or random weights."""
+    shortest_edge_px: int = 800
+    """Frames are resized to it for the detector, ..."""
+    longest_edge_px: int = 1333
+    """... or so that the other edge has this, whichever makes them smaller."""
+    box_threshold: float = 0.2
+    """A box is kept when its best token score is above this."""
+    text_threshold: float = 0.25
+    """A token with a score above this belongs to the phrase that a box is stored with."""
+    stability_threshold: float = 0.85
+    """A box's mask is kept when its stability score is at least this."""
 
 
 @dataclass

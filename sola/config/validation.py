@@ -8,6 +8,7 @@ from sola.config.messages import nearest
 from sola.config.schema import (
     DataConfig,
     DatasetConfig,
+    DetectorNetworkConfig,
     LoggerConfig,
     LossConfig,
     MaskGeneratorConfig,
@@ -21,7 +22,10 @@ from sola.config.schema import (
 )
 
 LAYOUTS = ("mevis", "moving_shapes")
-PROMPT_SOURCES = ("gt", "grid")
+PROMPT_SOURCES = ("gt", "grid", "gdino")
+SOURCES_OF_VIDEOS = ("gt", "grid")
+"""Sources whose tracks belong to a whole video; a selector is trained and measured on these."""
+DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "csv")
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn")
@@ -124,6 +128,42 @@ def _check_prompt_source(name: str, section: PromptSourceConfig) -> Problems:
         yield from _at_least(1, f"{name}.max_tracks", section.max_tracks)
     for key in ("part_overlap", "duplicate_iou"):
         yield from _in_unit_interval(f"{name}.{key}", getattr(section, key))
+    if section.name == "gdino":
+        yield from _check_detector(name, section)
+
+
+def _check_detector(name: str, section: PromptSourceConfig) -> Problems:
+    yield from _one_of(f"{name}.detector", section.detector, DETECTORS)
+    if section.detector_checkpoint is None:
+        yield (
+            f"{name}.detector_checkpoint is not given; needed is groundingdino_swint_ogc.pth or "
+            "another .pth file, a folder of transformers, or random."
+        )
+    for key in ("box_threshold", "text_threshold", "stability_threshold"):
+        yield from _in_unit_interval(f"{name}.{key}", getattr(section, key))
+    yield from _at_least(1, f"{name}.shortest_edge_px", section.shortest_edge_px)
+    edge = f"{name}.longest_edge_px"
+    yield from _at_least(section.shortest_edge_px, edge, section.longest_edge_px)
+    if section.detector_network is None:
+        yield f"{name}.detector_network is not given; choose {name}/detector_network=swin_t."
+    else:
+        yield from _check_detector_network(f"{name}.detector_network", section.detector_network)
+
+
+def _check_detector_network(name: str, section: DetectorNetworkConfig) -> Problems:
+    numbers = {key: value for key, value in vars(section).items() if isinstance(value, int)}
+    for key, value in numbers.items():
+        minimum = 2 if key == "decoder_layers" else 1  # transformers ties the first's to the others
+        yield from _at_least(minimum, f"{name}.{key}", value)
+    for key in ("swin_depths", "swin_heads"):
+        if len(getattr(section, key)) != 4:
+            yield f"{name}.{key} is {getattr(section, key)}; the image encoder has 4 stages."
+    # half of the heads attend from text to text and between text and image
+    if section.num_heads % 2:
+        yield f"{name}.num_heads is {section.num_heads}; half of them must be a whole number."
+    for width, heads in (("hidden_dim", "num_heads"), ("bert_dim", "bert_heads")):
+        if numbers[heads] > 0:
+            yield from _divisible(f"{name}.{width}", numbers[width], heads, numbers[heads])
 
 
 def _check_tracker(name: str, section: TrackerConfig) -> Problems:
@@ -234,11 +274,11 @@ def _check_labels_exist(source: PromptSourceConfig, split: str, dataset: Dataset
 
 def _known_sources(name: str, sources: list[str]) -> Problems:
     if not sources:
-        yield f"{name} is empty; at least one of {', '.join(PROMPT_SOURCES)} is needed."
+        yield f"{name} is empty; at least one of {', '.join(SOURCES_OF_VIDEOS)} is needed."
     if len(set(sources)) < len(sources):
         yield f"{name} is {sources}: a source is named twice."
     for source in sources:
-        yield from _one_of(name, source, PROMPT_SOURCES)
+        yield from _one_of(name, source, SOURCES_OF_VIDEOS)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> Problems:

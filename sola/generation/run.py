@@ -16,6 +16,7 @@ from sola.config.schema import DatasetConfig, GenerateConfig, TrackerConfig
 from sola.datasets import MeViS, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
 from sola.generation.module import TrackGenerator, VideoDataset, VideoReport
+from sola.prompts.grounding_dino import build_detector, check_detector, detector_sha256
 from sola.shards import ShardWriter, tracks_dir
 from sola.tracking.builder import (
     RANDOM_WEIGHTS,
@@ -47,6 +48,8 @@ def run_generation(config: GenerateConfig) -> Path:
         config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
     )
     check_checkpoint(tracker)
+    if config.prompt_source.name == "gdino":
+        check_detector(config.prompt_source)
     make_dataset(config.dataset, config.split)
     dataset = open_dataset(config.dataset, config.split)
     if config.prompt_source.name == "gt" and not dataset.has_masks:
@@ -80,22 +83,26 @@ def make_dataset(config: DatasetConfig, split: str) -> None:
 
 def _describe(config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS) -> dict[str, Any]:
     """What must be the same for two runs to make the same tracks."""
-    network = dataclasses.asdict(tracker)
-    del network["checkpoint"]  # its contents count, not its path
+    network, rule = dataclasses.asdict(tracker), dataclasses.asdict(config.prompt_source)
+    # the contents of these count, not their paths
+    del network["checkpoint"], rule["detector_checkpoint"]
     del network["feature_budget_mib"]  # changes no result
-    weights = checkpoint_sha256(tracker.checkpoint)
+    weights = {"checkpoint_sha256": checkpoint_sha256(tracker.checkpoint)}
+    if config.prompt_source.name == "gdino":
+        weights["detector_sha256"] = detector_sha256(config.prompt_source)
     return {
         "dataset": config.dataset.name,
         "split": config.split,
         "source": config.prompt_source.name,
         "tracker": tracker.name,
         "token_dim": tracker.token_dim,
-        "checkpoint_sha256": f"random, seed {config.seed}"
-        if weights == RANDOM_WEIGHTS
-        else weights,
+        **{
+            key: f"random, seed {config.seed}" if value == RANDOM_WEIGHTS else value
+            for key, value in weights.items()
+        },
         "annotations_sha256": dataset.annotations_sha256,
         "config": {
-            "prompt_source": dataclasses.asdict(config.prompt_source),
+            "prompt_source": rule,
             "tracker": network,
             "precision": config.trainer.precision,
         },
@@ -105,7 +112,9 @@ def _describe(config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS) ->
 def _generate(
     config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS, writer: ShardWriter
 ) -> None:
-    missing = [video for video in dataset.videos.values() if not writer.has(video.video_id)]
+    entries = _entries(config, dataset)
+    unstaged = {entry[0] for entry in entries if not writer.has(*entry)}
+    missing = [video for video in dataset.videos.values() if video.video_id in unstaged]
     num_done = len(dataset.videos) - len(missing)
     if num_done:
         log.info("%d of %d videos are there already", num_done, len(dataset.videos))
@@ -116,8 +125,21 @@ def _generate(
     trainer.strategy.barrier()  # all processes have staged their videos; one of them packs
     if not trainer.is_global_zero:
         return
-    writer.finish([(video_id, "") for video_id in dataset.videos])
+    writer.finish(entries)
     log.info("%s: tracks of %d videos", writer.tracks_dir, len(dataset.videos))
+
+
+def _entries(config: GenerateConfig, dataset: MeViS) -> list[tuple[str, str]]:
+    """(video id, expression id or "") of everything that is to be made."""
+    if config.prompt_source.name != "gdino":
+        return [(video_id, "") for video_id in dataset.videos]
+    entries = [(e.video_id, e.expression_id) for e in dataset.expressions]
+    if not entries:
+        raise ValueError(
+            f"{dataset.split_dir}: split {config.split} has no expressions, which "
+            "prompt_source=gdino looks for. Use prompt_source=grid."
+        )
+    return entries
 
 
 def _track_videos(
@@ -129,6 +151,8 @@ def _track_videos(
     videos: list[Video],
 ) -> list[VideoReport]:
     model = cast(SAM2Base, build_tracker(tracker))
+    is_gdino = config.prompt_source.name == "gdino"
+    detector = build_detector(config.prompt_source) if is_gdino else None
     writer.start()
     title = f"{config.prompt_source.name} tracks of {config.dataset.name}/{config.split}"
     reports: list[VideoReport] = []
@@ -147,6 +171,7 @@ def _track_videos(
             tracker,
             writer,
             is_training_split=config.split == config.dataset.train_split,
+            detector=detector,
             on_video=on_video,
         )
         loader = DataLoader(VideoDataset(dataset, videos), batch_size=None)

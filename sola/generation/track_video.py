@@ -8,9 +8,13 @@ import numpy as np
 from sola.config.schema import PromptSourceConfig
 from sola.masks import areas, intersections
 from sola.prompts import PromptQueue, grid_frames, grid_prompts, ground_truth_prompts
+from sola.prompts.grounding_dino import Detector, expression_prompts
+from sola.tracking.box_masks import BoxMasker
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import Propagated, VideoTracker
 from sola.types import Labels, Masklet, Prompt, Tracks
+
+NO_BOXES = np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,13 @@ class PromptCounts:
     duplicates: int = 0
     over_cap: int = 0
 
+    def __add__(self, other: "PromptCounts") -> "PromptCounts":
+        return PromptCounts(
+            found=self.found + other.found,
+            duplicates=self.duplicates + other.duplicates,
+            over_cap=self.over_cap + other.over_cap,
+        )
+
 
 def find_prompts(
     rule: PromptSourceConfig,
@@ -30,7 +41,7 @@ def find_prompts(
     *,
     is_training: bool,
 ) -> list[Prompt]:
-    """Prompts of a video by the rule of its source.
+    """Prompts of a video by the rule of its source, gt or grid.
 
     Args:
         rule: the prompt source.
@@ -55,10 +66,53 @@ def find_prompts(
     return prompts
 
 
+def find_text_prompts(
+    rule: PromptSourceConfig,
+    frames: Sequence[np.ndarray],
+    texts: Sequence[str],
+    detector: Detector,
+    masker: BoxMasker,
+) -> dict[str, list[Prompt]]:
+    """Prompts of each of a video's expressions by the rule of source gdino.
+
+    A prompted frame goes once through the detector's image encoder and once through the tracker's,
+    for all texts together.
+
+    Args:
+        rule: the prompt source.
+        frames: T frames (H, W, 3) uint8 RGB.
+        texts: of the expressions, as they are written.
+        detector: boxes for a text.
+        masker: masks for boxes.
+
+    Returns:
+        Prompts by text, in the order of the frames; [] where nothing is found.
+    """
+    prompts: dict[str, list[Prompt]] = {text: [] for text in texts}
+    for frame_idx in range(0, len(frames), rule.frame_stride):
+        found = detector.detect(frames[frame_idx], list(prompts))
+        boxes = [detections.boxes for detections in found]
+        masks = iter(masker.masks_of(frames[frame_idx], np.concatenate([*boxes, NO_BOXES])))
+        for text, detections in zip(prompts, found, strict=True):
+            own = [next(masks) for _ in detections.boxes]
+            prompts[text] += expression_prompts(
+                frame_idx,
+                detections,
+                [item.mask for item in own],
+                [(item.predicted_iou, item.stability_score) for item in own],
+                rule.stability_threshold,
+            )
+    return prompts
+
+
 def track_prompts(
-    video_id: str, tracker: VideoTracker, prompts: list[Prompt], rule: PromptSourceConfig
+    video_id: str,
+    tracker: VideoTracker,
+    prompts: list[Prompt],
+    rule: PromptSourceConfig,
+    expression_id: str = "",
 ) -> tuple[Tracks, PromptCounts]:
-    """Propagate the prompts of a video in the order of ``PromptQueue``.
+    """Propagate the prompts of a video, or of one expression, in the order of ``PromptQueue``.
 
     No prompts give a valid answer of no tracks.
     """
@@ -76,7 +130,7 @@ def track_prompts(
     tokens, scores = _join(results, tracker)
     tracks = Tracks(
         video_id=video_id,
-        expression_id="",
+        expression_id=expression_id,
         object_tokens=tokens,
         object_scores=scores,
         masklets=tuple(masklets),

@@ -1,11 +1,14 @@
 """One entry of a shard, written to and read from an HDF5 group (FORMAT.md says how)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import h5py
 import numpy as np
 
 from sola.types import Labels, Masklet, Prompt, RunLength, Tracks
+
+NO_BOX = (float("nan"),) * 4
 
 
 def entry_name(video_id: str, expression_id: str = "") -> str:
@@ -82,6 +85,16 @@ def _write_prompts(group: h5py.Group, prompts: tuple[Prompt, ...]) -> None:
     group["predicted_iou"] = np.array([prompt.predicted_iou for prompt in prompts], np.float32)
     group["stability_score"] = np.array([prompt.stability_score for prompt in prompts], np.float32)
     _write_texts(group, "object_id", [prompt.object_id for prompt in prompts])
+    _write_detections(group, prompts)
+
+
+def _write_detections(group: h5py.Group, prompts: tuple[Prompt, ...]) -> None:
+    boxes = [prompt.box or NO_BOX for prompt in prompts]
+    group["box"] = np.array(boxes, np.float32).reshape(len(prompts), 4)
+    _write_texts(group, "phrase", [prompt.phrase for prompt in prompts])
+    scores = [score for prompt in prompts for score in prompt.token_scores]
+    group["token_scores"] = np.array(scores, np.float32)
+    group["num_tokens"] = np.array([len(prompt.token_scores) for prompt in prompts], np.int32)
 
 
 def _read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple[Prompt, ...]:
@@ -94,10 +107,25 @@ def _read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tupl
         group["stability_score"][()].tolist(),
         strict=True,
     )
-    return tuple(
+    prompts = [
         Prompt(frame_idx, mask, area, source, object_id, predicted_iou, stability)
         for frame_idx, mask, area, object_id, predicted_iou, stability in columns
-    )
+    ]
+    return tuple(_with_detections(group, prompts))
+
+
+def _with_detections(group: h5py.Group, prompts: list[Prompt]) -> Iterator[Prompt]:
+    boxes, phrases = group["box"][()].tolist(), group["phrase"].asstr()[()]
+    scores, ends = group["token_scores"][()].tolist(), np.cumsum(group["num_tokens"][()]).tolist()
+    starts = [0, *ends[:-1]]
+    for idx, prompt in enumerate(prompts):
+        left, top, right, bottom = boxes[idx]
+        yield replace(
+            prompt,
+            box=None if np.isnan(left) else (left, top, right, bottom),
+            phrase=phrases[idx],
+            token_scores=tuple(scores[starts[idx] : ends[idx]]),
+        )
 
 
 def _write_labels(group: h5py.Group, labels: Labels) -> None:

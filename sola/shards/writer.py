@@ -16,7 +16,7 @@ import h5py
 from sola.shards.entry import entry_name, write_entry
 from sola.types import Tracks
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INDEX_FILE = "index.json"
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"

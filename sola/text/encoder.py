@@ -1,6 +1,6 @@
 """The frozen text encoder: a transformers model of which the last hidden states are kept.
 
-The only module that imports transformers, and only in the functions that need it.
+The only module of this layer that imports transformers, and only in the functions that need it.
 """
 
 import contextlib
@@ -25,34 +25,35 @@ PACKAGE_PREFIX = "package:"
 IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
 
 
-def resolve(path: str) -> str:
+def resolve(path: str, key: str = "text_encoder.path") -> str:
     """What transformers is given: the path itself, or the folder inside a Python package.
 
     Args:
         path: model name, folder, or "package:<name>" of a package with ``get_model_path()``.
+        key: where the path was configured, for messages.
 
     Raises:
         ValueError: if the package is not installed, or a path that can only be a folder is none.
     """
     if not path.startswith(PACKAGE_PREFIX):
-        _check_folder(path)
+        _check_folder(path, key)
         return path
     package = path.removeprefix(PACKAGE_PREFIX)
     try:
         return str(importlib.import_module(package).get_model_path())
     except ImportError as error:
         raise ValueError(
-            f"text_encoder.path={path}: the package {package} is not installed. Run "
-            f"pip install {package.replace('_', '-')}, or choose another text_encoder."
+            f"{key}={path}: the package {package} is not installed. Run "
+            f"pip install {package.replace('_', '-')}, or choose another {key.partition('.')[0]}."
         ) from error
 
 
-def _check_folder(path: str) -> None:
+def _check_folder(path: str, key: str) -> None:
     """A hub's names are "name" and "owner/name": everything else has to be a folder here."""
     is_name = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path)
     if not is_name and not Path(path).is_dir():
         raise ValueError(
-            f"text_encoder.path={path}: no such folder. Needed is a folder with a transformers "
+            f"{key}={path}: no such folder. Needed is a folder with a transformers "
             "model, or the name of one that can be downloaded."
         )
 
@@ -101,6 +102,24 @@ def encode(texts: Sequence[str], config: TextEncoderConfig) -> dict[str, NDArray
     return {text: tokens[text] for text in texts}
 
 
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """While it lasts: no progress bar, no line for every retry, no report of unused weights."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, hub_verbosity = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(hub_verbosity)
+        transformers_logging.set_verbosity(verbosity)
+        transformers_logging.enable_progress_bar()
+
+
 def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Iterator[list[str]]:
     by_length = defaultdict(list)
     for text, ids in zip(texts, tokenizer(list(texts), truncation=True).input_ids, strict=True):
@@ -113,7 +132,7 @@ def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Ite
 def _load(config: TextEncoderConfig) -> tuple[Any, Any]:
     path = resolve(config.path)
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             tokenizer, model = _from_disk_or_hub(path)
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -146,24 +165,6 @@ def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
     except (OSError, ValueError):
         log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
         return load(local_files_only=False)
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bar, no line for every retry, no report of unused weights (the pooler)."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging as transformers_logging
-
-    verbosity, hub_verbosity = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hub_logging.set_verbosity(hub_verbosity)
-        transformers_logging.set_verbosity(verbosity)
-        transformers_logging.enable_progress_bar()
 
 
 def _sha256(path: Path) -> str:

@@ -34,8 +34,7 @@ class MaskGenerator:
             box_nms_thresh=config.box_nms_thresh,
             multimask_output=config.multimask_output,
         )
-        sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
-        self.generator.predictor._bb_feat_sizes = sizes  # upstream writes down those of 1024 px
+        self.generator.predictor._bb_feat_sizes = feature_sizes(model)
 
     @torch.inference_mode()
     def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
@@ -44,3 +43,8 @@ class MaskGenerator:
             GeneratedMask(found["segmentation"], found["predicted_iou"], found["stability_score"])
             for found in self.generator.generate(frame)
         ]
+
+
+def feature_sizes(model: SAM2Base) -> list[tuple[int, int]]:
+    """(h, w) of the three feature maps; upstream's image predictor writes down those of 1024 px."""
+    return [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]

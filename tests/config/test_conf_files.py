@@ -37,6 +37,18 @@ def test_every_group_file_composes_converts_and_keeps_the_rules(compose, path):
         assert getattr(config, group).name == option
 
 
+def test_a_detector_network_brings_its_checkpoint(compose):
+    options = ["split=train", "prompt_source=gdino"]
+    small = compose("generate", *options).prompt_source
+    large = compose("generate", *options, "prompt_source/detector_network=swin_b").prompt_source
+
+    assert (small.detector_network.name, small.max_tracks) == ("swin_t", 16)
+    assert small.detector_checkpoint == "checkpoints/groundingdino_swint_ogc.pth"
+    assert (large.detector_network.name, large.detector_network.swin_dim) == ("swin_b", 128)
+    assert large.detector_checkpoint == "checkpoints/groundingdino_swinb_cogcoor.pth"
+    assert large.detector_network.num_queries == small.detector_network.num_queries == 900
+
+
 @pytest.mark.parametrize("entry", SCHEMAS)
 @pytest.mark.parametrize("dataset", ["moving_shapes", "moving_shapes_large", "mevis"])
 def test_a_dataset_chooses_its_tracker_for_every_entry_point(compose, entry, dataset):

@@ -3,6 +3,8 @@
 import pytest
 
 MAKER = "dataset.maker"
+GDINO = ["split=train", "prompt_source=gdino"]
+NETWORK = "prompt_source.detector_network"
 BROKEN = [
     (
         "train",
@@ -59,6 +61,14 @@ BROKEN = [
         ["split=train", "tracker.mask_generator.points_per_side=0"],
         "points_per_side is 0",
     ),
+    ("generate", [*GDINO, "prompt_source.detector=dino"], "known are transformers, groundingdino"),
+    ("generate", [*GDINO, "prompt_source.detector_checkpoint=null"], "groundingdino_swint_ogc.pth"),
+    ("generate", [*GDINO, "prompt_source.box_threshold=2"], "box_threshold is 2.0; it lies in"),
+    ("generate", [*GDINO, "prompt_source.longest_edge_px=9"], "longest_edge_px is 9; it is at"),
+    ("generate", [*GDINO, f"{NETWORK}.swin_depths=[2,2]"], "the image encoder has 4 stages"),
+    ("generate", [*GDINO, f"{NETWORK}.num_queries=0"], "num_queries is 0; it is at least 1"),
+    ("generate", [*GDINO, f"{NETWORK}.decoder_layers=1"], "decoder_layers is 1; it is at least 2"),
+    ("generate", [*GDINO, f"{NETWORK}.bert_heads=5"], "is not divisible by bert_heads (5)"),
     ("evaluate", ["ckpt_path=x", "sources=[gdino2]"], "sources is 'gdino2'"),
     ("predict", ["ckpt_path=x", "num_overlays=-1"], "num_overlays is -1"),
     ("evaluate", [], "1 required value(s) missing: ckpt_path"),

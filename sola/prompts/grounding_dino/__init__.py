@@ -1,0 +1,19 @@
+"""Boxes of GroundingDINO for the expressions of a video, as prompts.
+
+The network is that of transformers or, as an extra, that of the original code; both read both
+kinds of checkpoint and answer the same.
+"""
+
+from sola.prompts.grounding_dino.build import build_detector, check_detector, detector_sha256
+from sola.prompts.grounding_dino.detections import Detections
+from sola.prompts.grounding_dino.detector import Detector
+from sola.prompts.grounding_dino.prompts import expression_prompts
+
+__all__ = [
+    "Detections",
+    "Detector",
+    "build_detector",
+    "check_detector",
+    "detector_sha256",
+    "expression_prompts",
+]
