@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sola.config.schema import PromptSourceConfig
-from sola.masks import areas, intersections
+from sola.masks import areas, decode, intersections
 from sola.prompts import PromptQueue, grid_frames, grid_prompts, ground_truth_prompts
 from sola.prompts.grounding_dino import Detector, expression_prompts
 from sola.tracking.box_masks import BoxMasker
 from sola.tracking.mask_generator import MaskGenerator
-from sola.tracking.propagation import Propagated, VideoTracker
+from sola.tracking.propagation import VideoTracker
 from sola.types import Labels, Masklet, Prompt, Tracks
 
 NO_BOXES = np.zeros((0, 4), np.float32)
@@ -118,21 +118,21 @@ def track_prompts(
     """
     queue = PromptQueue(prompts, rule, tracker.num_frames)
     tracked: list[Prompt] = []
-    results: list[Propagated] = []
     masklets: list[Masklet] = []
+    tokens = [np.zeros((0, tracker.num_frames, tracker.model.hidden_dim), np.float32)]
+    scores = [np.zeros((0, tracker.num_frames), np.float32)]
     while group := queue.next_group():
-        masks = np.stack([queue.mask_of(prompt) for prompt in group])
-        result = tracker.propagate(group[0].frame_idx, masks)
+        result = tracker.propagate(group[0].frame_idx, decode([prompt.mask for prompt in group]))
         queue.drop_duplicates(result.masklets)
         tracked += group
         masklets += result.masklets
-        results.append(result)
-    tokens, scores = _join(results, tracker)
+        tokens.append(result.object_tokens)
+        scores.append(result.object_scores)
     tracks = Tracks(
         video_id=video_id,
         expression_id=expression_id,
-        object_tokens=tokens,
-        object_scores=scores,
+        object_tokens=np.concatenate(tokens),
+        object_scores=np.concatenate(scores),
         masklets=tuple(masklets),
         prompts=tuple(tracked),
         size=tracker.size,
@@ -157,12 +157,3 @@ def count_pixels(
         track_areas=areas(masklets).reshape(len(masklets), num_frames),
         object_areas=areas(objects).reshape(len(objects), num_frames),
     )
-
-
-def _join(results: list[Propagated], tracker: VideoTracker) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens (N, T, D) and scores (N, T) of all groups."""
-    if not results:
-        shape = (0, tracker.num_frames, tracker.model.hidden_dim)
-        return np.zeros(shape, np.float32), np.zeros(shape[:2], np.float32)
-    tokens = np.concatenate([result.object_tokens for result in results])
-    return tokens, np.concatenate([result.object_scores for result in results])

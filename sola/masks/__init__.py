@@ -3,6 +3,7 @@
 from sola.masks.crop import EMPTY_CROP, MaskCrop, crop, decode_crops, shared_pixels, union
 from sola.masks.run_length import (
     areas,
+    boxes,
     common_length,
     common_size,
     decode,
@@ -18,6 +19,7 @@ __all__ = [
     "EMPTY_CROP",
     "MaskCrop",
     "areas",
+    "boxes",
     "common_length",
     "common_size",
     "crop",

@@ -122,6 +122,22 @@ def areas(masklets: Sequence[Masklet]) -> NDArray[np.int32]:
     return np.concatenate(counts).astype(np.int32).reshape(len(masklets), num_frames)
 
 
+def boxes(masks: Sequence[RunLength]) -> NDArray[np.int64]:
+    """The smallest box around each mask.
+
+    Args:
+        masks: n run-length masks.
+
+    Returns:
+        (n, 4) int64: first column, first row, last column and last row; zeros for an empty mask.
+    """
+    if not masks:
+        return np.zeros((0, 4), dtype=np.int64)
+    found = coco.toBbox(list(masks)).astype(np.int64)  # left, top, width, height
+    found[:, 2:] += found[:, :2] - (found[:, 2:] > 0)
+    return found
+
+
 def intersections(
     masklets: Sequence[Masklet], others: Sequence[Masklet], num_frames: int | None = None
 ) -> NDArray[np.int32]:

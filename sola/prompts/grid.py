@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sola.masks import encode
-from sola.types import Prompt
+from sola.masks import areas, intersections
+from sola.types import Prompt, RunLength
 
 SOURCE = "grid"
 
@@ -18,25 +18,25 @@ def grid_frames(num_frames: int, *, is_training: bool, stride: int = 4) -> list[
     return sorted({frame for frame in (0, middle, 2 * middle) if frame < num_frames})
 
 
-def drop_parts(masks: np.ndarray, part_overlap: float = 0.7) -> list[int]:
+def drop_parts(masks: Sequence[RunLength], part_overlap: float = 0.7) -> list[int]:
     """Indices of the masks of one frame that are no part of a larger one, largest first.
 
     Walking down by area, each mask still kept marks every other one of which more than
-    ``part_overlap`` of the area lies inside it.
+    ``part_overlap`` of the area lies inside it. Empty masks are dropped.
 
     Args:
-        masks: (n, H, W) bool.
+        masks: n masks of one size.
         part_overlap: share of a mask's area inside another above which it is a part of it.
     """
-    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
-    pixels = np.bitwise_count(packed).sum(axis=1, dtype=np.int64)
+    pixels = areas([list(masks)])[0]
+    one_by_one = [[mask] for mask in masks]
+    shared = intersections(one_by_one, one_by_one, 1)[:, :, 0]
     order = np.argsort(-pixels, kind="stable")
     is_part = pixels == 0
     for idx in order:
         if is_part[idx]:
             continue
-        inside = np.bitwise_count(packed & packed[idx]).sum(axis=1, dtype=np.int64)
-        marked = inside > part_overlap * pixels
+        marked = shared[idx] > part_overlap * pixels
         marked[idx] = False
         is_part |= marked
     return [int(idx) for idx in order if not is_part[idx]]
@@ -44,7 +44,7 @@ def drop_parts(masks: np.ndarray, part_overlap: float = 0.7) -> list[int]:
 
 def grid_prompts(
     frame_idx: int,
-    masks: Sequence[np.ndarray],
+    masks: Sequence[RunLength],
     scores: Sequence[tuple[float, float]],
     part_overlap: float = 0.7,
 ) -> list[Prompt]:
@@ -52,23 +52,19 @@ def grid_prompts(
 
     Args:
         frame_idx: the frame.
-        masks: n masks (H, W) bool of the mask generator; none is a valid answer.
+        masks: n masks of the mask generator; none is a valid answer.
         scores: (predicted IoU, stability score) of each.
         part_overlap: see ``drop_parts``.
     """
-    if not masks:
-        return []
-    stacked = np.stack(masks)
-    kept = drop_parts(stacked, part_overlap)
-    codes = encode(stacked[kept])
+    pixels = areas([list(masks)])[0]
     return [
         Prompt(
             frame_idx=frame_idx,
-            mask=code,
-            area=int(stacked[idx].sum()),
+            mask=masks[idx],
+            area=int(pixels[idx]),
             source=SOURCE,
             predicted_iou=scores[idx][0],
             stability_score=scores[idx][1],
         )
-        for idx, code in zip(kept, codes, strict=True)
+        for idx in drop_parts(masks, part_overlap)
     ]

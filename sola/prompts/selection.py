@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from sola.config.schema import PromptSourceConfig
-from sola.masks import decode
+from sola.masks import areas, intersections
 from sola.types import Masklet, Prompt
 
 
@@ -20,7 +18,6 @@ class PromptQueue:
 
     def __init__(self, prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int) -> None:
         self._unused = sorted(prompts, key=lambda prompt: -prompt.area)
-        self._masks = {id(prompt): decode([prompt.mask])[0] for prompt in prompts}
         self._duplicate_iou = rule.duplicate_iou
         is_long = num_frames > rule.long_video_frames
         self._group_size = rule.group_size_long if is_long else rule.group_size
@@ -44,24 +41,14 @@ class PromptQueue:
         self._unused = [prompt for prompt in self._unused if id(prompt) not in chosen]
         return group
 
-    def mask_of(self, prompt: Prompt) -> np.ndarray:
-        """(H, W) bool."""
-        return self._masks[id(prompt)]
-
     def drop_duplicates(self, masklets: Sequence[Masklet]) -> None:
-        """Drop unused prompts that new tracks of T masks cover on the prompts' frames."""
-        frames = {prompt.frame_idx for prompt in self._unused}
-        masks = {index: decode([masklet[index] for masklet in masklets]) for index in frames}
-        kept = [
-            prompt
-            for prompt in self._unused
-            if not self._is_duplicate(prompt, masks[prompt.frame_idx])
-        ]
+        """Drop the unused prompts that new tracks, n masklets of T masks, cover on their frames."""
+        kept = [prompt for prompt in self._unused if not self._is_duplicate(prompt, masklets)]
         self.num_duplicates += len(self._unused) - len(kept)
         self._unused = kept
 
-    def _is_duplicate(self, prompt: Prompt, masks: np.ndarray) -> bool:
-        mask = self.mask_of(prompt)
-        shared = (masks & mask).sum(axis=(1, 2))
-        either = (masks | mask).sum(axis=(1, 2))
+    def _is_duplicate(self, prompt: Prompt, masklets: Sequence[Masklet]) -> bool:
+        on_frame = [[masklet[prompt.frame_idx]] for masklet in masklets]
+        shared = intersections(on_frame, [[prompt.mask]], 1)[:, 0, 0]
+        either = areas(on_frame)[:, 0] + areas([[prompt.mask]])[0, 0] - shared
         return bool((shared > self._duplicate_iou * either).any())

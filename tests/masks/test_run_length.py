@@ -9,6 +9,7 @@ from pycocotools import mask as coco
 
 from sola.masks import (
     areas,
+    boxes,
     common_size,
     decode,
     empty_masklet,
@@ -80,6 +81,14 @@ def test_counts_are_those_of_the_arrays(ours: np.ndarray, others: np.ndarray) ->
 @given(masklets(3))
 def test_the_union_is_that_of_the_arrays(ours: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(merge([encode(m) for m in ours])), ours.any(axis=0))
+
+
+@given(masklets(1))
+def test_boxes_hold_their_masks_and_touch_them_on_every_side(masks: np.ndarray) -> None:
+    for box, mask in zip(boxes(encode(masks[0])).tolist(), masks[0], strict=True):
+        rows, columns = np.nonzero(mask)
+        expected = [columns.min(), rows.min(), columns.max(), rows.max()] if mask.any() else [0] * 4
+        assert box == expected
 
 
 def test_large_intersections_are_exact() -> None:

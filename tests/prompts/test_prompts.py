@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
+from hypothesis.strategies import sampled_from
 
 from sola.config.schema import PromptSourceConfig
 from sola.masks import encode
@@ -24,15 +27,15 @@ APART = draw("......##", "......#.")
 
 
 def test_parts_of_larger_masks_are_dropped_and_the_rest_comes_by_area() -> None:
-    assert drop_parts(np.stack([PART, APART, WHOLE, LEANING])) == [2, 3, 1]
-    assert drop_parts(np.stack([LEANING, WHOLE]), part_overlap=0.5) == [1]
+    assert drop_parts(encode(np.stack([PART, APART, WHOLE, LEANING]))) == [2, 3, 1]
+    assert drop_parts(encode(np.stack([LEANING, WHOLE])), part_overlap=0.5) == [1]
 
 
 def test_a_part_of_a_part_counts_only_against_what_is_kept() -> None:
     part_of_part = draw("#.......", "........")
-    assert drop_parts(np.stack([WHOLE, PART, part_of_part])) == [0]
-    assert drop_parts(np.stack([PART, PART])) == [0]
-    assert drop_parts(np.stack([PART & False, PART])) == [1]
+    assert drop_parts(encode(np.stack([WHOLE, PART, part_of_part]))) == [0]
+    assert drop_parts(encode(np.stack([PART, PART]))) == [0]
+    assert drop_parts(encode(np.stack([PART & False, PART]))) == [1]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_prompt_frames_follow_the_split(
 
 
 def test_grid_prompts_carry_their_scores() -> None:
-    prompts = grid_prompts(3, [APART, WHOLE], [(0.8, 0.9), (0.85, 0.95)])
+    prompts = grid_prompts(3, encode(np.stack([APART, WHOLE])), [(0.8, 0.9), (0.85, 0.95)])
     assert [(item.area, item.predicted_iou, item.stability_score) for item in prompts] == [
         (8, 0.85, 0.95),
         (3, 0.8, 0.9),
@@ -84,8 +87,7 @@ def _play(prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int = 2) 
     queue = PromptQueue(prompts, rule, num_frames)
     groups = []
     while group := queue.next_group():
-        masks = np.stack([queue.mask_of(item) for item in group])
-        queue.drop_duplicates([encode(mask[None]) * num_frames for mask in masks])
+        queue.drop_duplicates([[item.mask] * num_frames for item in group])
         groups.append([item.area for item in group])
     return groups
 
@@ -96,6 +98,41 @@ def test_groups_are_of_one_frame_and_duplicates_fall_after_their_group() -> None
     assert _play(prompts, PromptSourceConfig(group_size=2)) == [[8, 8], [3]]
     assert _play(prompts, PromptSourceConfig(group_size=1)) == [[8], [3]]
     assert _play(prompts, PromptSourceConfig(group_size=4)) == [[8, 8, 3]]
+
+
+@pytest.mark.parametrize(("duplicate_iou", "num_left"), [(0.5, 2), (0.49, 1)])
+def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
+    duplicate_iou: float, num_left: int
+) -> None:
+    half = draw("####....", "........")  # IoU 0.5 with WHOLE
+    rule = PromptSourceConfig(duplicate_iou=duplicate_iou, group_size=1)
+    queue = PromptQueue([prompt(WHOLE), prompt(half, 1), prompt(APART, 1)], rule, 2)
+    queue.next_group()
+    # two tracks, one of them empty on frame 1; what they are on frame 0 does not matter
+    queue.drop_duplicates(
+        [encode(np.stack([APART, WHOLE])), encode(np.stack([half, WHOLE & False]))]
+    )
+    assert (queue.num_over_cap, queue.num_duplicates) == (num_left, 2 - num_left)
+
+
+def test_two_empty_masks_are_no_duplicates() -> None:
+    queue = PromptQueue([prompt(WHOLE), prompt(WHOLE & False, 1)], PromptSourceConfig(), 2)
+    queue.next_group()
+    queue.drop_duplicates([encode(np.stack([WHOLE, WHOLE & False]))])
+    assert queue.num_duplicates == 0
+
+
+@given(masks=arrays(bool, (5, 4, 3)), part_overlap=sampled_from([0.3, 0.5, 0.7, 1.0]))
+def test_parts_are_those_of_a_count_over_pixels(masks: np.ndarray, part_overlap: float) -> None:
+    order = sorted(range(len(masks)), key=lambda idx: -masks[idx].sum())
+    is_part = [not mask.any() for mask in masks]
+    for large in order:
+        for small in order:
+            inside = (masks[large] & masks[small]).sum()
+            if small != large and inside > part_overlap * masks[small].sum():
+                is_part[small] |= not is_part[large]
+    expected = [idx for idx in order if not is_part[idx]]
+    assert drop_parts(encode(masks), part_overlap) == expected
 
 
 def test_a_group_skips_larger_prompts_of_other_frames() -> None:

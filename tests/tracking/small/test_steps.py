@@ -29,7 +29,8 @@ def test_one_step_of_each_stage_gives_finite_gradients(
     assert torch.isfinite(loss)
     gradients = {n: p.grad for n, p in fresh_model.named_parameters() if p.grad is not None}
     assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
-    assert set(stage.passes) <= set(figures)
+    is_told = set(stage.passes) - {"track_motion"}  # motion: of evenly spaced clips alone
+    assert is_told <= set(figures)
     missing = {
         name
         for name, _ in fresh_model.named_parameters()
