@@ -3,6 +3,7 @@
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +133,24 @@ def test_a_budget_for_features_changes_no_result(
         assert found.masklets == expected.masklets
         np.testing.assert_array_equal(found.object_tokens, expected.object_tokens)
     assert NUM_FRAMES < poor.features.num_encoded <= 4 * NUM_FRAMES
+
+
+def test_memories_that_nothing_looks_back_to_are_dropped(config: TrackerConfig) -> None:
+    frames = make_scene(1, SceneSettings(num_frames=40)).frames
+    model = build_tracker(config)
+    held: list[int] = []
+
+    class Counted(VideoTracker):
+        def _forget(self, history: dict[str, Any], frame_idx: int, prompt_frame: int) -> None:
+            super()._forget(history, frame_idx, prompt_frame)
+            outputs = history["non_cond_frame_outputs"].values()
+            held.append(sum(out["maskmem_features"] is not None for out in outputs))
+            assert not any("pred_masks" in out for out in outputs)
+
+    Counted(model, frames).propagate(20, make_scene(1, SceneSettings(), [0]).masks[:1, 0])  # type: ignore[arg-type]
+    assert len(held) == 39
+    # those just passed, and the first of the forward pass, with which the backward pass begins
+    assert max(held) <= 3 * model.num_maskmem
 
 
 def test_frames_of_another_size_give_masks_of_that_size(config: TrackerConfig) -> None:
