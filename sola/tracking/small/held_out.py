@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sola.config.schema import MaskGeneratorConfig
+from sola.masks import decode
+from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.small.clips import SCENE_FRAMES, Clip, TrackBatch, batch_tracks
 from sola.tracking.small.track_step import run_tracks
 
@@ -76,15 +79,15 @@ def grid_figures(
         model: SAM2Base.
         draw: draws scenes; of each seed one frame is taken.
         seeds: of the scenes.
-        generator_options: arguments of SAM 2's automatic mask generator.
+        generator_options: fields of MaskGeneratorConfig.
         min_iou: a mask above this overlap finds an object.
     """
-    generator = _mask_generator(model, generator_options)
+    generator = MaskGenerator(model, MaskGeneratorConfig(**generator_options))
     found = objects = masks = correct = 0
     for seed in seeds:
         clip = draw(seed, [seed % SCENE_FRAMES])
         visible = [mask for mask in clip.masks[:, 0] if mask.sum() > 60]
-        answers = [answer["segmentation"] for answer in generator.generate(clip.frames[0])]
+        answers = [decode([answer.mask])[0] for answer in generator.generate(clip.frames[0])]
         overlap = _overlaps(answers, visible)
         found += int((overlap.max(0, initial=0) > min_iou).sum())
         correct += int((overlap.max(1, initial=0) > min_iou).sum())
@@ -109,15 +112,6 @@ def _track_batch(model: Any, batch: TrackBatch) -> TrackedClips:
         torch.stack([out["obj_ptr"] for out in outputs], 1),
         batch.labels,
     )
-
-
-def _mask_generator(model: Any, options: dict[str, Any]) -> Any:
-    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
-
-    generator = SAM2AutomaticMaskGenerator(model, **options)
-    size = model.image_size
-    generator.predictor._bb_feat_sizes = [(size // stride,) * 2 for stride in (4, 8, 16)]
-    return generator
 
 
 def _overlaps(preds: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
