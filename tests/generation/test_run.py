@@ -1,6 +1,8 @@
 """Generation end to end on two small videos, cut off and run again, and on what has no tracks."""
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.shards import ShardReader, ShardWriter
 from sola.types import Tracks
+
+ROOT = Path(__file__).parents[2]
 
 Compose = Callable[..., Any]
 
@@ -88,6 +92,27 @@ def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(
     assert len(staged) == len(patched_stage) == 1
     assert staged != patched_stage
     _assert_equal(whole, again)
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_tracks_of_one(tmp_path: Path) -> None:
+    folders = []
+    for devices in (1, 2):
+        data_dir = tmp_path / str(devices)
+        command = [
+            sys.executable,
+            str(ROOT / "generate.py"),
+            "split=valid_u",
+            "prompt_source=gt",
+            "dataset.maker.num_videos={train: 1, valid_u: 3}",
+            f"paths.data_dir={data_dir}",
+            f"trainer.devices={devices}",
+            "trainer.strategy=ddp",
+            f"hydra.run.dir={data_dir}/run",
+        ]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        folders.append(data_dir / "tracks/moving_shapes/valid_u/gt/small")
+    _assert_equal(*map(_contents, folders))
 
 
 def test_finished_tracks_are_not_made_again(
