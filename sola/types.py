@@ -67,6 +67,20 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class FoundPrompts:
+    """Everything that was found on frames of a video, before any rule drops some of it."""
+
+    size: tuple[int, int]
+    """(H, W) of every mask."""
+    frames: tuple[int, ...]
+    """Frames that were looked at."""
+    box_threshold: float
+    """Boxes that score no more were not made into masks (gdino)."""
+    by_text: dict[str, tuple[Prompt, ...]]
+    """By the text that was looked for, "" for whatever there is; () where nothing was found."""
+
+
+@dataclass(frozen=True)
 class Labels:
     """Per-frame pixel counts of N tracks against G ground-truth objects."""
 

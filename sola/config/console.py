@@ -1,7 +1,13 @@
 """Where messages for people go: the console, as a terminal or a log file can show them."""
 
+from __future__ import annotations
+
 import logging
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _OWN_LOGGERS = ("sola", "__main__")
 
@@ -24,6 +30,15 @@ def console_handler() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     return handler
+
+
+def table_console() -> Console:
+    """Standard output, at least wide enough for a table."""
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, 100)
+    return console
 
 
 def show_error(message: str) -> None:

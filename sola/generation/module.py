@@ -12,19 +12,15 @@ from torch.utils.data import Dataset
 from sola.config.schema import PromptSourceConfig, TrackerConfig
 from sola.datasets import MeViS
 from sola.datasets.frames import VideoFrames
-from sola.generation.track_video import (
-    PromptCounts,
-    count_pixels,
-    find_prompts,
-    find_text_prompts,
-    track_prompts,
-)
+from sola.generation.find_prompts import KeptPrompts, PromptCounts, PromptFinder, true_prompts
+from sola.generation.track_video import count_pixels, track_prompts
 from sola.prompts.grounding_dino import Detector
-from sola.shards import ShardWriter
+from sola.shards import PromptStore, ShardWriter
 from sola.tracking.box_masks import BoxMasker
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import SAM2Base, VideoTracker
-from sola.types import Expression, Masklet, Prompt, Video
+from sola.tracking.stages import FILES, FRAMES, measure_stages, stage
+from sola.types import Expression, Masklet, Video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +63,11 @@ class VideoReport:
     num_frames: int
     num_tracks: int
     prompts: PromptCounts
+    num_bytes: int
+    """Of its tracks, on disk."""
     seconds: float
+    stage_seconds: Mapping[str, float]
+    """Seconds by stage; what is left of ``seconds`` belongs to none."""
 
 
 class TrackGenerator(pl.LightningModule):
@@ -79,9 +79,10 @@ class TrackGenerator(pl.LightningModule):
         rule: PromptSourceConfig,
         tracker: TrackerConfig,
         writer: ShardWriter,
+        store: PromptStore,
         *,
         is_training_split: bool,
-        detector: Detector | None = None,
+        make_detector: Callable[[], Detector],
         on_video: Callable[[VideoReport], None] = lambda report: None,
     ) -> None:
         """Take a tracker to videos.
@@ -91,16 +92,34 @@ class TrackGenerator(pl.LightningModule):
             rule: the prompt source.
             tracker: thresholds of the automatic masks, budget for features.
             writer: takes the tracks.
+            store: takes the prompts that were found, and may hold some.
             is_training_split: grid prompts more frames of these.
-            detector: needed by source gdino, and by it alone.
+            make_detector: called by source gdino where boxes are to be looked for.
             on_video: called after each video.
         """
         super().__init__()
         self.model, self.rule, self.writer = model, rule, writer
-        self.tracker, self.detector = tracker, detector
-        self.generator = MaskGenerator(model, tracker.mask_generator)
-        self.masker = BoxMasker(model)
-        self.is_training_split, self.on_video = is_training_split, on_video
+        self.tracker, self.on_video = tracker, on_video
+        self._make_detector = make_detector
+        self._detector: Detector | None = None
+        self.seconds = 0.0
+        """From the first video to the last, in this process."""
+        self.finder = PromptFinder(
+            rule,
+            store,
+            is_training_split=is_training_split,
+            generator=MaskGenerator(model, tracker.mask_generator),
+            masker=BoxMasker(model),
+            open_detector=self._open_detector,
+        )
+
+    def on_predict_start(self) -> None:
+        """Start the clock: all processes are there now."""
+        self._start = time.perf_counter()
+
+    def on_predict_end(self) -> None:
+        """Stop the clock."""
+        self.seconds = time.perf_counter() - self._start
 
     def transfer_batch_to_device(
         self, batch: VideoSample, device: torch.device, dataloader_idx: int
@@ -110,55 +129,61 @@ class TrackGenerator(pl.LightningModule):
 
     def predict_step(self, sample: VideoSample) -> VideoReport:
         """Make and stage all tracks of a video."""
-        start = time.monotonic()
-        tracker = VideoTracker(
-            self.model,
-            sample.frames,
-            feature_budget_mib=self.tracker.feature_budget_mib,
-            fill_hole_area=self.tracker.fill_hole_area,
-        )
-        num_tracks, counts = 0, PromptCounts()
-        for expression_id, prompts in self._find_prompts(sample).items():
-            more_tracks, more_counts = self._track(sample, tracker, prompts, expression_id)
-            num_tracks, counts = num_tracks + more_tracks, counts + more_counts
+        start = time.perf_counter()
+        results = []
+        with measure_stages() as stage_seconds:
+            tracker = self._open_video(sample)
+            for expression_id, kept in self._find_prompts(sample).items():
+                results.append(self._track(sample, tracker, kept, expression_id))
         report = VideoReport(
             video_id=sample.video.video_id,
             num_frames=tracker.num_frames,
-            num_tracks=num_tracks,
-            prompts=counts,
-            seconds=time.monotonic() - start,
+            num_tracks=sum(num_tracks for num_tracks, _, _ in results),
+            prompts=sum((counts for _, counts, _ in results), start=PromptCounts()),
+            num_bytes=sum(num_bytes for _, _, num_bytes in results),
+            seconds=time.perf_counter() - start,
+            stage_seconds=dict(stage_seconds),
         )
         self.on_video(report)
         return report
 
-    def _find_prompts(self, sample: VideoSample) -> dict[str, list[Prompt]]:
-        """By expression, of those that are not staged yet; by "" where they are the video's."""
-        if self.detector is None:
-            prompts = find_prompts(
-                self.rule,
+    def _open_video(self, sample: VideoSample) -> VideoTracker:
+        with stage(FRAMES):  # the first one tells their size
+            return VideoTracker(
+                self.model,
                 sample.frames,
-                sample.ground_truth,
-                self.generator,
-                is_training=self.is_training_split,
+                feature_budget_mib=self.tracker.feature_budget_mib,
+                fill_hole_area=self.tracker.fill_hole_area,
             )
-            return {"": prompts}
-        texts = {
-            expression.expression_id: expression.text
+
+    def _open_detector(self) -> Detector:
+        """The detector, loaded when the first frame has no prompts yet."""
+        self._detector = self._detector or self._make_detector().to(self.device)
+        return self._detector
+
+    def _find_prompts(self, sample: VideoSample) -> dict[str, KeptPrompts]:
+        """By expression, of those that are not staged yet; by "" where they are the video's."""
+        if self.rule.name == "gt":
+            return true_prompts(self.rule, sample.ground_truth)
+        video_id = sample.video.video_id
+        if self.rule.name == "grid":
+            return self.finder.find(video_id, sample.frames)
+        by_text = self.finder.find(video_id, sample.frames, [e.text for e in sample.expressions])
+        return {
+            expression.expression_id: by_text[expression.text]
             for expression in sample.expressions
-            if not self.writer.has(expression.video_id, expression.expression_id)
+            if not self.writer.has(video_id, expression.expression_id)
         }
-        by_text = find_text_prompts(
-            self.rule, sample.frames, list(texts.values()), self.detector, self.masker
-        )
-        return {expression_id: by_text[text] for expression_id, text in texts.items()}
 
     def _track(
-        self, sample: VideoSample, tracker: VideoTracker, prompts: list[Prompt], expression_id: str
-    ) -> tuple[int, PromptCounts]:
+        self, sample: VideoSample, tracker: VideoTracker, kept: KeptPrompts, expression_id: str
+    ) -> tuple[int, PromptCounts, int]:
+        """Numbers of tracks, of prompts, of bytes."""
         video_id = sample.video.video_id
-        tracks, counts = track_prompts(video_id, tracker, prompts, self.rule, expression_id)
+        tracks, counts = track_prompts(video_id, tracker, kept, self.rule, expression_id)
         if sample.ground_truth or self.rule.name == "gt":
             labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)
             tracks = dataclasses.replace(tracks, labels=labels)
-        self.writer.stage(tracks)
-        return len(tracks.masklets), counts
+        with stage(FILES):
+            num_bytes = self.writer.stage(tracks)
+        return len(tracks.masklets), counts, num_bytes

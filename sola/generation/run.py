@@ -16,8 +16,9 @@ from sola.config.schema import DatasetConfig, GenerateConfig, TrackerConfig
 from sola.datasets import MeViS, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
 from sola.generation.module import TrackGenerator, VideoDataset, VideoReport
+from sola.generation.summary import of_all_processes, show_summary
 from sola.prompts.grounding_dino import build_detector, check_detector, detector_sha256
-from sola.shards import ShardWriter, tracks_dir
+from sola.shards import PROMPTS_VERSION, PromptStore, ShardWriter, prompts_dir, tracks_dir
 from sola.tracking.builder import (
     RANDOM_WEIGHTS,
     build_tracker,
@@ -28,6 +29,16 @@ from sola.tracking.propagation import SAM2Base
 from sola.types import Video
 
 log = logging.getLogger(__name__)
+
+DETECTION_KEYS = (
+    "detector",
+    "detector_network",
+    "detector_vocabulary",
+    "shortest_edge_px",
+    "longest_edge_px",
+    "text_threshold",
+)
+"""Values of source gdino that decide what is found; the others only drop some of it."""
 
 
 def run_generation(config: GenerateConfig) -> Path:
@@ -64,7 +75,7 @@ def run_generation(config: GenerateConfig) -> Path:
         config.prompt_source.name,
         tracker.name,
     )
-    writer = ShardWriter(folder, _describe(config, tracker, dataset))
+    writer = ShardWriter(folder, _describe_tracks(config, tracker, dataset))
     if writer.is_finished:
         log.info("%s: %d videos are there already, nothing to do", folder, len(dataset.videos))
         return folder
@@ -81,12 +92,45 @@ def make_dataset(config: DatasetConfig, split: str) -> None:
         log.info("%s: %d videos written", root / split, config.maker.num_videos[split])
 
 
-def _describe(config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS) -> dict[str, Any]:
+def _describe_tracks(
+    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS
+) -> dict[str, Any]:
     """What must be the same for two runs to make the same tracks."""
-    network, rule = dataclasses.asdict(tracker), dataclasses.asdict(config.prompt_source)
-    # the contents of these count, not their paths
-    del network["checkpoint"], rule["detector_checkpoint"]
-    del network["feature_budget_mib"]  # changes no result
+    rule = dataclasses.asdict(config.prompt_source)
+    del rule["detector_checkpoint"]  # its contents count, not its path
+    return {
+        **_describe_origin(config, tracker, dataset),
+        "tracker": tracker.name,
+        "token_dim": tracker.token_dim,
+        "config": {
+            "prompt_source": rule,
+            "tracker": _network(tracker),
+            "precision": config.trainer.precision,
+        },
+    }
+
+
+def _describe_prompts(
+    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS
+) -> dict[str, Any]:
+    """What must be the same for two runs to find the same prompts, before caps and thresholds."""
+    rule = dataclasses.asdict(config.prompt_source)
+    keys = DETECTION_KEYS if config.prompt_source.name == "gdino" else ()
+    return {
+        **_describe_origin(config, tracker, dataset),
+        "prompts_version": PROMPTS_VERSION,
+        "config": {
+            "prompt_source": {key: rule[key] for key in keys},
+            "tracker": _network(tracker),
+            "precision": config.trainer.precision,
+        },
+    }
+
+
+def _describe_origin(
+    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS
+) -> dict[str, Any]:
+    """Videos and weights."""
     weights = {"checkpoint_sha256": checkpoint_sha256(tracker.checkpoint)}
     if config.prompt_source.name == "gdino":
         weights["detector_sha256"] = detector_sha256(config.prompt_source)
@@ -94,19 +138,19 @@ def _describe(config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS) ->
         "dataset": config.dataset.name,
         "split": config.split,
         "source": config.prompt_source.name,
-        "tracker": tracker.name,
-        "token_dim": tracker.token_dim,
         **{
             key: f"random, seed {config.seed}" if value == RANDOM_WEIGHTS else value
             for key, value in weights.items()
         },
         "annotations_sha256": dataset.annotations_sha256,
-        "config": {
-            "prompt_source": rule,
-            "tracker": network,
-            "precision": config.trainer.precision,
-        },
     }
+
+
+def _network(tracker: TrackerConfig) -> dict[str, Any]:
+    """All of a tracker but where its weights lie and how much memory it may take."""
+    network = dataclasses.asdict(tracker)
+    del network["checkpoint"], network["feature_budget_mib"], network["name"]
+    return network
 
 
 def _generate(
@@ -120,8 +164,7 @@ def _generate(
         log.info("%d of %d videos are there already", num_done, len(dataset.videos))
     trainer = _make_trainer(config)
     if missing:
-        reports = _track_videos(config, tracker, trainer, dataset, writer, missing)
-        _log_summary(reports)
+        _track_videos(config, tracker, trainer, dataset, writer, missing)
     trainer.strategy.barrier()  # all processes have staged their videos; one of them packs
     if not trainer.is_global_zero:
         return
@@ -149,10 +192,9 @@ def _track_videos(
     dataset: MeViS,
     writer: ShardWriter,
     videos: list[Video],
-) -> list[VideoReport]:
+) -> None:
     model = cast(SAM2Base, build_tracker(tracker))
-    is_gdino = config.prompt_source.name == "gdino"
-    detector = build_detector(config.prompt_source) if is_gdino else None
+    found_by = _describe_prompts(config, tracker, dataset)
     writer.start()
     title = f"{config.prompt_source.name} tracks of {config.dataset.name}/{config.split}"
     reports: list[VideoReport] = []
@@ -170,13 +212,14 @@ def _track_videos(
             config.prompt_source,
             tracker,
             writer,
+            PromptStore(prompts_dir(Path(config.paths.data_dir), found_by), found_by),
             is_training_split=config.split == config.dataset.train_split,
-            detector=detector,
+            make_detector=lambda: build_detector(config.prompt_source),
             on_video=on_video,
         )
         loader = DataLoader(VideoDataset(dataset, videos), batch_size=None)
         trainer.predict(module, loader, return_predictions=False)
-    return reports
+    show_summary(*of_all_processes(reports, module.seconds))
 
 
 def _make_trainer(config: GenerateConfig) -> pl.Trainer:
@@ -192,16 +235,4 @@ def _make_trainer(config: GenerateConfig) -> pl.Trainer:
         enable_model_summary=False,
         enable_checkpointing=False,
         inference_mode=True,
-    )
-
-
-def _log_summary(reports: list[VideoReport]) -> None:
-    log.info(
-        "%d videos, %d tracks of %d prompts (%d duplicates, %d over the cap) in %.0f s",
-        len(reports),
-        sum(report.num_tracks for report in reports),
-        sum(report.prompts.found for report in reports),
-        sum(report.prompts.duplicates for report in reports),
-        sum(report.prompts.over_cap for report in reports),
-        sum(report.seconds for report in reports),
     )

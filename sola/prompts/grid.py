@@ -43,28 +43,39 @@ def drop_parts(masks: Sequence[RunLength], part_overlap: float = 0.7) -> list[in
 
 
 def grid_prompts(
-    frame_idx: int,
-    masks: Sequence[RunLength],
-    scores: Sequence[tuple[float, float]],
-    part_overlap: float = 0.7,
+    frame_idx: int, masks: Sequence[RunLength], scores: Sequence[tuple[float, float]]
 ) -> list[Prompt]:
-    """Prompts of one frame, largest first.
+    """All masks of one frame as prompts, in their order.
 
     Args:
         frame_idx: the frame.
         masks: n masks of the mask generator; none is a valid answer.
         scores: (predicted IoU, stability score) of each.
-        part_overlap: see ``drop_parts``.
     """
     pixels = areas([list(masks)])[0]
     return [
         Prompt(
             frame_idx=frame_idx,
-            mask=masks[idx],
-            area=int(pixels[idx]),
+            mask=mask,
+            area=int(area),
             source=SOURCE,
-            predicted_iou=scores[idx][0],
-            stability_score=scores[idx][1],
+            predicted_iou=predicted_iou,
+            stability_score=stability,
         )
-        for idx in drop_parts(masks, part_overlap)
+        for mask, area, (predicted_iou, stability) in zip(masks, pixels, scores, strict=True)
+    ]
+
+
+def keep_wholes(prompts: Sequence[Prompt], part_overlap: float = 0.7) -> list[Prompt]:
+    """The prompts that are no part of another one on their frame; see ``drop_parts``.
+
+    Frame by frame in the order of time, on each the largest first.
+    """
+    by_frame: dict[int, list[Prompt]] = {}
+    for prompt in sorted(prompts, key=lambda prompt: prompt.frame_idx):
+        by_frame.setdefault(prompt.frame_idx, []).append(prompt)
+    return [
+        on_frame[idx]
+        for on_frame in by_frame.values()
+        for idx in drop_parts([prompt.mask for prompt in on_frame], part_overlap)
     ]

@@ -1,7 +1,11 @@
-"""Tracks on disk: HDF5 shards with an index, as FORMAT.md describes."""
+"""Tracks and prompts on disk: HDF5 files, as FORMAT.md describes."""
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
+from sola.shards.prompts import PROMPTS_VERSION, PromptStore
 from sola.shards.reader import ShardReader
 from sola.shards.writer import FORMAT_VERSION, ShardWriter
 
@@ -11,4 +15,24 @@ def tracks_dir(data_dir: Path, dataset: str, split: str, source: str, tracker: s
     return data_dir / "tracks" / dataset / split / source / tracker
 
 
-__all__ = ["FORMAT_VERSION", "ShardReader", "ShardWriter", "tracks_dir"]
+def prompts_dir(data_dir: Path, description: dict[str, Any]) -> Path:
+    """Folder of the prompts that were found in one way.
+
+    Args:
+        data_dir: holds ``prompts/``.
+        description: has ``dataset``, ``split``, ``source``, and whatever else prompts depend on.
+    """
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+    names = (description["dataset"], description["split"], description["source"])
+    return data_dir.joinpath("prompts", *names, digest[:12])
+
+
+__all__ = [
+    "FORMAT_VERSION",
+    "PROMPTS_VERSION",
+    "PromptStore",
+    "ShardReader",
+    "ShardWriter",
+    "prompts_dir",
+    "tracks_dir",
+]

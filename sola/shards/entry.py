@@ -1,6 +1,6 @@
 """One entry of a shard, written to and read from an HDF5 group (FORMAT.md says how)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import h5py
@@ -24,7 +24,7 @@ def write_entry(group: h5py.Group, tracks: Tracks) -> None:
     num_tracks, num_frames = tracks.object_scores.shape
     codes = (code for masklet in tracks.masklets for code in masklet)
     _write_codes(group.create_group("masklets"), codes, (num_tracks, num_frames))
-    _write_prompts(group.create_group("prompts"), tracks.prompts)
+    write_prompts(group.create_group("prompts"), tracks.prompts)
     if tracks.labels is not None:
         _write_labels(group.create_group("labels"), tracks.labels)
 
@@ -42,7 +42,7 @@ def read_entry(group: h5py.Group, video_id: str, expression_id: str, source: str
         masklets=tuple(
             codes[idx * num_frames : (idx + 1) * num_frames] for idx in range(num_tracks)
         ),
-        prompts=_read_prompts(group["prompts"], size, source),
+        prompts=read_prompts(group["prompts"], size, source),
         size=size,
         labels=read_labels(group),
     )
@@ -59,6 +59,41 @@ def read_labels(group: h5py.Group) -> Labels | None:
         track_areas=labels["track_areas"][()],
         object_areas=labels["object_areas"][()],
     )
+
+
+def write_prompts(group: h5py.Group, prompts: Sequence[Prompt]) -> None:
+    """Write prompts, and where they came from, into an empty group."""
+    _write_codes(group, (prompt.mask for prompt in prompts), (len(prompts),))
+    group["frame_idx"] = np.array([prompt.frame_idx for prompt in prompts], np.int32)
+    group["area"] = np.array([prompt.area for prompt in prompts], np.int32)
+    group["predicted_iou"] = np.array([prompt.predicted_iou for prompt in prompts], np.float32)
+    group["stability_score"] = np.array([prompt.stability_score for prompt in prompts], np.float32)
+    _write_texts(group, "object_id", [prompt.object_id for prompt in prompts])
+    _write_detections(group, prompts)
+
+
+def read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple[Prompt, ...]:
+    """Prompts of a group.
+
+    Args:
+        group: as ``write_prompts`` leaves it.
+        size: (H, W) of every mask.
+        source: prompt source of all of them.
+    """
+    columns = zip(
+        group["frame_idx"][()].tolist(),
+        _read_codes(group, size),
+        group["area"][()].tolist(),
+        group["object_id"].asstr()[()],
+        group["predicted_iou"][()].tolist(),
+        group["stability_score"][()].tolist(),
+        strict=True,
+    )
+    prompts = [
+        Prompt(frame_idx, mask, area, source, object_id, predicted_iou, stability)
+        for frame_idx, mask, area, object_id, predicted_iou, stability in columns
+    ]
+    return tuple(_with_detections(group, prompts))
 
 
 def _write_codes(group: h5py.Group, codes: Iterable[RunLength], shape: tuple[int, ...]) -> None:
@@ -78,40 +113,13 @@ def _read_codes(group: h5py.Group, size: tuple[int, int]) -> Masklet:
     ]
 
 
-def _write_prompts(group: h5py.Group, prompts: tuple[Prompt, ...]) -> None:
-    _write_codes(group, (prompt.mask for prompt in prompts), (len(prompts),))
-    group["frame_idx"] = np.array([prompt.frame_idx for prompt in prompts], np.int32)
-    group["area"] = np.array([prompt.area for prompt in prompts], np.int32)
-    group["predicted_iou"] = np.array([prompt.predicted_iou for prompt in prompts], np.float32)
-    group["stability_score"] = np.array([prompt.stability_score for prompt in prompts], np.float32)
-    _write_texts(group, "object_id", [prompt.object_id for prompt in prompts])
-    _write_detections(group, prompts)
-
-
-def _write_detections(group: h5py.Group, prompts: tuple[Prompt, ...]) -> None:
+def _write_detections(group: h5py.Group, prompts: Sequence[Prompt]) -> None:
     boxes = [prompt.box or NO_BOX for prompt in prompts]
     group["box"] = np.array(boxes, np.float32).reshape(len(prompts), 4)
     _write_texts(group, "phrase", [prompt.phrase for prompt in prompts])
     scores = [score for prompt in prompts for score in prompt.token_scores]
     group["token_scores"] = np.array(scores, np.float32)
     group["num_tokens"] = np.array([len(prompt.token_scores) for prompt in prompts], np.int32)
-
-
-def _read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple[Prompt, ...]:
-    columns = zip(
-        group["frame_idx"][()].tolist(),
-        _read_codes(group, size),
-        group["area"][()].tolist(),
-        group["object_id"].asstr()[()],
-        group["predicted_iou"][()].tolist(),
-        group["stability_score"][()].tolist(),
-        strict=True,
-    )
-    prompts = [
-        Prompt(frame_idx, mask, area, source, object_id, predicted_iou, stability)
-        for frame_idx, mask, area, object_id, predicted_iou, stability in columns
-    ]
-    return tuple(_with_detections(group, prompts))
 
 
 def _with_detections(group: h5py.Group, prompts: list[Prompt]) -> Iterator[Prompt]:

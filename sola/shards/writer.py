@@ -5,7 +5,6 @@ another name and renamed when they are complete, and index.json comes last.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import h5py
 
 from sola.shards.entry import entry_name, write_entry
+from sola.shards.files import whole_file, write_json
 from sola.types import Tracks
 
 FORMAT_VERSION = 2
@@ -50,20 +50,22 @@ class ShardWriter:
     def start(self) -> None:
         """Make the folders and write down what this run makes."""
         self.staging_dir.mkdir(parents=True, exist_ok=True)
-        _write_json(self.staging_dir / RUN_FILE, self.description)
+        write_json(self.staging_dir / RUN_FILE, self.description)
 
     def has(self, video_id: str, expression_id: str = "") -> bool:
         """Whether an entry is staged."""
         return self._staged_path(entry_name(video_id, expression_id)).is_file()
 
-    def stage(self, tracks: Tracks) -> None:
-        """Write one entry; it is there whole or not at all."""
+    def stage(self, tracks: Tracks) -> int:
+        """Write one entry; it is there whole or not at all.
+
+        Returns:
+            Its size on disk, bytes.
+        """
         path = self._staged_path(entry_name(tracks.video_id, tracks.expression_id))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        with h5py.File(unfinished, "w") as file:
+        with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
             write_entry(file, tracks)
-        unfinished.rename(path)
+        return path.stat().st_size
 
     def finish(self, entries: Sequence[tuple[str, str]]) -> None:
         """Pack the staged entries into shards, write the index, delete the staged files.
@@ -75,7 +77,7 @@ class ShardWriter:
         packed: dict[str, dict[str, Any]] = {}
         for number, group in enumerate(self._split_by_size(names)):
             packed |= self._pack(f"shard-{number:05d}.h5", group)
-        _write_json(self.tracks_dir / INDEX_FILE, self.description | {"entries": packed})
+        write_json(self.tracks_dir / INDEX_FILE, self.description | {"entries": packed})
         shutil.rmtree(self.staging_dir)
 
     def _staged_path(self, name: str) -> Path:
@@ -95,8 +97,7 @@ class ShardWriter:
 
     def _pack(self, file_name: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         entries = {}
-        unfinished = self.tracks_dir / f"{file_name}.part"
-        with h5py.File(unfinished, "w") as shard:
+        with whole_file(self.tracks_dir / file_name) as path, h5py.File(path, "w") as shard:
             for name in names:
                 with h5py.File(self._staged_path(name), "r") as staged:
                     num_tracks, num_frames = staged["object_scores"].shape
@@ -106,7 +107,6 @@ class ShardWriter:
                     "num_tracks": num_tracks,
                     "num_frames": num_frames,
                 }
-        unfinished.rename(self.tracks_dir / file_name)
         return entries
 
     def _refuse_other_description(self) -> None:
@@ -135,9 +135,3 @@ def first_difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str 
         elif other != value:
             return f"{prefix}{key}={other}, asked for is {value}"
     return ""
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    unfinished.write_text(json.dumps(content, indent=1))
-    unfinished.rename(path)

@@ -8,6 +8,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from sola.tracking.mask_generator import feature_sizes
+from sola.tracking.stages import PROMPT_MASKS, stage
 
 STABILITY_OFFSET = 1.0
 """Logits this far from 0 say how far a mask depends on the threshold."""
@@ -43,14 +44,15 @@ class BoxMasker:
         """
         if not len(boxes):
             return []
-        self.predictor.set_image(frame)
-        try:
-            batches = [
-                self._decode(boxes[start : start + BOXES_PER_BATCH])
-                for start in range(0, len(boxes), BOXES_PER_BATCH)
-            ]
-        finally:
-            self.predictor.reset_predictor()
+        with stage(PROMPT_MASKS):
+            self.predictor.set_image(frame)
+            try:
+                batches = [
+                    self._decode(boxes[start : start + BOXES_PER_BATCH])
+                    for start in range(0, len(boxes), BOXES_PER_BATCH)
+                ]
+            finally:
+                self.predictor.reset_predictor()
         return [mask for batch in batches for mask in batch]
 
     def _decode(self, boxes: np.ndarray) -> list[BoxMask]:

@@ -9,6 +9,8 @@ from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
+from sola.tracking.stages import FRAMES, IMAGE_ENCODER, stage
+
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 MIB = 2**20
@@ -70,8 +72,10 @@ class FrameFeatures:
 
     def _encode(self, frame_idx: int) -> FeatureMaps:
         parameter = next(self.model.parameters())
-        image = to_image(self.frames[frame_idx], self.model.image_size)
-        found = self.model.forward_image(image[None].to(parameter.device, parameter.dtype))
+        with stage(FRAMES):
+            image = to_image(self.frames[frame_idx], self.model.image_size)
+        with stage(IMAGE_ENCODER):
+            found = self.model.forward_image(image[None].to(parameter.device, parameter.dtype))
         self.num_encoded += 1
         self._positions = self._positions or list(found["vision_pos_enc"])
         return list(found["backbone_fpn"])

@@ -19,6 +19,7 @@ from torchvision.ops import batched_nms
 
 from sola.config.schema import MaskGeneratorConfig
 from sola.masks import boxes, encode
+from sola.tracking.stages import MASK_FILTERS, PROMPT_MASKS, stage
 from sola.types import RunLength
 
 CHUNK_PIXELS = 2**22
@@ -60,18 +61,21 @@ class MaskGenerator:
         """Masks of one (H, W, 3) uint8 RGB frame, the best predicted IoU first; may be empty."""
         height, width = frame.shape[:2]
         points = build_point_grid(self.config.points_per_side) * (width, height)
-        self.predictor.set_image(frame)
-        found = [
-            mask
-            for (batch,) in batch_iterator(self.config.points_per_batch, points)
-            for mask in self._masks_at(batch, (height, width))
-        ]
-        self.predictor.reset_predictor()
-        return _drop_same_boxes(found, self.config.box_nms_thresh)
+        with stage(PROMPT_MASKS):
+            self.predictor.set_image(frame)
+        with stage(MASK_FILTERS):
+            found = [
+                mask
+                for (batch,) in batch_iterator(self.config.points_per_batch, points)
+                for mask in self._masks_at(batch, (height, width))
+            ]
+            self.predictor.reset_predictor()
+            return _drop_same_boxes(found, self.config.box_nms_thresh)
 
     def _masks_at(self, points: np.ndarray, size: tuple[int, int]) -> Iterator[GeneratedMask]:
         """Masks of a batch of points that pass the thresholds (a threshold of 0 passes all)."""
-        logits, ious = self._decode(points, size)
+        with stage(PROMPT_MASKS):
+            logits, ious = self._decode(points, size)
         if self.config.pred_iou_thresh > 0:
             is_good = ious > self.config.pred_iou_thresh
             logits, ious = logits[is_good], ious[is_good]

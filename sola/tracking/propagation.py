@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sola.masks import encode
 from sola.tracking.features import FrameFeatures
+from sola.tracking.stages import CODES, PROPAGATION, stage
 from sola.types import Masklet, RunLength
 
 FrameOutput = dict[str, Any]
@@ -71,6 +72,10 @@ class VideoTracker:
             frame_idx: the prompt frame.
             masks: (n, H, W) bool, n >= 1.
         """
+        with stage(PROPAGATION):
+            return self._propagate(frame_idx, masks)
+
+    def _propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
         prompted = self._prompt(frame_idx, masks)
         # under these names SAM 2 looks back; the backward pass reads the forward pass's memories
         history = {"cond_frame_outputs": {frame_idx: prompted}, "non_cond_frame_outputs": {}}
@@ -159,8 +164,9 @@ class VideoTracker:
 
     def _codes(self, output: FrameOutput) -> list[RunLength]:
         """Run-length codes of a frame's masks at the frame's size."""
-        masks = _resize(output["pred_masks"], self.size)[:, 0] > 0
-        return encode(masks.cpu().numpy())
+        with stage(CODES):
+            masks = _resize(output["pred_masks"], self.size)[:, 0] > 0
+            return encode(masks.cpu().numpy())
 
     def _collect(self, history: dict[str, Any], codes: dict[int, list[RunLength]]) -> Propagated:
         frames = history["cond_frame_outputs"] | history["non_cond_frame_outputs"]

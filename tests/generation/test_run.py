@@ -3,7 +3,7 @@
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ import torch
 from sola.config.schema import GenerateConfig
 from sola.generation import run as run_module
 from sola.generation.run import run_generation
+from sola.prompts.grounding_dino import Detections, Detector
 from sola.shards import ShardReader, ShardWriter
+from sola.tracking.mask_generator import MaskGenerator
 from sola.types import Tracks
 
 ROOT = Path(__file__).parents[2]
 
 Compose = Callable[..., Any]
+Capture = pytest.CaptureFixture[str]
 
 
 def _config(compose: Compose, source: str = "grid", *overrides: str) -> GenerateConfig:
@@ -72,25 +75,26 @@ def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(
     staged: list[str] = []
     stage = ShardWriter.stage
 
-    def stop_before_the_second(self: ShardWriter, tracks: Tracks) -> None:
+    def stop_before_the_second(self: ShardWriter, tracks: Tracks) -> int:
         if len(staged) == 1:
             raise KeyboardInterrupt
         staged.append(tracks.video_id)
-        stage(self, tracks)
+        return stage(self, tracks)
 
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "stage", stop_before_the_second)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             run_generation(config)
-    patched_stage: list[str] = []
-    monkeypatch.setattr(
-        ShardWriter,
-        "stage",
-        lambda self, tracks: (patched_stage.append(tracks.video_id), stage(self, tracks)),
-    )
+    staged_again: list[str] = []
+
+    def count(self: ShardWriter, tracks: Tracks) -> int:
+        staged_again.append(tracks.video_id)
+        return stage(self, tracks)
+
+    monkeypatch.setattr(ShardWriter, "stage", count)
     again = _contents(run_generation(config))
-    assert len(staged) == len(patched_stage) == 1
-    assert staged != patched_stage
+    assert len(staged) == len(staged_again) == 1
+    assert staged != staged_again
     _assert_equal(whole, again)
 
 
@@ -123,6 +127,22 @@ def test_finished_tracks_are_not_made_again(
     assert run_generation(_config(compose)) == folder
     with pytest.raises(ValueError, match=r"max_tracks=64, asked for is 3"):
         run_generation(_config(compose, "grid", "prompt_source.max_tracks=3"))
+
+
+def test_other_caps_are_tracked_from_the_prompts_that_are_there(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    rule = ("tracker.name=again", "prompt_source.max_tracks=2", "prompt_source.part_overlap=0.9")
+    elsewhere = f"paths.data_dir={tmp_path / 'elsewhere'}"
+    wanted = _contents(run_generation(_config(compose, "grid", *rule, elsewhere)))
+    assert [len(tracks.masklets) for tracks in wanted] == [2, 2]
+    run_generation(_config(compose))
+    capsys.readouterr()
+
+    monkeypatch.setattr(MaskGenerator, "generate", lambda *_: pytest.fail("looked for again"))
+    _assert_equal(_contents(run_generation(_config(compose, "grid", *rule))), wanted)
+
+    assert "over the cap" in capsys.readouterr().out
 
 
 def test_a_video_in_which_nothing_is_found_has_no_tracks(compose: Compose) -> None:
@@ -220,6 +240,49 @@ def test_every_expression_has_tracks_of_its_boxes_or_validly_none(compose: Compo
     assert index["source"] == "gdino"
 
 
+def test_higher_thresholds_are_tracked_without_the_detector(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowest = min(_scores(_expressions(run_generation(_config(compose, "gdino", *GDINO)))))
+    rule = (
+        *GDINO,
+        "tracker.name=again",
+        "prompt_source.max_tracks=2",
+        "prompt_source.stability_threshold=0.6",
+        f"prompt_source.box_threshold={lowest}",  # no box that scores this is above it
+    )
+    elsewhere = f"paths.data_dir={tmp_path / 'elsewhere'}"
+    wanted = _expressions(run_generation(_config(compose, "gdino", *rule, elsewhere)))
+    assert any(tracks.prompts for tracks in wanted), "nothing is found: nothing is tested"
+
+    monkeypatch.setattr(Detector, "detect", lambda *_: pytest.fail("looked for again"))
+    found = _expressions(run_generation(_config(compose, "gdino", *rule)))
+
+    _assert_equal(found, wanted)
+    assert min(_scores(found)) > lowest
+
+
+def _scores(entries: list[Tracks]) -> list[float]:
+    return [max(prompt.token_scores) for tracks in entries for prompt in tracks.prompts]
+
+
+def test_a_lower_threshold_looks_for_boxes_again(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_generation(_config(compose, "gdino", *GDINO))
+    looked: list[int] = []
+    detect = Detector.detect
+
+    def counted(self: Detector, frame: np.ndarray, texts: Sequence[str]) -> list[Detections]:
+        looked.append(len(texts))
+        return detect(self, frame, texts)
+
+    monkeypatch.setattr(Detector, "detect", counted)
+    lower = ("tracker.name=again", "prompt_source.box_threshold=0.1")
+    run_generation(_config(compose, "gdino", *GDINO, *lower))
+    assert looked == [3] * 4  # two prompted frames of each of two videos
+
+
 def test_an_expression_of_which_nothing_is_found_has_no_tracks(compose: Compose) -> None:
     config = _config(compose, "gdino", *GDINO, "prompt_source.box_threshold=1")
 
@@ -237,11 +300,11 @@ def test_a_run_that_was_cut_off_between_expressions_goes_on_and_gives_the_same(
     staged: list[str] = []
     stage = ShardWriter.stage
 
-    def stop_after_four(self: ShardWriter, tracks: Tracks) -> None:
+    def stop_after_four(self: ShardWriter, tracks: Tracks) -> int:
         if len(staged) == 4:
             raise KeyboardInterrupt
         staged.append(tracks.expression_id)
-        stage(self, tracks)
+        return stage(self, tracks)
 
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "stage", stop_after_four)

@@ -8,7 +8,14 @@ from hypothesis.strategies import sampled_from
 
 from sola.config.schema import PromptSourceConfig
 from sola.masks import encode
-from sola.prompts import PromptQueue, drop_parts, grid_frames, grid_prompts, ground_truth_prompts
+from sola.prompts import (
+    PromptQueue,
+    drop_parts,
+    grid_frames,
+    grid_prompts,
+    ground_truth_prompts,
+    keep_wholes,
+)
 from sola.types import Prompt
 
 
@@ -58,11 +65,18 @@ def test_prompt_frames_follow_the_split(
 def test_grid_prompts_carry_their_scores() -> None:
     prompts = grid_prompts(3, encode(np.stack([APART, WHOLE])), [(0.8, 0.9), (0.85, 0.95)])
     assert [(item.area, item.predicted_iou, item.stability_score) for item in prompts] == [
-        (8, 0.85, 0.95),
         (3, 0.8, 0.9),
+        (8, 0.85, 0.95),
     ]
     assert {item.frame_idx for item in prompts} == {3}
     assert grid_prompts(0, [], []) == []
+
+
+def test_wholes_are_kept_frame_by_frame_and_largest_first() -> None:
+    prompts = [prompt(APART, 1), prompt(PART, 1), prompt(PART), prompt(WHOLE, 1), prompt(APART)]
+    kept = keep_wholes(prompts)
+    assert [(item.frame_idx, item.area) for item in kept] == [(0, 3), (0, 3), (1, 8), (1, 3)]
+    assert keep_wholes([]) == []
 
 
 def test_ground_truth_is_prompted_where_the_rule_says() -> None:

@@ -7,7 +7,7 @@ kinds of checkpoint and answer the same.
 from sola.prompts.grounding_dino.build import build_detector, check_detector, detector_sha256
 from sola.prompts.grounding_dino.detections import Detections
 from sola.prompts.grounding_dino.detector import Detector
-from sola.prompts.grounding_dino.prompts import expression_prompts
+from sola.prompts.grounding_dino.prompts import expression_prompts, keep_likely, keep_stable
 
 __all__ = [
     "Detections",
@@ -16,4 +16,6 @@ __all__ = [
     "check_detector",
     "detector_sha256",
     "expression_prompts",
+    "keep_likely",
+    "keep_stable",
 ]

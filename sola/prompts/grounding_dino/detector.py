@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sola.prompts.grounding_dino.detections import Detections, Thresholds, keep_boxes
 from sola.prompts.grounding_dino.image import ImageSize, to_image
 from sola.prompts.grounding_dino.vocabulary import Vocabulary
+from sola.tracking.stages import DETECTOR, stage
 
 
 class Detector(nn.Module, ABC):
@@ -52,7 +53,7 @@ class Detector(nn.Module, ABC):
         if not texts:
             return []
         device = next(self.parameters()).device
-        with torch.autocast(device.type, enabled=False):
+        with stage(DETECTOR), torch.autocast(device.type, enabled=False):
             image = to_image(frame, self.image_size).to(device)
             self._check_size(image)
             features = self.encode_image(image)

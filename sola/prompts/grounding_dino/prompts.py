@@ -16,39 +16,51 @@ def expression_prompts(
     detections: Detections,
     masks: Sequence[np.ndarray],
     scores: Sequence[tuple[float, float]],
-    stability_threshold: float = 0.85,
 ) -> list[Prompt]:
-    """Prompts of one expression on one frame, in the order of its boxes.
+    """All boxes of one expression on one frame as prompts, in their order.
 
     Args:
         frame_idx: the frame.
         detections: n boxes of the expression; none is a valid answer.
-        masks: n masks (H, W) bool, one a box.
+        masks: n masks (H, W) bool, one a box; a mask may be empty.
         scores: (predicted IoU, stability score) of each.
-        stability_threshold: a mask that is less stable is left out; so is an empty one.
     """
-    kept = [
-        idx
-        for idx, (mask, (_, stability)) in enumerate(zip(masks, scores, strict=True))
-        if stability >= stability_threshold and mask.any()
-    ]
-    if not kept:
+    if not masks:
         return []
-    codes = encode(np.stack([masks[idx] for idx in kept]))
     return [
         Prompt(
             frame_idx=frame_idx,
             mask=code,
-            area=int(masks[idx].sum()),
+            area=int(mask.sum()),
             source=SOURCE,
-            predicted_iou=scores[idx][0],
-            stability_score=scores[idx][1],
-            box=_corners(detections.boxes[idx]),
-            phrase=detections.phrases[idx],
-            token_scores=tuple(detections.token_scores[idx].tolist()),
+            predicted_iou=predicted_iou,
+            stability_score=stability,
+            box=_corners(box),
+            phrase=phrase,
+            token_scores=tuple(token_scores.tolist()),
         )
-        for idx, code in zip(kept, codes, strict=True)
+        for code, mask, (predicted_iou, stability), box, phrase, token_scores in zip(
+            encode(np.stack(masks)),
+            masks,
+            scores,
+            detections.boxes,
+            detections.phrases,
+            detections.token_scores,
+            strict=True,
+        )
     ]
+
+
+def keep_likely(prompts: Sequence[Prompt], box_threshold: float) -> list[Prompt]:
+    """Prompts of which the best token scores above the threshold, as ``keep_boxes`` compares."""
+    least = np.float32(box_threshold)
+    return [prompt for prompt in prompts if np.float32(max(prompt.token_scores)) > least]
+
+
+def keep_stable(prompts: Sequence[Prompt], stability_threshold: float = 0.85) -> list[Prompt]:
+    """Prompts with at least this stability score, compared in float32 like upstream's."""
+    least = np.float32(stability_threshold)
+    return [prompt for prompt in prompts if np.float32(prompt.stability_score) >= least]
 
 
 def _corners(box: np.ndarray) -> tuple[float, float, float, float]:

@@ -1,0 +1,88 @@
+"""Prompts on disk: what was found in each video, before caps and thresholds.
+
+Tracks can be made again by another rule without looking for prompts again. One file a video; it is
+there whole or not at all.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from sola.shards.entry import read_prompts, write_prompts
+from sola.shards.files import whole_file, write_json
+from sola.types import FoundPrompts
+
+PROMPTS_VERSION = 1
+DESCRIPTION_FILE = "description.json"
+
+
+class PromptStore:
+    """The found prompts of one (data set, split, prompt source), of one way to find them."""
+
+    def __init__(self, folder: Path, description: dict[str, Any]) -> None:
+        """Name the store; nothing is written yet.
+
+        Args:
+            folder: see ``sola.shards.prompts_dir``.
+            description: what the prompts depend on, which is kept beside them.
+        """
+        self.folder, self.description = folder, description
+
+    def read(
+        self, video_id: str, frames: tuple[int, ...], texts: tuple[str, ...], box_threshold: float
+    ) -> FoundPrompts | None:
+        """What was found on some frames for some texts; None where this was not looked for.
+
+        Args:
+            video_id: the video.
+            frames: the prompts of these alone.
+            texts: likewise.
+            box_threshold: nothing above it may have been left out.
+        """
+        path = self._path(video_id)
+        if not path.is_file():
+            return None
+        with h5py.File(path, "r") as file:
+            found = _read(file, self.description["source"])
+        is_covered = set(frames) <= set(found.frames) and set(texts) <= set(found.by_text)
+        if not is_covered or found.box_threshold > box_threshold:
+            return None
+        of_frames = {
+            text: tuple(prompt for prompt in found.by_text[text] if prompt.frame_idx in frames)
+            for text in texts
+        }
+        return replace(found, frames=frames, by_text=of_frames)
+
+    def write(self, video_id: str, found: FoundPrompts) -> None:
+        """Keep the prompts of a video, in place of those that are there."""
+        with whole_file(self._path(video_id)) as path, h5py.File(path, "w") as file:
+            _write(file, found)
+        if not (self.folder / DESCRIPTION_FILE).is_file():
+            write_json(self.folder / DESCRIPTION_FILE, self.description)
+
+    def _path(self, video_id: str) -> Path:
+        return self.folder / f"{video_id}.h5"
+
+
+def _write(file: h5py.File, found: FoundPrompts) -> None:
+    file.attrs["size"] = np.array(found.size, np.int64)
+    file.attrs["box_threshold"] = found.box_threshold
+    file["frames"] = np.array(found.frames, np.int32)
+    for number, (text, prompts) in enumerate(found.by_text.items()):
+        group = file.create_group(f"{number:05d}")
+        group.attrs["text"] = text
+        write_prompts(group, prompts)
+
+
+def _read(file: h5py.File, source: str) -> FoundPrompts:
+    size = (int(file.attrs["size"][0]), int(file.attrs["size"][1]))
+    groups = [item for item in file.values() if isinstance(item, h5py.Group)]
+    return FoundPrompts(
+        size=size,
+        frames=tuple(file["frames"][()].tolist()),
+        box_threshold=float(file.attrs["box_threshold"]),
+        by_text={group.attrs["text"]: read_prompts(group, size, source) for group in groups},
+    )

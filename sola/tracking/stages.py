@@ -1,0 +1,84 @@
+"""Where the time of a video goes: seconds by stage."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+FRAMES = "frames"
+"""Waiting for frames, and bringing them to the network's size."""
+IMAGE_ENCODER = "image encoder"
+PROPAGATION = "propagation"
+"""SAM 2's memory attention, mask decoder and memory encoder."""
+PROMPT_MASKS = "prompt masks"
+"""SAM 2's image predictor on points or boxes."""
+DETECTOR = "detector"
+MASK_FILTERS = "mask filters"
+"""Of the masks of a grid of points: their full size, stability, boxes and codes."""
+CODES = "run-length codes"
+RULES = "prompt rules"
+"""Parts, duplicates."""
+LABELS = "labels"
+FILES = "files"
+
+NETWORKS = (IMAGE_ENCODER, PROPAGATION, PROMPT_MASKS, DETECTOR)
+"""Stages that are SAM 2's or the detector's own work."""
+
+
+class _Clock:
+    """Seconds of each stage without those of the stages within it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._running: list[str] = []
+        self._since = 0.0
+
+    def enter(self, name: str) -> None:
+        self._book()
+        self._running.append(name)
+
+    def leave(self) -> None:
+        self._book()
+        self._running.pop()
+
+    def _book(self) -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # kernels belong to the stage that started them
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+
+_clock: _Clock | None = None
+
+
+@contextmanager
+def measure_stages() -> Iterator[Mapping[str, float]]:
+    """Measures the stages that run inside, in this process.
+
+    Yields:
+        Seconds by stage, which grow while it runs; a stage within another counts for itself alone.
+    """
+    global _clock
+    before, _clock = _clock, _Clock()
+    try:
+        yield _clock.seconds
+    finally:
+        _clock = before
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Books the time inside to a stage; costs nothing where nobody measures."""
+    clock = _clock
+    if clock is None:
+        yield
+        return
+    clock.enter(name)
+    try:
+        yield
+    finally:
+        clock.leave()

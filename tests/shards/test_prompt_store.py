@@ -1,0 +1,89 @@
+"""What was found in a video is kept, and handed out only for what was looked for."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sola.masks import encode
+from sola.shards import PromptStore, prompts_dir
+from sola.types import FoundPrompts, Prompt
+
+DESCRIPTION = {"dataset": "drawn", "split": "train", "source": "gdino", "weights": "abc"}
+MASK = encode(np.eye(3, 4, dtype=bool)[None])[0]
+
+
+def _prompt(frame_idx: int, score: float) -> Prompt:
+    return Prompt(
+        frame_idx=frame_idx,
+        mask=MASK,
+        area=3,
+        source="gdino",
+        predicted_iou=0.5,
+        stability_score=0.75,
+        box=(0.0, 0.0, 4.0, 3.0),
+        phrase="dog",
+        token_scores=(score, 0.125),
+    )
+
+
+FOUND = FoundPrompts(
+    size=(3, 4),
+    frames=(0, 4, 8),
+    box_threshold=0.2,
+    by_text={"a dog": (_prompt(0, 0.5), _prompt(8, 0.25)), "nobody": ()},
+)
+TEXTS = tuple(FOUND.by_text)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PromptStore:
+    return PromptStore(prompts_dir(tmp_path, DESCRIPTION), DESCRIPTION)
+
+
+def test_what_is_written_is_read(store: PromptStore) -> None:
+    assert store.read("v", FOUND.frames, TEXTS, 0.2) is None
+    store.write("v", FOUND)
+    assert store.read("v", FOUND.frames, TEXTS, 0.2) == FOUND
+    assert store.read("w", FOUND.frames, TEXTS, 0.2) is None
+
+
+def test_fewer_frames_and_texts_are_a_part_of_it(store: PromptStore) -> None:
+    store.write("v", FOUND)
+    found = store.read("v", (0, 4), ("a dog",), 0.3)
+    assert found is not None
+    assert found.frames == (0, 4)
+    assert found.by_text == {"a dog": FOUND.by_text["a dog"][:1]}
+
+
+@pytest.mark.parametrize(
+    ("frames", "texts", "box_threshold"),
+    [((0, 2), TEXTS, 0.2), ((0,), ("a cat",), 0.2), ((0,), TEXTS, 0.1)],
+)
+def test_what_was_not_looked_for_is_not_there(
+    store: PromptStore, frames: tuple[int, ...], texts: tuple[str, ...], box_threshold: float
+) -> None:
+    store.write("v", FOUND)
+    assert store.read("v", frames, texts, box_threshold) is None
+
+
+def test_a_write_that_is_cut_off_leaves_what_was_there(
+    store: PromptStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("v", FOUND)
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(h5py.File, "create_group", stop)
+    with pytest.raises(KeyboardInterrupt):
+        store.write("v", FoundPrompts((3, 4), (0,), 0.0, {"a cat": ()}))
+    assert store.read("v", FOUND.frames, TEXTS, 0.2) == FOUND
+
+
+def test_every_way_to_find_prompts_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = prompts_dir(tmp_path, DESCRIPTION)
+    assert folder == prompts_dir(tmp_path, dict(reversed(DESCRIPTION.items())))
+    assert folder != prompts_dir(tmp_path, DESCRIPTION | {"weights": "def"})
+    assert folder.parent == tmp_path / "prompts" / "drawn" / "train" / "gdino"
