@@ -322,3 +322,8 @@ def test_a_missing_detector_is_named_before_anything_is_made(
     with pytest.raises(ValueError, match=r"nowhere.pth: the detector's checkpoint is not there"):
         run_generation(_config(compose, "gdino", "prompt_source.detector_checkpoint=nowhere.pth"))
     assert not (tmp_path / "data").exists()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match=r"folder: no \*.safetensors in the folder"):
+        run_generation(
+            _config(compose, "gdino", f"prompt_source.detector_checkpoint={tmp_path / 'folder'}")
+        )

@@ -60,6 +60,11 @@ def check_detector(config: PromptSourceConfig) -> None:
             "file there, or say prompt_source.detector_checkpoint=<file, or folder of "
             "transformers> (or random to try mechanics)."
         )
+    if Path(checkpoint).is_dir() and not _weight_files(Path(checkpoint)):
+        raise ValueError(
+            f"{checkpoint}: no *.safetensors in the folder, which hold a detector's weights. Save "
+            "it again with transformers' save_pretrained, or name another folder or file."
+        )
     if config.detector == ORIGINAL and importlib.util.find_spec(ORIGINAL) is None:
         raise ValueError(
             f"prompt_source.detector={ORIGINAL}: the package is not installed. Run "
@@ -73,12 +78,15 @@ def detector_sha256(config: PromptSourceConfig) -> str:
     if checkpoint == RANDOM_WEIGHTS:
         return RANDOM_WEIGHTS
     path = Path(checkpoint)
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     digest = hashlib.sha256()
-    for file_path in files:
+    for file_path in _weight_files(path):
         with file_path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _weight_files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
 
 
 def _checkpoint(config: PromptSourceConfig) -> str:
