@@ -3,6 +3,7 @@
 Frames are 20 x 20, so boundaries match within 1 px. Video "v1" has two objects far apart: "1", a
 square of 2 x 2 px with a boundary of 8 px, and "2", a rectangle of 3 x 4 px with a boundary of 14
 (a rectangle h x w marks 2 (h + w)); its tracks are exactly these two. Video "v2" has no tracks.
+Some expressions have tracks of their own too, which no other one may be answered with.
 """
 
 import json
@@ -41,6 +42,14 @@ def rectangle(top: int, left: int, height: int, width: int) -> Masklet:
 
 SMALL, LARGE = rectangle(2, 2, 2, 2), rectangle(10, 10, 3, 4)
 TRACKS: dict[str, tuple[Masklet, ...]] = {"v1": (SMALL, LARGE), "v2": ()}
+OWN_TRACKS: dict[tuple[str, str], tuple[Masklet, ...]] = {
+    ("v1", "0"): (SMALL,),
+    ("v1", "1"): (),
+    ("v1", "2"): (SMALL, LARGE),
+    ("v1", "3"): (LARGE,),
+    ("v2", "0"): (SMALL,),
+}
+"""Of source gdino, by (video id, expression id): for "the large one" nothing was found."""
 GROUND_TRUTH: dict[str, dict[str, Masklet]] = {"v1": {"1": SMALL, "2": LARGE}, "v2": {"3": SMALL}}
 EXPRESSIONS = (
     Expression("v1", "0", "the small one", ("1",), kind="appearance"),
@@ -51,13 +60,18 @@ EXPRESSIONS = (
 )
 
 
-def make_tracks(video_id: str, masklets: tuple[Masklet, ...], source: str = "grid") -> Tracks:
+def make_tracks(
+    video_id: str,
+    masklets: tuple[Masklet, ...],
+    source: str = "grid",
+    expression_id: str = "",
+) -> Tracks:
     """Tracks with these masklets and random tokens, always the same."""
-    rng = np.random.default_rng(len(masklets))
+    rng = np.random.default_rng([len(masklets), *expression_id.encode()])
     pixels = areas(masklets)
     return Tracks(
         video_id=video_id,
-        expression_id="",
+        expression_id=expression_id,
         object_tokens=rng.standard_normal((len(masklets), NUM_FRAMES, 4)).astype(np.float32),
         object_scores=np.zeros((len(masklets), NUM_FRAMES), dtype=np.float32),
         masklets=masklets,
@@ -80,7 +94,8 @@ def make_config(
             (tracker's sha256) and trained_with (text encoder) of the checkpoint.
     """
     _write_dataset(folder / "drawn")
-    _write_tracks(folder / "data")
+    _write_tracks(folder / "data", "grid", {(name, ""): found for name, found in TRACKS.items()})
+    _write_tracks(folder / "data", "gdino", OWN_TRACKS)
     ckpt_path = folder / "selector.ckpt"
     _write_checkpoint(
         ckpt_path,
@@ -140,12 +155,14 @@ def _write_dataset(root: Path) -> None:
     (folder / "mask_dict.json").write_text(json.dumps(masks))
 
 
-def _write_tracks(data_dir: Path) -> None:
-    folder = tracks_dir(data_dir, NAME, SPLIT, "grid", "tiny")
+def _write_tracks(
+    data_dir: Path, source: str, masklets: dict[tuple[str, str], tuple[Masklet, ...]]
+) -> None:
+    folder = tracks_dir(data_dir, NAME, SPLIT, source, "tiny")
     description = {
         "dataset": NAME,
         "split": SPLIT,
-        "source": "grid",
+        "source": source,
         "tracker": "tiny",
         "token_dim": 4,
         "checkpoint_sha256": TRACKER_SHA256,
@@ -154,9 +171,9 @@ def _write_tracks(data_dir: Path) -> None:
     if writer.is_finished:
         return
     writer.start()
-    for video_id, masklets in TRACKS.items():
-        writer.stage(make_tracks(video_id, masklets))
-    writer.finish([(video_id, "") for video_id in TRACKS])
+    for (video_id, expression_id), found in masklets.items():
+        writer.stage(make_tracks(video_id, found, source, expression_id))
+    writer.finish(list(masklets))
 
 
 def _write_checkpoint(path: Path, token_dim: int, origin: dict[str, str]) -> None:

@@ -192,9 +192,14 @@ class OptimizerConfig:
 @dataclass
 class DataConfig:
     train_sources: list[str] = field(default_factory=lambda: ["gt", "grid"])
+    """Any of gt, grid, gdino. An expression chooses among the tracks of its video (gt, grid) and
+    those made for itself (gdino)."""
     valid_sources: list[str] = field(default_factory=lambda: ["grid"])
+    """The same for validation; those of training may be others."""
     group_by: str = "expression"
-    """expression: one a sample (the paper); video: all expressions of a video share its tracks."""
+    """expression: one a sample (the paper); video: all expressions of a video share its tracks.
+    With gdino among train_sources each has tracks of its own, and a sample is one expression.
+    Validation goes by video wherever tracks are shared."""
     batch_size: int = 1
     """Samples a step."""
     num_workers: int = 0
@@ -281,6 +286,7 @@ class EvaluateConfig:
     ckpt_path: str = MISSING
     split: str = "valid_u"
     sources: list[str] = field(default_factory=lambda: ["grid"])
+    """Any of gt, grid, gdino, see DataConfig."""
     threshold: float = 0.5
     seed: int = 42
     """Of the other-text row: which other expression each one is given."""
@@ -297,6 +303,7 @@ class PredictConfig:
     ckpt_path: str = MISSING
     split: str = "valid_u"
     sources: list[str] = field(default_factory=lambda: ["grid"])
+    """Any of gt, grid, gdino, see DataConfig."""
     threshold: float = 0.5
     num_overlays: int = 8
     """Expressions drawn as overlay pictures, evenly taken from the split."""

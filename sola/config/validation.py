@@ -23,8 +23,6 @@ from sola.config.schema import (
 
 LAYOUTS = ("mevis", "moving_shapes")
 PROMPT_SOURCES = ("gt", "grid", "gdino")
-SOURCES_OF_VIDEOS = ("gt", "grid")
-"""Sources whose tracks belong to a whole video; a selector is trained and measured on these."""
 DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "csv")
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -274,11 +272,11 @@ def _check_labels_exist(source: PromptSourceConfig, split: str, dataset: Dataset
 
 def _known_sources(name: str, sources: list[str]) -> Problems:
     if not sources:
-        yield f"{name} is empty; at least one of {', '.join(SOURCES_OF_VIDEOS)} is needed."
+        yield f"{name} is empty; at least one of {', '.join(PROMPT_SOURCES)} is needed."
     if len(set(sources)) < len(sources):
         yield f"{name} is {sources}: a source is named twice."
     for source in sources:
-        yield from _one_of(name, source, SOURCES_OF_VIDEOS)
+        yield from _one_of(name, source, PROMPT_SOURCES)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> Problems:

@@ -1,7 +1,7 @@
-"""The best that any selector could choose among a video's tracks: what tracking leaves to language.
+"""The best that any selector could choose among the same tracks: what tracking leaves to language.
 
-Best means highest J&F of the union. Candidates are the tracks that share a pixel with the target on
-some frame. Up to ``MAX_ENUMERATED`` of them, every subset is considered, which is exact among
+Best means highest J&F of the union. Candidates are those tracks that share a pixel with the target
+on some frame. Up to ``MAX_ENUMERATED`` of them, every subset is considered, which is exact among
 candidates; above, tracks are added one at a time, always the one that raises J&F most, until none
 does: a lower bound of the best.
 """
@@ -38,26 +38,27 @@ class Oracle:
 
 
 class OracleOfVideo:
-    """``best_selection`` of one video, searched for once for each set of objects."""
+    """``best_selection`` of one video, searched for once for the same objects and tracks."""
 
     def __init__(self, scorer: VideoScorer) -> None:
         self.scorer = scorer
-        self._found: dict[frozenset[str], Oracle] = {}
+        self._found: dict[tuple[frozenset[str], tuple[int, ...]], Oracle] = {}
 
-    def __call__(self, object_ids: Sequence[str]) -> Oracle:
+    def __call__(self, object_ids: Sequence[str], tracks: Sequence[int]) -> Oracle:
         """See ``best_selection``."""
-        key = frozenset(object_ids)
+        key = (frozenset(object_ids), tuple(tracks))
         if key not in self._found:
-            self._found[key] = best_selection(self.scorer, object_ids)
+            self._found[key] = best_selection(self.scorer, object_ids, tracks)
         return self._found[key]
 
 
-def best_selection(scorer: VideoScorer, object_ids: Sequence[str]) -> Oracle:
+def best_selection(scorer: VideoScorer, object_ids: Sequence[str], tracks: Sequence[int]) -> Oracle:
     """The selection of tracks with the highest J&F against the union of the objects.
 
     Args:
         scorer: of the video.
         object_ids: objects that an expression means; none: the best answer is to select nothing.
+        tracks: indices of the tracks to choose among.
 
     Returns:
         The selection; exact where there are at most ``MAX_ENUMERATED`` candidates.
@@ -65,7 +66,7 @@ def best_selection(scorer: VideoScorer, object_ids: Sequence[str]) -> Oracle:
     Raises:
         ValueError: if an object has no masklet.
     """
-    candidates = _overlapping(scorer, scorer.target(object_ids))
+    candidates = _overlapping(scorer, scorer.target(object_ids), tracks)
     if len(candidates) <= MAX_ENUMERATED:
         selected = _enumerate(scorer, object_ids, candidates)
     else:
@@ -74,11 +75,11 @@ def best_selection(scorer: VideoScorer, object_ids: Sequence[str]) -> Oracle:
     return Oracle(selected, score, is_exact=len(candidates) <= MAX_ENUMERATED)
 
 
-def _overlapping(scorer: VideoScorer, target: Masklet) -> list[int]:
-    if not target or not scorer.tracks:
+def _overlapping(scorer: VideoScorer, target: Masklet, tracks: Sequence[int]) -> list[int]:
+    if not target or not tracks:
         return []
-    shared = intersections(scorer.tracks, [target])  # (N, 1, T)
-    return [int(idx) for idx in np.flatnonzero(shared.any(axis=(1, 2)))]
+    shared = intersections([scorer.tracks[idx] for idx in tracks], [target])  # (N, 1, T)
+    return [tracks[position] for position in np.flatnonzero(shared.any(axis=(1, 2))).tolist()]
 
 
 def _enumerate(

@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 
 from sola.config.progress import progress
-from sola.evaluation.oracle import Oracle, OracleOfVideo
+from sola.evaluation.oracle import OracleOfVideo
 from sola.evaluation.other_text import choose_other_texts
 from sola.evaluation.scorer import Score, VideoScorer
-from sola.evaluation.scores import Scores, group_by_video, select
-from sola.evaluation.tracks import TrackSources
+from sola.evaluation.scores import Scores, group_by_video
+from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.masks import areas
 from sola.types import Expression, Masklet, Video
 
@@ -57,7 +57,7 @@ class Answer:
     """One selection of tracks and what it is worth."""
 
     selected: tuple[int, ...]
-    """Track indices."""
+    """Indices among the tracks of the video."""
     score: Score
 
 
@@ -88,8 +88,8 @@ def evaluate_expressions(
 
     Args:
         dataset: the split, with ground truth.
-        sources: its tracks; a video without any is answered by empty masks.
-        scores: of every expression.
+        sources: its tracks; an expression without any is answered by empty masks.
+        scores: of every expression, also under the other texts of this seed.
         threshold: a track is selected when its score is above this.
         seed: of the choice of other texts.
         curve_thresholds: further thresholds at which to score the selection.
@@ -98,7 +98,8 @@ def evaluate_expressions(
         One result an expression, video by video; none is left out.
 
     Raises:
-        ValueError: if an expression's objects are unknown, or tracks and ground truth do not fit.
+        ValueError: if an expression's objects are unknown, scores are missing, or tracks, scores
+            and ground truth do not fit.
     """
     check_ground_truth(dataset)
     others = choose_other_texts(dataset.expressions, seed)
@@ -106,14 +107,16 @@ def evaluate_expressions(
     videos = group_by_video(dataset.expressions)
     with progress(f"J and F of {dataset.name}/{dataset.split}", len(videos)) as advance:
         for video_id, expressions in videos.items():
-            scorer = _open_video(dataset, sources, video_id)
+            video = sources.read(expressions)
+            scorer = _make_scorer(dataset, video)
             oracle = OracleOfVideo(scorer)
             for expression in expressions:
+                _check_scores(scores, expression, video)
                 result = measure(
                     scorer,
                     expression,
                     scores,
-                    oracle(expression.object_ids or ()),
+                    oracle,
                     threshold=threshold,
                     other=others.get((video_id, expression.expression_id)),
                     curve_thresholds=curve_thresholds,
@@ -127,46 +130,47 @@ def measure(
     scorer: VideoScorer,
     expression: Expression,
     scores: Scores,
-    oracle: Oracle,
+    oracle: OracleOfVideo,
     *,
     threshold: float,
     other: Expression | None,
     curve_thresholds: Sequence[float] = (),
 ) -> ExpressionResult:
     """Measures one expression; see ``evaluate_expressions``."""
-    objects = expression.object_ids or ()
-    own_scores = scores.of(expression)
-    if len(own_scores) != len(scorer.tracks):
-        raise ValueError(
-            f"{expression.video_id}: {len(own_scores)} scores of {len(scorer.tracks)} tracks for "
-            f"expression {expression.expression_id}: the tracks have changed since. Score again."
-        )
+    objects, tracks = expression.object_ids or (), scores.of(expression).tracks
+    best = oracle(objects, tracks)
     selections = {
-        SELECTION: select(own_scores, threshold),
-        ORACLE: oracle.selected,
-        ALL_TRACKS: frozenset(range(len(scorer.tracks))),
-        LARGEST_TRACK: largest_track(scorer.tracks),
+        SELECTION: scores.select(expression, threshold),
+        ORACLE: best.selected,
+        ALL_TRACKS: frozenset(tracks),
+        LARGEST_TRACK: largest_track(scorer.tracks, tracks),
         NONE: frozenset[int](),
     }
     if other is not None:
-        selections[OTHER_TEXT] = select(scores.of(other), threshold)
+        selections[OTHER_TEXT] = scores.select(expression, threshold, text_of=other)
     return ExpressionResult(
         expression=expression,
         answers={
             name: Answer(tuple(sorted(selected)), scorer.score(selected, objects))
             for name, selected in selections.items()
         },
-        oracle_is_exact=oracle.is_exact,
+        oracle_is_exact=best.is_exact,
         other_expression_id=None if other is None else other.expression_id,
-        curve=tuple(scorer.score(select(own_scores, t), objects) for t in curve_thresholds),
+        curve=tuple(scorer.score(scores.select(expression, t), objects) for t in curve_thresholds),
     )
 
 
-def largest_track(tracks: Sequence[Masklet]) -> frozenset[int]:
-    """The track with the most pixels over all frames, the first of equals; none without tracks."""
+def largest_track(masklets: Sequence[Masklet], tracks: Sequence[int]) -> frozenset[int]:
+    """The largest of some tracks by pixels over all frames, the first of equals; none of none.
+
+    Args:
+        masklets: all tracks of a video.
+        tracks: indices of those to choose among.
+    """
     if not tracks:
         return frozenset()
-    return frozenset([int(np.argmax(areas(tracks).sum(axis=1, dtype=np.int64)))])
+    num_pixels = areas([masklets[idx] for idx in tracks]).sum(axis=1, dtype=np.int64)
+    return frozenset([tracks[int(np.argmax(num_pixels))]])
 
 
 def check_ground_truth(dataset: Benchmark) -> None:
@@ -191,13 +195,22 @@ def check_ground_truth(dataset: Benchmark) -> None:
         )
 
 
-def _open_video(dataset: Benchmark, sources: TrackSources, video_id: str) -> VideoScorer:
-    tracks = sources.read(video_id).masklets
-    ground_truth: Mapping[str, Masklet] = dataset.ground_truth(video_id)
+def _check_scores(scores: Scores, expression: Expression, video: VideoTracks) -> None:
+    scored, found = scores.of(expression).tracks, video.candidates[expression.expression_id]
+    if scored != found:
+        raise ValueError(
+            f"{expression.video_id}: scores of the tracks {list(scored)} for expression "
+            f"{expression.expression_id}, which now has the tracks {list(found)}: they have "
+            "changed since. Score again."
+        )
+
+
+def _make_scorer(dataset: Benchmark, video: VideoTracks) -> VideoScorer:
+    ground_truth: Mapping[str, Masklet] = dataset.ground_truth(video.video_id)
     try:
-        return VideoScorer(tracks, ground_truth)
+        return VideoScorer(video.masklets, ground_truth)
     except ValueError as error:
         raise ValueError(
-            f"video {video_id} of {dataset.name}/{dataset.split}: tracks and ground truth do not "
-            f"fit: {error}"
+            f"video {video.video_id} of {dataset.name}/{dataset.split}: tracks and ground truth "
+            f"do not fit: {error}"
         ) from error

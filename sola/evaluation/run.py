@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sola.config.schema import EvaluateConfig
+from sola.evaluation.other_text import choose_other_texts
 from sola.evaluation.protocol import PROTOCOL, check_ground_truth, evaluate_expressions
 from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, score_split
 from sola.evaluation.scores import write_json
@@ -32,9 +33,9 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     """
     dataset = open_split(config)
     check_ground_truth(dataset)
-    evaluation = evaluate_split(
-        score_split(config, dataset), threshold=config.threshold, seed=config.seed
-    )
+    others = choose_other_texts(dataset.expressions, config.seed)
+    split = score_split(config, dataset, others)
+    evaluation = evaluate_split(split, threshold=config.threshold, seed=config.seed)
     path = Path(config.paths.output_dir) / EVALUATION_FILE
     write_json(path, {**evaluation, "scores": SCORES_FILE})
     print_tables(evaluation)
@@ -46,7 +47,7 @@ def evaluate_split(split: ScoredSplit, *, threshold: float, seed: int) -> dict[s
     """Every number of a scored split, and their names.
 
     Args:
-        split: scores of all its expressions.
+        split: scores of all its expressions, also under the other texts of this seed.
         threshold: a track is selected when its score is above this.
         seed: of the choice of other texts.
 
@@ -64,16 +65,17 @@ def evaluate_split(split: ScoredSplit, *, threshold: float, seed: int) -> dict[s
         seed=seed,
         curve_thresholds=CURVE_THRESHOLDS,
     )
-    tracks = split.scores.tracks
+    num_tracks = sum(len(of_video) for of_video in split.scores.tracks.values())
+    is_empty = [not scores.tracks for scores in split.scores.by_expression.values()]
     return {
         **split.provenance,
         "protocol": PROTOCOL,
         "threshold": threshold,
         "seed": seed,
         "num_expressions": len(results),
-        "num_videos": len(tracks),
-        "num_tracks": sum(len(of_video) for of_video in tracks.values()),
-        "num_videos_without_tracks": sum(not of_video for of_video in tracks.values()),
+        "num_videos": len(split.scores.tracks),
+        "num_tracks": num_tracks,
+        "num_expressions_without_tracks": sum(is_empty),
         **summarise(results, CURVE_THRESHOLDS),
         "expressions": list_results(results),
     }

@@ -14,7 +14,7 @@ import torch
 from sola.config.device import pick_device
 from sola.config.schema import EvaluateConfig, PredictConfig
 from sola.datasets import MeViS, open_dataset
-from sola.evaluation.scores import Scores, score_expressions
+from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
@@ -38,12 +38,15 @@ class ScoredSplit:
     """Names of every number made from it: data set, split, checkpoint, tracks, versions."""
 
 
-def score_split(config: EvaluateConfig | PredictConfig, dataset: MeViS) -> ScoredSplit:
+def score_split(
+    config: EvaluateConfig | PredictConfig, dataset: MeViS, others: OtherTexts | None = None
+) -> ScoredSplit:
     """Scores every expression of a split and saves the scores in the output folder.
 
     Args:
         config: which tracks, selector and text encoder.
         dataset: the split.
+        others: whose text to give to an expression's tracks as well, for comparison.
 
     Returns:
         All that is needed to select, measure and draw.
@@ -74,7 +77,7 @@ def score_split(config: EvaluateConfig | PredictConfig, dataset: MeViS) -> Score
         "versions": versions(),
     }
     scores = score_expressions(
-        selector, text.tokens, sources, dataset.expressions, provenance=provenance
+        selector, text.tokens, sources, dataset.expressions, others=others, provenance=provenance
     )
     scores_path = Path(config.paths.output_dir) / SCORES_FILE
     scores.save(scores_path)
@@ -148,7 +151,7 @@ def _plain(value: Any) -> Any:
 
 
 def _describe(reader: TrackReader) -> dict[str, Any]:
-    names = ("source", "tracker", "checkpoint_sha256", "format_version")
+    names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
     return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names}
 
 

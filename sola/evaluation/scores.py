@@ -1,10 +1,11 @@
-"""Scores of every track of a video for every expression: computed once and saved."""
+"""Scores of the tracks that may answer an expression: computed once and saved."""
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,41 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sola.config.progress import progress
-from sola.evaluation.tracks import Candidates, TrackSources
+from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.types import Expression
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TextTokens = Callable[[list[str]], Sequence[NDArray[np.float32]]]
 """Sentences -> their text tokens, (L, E) each; such as ``sola.text.TextTokens(...).tokens``."""
+OtherTexts = Mapping[tuple[str, str], Expression]
+"""(video id, expression id) -> another expression of the video, see ``choose_other_texts``."""
+
+
+@dataclass(frozen=True)
+class ExpressionScores:
+    """Scores of the N tracks that may answer one expression."""
+
+    tracks: tuple[int, ...]
+    """N, their indices among the tracks of the video, ascending."""
+    by_text: dict[str, NDArray[np.float32]]
+    """Id of the expression whose text was given to the selector -> (N,) in [0, 1]. The first is the
+    expression's own; another is there for comparison."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of all tracks for all expressions of a split, and what they came from."""
+    """Scores of all expressions of a split, and what they came from."""
 
-    by_expression: dict[tuple[str, str], NDArray[np.float32]]
-    """(video id, expression id) -> (N,) in [0, 1], one score a track of the video."""
+    by_expression: dict[tuple[str, str], ExpressionScores]
+    """By (video id, expression id)."""
     tracks: dict[str, list[dict[str, Any]]]
-    """Video id -> per track: its prompt source, its number there, frame and area of its prompt."""
+    """Video id -> per track: its prompt source, the expression that it was made for (None: every
+    one of the video), its number among these, frame and area of its prompt."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Names of what was scored by what."""
 
-    def of(self, expression: Expression) -> NDArray[np.float32]:
-        """(N,) scores of one expression.
+    def of(self, expression: Expression) -> ExpressionScores:
+        """Scores of one expression's tracks.
 
         Raises:
             ValueError: if the expression has none.
@@ -44,25 +59,53 @@ class Scores:
             raise ValueError(f"no scores of video {key[0]}, expression {key[1]}; score it first")
         return self.by_expression[key]
 
+    def select(
+        self, expression: Expression, threshold: float, *, text_of: Expression | None = None
+    ) -> frozenset[int]:
+        """Tracks of an expression whose score is above the threshold.
+
+        Args:
+            expression: the one to answer.
+            threshold: in [0, 1].
+            text_of: another expression, whose text is given instead of its own.
+
+        Returns:
+            Indices among the tracks of the video.
+
+        Raises:
+            ValueError: if the expression has no scores, or none under that text.
+        """
+        own, text_id = self.of(expression), (text_of or expression).expression_id
+        if text_id not in own.by_text:
+            raise ValueError(
+                f"no scores of video {expression.video_id}, expression "
+                f"{expression.expression_id} under the text of expression {text_id}; score it first"
+            )
+        is_above = own.by_text[text_id].astype(np.float64) > threshold
+        return frozenset(own.tracks[position] for position in np.flatnonzero(is_above))
+
     def save(self, path: Path) -> None:
-        """Writes scores.json: complete or not at all."""
-        expressions: dict[str, dict[str, list[float]]] = {video_id: {} for video_id in self.tracks}
-        for (video_id, expression_id), scores in self.by_expression.items():
-            expressions[video_id][expression_id] = scores.tolist()
+        """Writes scores.json: complete or not at all.
+
+        Under "videos", a video has its "tracks" and its "expressions". These have "tracks", the
+        indices of those among them that may answer, and "scores": by the id of the expression whose
+        text was given, one number for each of these indices.
+        """
+        expressions: dict[str, dict[str, Any]] = {video_id: {} for video_id in self.tracks}
+        for (video_id, expression_id), own in self.by_expression.items():
+            expressions[video_id][expression_id] = {
+                "tracks": list(own.tracks),
+                "scores": {text_id: row.tolist() for text_id, row in own.by_text.items()},
+            }
         content = {
             "format_version": FORMAT_VERSION,
             "provenance": self.provenance,
             "videos": {
-                video_id: {"tracks": self.tracks[video_id], "scores": scores}
-                for video_id, scores in expressions.items()
+                video_id: {"tracks": self.tracks[video_id], "expressions": of_video}
+                for video_id, of_video in expressions.items()
             },
         }
         write_json(path, content)
-
-
-def select(scores: NDArray[np.float32], threshold: float) -> frozenset[int]:
-    """Indices of the tracks whose score is above the threshold."""
-    return frozenset(np.flatnonzero(scores.astype(np.float64) > threshold).tolist())
 
 
 def score_expressions(
@@ -71,35 +114,47 @@ def score_expressions(
     sources: TrackSources,
     expressions: Sequence[Expression],
     *,
+    others: OtherTexts | None = None,
     batch_size: int = 16,
     provenance: Mapping[str, Any] | None = None,
 ) -> Scores:
-    """Scores all tracks of every expression's video with a selector.
+    """Scores the tracks that may answer each expression with a selector.
 
     Args:
         selector: a ``TrackSelector``, on the device to compute on; is put into evaluation mode.
         text_tokens: sentences -> text tokens.
         sources: tracks of the split.
-        expressions: to score; a video without tracks gets (0,) scores.
-        batch_size: expressions of one video scored together, which changes time and memory alone.
+        expressions: to score; one without tracks gets (0,) scores.
+        others: whose text to give to an expression's tracks as well, for comparison.
+        batch_size: sentences scored together, which changes time and memory alone.
         provenance: kept with the scores.
 
     Returns:
-        The scores, in the order of the expressions within a video.
+        The scores, video by video.
     """
     selector.eval()
-    by_expression: dict[tuple[str, str], NDArray[np.float32]] = {}
+    by_expression: dict[tuple[str, str], ExpressionScores] = {}
     tracks: dict[str, list[dict[str, Any]]] = {}
     videos = group_by_video(expressions)
     with progress("scoring", len(videos)) as advance:
         for video_id, of_video in videos.items():
-            candidates = sources.read(video_id)
-            tracks[video_id] = _describe(candidates)
-            texts = text_tokens([expression.text for expression in of_video])
-            scores = score_tracks(selector, candidates.object_tokens, texts, batch_size=batch_size)
-            for expression, row in zip(of_video, scores, strict=True):
-                by_expression[video_id, expression.expression_id] = row
-            advance(f"{candidates.num_tracks} tracks x {len(of_video)} expressions")
+            video = sources.read(of_video)
+            tracks[video_id] = _describe(video)
+            for candidates, group in _group_by_candidates(video, of_video).items():
+                given = {e: _texts_given(e, others or {}) for e in group}
+                texts = dict.fromkeys([*group, *chain.from_iterable(given.values())])
+                rows = score_tracks(
+                    selector,
+                    video.object_tokens[list(candidates)],
+                    text_tokens([expression.text for expression in texts]),
+                    batch_size=batch_size,
+                )
+                row_of = dict(zip(texts, rows, strict=True))
+                for expression, of_texts in given.items():
+                    by_text = {text.expression_id: row_of[text] for text in of_texts}
+                    key = (video_id, expression.expression_id)
+                    by_expression[key] = ExpressionScores(candidates, by_text)
+            advance(f"{len(video.masklets)} tracks, {len(of_video)} expressions")
     return Scores(by_expression, tracks, dict(provenance or {}))
 
 
@@ -159,15 +214,35 @@ def _pad(texts: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
     return text, torch.arange(text.shape[1])[None] < lengths[:, None]
 
 
-def _describe(candidates: Candidates) -> list[dict[str, Any]]:
-    """One entry a track; its number counts from 0 within its source."""
-    return [
-        {
-            "source": source,
-            "number": number,
-            "prompt_frame": prompt.frame_idx,
-            "prompt_area": prompt.area,
-        }
-        for source, prompts in groupby(candidates.prompts, key=lambda prompt: prompt.source)
-        for number, prompt in enumerate(prompts)
-    ]
+def _group_by_candidates(
+    video: VideoTracks, expressions: Sequence[Expression]
+) -> dict[tuple[int, ...], list[Expression]]:
+    """Expressions that choose among the same tracks, which are scored together."""
+    groups: dict[tuple[int, ...], list[Expression]] = {}
+    for expression in expressions:
+        groups.setdefault(video.candidates[expression.expression_id], []).append(expression)
+    return groups
+
+
+def _texts_given(expression: Expression, others: OtherTexts) -> list[Expression]:
+    """Expressions whose text is given to one's tracks: its own, and another where there is one."""
+    other = others.get((expression.video_id, expression.expression_id))
+    return [expression] if other is None else [expression, other]
+
+
+def _describe(video: VideoTracks) -> list[dict[str, Any]]:
+    """One entry a track; its number counts from 0 within its entry of its source."""
+    counts: Counter[tuple[str, str]] = Counter()
+    described = []
+    for prompt, made_for in zip(video.prompts, video.made_for, strict=True):
+        described.append(
+            {
+                "source": prompt.source,
+                "expression": made_for or None,
+                "number": counts[prompt.source, made_for],
+                "prompt_frame": prompt.frame_idx,
+                "prompt_area": prompt.area,
+            }
+        )
+        counts[prompt.source, made_for] += 1
+    return described

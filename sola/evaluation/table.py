@@ -86,8 +86,8 @@ def _notes(evaluation: Mapping[str, Any]) -> list[str]:
         f"left out of the rows about another text: {num_left_out} of {num_all} expressions (they "
         "mean no object, or no expression of their video means entirely different ones)",
         f"oracle: exact for {oracle['num_exact']} expressions, a lower bound (greedy) for "
-        f"{oracle['num_greedy']}; {evaluation['num_videos_without_tracks']} of "
-        f"{evaluation['num_videos']} videos have no tracks",
+        f"{oracle['num_greedy']}; {evaluation['num_expressions_without_tracks']} of {num_all} "
+        "expressions have no tracks",
     ]
     if evaluation["curve"]:
         points = [

@@ -1,14 +1,14 @@
-"""All candidate tracks of a video, from one or several prompt sources."""
+"""The tracks of a video from one or several prompt sources, and who may choose which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.types import Masklet, Prompt, Tracks
+from sola.types import Expression, Masklet, Prompt, Tracks
 
 COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
 """What index.json says of all object tokens that one selector is used with."""
@@ -21,13 +21,20 @@ class TrackReader(Protocol):
     tracks_dir: Path
     index: dict[str, Any]
 
+    @property
+    def is_by_expression(self) -> bool:
+        """Whether an entry holds the tracks of one expression, not those of a whole video."""
+
     def read(self, video_id: str, expression_id: str = "") -> Tracks:
-        """Tracks of one video."""
+        """Tracks of one entry."""
+
+
+Reader = TypeVar("Reader", bound=TrackReader)
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """All tracks of one video, source after source."""
+class VideoTracks:
+    """The N tracks of one video: those of the video itself, then those of each expression."""
 
     video_id: str
     object_tokens: NDArray[np.float32]
@@ -36,20 +43,19 @@ class Candidates:
     """N masklets of T masks."""
     prompts: tuple[Prompt, ...]
     """N prompts, one a track; ``prompt.source`` says where a track comes from."""
+    made_for: tuple[str, ...]
+    """N expression ids; "" where a track is made for the video, so for all its expressions."""
+    candidates: dict[str, tuple[int, ...]]
+    """Expression id -> the tracks that may answer it, in ascending order; no other's are there."""
     size: tuple[int, int]
     """(H, W) of every mask."""
-
-    @property
-    def num_tracks(self) -> int:
-        """N."""
-        return len(self.masklets)
 
 
 class TrackSources:
     """Readers of the tracks of one split from several prompt sources, read as one.
 
     Args:
-        readers: one a prompt source; all of one data set, split and tracker.
+        readers: one a prompt source; all of one data set, split and tracker. See ``in_order``.
 
     Raises:
         ValueError: if there is none, or two sources differ in split or tracker.
@@ -60,7 +66,7 @@ class TrackSources:
             raise ValueError(
                 "sources=[] names no tracks; give at least one, such as sources=[grid]"
             )
-        self.readers = tuple(readers)
+        self.readers = in_order(readers)
         first = self.readers[0]
         for reader in self.readers[1:]:
             for key in COMMON_TO_SOURCES:
@@ -77,23 +83,52 @@ class TrackSources:
         """D, width of an object token."""
         return int(self.readers[0].index["token_dim"])
 
-    def read(self, video_id: str) -> Candidates:
-        """All tracks of a video.
+    @property
+    def is_by_expression(self) -> bool:
+        """Whether expressions of one video have different tracks."""
+        return any(reader.is_by_expression for reader in self.readers)
+
+    def read(self, expressions: Sequence[Expression]) -> VideoTracks:
+        """All tracks of some expressions of one video; those that they share are read once.
 
         Raises:
-            ValueError: if a source lacks the video, or sources disagree on frames or their size.
+            ValueError: if a source lacks the video or an expression, or sources disagree on frames
+                or their size.
         """
-        parts = [reader.read(video_id) for reader in self.readers]
+        video_id = expressions[0].video_id
+        assert {e.video_id for e in expressions} == {video_id}, "expressions of several videos"
+        parts = [
+            reader.read(*entry)
+            for reader in self.readers
+            for entry in dict.fromkeys(entry_of(reader, expression) for expression in expressions)
+        ]
         shapes = {(part.object_tokens.shape[1], part.size) for part in parts}
         if len(shapes) > 1:
             raise ValueError(
                 f"{video_id}: sources {[str(r.tracks_dir) for r in self.readers]} have tracks of "
                 f"different (frames, (height, width)): {sorted(shapes)}. Run generate.py again."
             )
-        return Candidates(
+        made_for = tuple(part.expression_id for part in parts for _ in part.masklets)
+        return VideoTracks(
             video_id=video_id,
             object_tokens=np.concatenate([part.object_tokens for part in parts]),
             masklets=tuple(masklet for part in parts for masklet in part.masklets),
             prompts=tuple(prompt for part in parts for prompt in part.prompts),
+            made_for=made_for,
+            candidates={e.expression_id: _own(made_for, e.expression_id) for e in expressions},
             size=parts[0].size,
         )
+
+
+def in_order(readers: Sequence[Reader]) -> tuple[Reader, ...]:
+    """Those of videos before those of expressions, and else as they were: the order of tracks."""
+    return tuple(sorted(readers, key=lambda reader: reader.is_by_expression))
+
+
+def entry_of(reader: TrackReader, expression: Expression) -> tuple[str, str]:
+    """(video id, expression id or "") of the entry in which a reader has an expression's tracks."""
+    return expression.video_id, expression.expression_id if reader.is_by_expression else ""
+
+
+def _own(made_for: Sequence[str], expression_id: str) -> tuple[int, ...]:
+    return tuple(idx for idx, owner in enumerate(made_for) if owner in ("", expression_id))

@@ -11,10 +11,10 @@ import numpy as np
 from sola.config.progress import progress
 from sola.config.schema import PredictConfig
 from sola.datasets.frames import read_frame
-from sola.evaluation.scored_split import ScoredSplit, open_split, score_split
+from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, score_split
 from sola.evaluation.scorer import VideoScorer
-from sola.evaluation.scores import group_by_video, select, write_json
-from sola.evaluation.tracks import Candidates
+from sola.evaluation.scores import group_by_video, write_json
+from sola.evaluation.tracks import VideoTracks
 from sola.masks import decode, empty_masklet, merge
 from sola.reporting.overlays import GREEN, ORANGE, MaskRow, contact_sheet, evenly_spaced
 from sola.reporting.submission import write_masks
@@ -37,7 +37,7 @@ class Prediction:
     """Holds ``<video>/<expression id>/<frame>.png``."""
     overlay_paths: tuple[Path, ...]
     selected: dict[tuple[str, str], tuple[int, ...]]
-    """(video id, expression id) -> indices of the selected tracks."""
+    """(video id, expression id) -> indices of the selected tracks among those of the video."""
 
 
 def run_predict(config: PredictConfig) -> Prediction:
@@ -64,6 +64,7 @@ def run_predict(config: PredictConfig) -> Prediction:
         {
             **split.provenance,
             "threshold": config.threshold,
+            "scores": SCORES_FILE,  # says what the indices of tracks stand for
             "expressions": _as_json(prediction.selected),
         },
     )
@@ -104,32 +105,32 @@ def predict_split(
     selections: dict[tuple[str, str], tuple[int, ...]] = {}
     with progress(f"masks of {split.dataset.name}/{split.dataset.split}", len(videos)) as advance:
         for video_id, of_video in videos.items():
-            candidates = split.sources.read(video_id)
+            tracks = split.sources.read(of_video)
             video = split.dataset.videos[video_id]
             for expression in of_video:
-                selected = select(split.scores.of(expression), threshold)
-                union = union_of(candidates, selected, num_frames=len(video.frame_paths))
+                selected = split.scores.select(expression, threshold)
+                union = union_of(tracks, selected, num_frames=len(video.frame_paths))
                 write_masks(masks_dir, video, expression, union)
                 selections[video_id, expression.expression_id] = tuple(sorted(selected))
                 if id(expression) in drawn:
                     path = _overlay_path(output_dir, expression)
-                    _draw(path, split, candidates, expression, selected=selected, union=union)
+                    _draw(path, split, tracks, expression, selected=selected, union=union)
                     overlay_paths.append(path)
             advance("")
     return Prediction(masks_dir, tuple(overlay_paths), selections)
 
 
-def union_of(candidates: Candidates, selected: frozenset[int], *, num_frames: int) -> Masklet:
+def union_of(tracks: VideoTracks, selected: frozenset[int], *, num_frames: int) -> Masklet:
     """Union of the selected tracks; as many empty masks as the video has frames where none is."""
     if not selected:
-        return empty_masklet(num_frames, candidates.size)
-    return merge([candidates.masklets[idx] for idx in sorted(selected)])
+        return empty_masklet(num_frames, tracks.size)
+    return merge([tracks.masklets[idx] for idx in sorted(selected)])
 
 
 def _draw(
     path: Path,
     split: ScoredSplit,
-    candidates: Candidates,
+    tracks: VideoTracks,
     expression: Expression,
     *,
     selected: frozenset[int],
@@ -138,14 +139,15 @@ def _draw(
     """Writes the overlay picture of one expression."""
     video = split.dataset.videos[expression.video_id]
     shown = evenly_spaced(len(video.frame_paths), FRAMES_SHOWN)
-    label = f"selected: {len(selected)} of {candidates.num_tracks} tracks"
+    candidates = tracks.candidates[expression.expression_id]
+    label = f"selected: {len(selected)} of {len(candidates)} tracks"
     rows = [MaskRow(label, decode([union[idx] for idx in shown]), ORANGE)]
     if split.dataset.has_masks and expression.object_ids is not None:
-        scorer = VideoScorer(candidates.masklets, split.dataset.ground_truth(expression.video_id))
+        scorer = VideoScorer(tracks.masklets, split.dataset.ground_truth(expression.video_id))
         score = scorer.score(selected, expression.object_ids)
         rows[0] = MaskRow(f"{label}, J&F {100 * score.jf:.1f}", rows[0].masks, ORANGE)
         target = scorer.target(expression.object_ids) or empty_masklet(
-            len(video.frame_paths), candidates.size
+            len(video.frame_paths), tracks.size
         )
         label = f"ground truth: {_count(len(expression.object_ids))}"
         rows.append(MaskRow(label, decode([target[idx] for idx in shown]), GREEN))

@@ -38,6 +38,11 @@ class ShardReader:
         return str(self.index["source"])
 
     @property
+    def is_by_expression(self) -> bool:
+        """Whether an entry holds the tracks of one expression, not those of a whole video."""
+        return self.source == "gdino"
+
+    @property
     def videos(self) -> tuple[str, ...]:
         """Ids of the videos that have entries, in the order of the index."""
         return tuple(dict.fromkeys(name.split("/")[0] for name in self.index["entries"]))

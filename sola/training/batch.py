@@ -12,7 +12,7 @@ from sola.types import Expression
 
 @dataclass(frozen=True)
 class Sample:
-    """One video's tracks and X of its expressions; X is 1 where samples are expressions."""
+    """Tracks of a video, and X expressions that choose among them."""
 
     tokens: Tensor
     """(N, T, D) float32."""
@@ -26,7 +26,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """V samples as the selector takes them: B expressions, V videos' tracks, padded."""
+    """V samples as the selector takes them: V sets of tracks, B expressions, padded."""
 
     tokens: Tensor
     """(V, N, T, D) float32, zero where padded."""
@@ -39,7 +39,7 @@ class Batch:
     expressions: tuple[Expression, ...]
     """B."""
     num_tracks: tuple[int, ...]
-    """B, tracks of each expression's video; those after them are padding."""
+    """B, tracks of each expression; those after them are padding."""
     track_mask: Tensor | None = None
     """(V, N) bool; None: nothing is padding. So are the other masks."""
     frame_mask: Tensor | None = None
@@ -47,7 +47,7 @@ class Batch:
     text_mask: Tensor | None = None
     """(B, L) bool."""
     video_idx: Tensor | None = None
-    """(B,) long, each expression's video; None: one video for all, or one an expression."""
+    """(B,) long, each expression's sample; None: one for all, or one an expression."""
 
     @property
     def label_mask(self) -> Tensor | None:

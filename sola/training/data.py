@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from sola.config.schema import DataConfig
+from sola.evaluation.scores import group_by_video
 from sola.text import TextTokens
 from sola.training.batch import Sample, collate
 from sola.training.sources import LabelledTracks
@@ -15,14 +16,15 @@ from sola.types import Expression
 
 
 class SelectionDataset(Dataset[Sample]):
-    """The expressions of a split with the tracks of their videos.
+    """The expressions of a split with the tracks that may answer them.
 
     Args:
         expressions: of the split.
         tracks: of the split.
         text: gives their text tokens.
-        by_video: a sample is a video with all its expressions; otherwise it is one expression.
-        skip_empty: leave out videos without tracks, which have nothing to learn from.
+        by_video: a sample is a video with all its expressions; otherwise, and where expressions of
+            one video have different tracks, it is one expression.
+        skip_empty: leave out expressions without tracks, which have nothing to learn from.
 
     Raises:
         ValueError: if no sample is left.
@@ -39,12 +41,15 @@ class SelectionDataset(Dataset[Sample]):
     ) -> None:
         self.tracks, self.text = tracks, text
         if skip_empty:
-            expressions = [e for e in expressions if tracks.num_tracks(e.video_id) > 0]
-        self.samples = _group_by_video(expressions) if by_video else [(e,) for e in expressions]
+            expressions = [e for e in expressions if tracks.num_tracks(e) > 0]
+        if by_video and not tracks.sources.is_by_expression:
+            self.samples = [tuple(group) for group in group_by_video(expressions).values()]
+        else:
+            self.samples = [(expression,) for expression in expressions]
         if not self.samples:
             raise ValueError(
-                f"{tracks.readers[0].tracks_dir}: none of the split's expressions has a video with "
-                "tracks. Check the data set, or run generate.py with another prompt_source."
+                f"{tracks.readers[0].tracks_dir}: none of the split's expressions has tracks. "
+                "Check the data set, or run generate.py with another prompt_source."
             )
 
     def __len__(self) -> int:
@@ -52,7 +57,7 @@ class SelectionDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         expressions = self.samples[index]
-        tokens = self.tracks.tokens(expressions[0].video_id)
+        tokens = self.tracks.tokens(expressions[0])  # the same for all of them
         labels = [torch.from_numpy(self.tracks.labels(e)) for e in expressions]
         texts = self.text.tokens([e.text for e in expressions])
         return Sample(
@@ -70,7 +75,8 @@ class SelectionDataset(Dataset[Sample]):
 class SelectorDataModule(pl.LightningDataModule):
     """Batches of training and validation samples.
 
-    Validation goes by video, whatever training does: an expression's score does not depend on it.
+    Validation goes by video where expressions share tracks, whatever training does: an expression's
+    score does not depend on it.
 
     Args:
         train: expressions and tracks of the training split.
@@ -102,7 +108,7 @@ class SelectorDataModule(pl.LightningDataModule):
         return self._loader(self.train_set, batch_size=self.config.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """One video with all its expressions a step."""
+        """One sample a step."""
         return self._loader(self.valid_set, batch_size=1, shuffle=False)
 
     def _loader(
@@ -119,13 +125,6 @@ class SelectorDataModule(pl.LightningDataModule):
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
-
-
-def _group_by_video(expressions: Sequence[Expression]) -> list[tuple[Expression, ...]]:
-    by_video: dict[str, list[Expression]] = {}
-    for expression in expressions:
-        by_video.setdefault(expression.video_id, []).append(expression)
-    return [tuple(group) for group in by_video.values()]
 
 
 def _reopen_in_worker(worker_id: int) -> None:

@@ -57,7 +57,7 @@ class SelectorModule(pl.LightningModule):
         self.threshold, self.provenance = threshold, dict(provenance or {})
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Loss of a batch; None, which skips the step, where no video has tracks."""
+        """Loss of a batch; None, which skips the step, where no expression has tracks."""
         if not any(batch.num_tracks):
             return None
         loss, _ = self._step(batch, "train")

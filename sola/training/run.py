@@ -14,6 +14,8 @@ from sola.config.device import pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.schema import SelectorConfig, TrainConfig
 from sola.datasets import MeViS, open_dataset
+from sola.evaluation.scores import group_by_video
+from sola.evaluation.tracks import VideoTracks
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
@@ -23,7 +25,6 @@ from sola.training.loggers import finish_logger, make_logger
 from sola.training.module import VALID_JF, SelectorModule
 from sola.training.scoring import ValidationScorer
 from sola.training.sources import LabelledTracks, check_same_tracker, open_tracks
-from sola.types import Masklet
 
 log = logging.getLogger(__name__)
 
@@ -132,10 +133,12 @@ def _build_selector(config: SelectorConfig) -> TrackSelector:
 
 
 def _make_scorer(tracks: LabelledTracks, dataset: MeViS) -> ValidationScorer:
-    def masklets(video_id: str) -> tuple[Masklet, ...]:
-        return tracks.sources.read(video_id).masklets
+    expressions = group_by_video(dataset.expressions)
 
-    return ValidationScorer(masklets, dataset.ground_truth)
+    def read(video_id: str) -> VideoTracks:
+        return tracks.sources.read(expressions[video_id])
+
+    return ValidationScorer(read, dataset.ground_truth)
 
 
 def _open_valid(config: TrainConfig) -> MeViS:

@@ -1,20 +1,40 @@
 """The tracks that a run learns from, and the label rule applied to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sola.config.schema import LossConfig, TrainConfig
-from sola.evaluation.tracks import COMMON_TO_TOKENS, TrackSources
+from sola.evaluation.tracks import COMMON_TO_TOKENS, TrackSources, entry_of, in_order
 from sola.metrics import track_labels
 from sola.shards import ShardReader, tracks_dir
 from sola.types import Expression, Labels
 
+Content = TypeVar("Content")
+
+
+class LastRead(Generic[Content]):
+    """Reads an entry, and keeps it until another one is asked for."""
+
+    def __init__(self, read: Callable[[str, str], Content]) -> None:
+        self._read = read
+        self._last: tuple[tuple[str, str], Content] | None = None
+
+    def __call__(self, entry: tuple[str, str]) -> Content:
+        """What the entry (video id, expression id or "") holds."""
+        if self._last is None or self._last[0] != entry:
+            self._last = entry, self._read(*entry)
+        return self._last[1]
+
 
 class LabelledTracks:
-    """Object tokens and labels of one split from all its prompt sources; masks are not read.
+    """Object tokens and labels of a split's expressions from all its sources; masks are not read.
+
+    An expression's tracks are those of its video, then those made for it, in the order of
+    ``TrackSources``. What expressions share is read once when they are asked for in turn.
 
     Args:
         readers: one a prompt source, all of one tracker.
@@ -25,58 +45,61 @@ class LabelledTracks:
     """
 
     def __init__(self, readers: Sequence[ShardReader], rule: LossConfig) -> None:
-        self.sources = TrackSources(readers)
-        self.readers, self.rule = tuple(readers), rule
+        self.sources, self.rule = TrackSources(readers), rule
+        self.readers = in_order(readers)
+        self._tokens = [LastRead(reader.read_tokens) for reader in self.readers]
+        self._counts = [LastRead(reader.read_labels) for reader in self.readers]
         self._labels: dict[tuple[str, str], NDArray[np.bool_]] = {}
-        self._counts: tuple[str, list[Labels | None]] = ("", [])
 
-    def num_tracks(self, video_id: str) -> int:
+    def num_tracks(self, expression: Expression) -> int:
         """N, over all sources.
 
         Raises:
-            ValueError: if a source lacks the video.
+            ValueError: if a source lacks the expression.
         """
-        return sum(reader.num_tracks(video_id) for reader in self.readers)
+        return sum(reader.num_tracks(*entry_of(reader, expression)) for reader in self.readers)
 
-    def tokens(self, video_id: str) -> NDArray[np.float32]:
-        """Object tokens of a video: (N, T, D), source after source.
+    def tokens(self, expression: Expression) -> NDArray[np.float32]:
+        """Object tokens of an expression's tracks: (N, T, D).
 
         Raises:
-            ValueError: if a source lacks the video, or sources differ in the number of frames.
+            ValueError: if a source lacks the expression, or sources differ in the number of frames.
         """
-        parts = [reader.read_tokens(video_id) for reader in self.readers]
+        parts = [
+            read(entry_of(reader, expression))
+            for reader, read in zip(self.readers, self._tokens, strict=True)
+        ]
         lengths = {part.shape[1] for part in parts}
         if len(lengths) > 1:
             raise ValueError(
-                f"{video_id}: tracks in {[str(r.tracks_dir) for r in self.readers]} have different "
-                f"numbers of frames: {sorted(lengths)}. Delete them and run generate.py again."
+                f"{expression.video_id}: tracks in {[str(r.tracks_dir) for r in self.readers]} "
+                f"have different numbers of frames: {sorted(lengths)}. Delete them and run "
+                "generate.py again."
             )
         return np.concatenate(parts)
 
     def labels(self, expression: Expression) -> NDArray[np.bool_]:
-        """Which tracks an expression means: (N,).
+        """Which of its tracks an expression means: (N,).
 
         Raises:
             ValueError: if there is no ground truth for it.
         """
         key = (expression.video_id, expression.expression_id)
         if key not in self._labels:
-            counts = self._read_counts(expression.video_id)
-            parts = map(self._source_labels, self.readers, counts, [expression] * len(counts))
-            self._labels[key] = np.concatenate(list(parts))
+            parts = [
+                self._source_labels(reader, read, expression)
+                for reader, read in zip(self.readers, self._counts, strict=True)
+            ]
+            self._labels[key] = np.concatenate(parts)
         return self._labels[key]
 
-    def _read_counts(self, video_id: str) -> list[Labels | None]:
-        """Pixel counts of every source, read once for all expressions of a video."""
-        if self._counts[0] != video_id:
-            self._counts = (video_id, [reader.read_labels(video_id) for reader in self.readers])
-        return self._counts[1]
-
     def _source_labels(
-        self, reader: ShardReader, labels: Labels | None, expression: Expression
+        self, reader: ShardReader, read: LastRead[Labels | None], expression: Expression
     ) -> NDArray[np.bool_]:
+        entry = entry_of(reader, expression)
         if expression.object_ids == ():  # no track is meant, whether there is ground truth or not
-            return np.zeros(reader.num_tracks(expression.video_id), dtype=bool)
+            return np.zeros(reader.num_tracks(*entry), dtype=bool)
+        labels = read(entry)
         if labels is None or expression.object_ids is None:
             raise ValueError(
                 f"{reader.tracks_dir}: video {expression.video_id} has no ground truth to learn "

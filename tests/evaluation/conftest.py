@@ -11,21 +11,25 @@ import pytest
 
 from sola.config.schema import EvaluateConfig
 from sola.evaluation import scored_split
-from sola.evaluation.scores import Scores
+from sola.evaluation.scores import ExpressionScores, Scores
 from sola.evaluation.tracks import TrackSources
 from sola.types import Masklet, Tracks, Video
 
 
 class Reader:
-    """Tracks in memory."""
+    """Tracks in memory, by video id, or by (video id, expression id) for source gdino."""
 
-    def __init__(self, masklets: dict[str, tuple[Masklet, ...]], source: str = "grid") -> None:
+    def __init__(self, masklets: dict[Any, tuple[Masklet, ...]], source: str = "grid") -> None:
         self.masklets, self.source = masklets, source
+        self.is_by_expression = source == "gdino"
         self.tracks_dir = Path("tracks") / source
+        self.read_entries: list[tuple[str, str]] = []
         self.index: dict[str, Any] = {"tracker": "tiny", "token_dim": 4, "checkpoint_sha256": "ab"}
 
     def read(self, video_id: str, expression_id: str = "") -> Tracks:
-        return drawn.make_tracks(video_id, self.masklets[video_id], self.source)
+        self.read_entries.append((video_id, expression_id))
+        found = self.masklets[(video_id, expression_id) if self.is_by_expression else video_id]
+        return drawn.make_tracks(video_id, found, self.source, expression_id)
 
 
 @pytest.fixture
@@ -51,18 +55,42 @@ def sources() -> TrackSources:
 
 
 @pytest.fixture
-def scores() -> Scores:
-    """Right for "the small one", "both" and "the green one"; too much for "the large one"."""
-    rows = {
-        ("v1", "0"): [0.9, 0.1],
-        ("v1", "1"): [0.8, 0.6],
-        ("v1", "2"): [0.9, 0.7],
-        ("v1", "3"): [0.1, 0.2],
-        ("v2", "0"): [],
+def own_sources() -> TrackSources:
+    """The tracks of expressions alone."""
+    return TrackSources([Reader(drawn.OWN_TRACKS, "gdino")])
+
+
+def make_scores(rows: dict[tuple[str, str], tuple[tuple[int, ...], dict[str, list[float]]]]):
+    """``{(video id, expression id): (tracks, {id of a text: its scores})}`` as ``Scores``."""
+    by_expression = {
+        key: ExpressionScores(tracks, {e: np.array(row, np.float32) for e, row in by_text.items()})
+        for key, (tracks, by_text) in rows.items()
     }
     tracks = {"v1": [{"source": "grid", "number": i} for i in range(2)], "v2": []}
-    by_expression = {key: np.array(row, dtype=np.float32) for key, row in rows.items()}
     return Scores(by_expression, tracks, {"dataset": "drawn", "split": "valid_u"})
+
+
+@pytest.fixture
+def scores() -> Scores:
+    """Right for "the small one", "both" and "the green one"; too much for "the large one"."""
+    rows = {"0": [0.9, 0.1], "1": [0.8, 0.6], "2": [0.9, 0.7], "3": [0.1, 0.2]}
+    others = {"0": {"1": rows["1"]}, "1": {"0": rows["0"]}}
+    of_v1 = {("v1", e): ((0, 1), {e: row} | others.get(e, {})) for e, row in rows.items()}
+    return make_scores({**of_v1, ("v2", "0"): ((), {"0": []})})
+
+
+@pytest.fixture
+def own_scores() -> Scores:
+    """Of ``own_sources``: right for "the small one" alone; under the text of another wrong too."""
+    return make_scores(
+        {
+            ("v1", "0"): ((0,), {"0": [0.9], "1": [0.1]}),
+            ("v1", "1"): ((), {"1": [], "0": []}),
+            ("v1", "2"): ((1, 2), {"2": [0.9, 0.1]}),
+            ("v1", "3"): ((3,), {"3": [0.9]}),
+            ("v2", "0"): ((0,), {"0": [0.1]}),
+        }
+    )
 
 
 @pytest.fixture

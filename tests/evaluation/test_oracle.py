@@ -31,7 +31,7 @@ def test_no_subset_of_the_overlapping_tracks_is_better(seed: int) -> None:
     subsets = [s for n in range(len(candidates) + 1) for s in combinations(candidates, n)]
     best = max(scorer.score(subset, ["1"]).jf for subset in subsets)
 
-    oracle = best_selection(scorer, ["1"])
+    oracle = best_selection(scorer, ["1"], range(len(scorer.tracks)))
 
     assert oracle.is_exact
     assert oracle.score.jf == best
@@ -43,7 +43,7 @@ def test_no_subset_of_the_overlapping_tracks_is_better(seed: int) -> None:
 def test_of_two_equal_tracks_one_is_enough() -> None:
     track = encode(boxes(np.random.default_rng(0), 1)[0])
 
-    oracle = best_selection(VideoScorer([track, track], {"1": track}), ["1"])
+    oracle = best_selection(VideoScorer([track, track], {"1": track}), ["1"], [0, 1])
 
     assert oracle.score == Score(1, 1)
     assert len(oracle.selected) == 1
@@ -64,7 +64,7 @@ def test_with_many_candidates_tracks_are_added_while_they_help() -> None:
     tracks = [encode(m) for m in np.concatenate([wrong, parts])]
     scorer = VideoScorer(tracks, {"1": encode(parts.any(axis=0))})
 
-    oracle = best_selection(scorer, ["1"])
+    oracle = best_selection(scorer, ["1"], range(len(scorer.tracks)))
 
     assert not oracle.is_exact
     assert oracle.selected == frozenset(range(1, len(tracks)))
@@ -77,7 +77,7 @@ def test_adding_greedily_never_ends_below_the_best_single_track() -> None:
     target[:, 6:18, 6:18] = True
     scorer = VideoScorer([encode(m) for m in tracks], {"1": encode(target)})
 
-    oracle = best_selection(scorer, ["1"])
+    oracle = best_selection(scorer, ["1"], range(len(scorer.tracks)))
 
     assert not oracle.is_exact
     assert oracle.score.jf >= max(scorer.score([i], ["1"]).jf for i in range(14))
@@ -85,20 +85,34 @@ def test_adding_greedily_never_ends_below_the_best_single_track() -> None:
     assert all(scorer.score(oracle.selected | {i}, ["1"]).jf <= oracle.score.jf for i in left)
 
 
-def test_each_set_of_objects_is_searched_for_once() -> None:
+@pytest.mark.parametrize("count", [2, MAX_ENUMERATED + 2])
+def test_only_the_tracks_given_are_chosen_among(count: int) -> None:
+    parts = strips(count)
+    whole = encode(parts.any(axis=0))
+    scorer = VideoScorer([whole, *(encode(m) for m in parts)], {"1": whole})
+
+    oracle = best_selection(scorer, ["1"], range(2, count + 1))
+
+    assert oracle.selected == frozenset(range(2, count + 1))
+    assert oracle.score.j == pytest.approx((count - 1) / count)
+    assert best_selection(scorer, ["1"], []).selected == frozenset()
+
+
+def test_the_same_objects_and_tracks_are_searched_for_once() -> None:
     first, second = (encode(m) for m in boxes(np.random.default_rng(0), 2))
     oracle = OracleOfVideo(VideoScorer([first, second], {"1": first, "2": second}))
 
-    assert oracle(["1", "2"]) is oracle(["2", "1"])
-    assert oracle(["1"]).selected == {0}
-    assert oracle(["2"]).selected == {1}
+    assert oracle(["1", "2"], [0, 1]) is oracle(["2", "1"], (0, 1))
+    assert oracle(["1"], [0, 1]).selected == {0}
+    assert oracle(["2"], [0, 1]).selected == {1}
+    assert oracle(["2"], [0]).selected <= {0}
 
 
 def test_nothing_is_best_where_nothing_is_meant_or_nothing_is_there() -> None:
     track = encode(boxes(np.random.default_rng(0), 1)[0])
 
-    no_target = best_selection(VideoScorer([track], {"1": track}), [])
-    no_tracks = best_selection(VideoScorer([], {"1": track}), ["1"])
+    no_target = best_selection(VideoScorer([track], {"1": track}), [], [0])
+    no_tracks = best_selection(VideoScorer([], {"1": track}), ["1"], [])
 
     assert (no_target.selected, no_target.score) == (frozenset(), Score(1, 1))
     assert (no_tracks.selected, no_tracks.score) == (frozenset(), Score(0, 0))

@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import drawn_split as drawn
 import numpy as np
 import pytest
 
 from sola.evaluation.protocol import OTHER_TEXT, evaluate_expressions, largest_track
-from sola.evaluation.scores import Scores
+from sola.evaluation.scores import ExpressionScores, Scores
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.tracks import TrackSources
 from sola.masks import empty_masklet
@@ -62,6 +63,56 @@ def test_another_text_is_compared_with_the_selection_on_the_same_expressions(res
     assert [r.other_expression_id for r in results] == ["1", "0", None, None, None]
 
 
+# Of v1's four expressions, then v2's, each with its own tracks alone. Another's would change every
+# row: "the large one" would be found, the small one's largest track would be the large one.
+OWN_BY_HAND = {
+    "selection": ([1, 0, 4 / 16, 0, 0], [1, 0, EIGHT_FIFTEENTHS, 0, 0]),
+    "oracle": ([1, 0, 1, 1, 1], [1, 0, 1, 1, 1]),
+    "all_tracks": ([1, 0, 1, 0, 1], [1, 0, 1, 0, 1]),
+    "largest_track": ([1, 0, 12 / 16, 0, 1], [1, 0, SEVEN_NINTHS, 0, 1]),
+    "none": ([0, 0, 0, 1, 0], [0, 0, 0, 1, 0]),
+}
+
+
+def test_tracks_of_another_expression_are_never_offered(
+    dataset: SimpleNamespace, own_sources: TrackSources, own_scores: Scores
+) -> None:
+    results = evaluate_expressions(dataset, own_sources, own_scores, threshold=0.5, seed=42)
+
+    for answer, (j, boundary_f) in OWN_BY_HAND.items():
+        found = [result.answers[answer].score for result in results]
+        assert [score.j for score in found] == pytest.approx(j), answer
+        assert [score.boundary_f for score in found] == pytest.approx(boundary_f), answer
+    own = [{0}, set(), {1, 2}, {3}, {0}]
+    for result, tracks in zip(results, own, strict=True):
+        assert all(set(answer.selected) <= tracks for answer in result.answers.values())
+
+
+def test_another_text_is_given_to_the_expressions_own_tracks(
+    dataset: SimpleNamespace, own_sources: TrackSources, own_scores: Scores
+) -> None:
+    own_scores.by_expression["v1", "0"].by_text["1"][:] = 0.8
+
+    first, second, *_ = evaluate_expressions(
+        dataset, own_sources, own_scores, threshold=0.5, seed=42
+    )
+
+    assert (first.other_expression_id, second.other_expression_id) == ("1", "0")
+    assert (first.answers[OTHER_TEXT].selected, first.answers[OTHER_TEXT].score.j) == ((0,), 1)
+    assert (second.answers[OTHER_TEXT].selected, second.answers[OTHER_TEXT].score.j) == ((), 0)
+
+
+def test_the_tracks_of_a_video_are_read_once(
+    dataset: SimpleNamespace, make_reader: type, own_scores: Scores
+) -> None:
+    shared, own = make_reader({"v1": (), "v2": ()}), make_reader(drawn.OWN_TRACKS, "gdino")
+
+    evaluate_expressions(dataset, TrackSources([shared, own]), own_scores, threshold=0.5, seed=42)
+
+    assert shared.read_entries == [("v1", ""), ("v2", "")]
+    assert own.read_entries == list(drawn.OWN_TRACKS)
+
+
 def test_kinds_have_means_of_their_own(results) -> None:
     by_kind = summarise(results)["by_kind"]
 
@@ -102,17 +153,21 @@ def test_the_largest_track_is_that_of_most_pixels_over_all_frames(dataset) -> No
     brief = [large[0], empty[0]]  # 12 px in all
     lasting = [small[0], small[0]]  # 8 px in all
 
-    assert largest_track([lasting, brief]) == {1}
-    assert largest_track([small, small]) == {0}
-    assert largest_track([]) == frozenset()
+    assert largest_track([lasting, brief], [0, 1]) == {1}
+    assert largest_track([lasting, brief, lasting], [0, 2]) == {0}
+    assert largest_track([small, brief], []) == frozenset()
 
 
 def test_splits_on_which_nothing_can_be_measured_are_refused(dataset, sources, scores) -> None:
     def evaluate() -> None:
         evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42)
 
-    scores.by_expression["v1", "0"] = np.zeros(3, dtype=np.float32)
-    with pytest.raises(ValueError, match="3 scores of 2 tracks for expression 0"):
+    del scores.by_expression["v1", "1"].by_text["0"]
+    with pytest.raises(ValueError, match="v1, expression 1 under the text of expression 0"):
+        evaluate()
+    three = ExpressionScores((0, 1, 2), {"0": np.zeros(3, dtype=np.float32)})
+    scores.by_expression["v1", "0"] = three
+    with pytest.raises(ValueError, match=r"\[0, 1, 2\] for expression 0, .* tracks \[0, 1\]"):
         evaluate()
     dataset.ground_truth = lambda video_id: {"1": empty_masklet(7, (20, 20))}
     with pytest.raises(ValueError, match="video v1 of drawn/valid_u: tracks and ground truth"):

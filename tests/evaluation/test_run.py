@@ -37,16 +37,46 @@ def test_numbers_come_with_their_names(
     assert written["checkpoint"]["path"] == config.ckpt_path
     assert written["tracks"][0]["dir"].endswith("tracks/drawn/valid_u/grid/tiny")
     assert written["num_expressions"] == written["results"]["selection"]["num_expressions"] == 5
-    assert (written["num_videos"], written["num_videos_without_tracks"]) == (2, 1)
+    assert (written["num_videos"], written["num_expressions_without_tracks"]) == (2, 1)
     assert written["results"]["oracle"]["J"] == pytest.approx(4 / 5)
     assert [point["threshold"] for point in written["curve"]] == [i / 10 for i in range(1, 10)]
     videos = json.loads((output_dir / "scores.json").read_text())["videos"]
     for entry in written["expressions"]:
-        row = videos[entry["video"]]["scores"][entry["expression"]]
-        assert entry["answers"]["selection"]["tracks"] == [i for i, s in enumerate(row) if s > 0.5]
+        assert_selected(videos[entry["video"]]["expressions"][entry["expression"]], entry)
     printed = capsys.readouterr().out
     for text in ("drawn/valid_u, threshold 0.5", "largest track", "by kind", "3 of 5 expressions"):
         assert text in printed
+
+
+def assert_selected(scored: dict[str, Any], entry: dict[str, Any]) -> None:
+    """Answers of evaluation.json are those of the scores in scores.json."""
+    texts = {"selection": entry["expression"], "other_text": entry["other_expression"]}
+    for answer, text_id in texts.items():
+        if text_id is not None:
+            row = zip(scored["tracks"], scored["scores"][text_id], strict=True)
+            assert entry["answers"][answer]["tracks"] == [idx for idx, score in row if score > 0.5]
+
+
+@pytest.mark.parametrize(("sources", "oracle"), [(["gdino"], 4 / 5), (["gdino", "grid"], 1)])
+def test_tracks_of_expressions_are_measured_each_for_its_own(
+    evaluate_config: Callable[..., Any], sources: list[str], oracle: float
+) -> None:
+    config = evaluate_config(sources=sources)
+
+    evaluation = run_evaluation(config)
+
+    videos = json.loads((Path(config.paths.output_dir) / "scores.json").read_text())["videos"]
+    assert [tracks["source"] for tracks in evaluation["tracks"]] == sorted(sources, reverse=True)
+    assert evaluation["results"]["oracle"]["J"] == pytest.approx(oracle)
+    assert evaluation["num_expressions_without_tracks"] == (1 if sources == ["gdino"] else 0)
+    assert evaluation["results"]["other_text"]["num_expressions"] == 2
+    for entry in evaluation["expressions"]:
+        video = videos[entry["video"]]
+        scored = video["expressions"][entry["expression"]]
+        assert_selected(scored, entry)
+        made_for = [video["tracks"][idx]["expression"] for idx in scored["tracks"]]
+        assert set(made_for) <= {None, entry["expression"]}
+        assert entry["answers"]["all_tracks"]["tracks"] == scored["tracks"]
 
 
 def test_a_second_run_gives_the_same_numbers(evaluate_config: Callable[..., Any]) -> None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import drawn_split as drawn
 import numpy as np
 import pytest
 import torch
 
-from sola.evaluation.scores import Scores, score_expressions, score_tracks, select
+from sola.evaluation.other_text import choose_other_texts
+from sola.evaluation.scores import ExpressionScores, Scores, score_expressions, score_tracks
 from sola.evaluation.tracks import TrackSources
 from sola.selector import TrackSelector
 
@@ -51,16 +53,75 @@ def test_every_expression_of_the_split_gets_a_score_for_every_track(
     )
 
     assert not selector.training
-    assert {key: len(row) for key, row in scores.by_expression.items()} == {
-        (e.video_id, e.expression_id): 2 if e.video_id == "v1" else 0 for e in dataset.expressions
-    }
+    for expression in dataset.expressions:
+        tracks = (0, 1) if expression.video_id == "v1" else ()
+        assert scores.of(expression).tracks == tracks
+        assert list(scores.of(expression).by_text) == [expression.expression_id]
+        assert scores.of(expression).by_text[expression.expression_id].shape == (len(tracks),)
+    place = {"source": "grid", "expression": None, "prompt_frame": 0}
     assert scores.tracks["v1"] == [
-        {"source": "grid", "number": 0, "prompt_frame": 0, "prompt_area": 4},
-        {"source": "grid", "number": 1, "prompt_frame": 0, "prompt_area": 12},
+        {"number": 0, "prompt_area": 4} | place,
+        {"number": 1, "prompt_area": 12} | place,
     ]
     assert scores.provenance == {"split": "valid_u"}
     with pytest.raises(ValueError, match="no scores of video v1, expression 0"):
         Scores({}, {}).of(dataset.expressions[0])
+
+
+def test_tracks_of_an_expression_are_scored_with_its_own_alone(
+    selector: TrackSelector, dataset: SimpleNamespace, make_reader: type
+) -> None:
+    shared, own = make_reader(drawn.TRACKS), make_reader(drawn.OWN_TRACKS, "gdino")
+    others = choose_other_texts(dataset.expressions, seed=42)
+
+    scores = score_expressions(
+        selector, text_tokens, TrackSources([own, shared]), dataset.expressions, others=others
+    )
+
+    assert len(others) == 2
+    for expression in dataset.expressions:
+        key = (expression.video_id, expression.expression_id)
+        parts = [shared.read(key[0]), own.read(*key)]
+        tokens = np.concatenate([part.object_tokens for part in parts])
+        found = scores.of(expression)
+        given = [expression, others[key]] if key in others else [expression]
+        assert list(found.by_text) == [text.expression_id for text in given]
+        assert len(found.tracks) == len(tokens)
+        for text in given:
+            alone = score_tracks(selector, tokens, text_tokens([text.text]))[0]
+            row = found.by_text[text.expression_id]
+            np.testing.assert_allclose(row, alone, rtol=0, atol=1e-6)
+    assert scores.of(dataset.expressions[2]).tracks == (0, 1, 3, 4)
+    described = [(t["source"], t["expression"], t["number"]) for t in scores.tracks["v1"]]
+    assert described == [
+        ("grid", None, 0),
+        ("grid", None, 1),
+        ("gdino", "0", 0),
+        ("gdino", "2", 0),
+        ("gdino", "2", 1),
+        ("gdino", "3", 0),
+    ]
+
+
+@pytest.mark.parametrize(("source", "num_texts"), [("grid", [4, 1]), ("gdino", [2, 2, 1, 1, 1])])
+def test_another_text_costs_nothing_where_tracks_are_shared(
+    selector: TrackSelector,
+    dataset: SimpleNamespace,
+    make_reader: type,
+    source: str,
+    num_texts: list[int],
+) -> None:
+    reader = make_reader(drawn.TRACKS if source == "grid" else drawn.OWN_TRACKS, source)
+    asked: list[int] = []
+
+    def count(texts: list[str]) -> list[np.ndarray]:
+        asked.append(len(texts))
+        return text_tokens(texts)
+
+    others = choose_other_texts(dataset.expressions, seed=42)
+    score_expressions(selector, count, TrackSources([reader]), dataset.expressions, others=others)
+
+    assert asked == num_texts
 
 
 def test_scores_are_written_with_their_tracks_and_provenance(
@@ -73,15 +134,24 @@ def test_scores_are_written_with_their_tracks_and_provenance(
     written = json.loads(path.read_text())
     assert written["provenance"] == scores.provenance
     assert {key: video["tracks"] for key, video in written["videos"].items()} == scores.tracks
-    for (video_id, expression_id), row in scores.by_expression.items():
-        found = np.array(written["videos"][video_id]["scores"][expression_id], np.float32)
-        np.testing.assert_array_equal(found, row)
+    for (video_id, expression_id), own in scores.by_expression.items():
+        found = written["videos"][video_id]["expressions"][expression_id]
+        assert tuple(found["tracks"]) == own.tracks
+        assert found["scores"].keys() == own.by_text.keys()
+        for text_id, row in own.by_text.items():
+            np.testing.assert_array_equal(np.array(found["scores"][text_id], np.float32), row)
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
 
 
 def test_a_track_is_selected_above_the_threshold_and_not_at_it() -> None:
-    scores = np.array([0.5, 0.50001, 0.2], dtype=np.float32)
+    row = np.array([0.5, 0.50001, 0.2], dtype=np.float32)
+    one, other = drawn.EXPRESSIONS[:2]
+    own = ExpressionScores((2, 5, 7), {"0": row, "1": row[::-1].copy()})
+    scores = Scores({("v1", "0"): own, ("v1", "1"): ExpressionScores((), {"1": row[:0]})}, {})
 
-    assert select(scores, 0.5) == {1}
-    assert select(scores, 0.1) == {0, 1, 2}
-    assert select(scores[:0], 0.1) == frozenset()
+    assert scores.select(one, 0.5) == {5}
+    assert scores.select(one, 0.1) == {2, 5, 7}
+    assert scores.select(one, 0.3, text_of=other) == {5, 7}
+    assert scores.select(other, 0.1) == frozenset()
+    with pytest.raises(ValueError, match="expression 1 under the text of expression 0"):
+        scores.select(other, 0.1, text_of=one)

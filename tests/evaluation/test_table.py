@@ -18,7 +18,7 @@ def printed(dataset: SimpleNamespace, sources: TrackSources, scores: Scores) -> 
         dataset, sources, scores, threshold=0.5, seed=42, curve_thresholds=(0.5,)
     )
     names = {"dataset": "drawn", "split": "valid_u", "threshold": 0.5}
-    counts = {"num_videos": 2, "num_videos_without_tracks": 1}
+    counts = {"num_videos": 2, "num_expressions_without_tracks": 1}
     text = StringIO()
     evaluation = {**names, **counts, **summarise(results, (0.5,))}
     print_tables(evaluation, Console(file=text, width=160))
@@ -40,7 +40,7 @@ def test_every_answer_has_a_row_in_percent(dataset, sources, scores) -> None:
     assert cells(lines, "group") == [["100.0", "100.0", "-", "-", "1"]]
     text = "\n".join(lines)
     assert "another text: 3 of 5 expressions" in text
-    assert "1 of 2 videos have no tracks" in text
+    assert "1 of 5 expressions have no tracks" in text
     assert "by threshold: 0.5: 75.3" in text
 
 

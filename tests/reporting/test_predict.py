@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import drawn_split as drawn
 import numpy as np
 import pytest
 
@@ -23,12 +24,11 @@ def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
 
     prediction = run_predict(config)
 
-    output_dir = Path(config.paths.output_dir)
-    videos = json.loads((output_dir / "scores.json").read_text())["videos"]
+    videos = json.loads((Path(config.paths.output_dir) / "scores.json").read_text())["videos"]
     scores = {
-        (video_id, expression_id): np.array(row, np.float32)
+        (video_id, expression_id): np.array(own["scores"][expression_id], np.float32)
         for video_id, video in videos.items()
-        for expression_id, row in video["scores"].items()
+        for expression_id, own in video["expressions"].items()
     }
     reader = ShardReader(Path(config.paths.data_dir) / "tracks/drawn/valid_u/grid/tiny")
     found = {path.relative_to(prediction.masks_dir) for path in prediction.masks_dir.rglob("*.png")}
@@ -44,11 +44,50 @@ def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
             decode(m) for m, score in zip(tracks.masklets, row, strict=True) if score > 0.49
         ]
         expected = np.any(masklets, axis=0) if masklets else np.zeros((2, 20, 20), dtype=bool)
-        for frame_idx in range(2):
-            path = prediction.masks_dir / video_id / expression_id / f"{frame_idx:05d}.png"
-            mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-            assert mask.dtype == np.uint8
-            np.testing.assert_array_equal(mask, expected[frame_idx] * 255)
+        np.testing.assert_array_equal(
+            read_masks(prediction.masks_dir / video_id / expression_id), expected
+        )
+
+
+def read_masks(folder: Path) -> np.ndarray:
+    masks = [cv2.imread(str(folder / f"{i:05d}.png"), cv2.IMREAD_UNCHANGED) for i in range(2)]
+    assert {mask.dtype for mask in masks} == {np.dtype(np.uint8)}
+    assert set(np.unique(masks)) <= {0, 255}
+    return np.stack(masks) > 0
+
+
+@pytest.mark.parametrize("sources", [["gdino"], ["grid", "gdino"]])
+def test_an_expression_is_answered_by_tracks_of_its_video_and_its_own(
+    predict_config: Callable[..., Any], sources: list[str]
+) -> None:
+    config = predict_config(sources=sources, threshold=0, num_overlays=5)  # every track is selected
+
+    prediction = run_predict(config)
+
+    assert len(set(prediction.overlay_paths)) == 5
+    for (video_id, expression_id), own in drawn.OWN_TRACKS.items():
+        shared = drawn.TRACKS[video_id] if "grid" in sources else ()
+        expected = np.zeros((2, 20, 20), dtype=bool)
+        for masklet in (*shared, *own):
+            expected |= decode(masklet)
+        folder = prediction.masks_dir / video_id / expression_id
+        np.testing.assert_array_equal(read_masks(folder), expected)
+
+
+def test_the_record_says_which_tracks_were_selected(predict_config: Callable[..., Any]) -> None:
+    config = predict_config(sources=["grid", "gdino"], threshold=0)
+
+    run_predict(config)
+
+    output_dir = Path(config.paths.output_dir)
+    record = json.loads((output_dir / "prediction.json").read_text())
+    videos = json.loads((output_dir / record["scores"]).read_text())["videos"]
+    for entry in record["expressions"]:
+        key = (entry["video"], entry["expression"])
+        tracks = [videos[key[0]]["tracks"][idx] for idx in entry["tracks"]]
+        expected = [("grid", None, i) for i in range(len(drawn.TRACKS[key[0]]))]
+        expected += [("gdino", key[1], i) for i in range(len(drawn.OWN_TRACKS[key]))]
+        assert [(t["source"], t["expression"], t["number"]) for t in tracks] == expected
 
 
 def test_the_record_names_what_was_selected_and_by_what(

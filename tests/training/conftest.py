@@ -1,4 +1,4 @@
-"""A data set of three videos, with tracks of two sources, that takes no network and no time.
+"""A data set of three videos, with tracks of three sources, that takes no network and no time.
 
 Every object has a letter, a place in the picture and a direction in the space of object tokens;
 expressions name letters, so selection can be learnt.
@@ -51,7 +51,8 @@ def direction(name: str, width: int) -> NDArray[np.float32]:
     return generator.normal(size=width).astype(np.float32)
 
 
-def tracks_of(video_id: str, letters: Sequence[str], token_dim: int, source: str) -> Tracks:
+def tracks_of(name: str, letters: Sequence[str], token_dim: int, source: str) -> Tracks:
+    video_id, _, expression_id = name.partition("/")
     num_frames = NUM_FRAMES[video_id]
     masks = [mask_of(letter, num_frames) for letter in letters]
     true_masks = [mask_of(letter, num_frames) for letter in LETTERS]
@@ -62,7 +63,7 @@ def tracks_of(video_id: str, letters: Sequence[str], token_dim: int, source: str
     masklets = tuple(encode(mask) for mask in masks)
     return Tracks(
         video_id=video_id,
-        expression_id="",
+        expression_id=expression_id,
         object_tokens=(means + 0.1 * noise).astype(np.float32),
         object_scores=np.ones((len(letters), num_frames), np.float32),
         masklets=masklets,
@@ -79,7 +80,7 @@ def tracks_of(video_id: str, letters: Sequence[str], token_dim: int, source: str
 
 @pytest.fixture
 def write_tracks(tmp_path: Path) -> WriteTracks:
-    """Writes the tracks of one split from one source."""
+    """Writes the tracks of one split from one source, by video or by "<video>/<expression>"."""
 
     def write(
         split: str,
@@ -99,9 +100,10 @@ def write_tracks(tmp_path: Path) -> WriteTracks:
         } | changes
         writer = ShardWriter(folder, description)
         writer.start()
-        for video_id, of_video in chosen.items():
-            writer.stage(tracks_of(video_id, of_video, description["token_dim"], source))
-        writer.finish([(video_id, "") for video_id in chosen])
+        found = [tracks_of(k, v, description["token_dim"], source) for k, v in chosen.items()]
+        for tracks in found:
+            writer.stage(tracks)
+        writer.finish([(tracks.video_id, tracks.expression_id) for tracks in found])
         return folder
 
     return write

@@ -184,6 +184,29 @@ class TestTraining:
         assert "WANDB_MODE" not in os.environ  # the next job of a sweep looks again
 
 
+def test_tracks_of_expressions_are_learnt_from_and_measured_each_for_its_own(
+    config: TrainConfig, write_tracks: WriteTracks, write_split: WriteSplit, letter_encoder: None
+) -> None:
+    meant = enumerate(("a", "b", "c", "ab", ""))
+    own = {f"v{i}/{number}": letters for number, letters in meant for i in range(3)}
+    own["v1/2"] = ""  # nothing was found: the one answer that is wrong
+    for split in ("train", "valid_u"):
+        write_split(split)
+        write_tracks(split, "gdino", own)
+    write_tracks("train", "gt", {"v0": "ab", "v1": "", "v2": "c"})
+    config.data.train_sources, config.data.valid_sources = ["gdino", "gt"], ["gdino"]
+    config.threshold, config.trainer.max_epochs = 0.0, 1  # every track of an expression is selected
+
+    _, provenance = load_selector(run_training(config))
+
+    assert provenance["metrics"]["valid/J"] == pytest.approx(14 / 15)
+    assert provenance["metrics"]["valid/F"] == pytest.approx(14 / 15)
+    assert provenance["metrics"]["valid/loss"] > 0
+    assert provenance["train_sources"] == ["gdino", "gt"]
+    folders = [Path(folder).parts[-3:-1] for folder in provenance["tracks"]]
+    assert folders == [("train", "gt"), ("train", "gdino"), ("valid_u", "gdino")]
+
+
 def test_tracks_that_are_missing_name_the_command_that_makes_them(
     config: TrainConfig, write_tracks: WriteTracks, write_split: WriteSplit
 ) -> None:

@@ -1,0 +1,112 @@
+"""Samples of expressions that share their tracks, and of those that do not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sola.config.schema import LossConfig, OptimizerConfig, TrainConfig
+from sola.selector import TrackSelector
+from sola.shards import ShardReader
+from sola.text import TextTokens
+from sola.training.batch import collate
+from sola.training.data import SelectionDataset, SelectorDataModule
+from sola.training.module import SelectorModule
+from sola.training.sources import LabelledTracks
+from sola.types import Expression
+
+EXPRESSIONS = [
+    Expression("v0", "0", "a", ("v0a",)),
+    Expression("v0", "1", "b", ("v0b",)),
+    Expression("v1", "0", "c", ("v1c",)),
+]
+LETTERS = {
+    "grid": {"v0": "ab", "v1": ""},
+    "gdino": {"v0/0": "a", "v0/1": "", "v1/0": "c"},
+}
+MakeSet = Callable[..., SelectionDataset]
+
+
+@pytest.fixture
+def open_tracks(write_tracks: Callable[..., Path]) -> Callable[..., LabelledTracks]:
+    def open_tracks(*sources: str) -> LabelledTracks:
+        readers = [ShardReader(write_tracks("train", name, LETTERS[name])) for name in sources]
+        return LabelledTracks(readers, LossConfig())
+
+    return open_tracks
+
+
+@pytest.fixture
+def text(config: TrainConfig, letter_encoder: None) -> TextTokens:
+    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+    text.prepare([expression.text for expression in EXPRESSIONS])
+    return text
+
+
+def ids(dataset: SelectionDataset) -> list[list[tuple[str, str]]]:
+    return [[(e.video_id, e.expression_id) for e in sample] for sample in dataset.samples]
+
+
+@pytest.mark.parametrize(
+    ("sources", "skip_empty", "expected"),
+    [
+        (["grid"], False, [[("v0", "0"), ("v0", "1")], [("v1", "0")]]),
+        (["grid"], True, [[("v0", "0"), ("v0", "1")]]),
+        (["grid", "gdino"], False, [[("v0", "0")], [("v0", "1")], [("v1", "0")]]),
+        (["grid", "gdino"], True, [[("v0", "0")], [("v0", "1")], [("v1", "0")]]),
+        (["gdino"], True, [[("v0", "0")], [("v1", "0")]]),
+    ],
+)
+def test_expressions_share_a_sample_only_where_their_tracks_are_the_same(
+    open_tracks, text, sources: list[str], skip_empty: bool, expected: list
+) -> None:
+    tracks = open_tracks(*sources)
+
+    dataset = SelectionDataset(EXPRESSIONS, tracks, text, by_video=True, skip_empty=skip_empty)
+
+    assert ids(dataset) == expected
+    for sample in dataset:
+        counts = {tracks.num_tracks(expression) for expression in sample.expressions}
+        assert counts == {len(sample.tokens)}
+        assert sample.labels.shape == (len(sample.expressions), len(sample.tokens))
+    alone = SelectionDataset(EXPRESSIONS, tracks, text, by_video=False, skip_empty=skip_empty)
+    assert ids(alone) == [[name] for sample in expected for name in sample]
+
+
+def test_validation_keeps_expressions_without_tracks_and_training_does_not(
+    open_tracks, text, config: TrainConfig
+) -> None:
+    split = (EXPRESSIONS, open_tracks("gdino"))
+
+    data = SelectorDataModule(split, split, text, config.data)
+
+    assert [len(e) for e in ids(data.train_set)] == [1, 1]
+    assert [batch.num_tracks for batch in data.val_dataloader()] == [(1,), (0,), (1,)]
+
+
+def test_a_split_without_any_track_is_refused(open_tracks, text) -> None:
+    with pytest.raises(ValueError, match="none of the split's expressions has tracks"):
+        SelectionDataset(
+            EXPRESSIONS[1:2], open_tracks("gdino"), text, by_video=True, skip_empty=True
+        )
+
+
+def test_an_expression_without_tracks_adds_no_loss(open_tracks, text, config: TrainConfig) -> None:
+    dataset = SelectionDataset(
+        EXPRESSIONS, open_tracks("gdino"), text, by_video=False, skip_empty=False
+    )
+    found, nothing, other = (dataset[idx] for idx in range(3))
+    torch.manual_seed(0)
+    selector = TrackSelector(8, 16, num_layers=1, num_heads=2, num_negatives=3).eval()
+    module = SelectorModule(selector, config.loss, OptimizerConfig(), None)
+
+    with_it, _ = module.compute(collate([found, nothing, other]))
+    without, _ = module.compute(collate([found, other]))
+    alone, logits = module.compute(collate([nothing]))
+
+    torch.testing.assert_close(with_it.total, without.total)
+    assert without.total > 0
+    assert alone.total == 0
+    assert logits.shape == (1, 0)
+    assert module.training_step(collate([nothing]), 0) is None

@@ -1,0 +1,86 @@
+"""The tracks of expressions, with their labels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sola.config.schema import LossConfig
+from sola.shards import ShardReader
+from sola.training.sources import LabelledTracks
+from sola.types import Expression
+
+OWN = {"v0/0": "ba", "v0/1": "", "v0/2": "c", "v0/3": "a", "v0/4": "b"}
+"""Source gdino, by expression: the objects of its tracks."""
+OBJECTS = {"0": "a", "1": "b", "2": "c", "3": "ab", "4": ""}
+EXPRESSIONS = [
+    Expression("v0", number, "", tuple(f"v0{letter}" for letter in letters))
+    for number, letters in OBJECTS.items()
+]
+OpenTracks = Callable[..., LabelledTracks]
+
+
+@pytest.fixture
+def open_tracks(write_tracks: Callable[..., Path]) -> OpenTracks:
+    def open_tracks(*sources: str) -> LabelledTracks:
+        letters = {"gt": {"v0": "a"}, "grid": {"v0": "cb"}, "gdino": OWN}
+        readers = [ShardReader(write_tracks("train", name, letters[name])) for name in sources]
+        return LabelledTracks(readers, LossConfig())
+
+    return open_tracks
+
+
+@pytest.mark.parametrize("sources", [("gt", "grid", "gdino"), ("gdino", "gt", "grid"), ("gdino",)])
+def test_tracks_are_those_of_the_video_and_then_those_of_the_expression(
+    open_tracks: OpenTracks, sources: tuple[str, ...]
+) -> None:
+    tracks = open_tracks(*sources)
+    shared = "acb" if "gt" in sources else ""
+    by_source = {reader.source: reader for reader in tracks.readers}
+
+    for expression in EXPRESSIONS:
+        number = expression.expression_id
+        parts = [by_source[name].read_tokens("v0") for name in ("gt", "grid") if name in sources]
+        parts.append(by_source["gdino"].read_tokens("v0", number))
+        np.testing.assert_array_equal(tracks.tokens(expression), np.concatenate(parts))
+        letters = shared + OWN[f"v0/{number}"]
+        assert tracks.num_tracks(expression) == len(letters)
+        assert tracks.labels(expression).tolist() == [name in OBJECTS[number] for name in letters]
+        of_video = tracks.sources.read(EXPRESSIONS)
+        chosen = list(of_video.candidates[number])
+        np.testing.assert_array_equal(of_video.object_tokens[chosen], tracks.tokens(expression))
+
+
+def test_what_expressions_share_is_read_once(
+    open_tracks: OpenTracks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, str]] = []
+    for name in ("read_tokens", "read_labels"):
+        method = getattr(ShardReader, name)
+
+        def count(reader: ShardReader, *entry: str, name: str = name, method=method) -> object:
+            read.append((name, reader.source))
+            return method(reader, *entry)
+
+        monkeypatch.setattr(ShardReader, name, count)
+    tracks = open_tracks("grid", "gdino")
+
+    for expression in EXPRESSIONS:
+        tracks.tokens(expression)
+        tracks.labels(expression)
+
+    counts = {key: read.count(key) for key in read}
+    assert counts == {
+        ("read_tokens", "grid"): 1,
+        ("read_labels", "grid"): 1,
+        ("read_tokens", "gdino"): 5,
+        ("read_labels", "gdino"): 4,  # the last expression means nothing
+    }
+
+
+def test_an_expression_that_the_tracks_do_not_know_is_named(open_tracks: OpenTracks) -> None:
+    tracks = open_tracks("grid", "gdino")
+
+    with pytest.raises(ValueError, match=r"gdino/tiny/index.json: no tracks of v0/9"):
+        tracks.tokens(Expression("v0", "9", "", ()))
