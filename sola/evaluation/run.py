@@ -8,9 +8,9 @@ from sola.config.schema import EvaluateConfig
 from sola.evaluation.other_text import choose_other_texts
 from sola.evaluation.protocol import PROTOCOL, check_ground_truth, evaluate_expressions
 from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, score_split
-from sola.evaluation.scores import write_json
 from sola.evaluation.summary import CURVE_THRESHOLDS, list_results, summarise
 from sola.evaluation.table import print_tables
+from sola.shards.files import write_json
 
 log = logging.getLogger(__name__)
 

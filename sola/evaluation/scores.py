@@ -1,7 +1,5 @@
 """Scores of the tracks that may answer an expression: computed once and saved."""
 
-import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from sola.config.progress import progress
 from sola.evaluation.tracks import TrackSources, VideoTracks
+from sola.shards.files import write_json
 from sola.types import Expression
 
 FORMAT_VERSION = 2
@@ -196,14 +195,6 @@ def group_by_video(expressions: Sequence[Expression]) -> dict[str, list[Expressi
     for expression in expressions:
         videos.setdefault(expression.video_id, []).append(expression)
     return videos
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file under another name and renames it; NaN is refused."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    unfinished.write_text(json.dumps(content, indent=1, allow_nan=False))
-    unfinished.rename(path)
 
 
 def _pad(texts: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
