@@ -74,5 +74,5 @@ bench: setup  ## every benchmark, one after the other
 	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$(RUN) $$script"; $(RUN) $$script; done
 
 clean:  ## remove runs, caches and the synthetic videos with their tracks (not .venv, not other datasets)
-	rm -rf outputs data/moving_shapes data/moving_shapes_large $(foreach kind,tracks prompts,data/$(kind)/moving_shapes data/$(kind)/moving_shapes_large)
+	rm -rf outputs $(foreach name,moving_shapes moving_shapes_large,data/$(name) data/tracks/$(name) data/prompts/$(name) data/cache/$(name))
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

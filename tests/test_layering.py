@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = {
     "types": 0,
+    "files": 0,
     "masks": 1,
     "config": 1,
     "datasets": 2,

@@ -11,7 +11,13 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from sola.config.schema import EvaluateConfig, GenerateConfig, PredictConfig, TrainConfig
+from sola.config.schema import (
+    CheckConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    PredictConfig,
+    TrainConfig,
+)
 from sola.config.validation import validate
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
@@ -21,6 +27,7 @@ SCHEMAS: dict[str, type] = {
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
+    "check": CheckConfig,
 }
 """The data class of each entry point, named like its file in conf/."""
 
@@ -64,7 +71,7 @@ def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR
     For tests and benchmarks. ``paths.output_dir`` belongs to a run: give it among the overrides.
 
     Args:
-        entry: train, generate, evaluate or predict.
+        entry: train, generate, evaluate, predict or check.
         overrides: as on the command line.
         conf_dir: folder of the YAML files.
 

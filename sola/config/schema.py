@@ -34,16 +34,27 @@ class MovingShapesConfig:
 
 
 @dataclass
-class DatasetConfig:
+class DatasetPartConfig:
+    """A data set on disk."""
+
     name: str = MISSING
     """Label of every number and folder name under data/tracks."""
     layout: str = MISSING
-    """How the files lie on disk: mevis or moving_shapes (the MeViS layout, made by us)."""
+    """How the files lie on disk: mevis, mevis_v2, ref_youtube_vos, ref_davis, moving_shapes (the
+    layout of MeViS, made by us), or joint (several data sets as one)."""
     root: str = MISSING
-    """Folder that holds one folder a split."""
+    """Folder of the data set; it may be read-only."""
     train_split: str = "train"
     valid_split: str = "valid_u"
+    cache_dir: str | None = None
+    """Keeps what was found out about a large mask_dict.json; None: nothing is kept."""
+
+
+@dataclass
+class DatasetConfig(DatasetPartConfig):
     maker: MovingShapesConfig | None = None
+    parts: dict[str, DatasetPartConfig] = field(default_factory=dict)
+    """Layout joint only: trained on together, validated on the first."""
 
 
 @dataclass
@@ -237,7 +248,7 @@ class LoggerConfig:
 @dataclass
 class PathsConfig:
     data_dir: str = "data"
-    """Holds datasets, tracks/ and text/."""
+    """Holds datasets, tracks/, text/ and cache/."""
     output_dir: str = MISSING
     """Folder of this run."""
 
@@ -308,3 +319,18 @@ class PredictConfig:
     num_overlays: int = 8
     """Expressions drawn as overlay pictures, evenly taken from the split."""
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
+
+
+@dataclass
+class CheckConfig:
+    dataset: DatasetConfig = MISSING
+    paths: PathsConfig = MISSING
+    split: str | None = None
+    """None: every split that is there."""
+    decode: bool = True
+    """Decode every frame; without, only the heads of the files are read."""
+    num_threads: int = 4
+    tracker: TrackerConfig | None = field(default=None, metadata=UNUSED)
+    text_encoder: TextEncoderConfig | None = field(default=None, metadata=UNUSED)
+    selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
+    trainer: TrainerConfig | None = field(default=None, metadata=UNUSED)

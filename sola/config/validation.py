@@ -21,7 +21,8 @@ from sola.config.schema import (
     TrainerConfig,
 )
 
-LAYOUTS = ("mevis", "moving_shapes")
+JOINT = "joint"
+LAYOUTS = ("mevis", "mevis_v2", "ref_youtube_vos", "ref_davis", "moving_shapes", JOINT)
 PROMPT_SOURCES = ("gt", "grid", "gdino")
 DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "csv")
@@ -38,7 +39,7 @@ def validate(config: Any) -> None:
     """Checks an entry point's configuration as a whole.
 
     Args:
-        config: TrainConfig, GenerateConfig, EvaluateConfig or PredictConfig, fully resolved.
+        config: configuration of an entry point, fully resolved.
 
     Raises:
         ValueError: if a rule is broken; the message has one line for each broken rule.
@@ -56,20 +57,28 @@ def _problems(config: Any) -> Problems:
     top = vars(config)
     if "threshold" in top:
         yield from _in_unit_interval("threshold", top["threshold"])
+    if "num_threads" in top:
+        yield from _at_least(1, "num_threads", top["num_threads"])
     if "num_overlays" in top:
         yield from _at_least(0, "num_overlays", top["num_overlays"])
     if "sources" in top:
         yield from _known_sources("sources", top["sources"])
-    if "split" in top:
+    if top.get("split") is not None:
         yield from _check_split(top["split"], top["dataset"])
+    if "prompt_source" in top or "sources" in top:
+        yield from _check_is_one(top["dataset"])
     if "prompt_source" in top and "split" in top:
         yield from _check_labels_exist(top["prompt_source"], top["split"], top["dataset"])
 
 
 def _check_dataset(name: str, section: DatasetConfig) -> Problems:
     yield from _one_of(f"{name}.layout", section.layout, LAYOUTS)
-    if "/" in section.name or not section.name:
+    if "/" in section.name or section.name in ("", ".", ".."):
         yield f"{name}.name is {section.name!r}; it names a folder and cannot hold a '/'."
+    if section.layout == JOINT and not section.parts:
+        yield f"{name}.layout is {JOINT}, which needs {name}.parts: the data sets to put together."
+    for key, part in section.parts.items():
+        yield from _one_of(f"{name}.parts.{key}.layout", part.layout, LAYOUTS[:-1])
     if section.layout == "moving_shapes" and section.maker is None:
         yield f"{name}.layout is moving_shapes, which needs {name}.maker: how to make the videos."
     if section.maker is not None:
@@ -259,6 +268,13 @@ def _check_logger(name: str, section: LoggerConfig) -> Problems:
 def _check_split(split: str, dataset: DatasetConfig) -> Problems:
     if dataset.maker is not None:
         yield from _one_of("split", split, tuple(dataset.maker.num_videos))
+
+
+def _check_is_one(dataset: DatasetConfig) -> Problems:
+    """Tracks and numbers are those of one data set."""
+    if dataset.layout == JOINT:
+        choices = " or ".join(f"dataset={part.name}" for part in dataset.parts.values())
+        yield f"dataset={dataset.name} is there to be trained on. Here, choose {choices}."
 
 
 def _check_labels_exist(source: PromptSourceConfig, split: str, dataset: DatasetConfig) -> Problems:

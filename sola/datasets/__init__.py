@@ -2,20 +2,69 @@
 
 from pathlib import Path
 
-from sola.config.schema import DatasetConfig
-from sola.config.validation import LAYOUTS
-from sola.datasets.mevis import MeViS
+from sola.config.schema import DatasetConfig, DatasetPartConfig
+from sola.config.validation import JOINT
+from sola.datasets.joint import JointSplit
+from sola.datasets.label_maps import LabelMapSplit
+from sola.datasets.meta_split import MetaSplit
+from sola.datasets.mevis import MeViS, MeViSv2
+from sola.datasets.ref_davis import RefDAVIS
+from sola.datasets.ref_youtube_vos import RefYouTubeVOS
+from sola.datasets.split import Split
+
+READERS: dict[str, type[MeViS] | type[LabelMapSplit]] = {
+    "mevis": MeViS,
+    "mevis_v2": MeViSv2,
+    "moving_shapes": MeViS,
+    "ref_davis": RefDAVIS,
+    "ref_youtube_vos": RefYouTubeVOS,
+}
+"""By layout."""
 
 
-def open_dataset(config: DatasetConfig, split: str) -> MeViS:
+def open_dataset(config: DatasetConfig, split: str) -> Split:
     """The split of a data set, for reading.
 
+    Of data sets put together, the training split is that of all of them, each by its own name;
+    any other split is that of the first.
+
     Raises:
-        ValueError: if the layout is unknown or the split's files are not there.
+        ValueError: if the layout is unknown, or the split's files are not there or broken.
     """
-    if config.layout not in LAYOUTS:
-        raise ValueError(f"dataset.layout={config.layout}: not known; choose one of {LAYOUTS}.")
-    return MeViS(Path(config.root), split, config.name)
+    if config.layout != JOINT:
+        return open_part(config, split)
+    parts = list(config.parts.values())
+    if split != config.train_split:
+        return open_part(parts[0], split)
+    return JointSplit(config.name, [open_part(part, part.train_split) for part in parts])
 
 
-__all__ = ["MeViS", "open_dataset"]
+def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = False) -> MetaSplit:
+    """The split of one data set; see ``MetaSplit`` for ``keep_problems``.
+
+    Raises:
+        ValueError: as ``open_dataset`` does.
+    """
+    reader = READERS.get(config.layout)
+    if reader is None:
+        raise ValueError(
+            f"dataset.layout={config.layout}: not known; choose one of {sorted(READERS)}."
+        )
+    root, name = Path(config.root), config.name
+    if issubclass(reader, MeViS):
+        cache_dir = None if config.cache_dir is None else Path(config.cache_dir)
+        return reader(root, split, name, cache_dir=cache_dir, keep_problems=keep_problems)
+    return reader(root, split, name, keep_problems=keep_problems)
+
+
+__all__ = [
+    "READERS",
+    "JointSplit",
+    "MeViS",
+    "MeViSv2",
+    "RefDAVIS",
+    "RefYouTubeVOS",
+    "Split",
+    "open_dataset",
+    "open_part",
+]

@@ -20,7 +20,7 @@ def read_frame(path: Path) -> np.ndarray:
     Raises:
         ValueError: if the file is missing or no readable image.
     """
-    with _open(path) as image:
+    with open_image(path) as image:
         return np.array(image.convert("RGB"))
 
 
@@ -30,8 +30,24 @@ def frame_size(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: if the file is missing or no readable image.
     """
-    with _open(path) as image:
+    with open_image(path) as image:
         return image.height, image.width
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """An image file, whatever goes wrong while it is read told in one sentence.
+
+    Raises:
+        ValueError: if the file is missing or no readable image.
+    """
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: frame not found. Get the video's frames again.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # the last: a damaged PNG
+        raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
 
 
 class VideoFrames(Sequence[np.ndarray]):
@@ -80,18 +96,6 @@ class VideoFrames(Sequence[np.ndarray]):
         self._shape = self._shape or frame.shape
         _check_size(self.paths[frame_idx], frame.shape, self._shape)
         return frame
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
-    """An image file, whatever goes wrong while it is read told in one sentence."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: frame not found. Get the video's frames again.") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
 
 
 def _check_size(path: Path, found: tuple[int, ...], first: tuple[int, ...]) -> None:

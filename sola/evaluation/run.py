@@ -10,7 +10,7 @@ from sola.evaluation.protocol import PROTOCOL, check_ground_truth, evaluate_expr
 from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, score_split
 from sola.evaluation.summary import CURVE_THRESHOLDS, list_results, summarise
 from sola.evaluation.table import print_tables
-from sola.shards.files import write_json
+from sola.files import write_json
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import torch
 
 from sola.config.device import pick_device
 from sola.config.schema import EvaluateConfig, PredictConfig
-from sola.datasets import MeViS, open_dataset
+from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources
 from sola.selector import TrackSelector
@@ -31,7 +31,7 @@ SCORES_FILE = "scores.json"
 class ScoredSplit:
     """A split, its tracks, and the scores of a selector."""
 
-    dataset: MeViS
+    dataset: Split
     sources: TrackSources
     scores: Scores
     provenance: dict[str, Any]
@@ -39,7 +39,7 @@ class ScoredSplit:
 
 
 def score_split(
-    config: EvaluateConfig | PredictConfig, dataset: MeViS, others: OtherTexts | None = None
+    config: EvaluateConfig | PredictConfig, dataset: Split, others: OtherTexts | None = None
 ) -> ScoredSplit:
     """Scores every expression of a split and saves the scores in the output folder.
 
@@ -85,7 +85,7 @@ def score_split(
     return ScoredSplit(dataset, sources, scores, provenance)
 
 
-def open_split(config: EvaluateConfig | PredictConfig) -> MeViS:
+def open_split(config: EvaluateConfig | PredictConfig) -> Split:
     """The split that a configuration asks for.
 
     Raises:

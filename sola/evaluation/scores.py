@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sola.config.progress import progress
 from sola.evaluation.tracks import TrackSources, VideoTracks
-from sola.shards.files import write_json
+from sola.files import write_json
 from sola.types import Expression
 
 FORMAT_VERSION = 2

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from sola.config.schema import PromptSourceConfig, TrackerConfig
-from sola.datasets import MeViS
+from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.generation.find_prompts import KeptPrompts, PromptCounts, PromptFinder, true_prompts
 from sola.generation.track_video import count_pixels, track_prompts
@@ -39,7 +39,7 @@ class VideoSample:
 class VideoDataset(Dataset[VideoSample]):
     """The videos of a split."""
 
-    def __init__(self, dataset: MeViS, videos: list[Video]) -> None:
+    def __init__(self, dataset: Split, videos: list[Video]) -> None:
         self.dataset, self.videos = dataset, videos
         self.expressions: dict[str, list[Expression]] = {}
         for expression in dataset.expressions:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from sola.config.device import pick_device
 from sola.config.progress import progress
 from sola.config.schema import DatasetConfig, GenerateConfig, TrackerConfig
-from sola.datasets import MeViS, open_dataset
+from sola.datasets import Split, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
 from sola.generation.module import TrackGenerator, VideoDataset, VideoReport
 from sola.generation.summary import of_all_processes, show_summary
@@ -93,7 +93,7 @@ def make_dataset(config: DatasetConfig, split: str) -> None:
 
 
 def _describe_tracks(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS
+    config: GenerateConfig, tracker: TrackerConfig, dataset: Split
 ) -> dict[str, Any]:
     """What must be the same for two runs to make the same tracks."""
     rule = dataclasses.asdict(config.prompt_source)
@@ -111,7 +111,7 @@ def _describe_tracks(
 
 
 def _describe_prompts(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS
+    config: GenerateConfig, tracker: TrackerConfig, dataset: Split
 ) -> dict[str, Any]:
     """What must be the same for two runs to find the same prompts, before caps and thresholds."""
     rule = dataclasses.asdict(config.prompt_source)
@@ -128,7 +128,7 @@ def _describe_prompts(
 
 
 def _describe_origin(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS
+    config: GenerateConfig, tracker: TrackerConfig, dataset: Split
 ) -> dict[str, Any]:
     """Videos and weights."""
     weights = {"checkpoint_sha256": checkpoint_sha256(tracker.checkpoint)}
@@ -154,7 +154,7 @@ def _network(tracker: TrackerConfig) -> dict[str, Any]:
 
 
 def _generate(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: MeViS, writer: ShardWriter
+    config: GenerateConfig, tracker: TrackerConfig, dataset: Split, writer: ShardWriter
 ) -> None:
     entries = _entries(config, dataset)
     unstaged = {entry[0] for entry in entries if not writer.has(*entry)}
@@ -172,7 +172,7 @@ def _generate(
     log.info("%s: tracks of %d videos", writer.tracks_dir, len(dataset.videos))
 
 
-def _entries(config: GenerateConfig, dataset: MeViS) -> list[tuple[str, str]]:
+def _entries(config: GenerateConfig, dataset: Split) -> list[tuple[str, str]]:
     """(video id, expression id or "") of everything that is to be made."""
     if config.prompt_source.name != "gdino":
         return [(video_id, "") for video_id in dataset.videos]
@@ -189,7 +189,7 @@ def _track_videos(
     config: GenerateConfig,
     tracker: TrackerConfig,
     trainer: pl.Trainer,
-    dataset: MeViS,
+    dataset: Split,
     writer: ShardWriter,
     videos: list[Video],
 ) -> None:

@@ -14,12 +14,14 @@ from sola.masks.run_length import (
     merge,
     resize,
 )
+from sola.masks.runs import check_codes
 
 __all__ = [
     "EMPTY_CROP",
     "MaskCrop",
     "areas",
     "boxes",
+    "check_codes",
     "common_length",
     "common_size",
     "crop",

@@ -27,6 +27,29 @@ def decode_columns(masklet: Masklet, size: tuple[int, int]) -> NDArray[np.bool_]
     Raises:
         ValueError: if a code is damaged, or is not that of a mask of this size.
     """
+    lengths, first_run, frame_of_run = _checked_runs(masklet, size)
+    height, width = size
+    is_inside = (_number_within(first_run, frame_of_run) % 2).astype(bool)
+    return np.repeat(is_inside, lengths).reshape(len(masklet), width, height)
+
+
+def check_codes(masklet: Masklet, size: tuple[int, int]) -> None:
+    """Makes sure that masks can be decoded, without decoding them.
+
+    Args:
+        masklet: T >= 1 run-length masks.
+        size: (H, W) of them all.
+
+    Raises:
+        ValueError: as ``decode_columns`` does.
+    """
+    _checked_runs(masklet, size)
+
+
+def _checked_runs(
+    masklet: Masklet, size: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """As ``_run_lengths``, of codes that are whole."""
     height, width = size
     lengths, first_run, frame_of_run = _run_lengths(masklet)
     num_pixels = np.add.reduceat(lengths, first_run)
@@ -38,8 +61,7 @@ def decode_columns(masklet: Masklet, size: tuple[int, int]) -> NDArray[np.bool_]
             f"run-length code {frame_idx} of {len(masklet)} covers {num_pixels[frame_idx]} pixels, "
             f"its size (height, width) {size} has {height * width}: it is damaged or truncated"
         )
-    is_inside = (_number_within(first_run, frame_of_run) % 2).astype(bool)
-    return np.repeat(is_inside, lengths).reshape(len(masklet), width, height)
+    return lengths, first_run, frame_of_run
 
 
 def _run_lengths(

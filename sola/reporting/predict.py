@@ -15,10 +15,10 @@ from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, s
 from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks
+from sola.files import write_json
 from sola.masks import decode, empty_masklet, merge
 from sola.reporting.overlays import GREEN, ORANGE, MaskRow, contact_sheet, evenly_spaced
 from sola.reporting.submission import write_masks
-from sola.shards.files import write_json
 from sola.types import Expression, Masklet
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sola.files import whole_file, write_json
 from sola.shards.entry import read_prompts, write_prompts
-from sola.shards.files import whole_file, write_json
 from sola.types import FoundPrompts
 
 PROMPTS_VERSION = 1

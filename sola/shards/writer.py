@@ -12,8 +12,8 @@ from typing import Any
 
 import h5py
 
+from sola.files import whole_file, write_json
 from sola.shards.entry import entry_name, write_entry
-from sola.shards.files import whole_file, write_json
 from sola.types import Tracks
 
 FORMAT_VERSION = 2

@@ -6,7 +6,6 @@ leaves at most a file of another name, which nobody reads; a further run adds a 
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from sola.files import whole_file
 
 FORMAT_VERSION = 1
 SUFFIX = ".h5"
@@ -75,15 +76,12 @@ class TokenCache:
         keys = [_digest(text) for text in tokens]
         prefix = _digest(self.identity)[:12]
         path = self.folder / f"{prefix}-{_digest(' '.join(keys))[:12]}{SUFFIX}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        with h5py.File(unfinished, "w") as file:
+        with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
             file.attrs["format_version"] = FORMAT_VERSION
             file.attrs["encoder"] = self.identity
             file["tokens"] = np.concatenate(list(tokens.values())).astype(np.float32)
             file["lengths"] = np.array([len(array) for array in tokens.values()], np.int32)
             file.create_dataset("keys", data=keys, dtype=h5py.string_dtype())
-        unfinished.rename(path)
         self.refresh()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 from sola.config.device import pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.schema import SelectorConfig, TrainConfig
-from sola.datasets import MeViS, open_dataset
+from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks
 from sola.selector import TrackSelector
@@ -132,7 +132,7 @@ def _build_selector(config: SelectorConfig) -> TrackSelector:
     return TrackSelector(**values)
 
 
-def _make_scorer(tracks: LabelledTracks, dataset: MeViS) -> ValidationScorer:
+def _make_scorer(tracks: LabelledTracks, dataset: Split) -> ValidationScorer:
     expressions = group_by_video(dataset.expressions)
 
     def read(video_id: str) -> VideoTracks:
@@ -141,7 +141,7 @@ def _make_scorer(tracks: LabelledTracks, dataset: MeViS) -> ValidationScorer:
     return ValidationScorer(read, dataset.ground_truth)
 
 
-def _open_valid(config: TrainConfig) -> MeViS:
+def _open_valid(config: TrainConfig) -> Split:
     dataset = open_dataset(config.dataset, config.dataset.valid_split)
     if not dataset.has_masks:
         raise ValueError(

@@ -15,6 +15,8 @@ GROUP_FILES = sorted(
     p.relative_to(CONF_DIR)
     for p in CONF_DIR.glob("*/*.yaml")  # hydra/job_logging lies deeper and is Hydra's
 )
+DATASETS = [path.stem for path in GROUP_FILES if path.parts[0] == "dataset"]
+JOINT_DATASET = "mevis_and_ref_youtube_vos"
 TRACKERS = [path.stem for path in GROUP_FILES if path.parts[0] == "tracker"]
 
 
@@ -49,12 +51,31 @@ def test_a_detector_network_brings_its_checkpoint(compose):
     assert large.detector_network.num_queries == small.detector_network.num_queries == 900
 
 
-@pytest.mark.parametrize("entry", SCHEMAS)
-@pytest.mark.parametrize("dataset", ["moving_shapes", "moving_shapes_large", "mevis"])
+@pytest.mark.parametrize("entry", sorted(SCHEMAS.keys() - {"check"}))  # it tracks nothing
+@pytest.mark.parametrize("dataset", sorted(set(DATASETS) - {JOINT_DATASET}))
 def test_a_dataset_chooses_its_tracker_for_every_entry_point(compose, entry, dataset):
     config = compose(entry, f"dataset={dataset}", *REQUIRED.get(entry, []))
 
-    assert config.tracker.name == ("sam2.1_hiera_large" if dataset == "mevis" else "small")
+    is_synthetic = dataset.startswith("moving_shapes")
+    assert config.tracker.name == ("small" if is_synthetic else "sam2.1_hiera_large")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_dataset_can_be_checked(compose, dataset):
+    config = compose("check", f"dataset={dataset}")
+
+    assert config.dataset.name == dataset
+    assert (config.tracker, config.text_encoder, config.selector, config.trainer) == (None,) * 4
+
+
+def test_the_joint_dataset_is_made_of_the_files_of_its_parts(compose):
+    joint = compose("train", f"dataset={JOINT_DATASET}").dataset
+
+    assert list(joint.parts) == ["mevis", "ref_youtube_vos"]
+    for name, part in joint.parts.items():
+        alone = compose("train", f"dataset={name}").dataset
+        assert vars(part) == {key: vars(alone)[key] for key in vars(part)}
+    assert (joint.train_split, joint.valid_split) == ("train", "valid_u")
 
 
 def test_moving_shapes_chooses_small_networks_that_fit_each_other(compose):
@@ -92,10 +113,13 @@ def test_an_experiment_beats_the_defaults_and_the_command_line_beats_both(compos
     assert command_line.optimizer.lr == 0.5
 
 
-def test_one_value_moves_all_data(compose, tmp_path):
-    config = compose("generate", "dataset=mevis", "split=train", f"paths.data_dir={tmp_path}/here")
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_one_value_moves_all_data(compose, tmp_path, dataset):
+    config = compose("train", f"dataset={dataset}", f"paths.data_dir={tmp_path}/here").dataset
 
-    assert Path(config.dataset.root) == tmp_path / "here" / "mevis"
+    for part in config.parts.values() or [config]:
+        assert Path(part.root).parent == tmp_path / "here"
+        assert part.cache_dir in (None, str(tmp_path / "here" / "cache" / part.name))
 
 
 def test_no_two_synthetic_datasets_share_a_seed(compose):

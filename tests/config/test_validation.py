@@ -5,6 +5,7 @@ import pytest
 MAKER = "dataset.maker"
 GDINO = ["split=train", "prompt_source=gdino"]
 NETWORK = "prompt_source.detector_network"
+JOINT = "dataset=mevis_and_ref_youtube_vos"
 BROKEN = [
     (
         "train",
@@ -42,8 +43,15 @@ BROKEN = [
     ("train", [f"{MAKER}.first_seed.valid_u=9999999"], "the small tracker was trained on those"),
     ("train", [f"+{MAKER}.num_videos.test=3"], "both need the same ones"),
     ("train", [f"{MAKER}=null"], "needs dataset.maker"),
-    ("train", ["dataset.layout=davis"], "known are mevis, moving_shapes"),
+    ("train", ["dataset.layout=davis"], "known are mevis, mevis_v2, ref_youtube_vos"),
     ("train", ["dataset.name=a/b"], "cannot hold a '/'"),
+    ("train", ["dataset.name=.."], "it names a folder"),
+    ("train", [JOINT, "dataset.parts.mevis.layout=joint"], "dataset.parts.mevis.layout is 'joint'"),
+    ("train", ["dataset.layout=joint"], "needs dataset.parts"),
+    ("generate", [JOINT, "split=train"], "choose dataset=mevis or dataset=ref_youtube_vos"),
+    ("evaluate", [JOINT, "ckpt_path=x"], "is there to be trained on"),
+    ("predict", [JOINT, "ckpt_path=x"], "is there to be trained on"),
+    ("check", ["num_threads=0"], "num_threads is 0"),
     ("train", ["tracker.model=null"], "neither is given"),
     ("train", ["tracker.packaged_model=sam2/sam2_hiera_t.yaml"], "both are given"),
     ("train", ["text_encoder.batch_size=0"], "text_encoder.batch_size is 0"),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dataset_trees as trees
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from sola.config.schema import DatasetConfig, MovingShapesConfig
 from sola.datasets import open_dataset
 from sola.datasets.frames import VideoFrames
-from sola.datasets.mevis import MeViS
+from sola.datasets.mevis import MeViS, MeViSv2
 from sola.datasets.moving_shapes.maker import scene_settings, write_split
 from sola.datasets.moving_shapes.scene import make_scene
 from sola.masks import decode, encode
@@ -119,8 +120,26 @@ def test_null_masks_are_empty_masks(tmp_path: Path) -> None:
     [
         ({"clips": {}}, None, 'no "videos" found'),
         ({"videos": {"v": {"frames": [], "expressions": {}}}}, None, "the list is empty"),
-        ({"videos": {"v": {"frames": ["0"]}}}, None, "video v lacks expressions"),
+        ({"videos": {"v": {"frames": ["0"]}}}, None, "video v: lacks expressions"),
+        (_meta(anno_id=[None]), None, "anno_id is .None., needed are ids of objects"),
+        ({"videos": {"../v": {"frames": ["0"], "expressions": {}}}}, None, "no name within a"),
+        ({"videos": {"/v": {"frames": ["0"], "expressions": {}}}}, None, "no name within a folder"),
+        ({"videos": {"v": {"frames": ["../0"], "expressions": {}}}}, None, "frame ../0: the name"),
+        ({"videos": {"v\0": {"frames": ["0"], "expressions": {}}}}, None, "cannot be printed"),
+        ({"videos": {"v": {"frames": ["0", "0"], "expressions": {}}}}, None, "listed twice"),
+        (
+            {"videos": {"v": {"frames": ["0"], "expressions": {"..": {"exp": "it"}}}}},
+            None,
+            r"expression \.\.: the id is no name within a folder",
+        ),
+        (
+            {"videos": {"v": {"frames": ["0"], "expressions": {"0": {}}}}},
+            None,
+            "needed is an object",
+        ),
         (_meta(anno_id=[7]), {}, "no masks of object 7"),
+        (_meta(anno_id=[7]), {"7": [None, 3, None]}, "object 7: a mask is int, needed are size"),
+        (_meta(anno_id=[7]), {"7": [None, None, {"size": [4, 6]}]}, "a mask lacks its counts"),
         (_meta(anno_id=[7]), {"7": [None]}, "object 7 has 1 masks, its video v 3 frames"),
         (_meta(anno_id=[7]), None, "has no ground truth here"),
     ],
@@ -137,6 +156,79 @@ def test_a_missing_split_and_damaged_json_are_named(tmp_path: Path) -> None:
     (tmp_path / "train" / "meta_expressions.json").write_text('{"videos": {')
     with pytest.raises(ValueError, match=r"not readable as JSON"):
         MeViS(tmp_path, "train")
+
+
+def test_keys_that_are_there_twice_are_refused(tmp_path: Path) -> None:
+    trees.write_mevis(tmp_path)
+    trees.edit_text(tmp_path / "valid_u/meta_expressions.json", '"1": {"exp"', '"0": {"exp"')
+    with pytest.raises(ValueError, match=r"video a: expression 0 is there twice"):
+        MeViS(tmp_path, "valid_u")
+
+
+def test_a_split_outside_of_the_root_is_refused(tmp_path: Path) -> None:
+    trees.write_mevis(tmp_path, "valid_u")
+    for split in ("../valid_u", f"{tmp_path}/valid_u", ""):
+        with pytest.raises(ValueError, match="is no name within a folder"):
+            MeViS(tmp_path / "elsewhere", split)
+
+
+def test_odd_data_is_read_as_it_is(tmp_path: Path) -> None:
+    trees.write_odd_mevis(tmp_path)
+    split = MeViS(tmp_path, "train")
+    texts = {(e.video_id, e.expression_id): e.text for e in split.expressions}
+    assert texts["a", "0"] == "The  Left one "
+    assert texts["b", "1"] == "  "
+    assert texts["long", "0"] == "LONG\t way"
+    assert {len(video.frame_paths) for video in split.videos.values()} == {1, 2, 3, 501}
+    for video_id, video in split.videos.items():
+        truth = split.ground_truth(video_id)
+        assert truth or video_id == "mute"
+        for masklet in truth.values():
+            assert decode(masklet).shape == (len(video.frame_paths), *trees.SIZE)
+    # listed as 00010, 00000, 00005 with masks left, none, left
+    assert decode(split.ground_truth("a")["1"]).any(axis=(1, 2)).tolist() == [False, True, True]
+    assert not decode(split.ground_truth("b")["6"]).any()
+    assert decode(split.ground_truth("b")["3"])[1].sum() == 12
+
+
+def test_expressions_that_mean_nothing_have_no_objects(tmp_path: Path) -> None:
+    trees.write_mevis(tmp_path, meta_file="meta_expressions_v2.json")
+    by_text = {e.text: e.object_ids for e in MeViSv2(tmp_path, "valid_u", "mevis_v2").expressions}
+    assert by_text["the flying one"] == ()
+    assert by_text["both of them"] == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("reader", "folder", "meta_file"),
+    [
+        (MeViS, "mevis", "meta_expressions.json"),
+        (MeViS, "MeViS_release", "meta_expressions.json"),
+        (MeViS, "mevis", "meta_expressions_release.json"),
+        (MeViSv2, "mevis", "meta_expressions_v2.json"),
+        (MeViSv2, "mevis_v2", "meta_expressions_v2_release.json"),
+    ],
+)
+def test_files_of_any_name_in_use_are_found(
+    tmp_path: Path, reader: type[MeViS], folder: str, meta_file: str
+) -> None:
+    trees.write_mevis(tmp_path / folder, meta_file=meta_file)
+    name = "mevis" if reader is MeViS else "mevis_v2"
+    split = reader(tmp_path / name, "valid_u", name)
+    assert split.split_dir == tmp_path / folder / "valid_u"
+    assert set(split.annotations_sha256) == {meta_file, "mask_dict.json"}
+
+
+def test_v2_never_takes_the_expressions_of_v1(tmp_path: Path) -> None:
+    trees.write_mevis(tmp_path / "mevis")
+    with pytest.raises(ValueError, match=r"meta_expressions_v2.json: not found.*v2_release.json"):
+        MeViSv2(tmp_path / "mevis_v2", "valid_u", "mevis_v2")
+
+
+def test_frames_without_leading_zeros_keep_their_order(tmp_path: Path) -> None:
+    meta = {"videos": {"v": {"frames": ["10", "9", "100"], "expressions": {}}}}
+    trees.write_json(tmp_path / "train" / "meta_expressions.json", meta)
+    frame_paths = MeViS(tmp_path, "train").videos["v"].frame_paths
+    assert [path.stem for path in frame_paths] == ["9", "10", "100"]
 
 
 def test_missing_damaged_and_unequal_frames_are_named(tmp_path: Path, root: Path) -> None:

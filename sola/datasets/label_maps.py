@@ -1,0 +1,109 @@
+"""Reads data sets whose masks are PNG files: a pixel's value is its object's id, 0 is background.
+
+Layout: ``<root>/meta_expressions/<split>/meta_expressions.json``,
+``<root>/<split>/JPEGImages/<video>/<frame>.jpg`` and, where ground truth is public,
+``<root>/<split>/Annotations/<video>/<frame>.png``.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sola.datasets.frames import open_image
+from sola.datasets.meta_split import MetaSplit, sha256_of_file, sha256_of_lines
+from sola.masks import encode, resize
+from sola.types import Masklet
+
+ANNOTATIONS_DIR = "Annotations"
+MIN_ANNOTATED = 0.5
+"""Share of a video's frames that have annotations where these are ground truth; less, and they are
+what tells a tracker of given objects where to start."""
+
+
+def read_label_map(path: Path) -> NDArray[np.uint8]:
+    """Object ids of the pixels of a frame: (H, W).
+
+    Raises:
+        ValueError: if the file is missing, no readable image, or one of colours.
+    """
+    with open_image(path) as image:
+        if image.mode not in ("P", "L"):
+            raise ValueError(
+                f"{path}: image of mode {image.mode}, needed is one with a palette (or grey), "
+                "whose values are the ids of objects. Get it again."
+            )
+        return np.array(image)
+
+
+class LabelMapSplit(MetaSplit):
+    """One split with label maps."""
+
+    meta_files = (
+        "meta_expressions/{split}/meta_expressions.json",
+        "{split}/meta_expressions.json",
+    )
+    object_key = "obj_id"
+
+    @cached_property
+    def has_masks(self) -> bool:
+        """Whether the split's ground truth is here, told by its first video."""
+        return self.annotated_share >= MIN_ANNOTATED
+
+    @cached_property
+    def annotated_share(self) -> float:
+        """Share of the frames of the first annotated video that have annotations."""
+        for video in self.videos.values():
+            if self.annotations_dir(video.video_id).is_dir():
+                paths = [self.annotation_path(path) for path in video.frame_paths]
+                return sum(path.is_file() for path in paths) / len(paths)
+        return 0.0
+
+    @cached_property
+    def annotations_sha256(self) -> dict[str, str]:
+        """SHA-256 of the expressions, and of the names and sizes of the annotations."""
+        sha256 = {self.meta_path.name: sha256_of_file(self.meta_path)}
+        if self.has_masks:
+            listing = (
+                f"{video_id}/{entry.name} {entry.stat().st_size}"
+                for video_id in self.videos
+                if self.annotations_dir(video_id).is_dir()
+                for entry in sorted(
+                    os.scandir(self.annotations_dir(video_id)), key=lambda entry: entry.name
+                )
+            )
+            sha256[f"{ANNOTATIONS_DIR} (names and sizes)"] = sha256_of_lines(listing)
+        return sha256
+
+    def annotations_dir(self, video_id: str) -> Path:
+        """Folder of a video's label maps."""
+        return self.split_dir / ANNOTATIONS_DIR / video_id
+
+    def annotation_path(self, frame_path: Path) -> Path:
+        """The label map of a frame."""
+        return self.annotations_dir(frame_path.parent.name) / f"{frame_path.stem}.png"
+
+    @classmethod
+    def object_problem(cls, object_id: str) -> str:
+        """See ``MetaSplit.object_problem``."""
+        is_value = object_id.isascii() and object_id.isdigit() and 1 <= int(object_id) <= 255
+        return "" if is_value else "is no value of a pixel, 1 to 255"
+
+    def _masklets(
+        self, video_id: str, ids: Sequence[str], size: tuple[int, int]
+    ) -> dict[str, Masklet]:
+        if not self.has_masks:
+            raise ValueError(
+                f"{self.annotations_dir(video_id)}: no annotations of every frame. The split "
+                f"{self.split} of {self.name} has no ground truth here; put it there, or choose a "
+                "split that has it."
+            )
+        values = np.array([int(object_id) for object_id in ids])
+        frames: list[Masklet] = []  # of every frame the masks of all objects
+        for frame_path in self.videos[video_id].frame_paths:
+            labels = read_label_map(self.annotation_path(frame_path))
+            frames.append(resize(encode(labels == values[:, None, None]), size))
+        return {one: list(masks) for one, masks in zip(ids, zip(*frames, strict=True), strict=True)}

@@ -1,0 +1,55 @@
+"""Reads Ref-YouTube-VOS (Seo et al., "URVOS", 2020)."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from sola.datasets.label_maps import LabelMapSplit
+from sola.datasets.meta import read_meta
+from sola.datasets.meta_split import FRAMES_DIR, sha256_of_file
+from sola.datasets.problems import Problem
+
+NUM_COMPETITION_VIDEOS = 202
+"""Of the 507 videos that the expressions of split valid name; the other 305 are those of test."""
+
+
+class RefYouTubeVOS(LabelMapSplit):
+    """A split of Ref-YouTube-VOS: train, valid (without ground truth as published) or test.
+
+    The published expressions of valid are those of test too; valid is what test does not name.
+    """
+
+    folders = ("ref-youtube-vos", "ref-ytbvos", "ref_youtube_vos", "refytvos", "rvos")
+
+    @property
+    def annotations_sha256(self) -> dict[str, str]:
+        """As of every split; of valid with the expressions of test, which say what it holds."""
+        sha256 = dict(super().annotations_sha256)
+        if self.split == "valid" and self._test_path.is_file():
+            sha256["test/meta_expressions.json"] = sha256_of_file(self._test_path)
+        return sha256
+
+    def frames_dir(self, video_id: str) -> Path:
+        """Folder of a video's frames; those of test may lie with those of valid."""
+        folder = super().frames_dir(video_id)
+        if self.split == "test" and not folder.is_dir():
+            return self.root / "valid" / FRAMES_DIR / video_id
+        return folder
+
+    @property
+    def _test_path(self) -> Path:
+        return self.meta_path.parent.parent / "test" / self.meta_path.name
+
+    def _videos_of_split(self, listed: Collection[str]) -> list[str]:
+        if self.split != "valid":
+            return list(listed)
+        if self._test_path.is_file():
+            of_test = read_meta(self._test_path)
+            return [video_id for video_id in listed if video_id not in of_test]
+        if len(listed) != NUM_COMPETITION_VIDEOS:
+            reason = (
+                f"not found. {self.meta_path} lists {len(listed)} videos, those of split test "
+                f"among them; the {NUM_COMPETITION_VIDEOS} of split valid are the others. Put the "
+                "expressions of test there."
+            )
+            self.problems.append(Problem(self._test_path, reason))
+        return list(listed)

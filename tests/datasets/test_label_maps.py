@@ -1,0 +1,181 @@
+"""Ref-YouTube-VOS and Ref-DAVIS17: expressions in one place, masks as PNG files."""
+
+from pathlib import Path
+
+import dataset_trees as trees
+import numpy as np
+import pytest
+from dataset_trees import half
+from PIL import Image
+
+from sola.config.schema import DatasetConfig
+from sola.datasets import RefDAVIS, RefYouTubeVOS, Split, open_dataset
+from sola.datasets.label_maps import read_label_map
+from sola.datasets.ref_davis import annotator_of
+from sola.masks import decode
+
+
+def _train(root: Path) -> RefYouTubeVOS:
+    trees.write_ref_youtube_vos(root)
+    return RefYouTubeVOS(root, "train", "ref_youtube_vos")
+
+
+def test_objects_come_from_the_values_of_pixels(tmp_path: Path) -> None:
+    split = _train(tmp_path)
+    assert split.has_masks
+    assert [e.object_ids for e in split.expressions] == [("1",), ("2",), ("1",)]
+    truth = {object_id: decode(m) for object_id, m in split.ground_truth("a").items()}
+    empty, left, right = np.zeros(trees.SIZE, bool), half("left"), half("right")
+    assert (truth["1"] == [left, empty, left]).all()
+    assert (truth["2"] == [right, right, empty]).all()
+    assert (decode(split.ground_truth("b")["1"]) == [empty, right]).all()
+
+
+def test_label_maps_of_another_size_are_fitted_and_others_are_objects_of_nobody(
+    tmp_path: Path,
+) -> None:
+    split = _train(tmp_path)
+    wide = np.repeat(np.repeat(trees.labels((1, "left"), (9, "right")), 2, axis=0), 3, axis=1)
+    trees.write_labels(tmp_path / "train/Annotations/b/00000.png", wide)
+    assert (decode(split.ground_truth("b")["1"])[0] == half("left")).all()
+
+
+def test_an_object_in_no_file_has_empty_masks(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path)
+    path = tmp_path / "meta_expressions/train/meta_expressions.json"
+    trees.edit_text(path, '"obj_id": "2"', '"obj_id": "7"')
+    split = RefYouTubeVOS(tmp_path, "train", "ref_youtube_vos")
+    assert not decode(split.ground_truth("a")["7"]).any()
+
+
+def test_valid_is_what_test_does_not_name(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path, "valid", has_objects=False)
+    split = RefYouTubeVOS(tmp_path, "valid", "ref_youtube_vos")
+    assert list(split.videos) == ["a", "b"]
+    assert {e.video_id for e in split.expressions} == {"a", "b"}
+    assert [e.object_ids for e in split.expressions] == [None] * 3
+    assert not split.has_masks
+    assert split.ground_truth("a") == {}
+    assert set(split.annotations_sha256) == {"meta_expressions.json", "test/meta_expressions.json"}
+
+
+def test_frames_of_test_may_lie_with_those_of_valid(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path, "valid", has_objects=False)
+    assert RefYouTubeVOS(tmp_path, "test", "x").videos["t"].frame_paths[0].is_file()
+    trees.write_frames(tmp_path / "test/JPEGImages/t", ["00000"])
+    assert RefYouTubeVOS(tmp_path, "test", "x").frames_dir("t").parent.parent.name == "test"
+
+
+def test_valid_without_the_expressions_of_test_is_refused(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path, "valid", has_objects=False)
+    (tmp_path / "meta_expressions/test/meta_expressions.json").unlink()
+    with pytest.raises(ValueError, match=r"test/meta_expressions.json: not found.* lists 3 videos"):
+        RefYouTubeVOS(tmp_path, "valid", "ref_youtube_vos")
+
+
+def test_valid_of_202_videos_needs_no_expressions_of_test(tmp_path: Path) -> None:
+    video = {"frames": ["00000"], "expressions": {"0": {"exp": "it"}}}
+    videos = {f"v{number}": video for number in range(202)}
+    path = tmp_path / "meta_expressions/valid/meta_expressions.json"
+    trees.write_json(path, {"videos": videos})
+    assert len(RefYouTubeVOS(tmp_path, "valid", "x").videos) == 202
+
+
+def test_ground_truth_of_valid_is_used_where_it_is(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path, "valid")
+    split = RefYouTubeVOS(tmp_path, "valid", "ref_youtube_vos")
+    assert split.has_masks
+    assert decode(split.ground_truth("a")["1"]).any()
+
+
+def test_annotations_of_first_frames_are_no_ground_truth(tmp_path: Path) -> None:
+    split = _train(tmp_path)
+    for name in ("00005", "00010"):
+        (tmp_path / f"train/Annotations/a/{name}.png").unlink()
+    split = RefYouTubeVOS(tmp_path, "train", "ref_youtube_vos")
+    assert not split.has_masks
+    with pytest.raises(ValueError, match="has no ground truth here"):
+        split.ground_truth("a")
+
+
+def test_a_changed_annotation_changes_what_a_split_is_known_by(tmp_path: Path) -> None:
+    before = _train(tmp_path).annotations_sha256
+    assert before == RefYouTubeVOS(tmp_path, "train", "x").annotations_sha256
+    trees.write_labels(tmp_path / "train/Annotations/b/00010.png", np.zeros((90, 90), np.uint8))
+    after = RefYouTubeVOS(tmp_path, "train", "x").annotations_sha256
+    assert [name for name in before if before[name] != after[name]] == [
+        "Annotations (names and sizes)"
+    ]
+
+
+@pytest.mark.parametrize("folder", ["ref-youtube-vos", "ref-ytbvos", "rvos"])
+def test_folders_of_any_name_in_use_are_found(tmp_path: Path, folder: str) -> None:
+    trees.write_ref_youtube_vos(tmp_path / folder)
+    config = DatasetConfig("x", "ref_youtube_vos", str(tmp_path / "ref-youtube-vos"))
+    assert open_dataset(config, "train").split_dir == tmp_path / folder / "train"
+
+
+def test_a_folder_of_the_users_own_name_is_the_only_one_looked_at(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path / "ref-ytbvos")
+    with pytest.raises(ValueError) as error:
+        RefYouTubeVOS(tmp_path / "mine", "train", "x")
+    assert "ref-ytbvos" not in str(error.value)
+
+
+def test_an_error_names_everything_that_was_looked_for(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path / "ref-ytbvos", "valid")
+    with pytest.raises(ValueError) as error:
+        RefYouTubeVOS(tmp_path / "ref-youtube-vos", "train", "x")
+    for folder in RefYouTubeVOS.folders:
+        for path in ("meta_expressions/train", "train"):
+            assert f"{tmp_path / folder / path}/meta_expressions.json" in str(error.value)
+    assert "Splits that are there: test, valid" in str(error.value)
+
+
+def test_expressions_of_ref_davis_tell_their_annotators(tmp_path: Path) -> None:
+    trees.write_ref_davis(tmp_path)
+    split = RefDAVIS(tmp_path, "valid", "ref_davis")
+    of_a = [e for e in split.expressions if e.video_id == "a"]
+    assert [annotator_of(e.expression_id) for e in of_a] == [0, 1, 2, 3] * 2
+    assert [e.object_ids for e in of_a] == [("1",)] * 4 + [("2",)] * 4
+    assert decode(split.ground_truth("a")["2"]).any()
+    with pytest.raises(ValueError, match="is no number"):
+        annotator_of("x")
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_ref_davis_has_ground_truth_of_both_splits(tmp_path: Path, split: str) -> None:
+    trees.write_ref_davis(tmp_path / "ref_davis", split)
+    config = DatasetConfig("ref_davis", "ref_davis", str(tmp_path / "ref-davis"))
+    assert open_dataset(config, split).has_masks
+
+
+def test_colours_and_damaged_files_are_no_label_maps(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.new("RGB", (6, 4)).save(path)
+    with pytest.raises(ValueError, match=r"x.png: image of mode RGB, needed is one with a palette"):
+        read_label_map(path)
+    trees.write_labels(path, np.random.default_rng(0).integers(0, 9, (40, 60), np.uint8))
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 20, 7):  # the last 20 bytes hold no pixels
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"x.png: unreadable image"):
+            read_label_map(path)
+
+
+def test_every_layout_is_a_split(tmp_path: Path) -> None:
+    trees.write_mevis(tmp_path / "mevis", "train")
+    trees.write_mevis(tmp_path / "v2", "train", meta_file="meta_expressions_v2.json")
+    trees.write_ref_youtube_vos(tmp_path / "ytvos")
+    trees.write_ref_davis(tmp_path / "davis", "train")
+    layouts = {"mevis": "mevis", "mevis_v2": "v2", "ref_youtube_vos": "ytvos", "ref_davis": "davis"}
+    for layout, folder in layouts.items():
+        split = open_dataset(DatasetConfig("own", layout, str(tmp_path / folder)), "train")
+        assert isinstance(split, Split)
+        assert (split.name, split.split, split.has_masks) == ("own", "train", True)
+        assert split.parts == {"own": split}
+        assert split.locate("a") == (split, "a")
+        assert split.annotations_sha256.keys()
+        for video_id, video in split.videos.items():
+            for masklet in split.ground_truth(video_id).values():
+                assert decode(masklet).shape == (len(video.frame_paths), *trees.SIZE)
