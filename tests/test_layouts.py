@@ -1,6 +1,7 @@
 """Data sets in every layout, end to end: tracks, and answers of a selector of another data set."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from sola.generation.run import run_generation
 from sola.masks import encode
 from sola.reporting.predict import run_predict
 from sola.selector import TrackSelector
+from sola.selector.checkpoint import load_selector
 from sola.shards import ShardReader
+from sola.training.run import run_training
 from sola.types import Tracks
 
 FOLDERS = {"mevis": "mevis", "ref_youtube_vos": "ref-ytbvos", "ref_davis": "ref-davis"}
@@ -113,3 +116,38 @@ def test_a_selector_answers_about_data_that_it_was_not_trained_on(
     written = sorted(p.relative_to(prediction.masks_dir) for p in tmp_path.rglob("masks/**/*.png"))
     numbers = range(1, len(scene.masks) + 1)
     assert written == [Path(f"v/{i}/{f:05d}.png") for i in numbers for f in range(NUM_FRAMES)]
+
+
+def test_two_data_sets_are_trained_on_together(
+    compose: Callable[..., Any], scene: Scene, tmp_path: Path
+) -> None:
+    data_dir = tmp_path / "data"
+    _write(scene, data_dir / "mevis", "mevis")
+    shutil.copytree(data_dir / "mevis" / "train", data_dir / "mevis" / "valid_u")
+    _write(scene, data_dir / "ref-youtube-vos", "ref_youtube_vos")
+    choices = ("tracker=small", "trainer=single_thread")
+    for layout, split in (("mevis", "train"), ("ref_youtube_vos", "train"), ("mevis", "valid_u")):
+        of_part = (f"dataset={layout}", f"split={split}", "prompt_source=gt", *choices)
+        run_generation(compose("generate", *of_part))
+    config = compose(
+        "train",
+        "dataset=mevis_and_ref_youtube_vos",
+        *choices,
+        "text_encoder=minilm",
+        "selector=small",
+        "logger=csv",
+        "trainer.max_epochs=1",
+        "data.train_sources=[gt]",
+        "data.valid_sources=[gt]",
+    )
+    run_training(config)
+    _, origin = load_selector(tmp_path / "output" / "best.ckpt")
+    assert origin["dataset"] == "mevis_and_ref_youtube_vos"
+    assert [
+        Path(folder).relative_to(data_dir / "tracks").parts[:2] for folder in origin["tracks"]
+    ] == [
+        ("mevis", "train"),
+        ("ref_youtube_vos", "train"),
+        ("mevis", "valid_u"),
+    ]
+    assert origin["step"] == 2 * len(scene.masks), "an expression a step, of both"

@@ -21,10 +21,11 @@ from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.training.callbacks import BEST_FILE, LAST_FILE, TrainingProgress, make_checkpoints
 from sola.training.data import SelectorDataModule
+from sola.training.joint import check_same_tokens
 from sola.training.loggers import finish_logger, make_logger
 from sola.training.module import VALID_JF, SelectorModule
 from sola.training.scoring import ValidationScorer
-from sola.training.sources import LabelledTracks, check_same_tracker, open_tracks
+from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,9 @@ def run_training(config: TrainConfig) -> Path:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     train_split, valid_split = config.dataset.train_split, config.dataset.valid_split
     train_set, valid_set = open_dataset(config.dataset, train_split), _open_valid(config)
-    train = open_tracks(config, train_split, config.data.train_sources)
-    valid = open_tracks(config, valid_split, config.data.valid_sources)
-    check_same_tracker(train, valid)
+    train = open_tracks(config, train_set, config.data.train_sources)
+    valid = open_tracks(config, valid_set, config.data.valid_sources)
+    check_same_tokens(train.readers[0], valid.readers[0])
     _check_widths(config)
     _check_resume(config)
     logger = make_logger(config.logger, output_dir, is_dry=config.trainer.fast_dev_run)
@@ -189,7 +190,7 @@ def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks)
         "train_sources": list(config.data.train_sources),
         "valid_split": config.dataset.valid_split,
         "valid_sources": list(config.data.valid_sources),
-        "tracks": [str(reader.tracks_dir) for reader in (*train.readers, *valid.readers)],
+        "tracks": [*tracks_dirs(train), *tracks_dirs(valid)],
         "tracker": str(index["tracker"]),
         "checkpoint_sha256": str(index["checkpoint_sha256"]),
         "token_dim": int(index["token_dim"]),

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.config.schema import LossConfig, TrainConfig
-from sola.evaluation.tracks import COMMON_TO_TOKENS, TrackSources, entry_of, in_order
+from sola.datasets import Split
+from sola.evaluation.tracks import TrackSources, entry_of, in_order
 from sola.metrics import track_labels
 from sola.shards import ShardReader, tracks_dir
+from sola.training.joint import AnyReader, JointReader
 from sola.types import Expression, Labels
 
 Content = TypeVar("Content")
@@ -44,7 +46,7 @@ class LabelledTracks:
         ValueError: if the sources' trackers differ.
     """
 
-    def __init__(self, readers: Sequence[ShardReader], rule: LossConfig) -> None:
+    def __init__(self, readers: Sequence[AnyReader], rule: LossConfig) -> None:
         self.sources, self.rule = TrackSources(readers), rule
         self.readers = in_order(readers)
         self._tokens = [LastRead(reader.read_tokens) for reader in self.readers]
@@ -94,7 +96,7 @@ class LabelledTracks:
         return self._labels[key]
 
     def _source_labels(
-        self, reader: ShardReader, read: LastRead[Labels | None], expression: Expression
+        self, reader: AnyReader, read: LastRead[Labels | None], expression: Expression
     ) -> NDArray[np.bool_]:
         entry = entry_of(reader, expression)
         if expression.object_ids == ():  # no track is meant, whether there is ground truth or not
@@ -111,14 +113,14 @@ class LabelledTracks:
         )
 
 
-def open_tracks(config: TrainConfig, split: str, sources: Sequence[str]) -> LabelledTracks:
+def open_tracks(config: TrainConfig, dataset: Split, sources: Sequence[str]) -> LabelledTracks:
     """The tracks of a split.
 
     Raises:
         ValueError: if some are missing (with the command that makes them), were made by different
             trackers, or have tokens of another width than the selector.
     """
-    readers = [_open(config, split, source) for source in sources]
+    readers = [_open(config, dataset, source) for source in sources]
     tracks = LabelledTracks(readers, config.loss)
     if tracks.sources.token_dim != config.selector.token_dim:
         raise ValueError(
@@ -129,23 +131,24 @@ def open_tracks(config: TrainConfig, split: str, sources: Sequence[str]) -> Labe
     return tracks
 
 
-def check_same_tracker(train: LabelledTracks, valid: LabelledTracks) -> None:
-    """Object tokens of different trackers do not mix, across splits either.
+def tracks_dirs(tracks: LabelledTracks) -> list[str]:
+    """Every folder that tracks are read from."""
+    return [
+        str(part.tracks_dir)
+        for reader in tracks.readers
+        for part in (reader.readers.values() if isinstance(reader, JointReader) else [reader])
+    ]
 
-    Raises:
-        ValueError: if name, width or checkpoint differ.
-    """
-    one, other = train.readers[0], valid.readers[0]
-    for key in COMMON_TO_TOKENS:
-        found, needed = other.index.get(key), one.index.get(key)
-        if found != needed:
-            raise ValueError(
-                f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}: "
-                "object tokens of different trackers do not mix. Run generate.py for both splits "
-                "with the same tracker."
+
+def _open(config: TrainConfig, dataset: Split, source: str) -> AnyReader:
+    readers = {
+        part.name: ShardReader(
+            tracks_dir(
+                Path(config.paths.data_dir), part.name, part.split, source, config.tracker.name
             )
-
-
-def _open(config: TrainConfig, split: str, source: str) -> ShardReader:
-    name, tracker = config.dataset.name, config.tracker.name
-    return ShardReader(tracks_dir(Path(config.paths.data_dir), name, split, source, tracker))
+        )
+        for part in dataset.parts.values()
+    }
+    return (
+        readers[dataset.name] if dataset.name in readers else JointReader(readers, dataset.locate)
+    )

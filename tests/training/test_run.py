@@ -228,7 +228,11 @@ def test_a_data_set_that_is_missing_is_named_before_its_tracks(config: TrainConf
     [
         ("train/gt", {"checkpoint_sha256": "4567"}, "checkpoint_sha256 is .*do not mix"),
         ("train/gt", {"tracker": "other"}, "tracker is .*do not mix"),
-        ("valid_u/grid", {"checkpoint_sha256": "4567"}, "checkpoint_sha256 is 4567.*both splits"),
+        (
+            "valid_u/grid",
+            {"checkpoint_sha256": "4567"},
+            "checkpoint_sha256 is 4567.*for both with",
+        ),
         ("all", {"token_dim": 12}, "12 wide, selector.token_dim is 8.*selector.token_dim=12"),
     ],
 )
