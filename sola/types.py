@@ -49,6 +49,7 @@ class Prompt:
     """A mask on one frame from which SAM 2 starts a track, and where it came from."""
 
     frame_idx: int
+    """-1: unknown (of an imported track), and then ``mask`` is empty and ``area`` -1."""
     mask: RunLength
     area: int
     """Pixels of the mask."""
@@ -95,6 +96,23 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class MeanOverlaps:
+    """Overlaps of N tracks with G ground-truth objects, means over frames.
+
+    What the published code's files hold in place of pixel counts.
+    """
+
+    object_ids: tuple[str, ...]
+    """G names."""
+    iou: np.ndarray
+    """(N, G) float64; a frame empty in track and object counts 1."""
+    precision: np.ndarray
+    """(N, G) float64."""
+    recall: np.ndarray
+    """(N, G) float64."""
+
+
+@dataclass(frozen=True)
 class Tracks:
     """All tracks of one video (of one expression, for gdino) from one prompt source."""
 
@@ -104,12 +122,14 @@ class Tracks:
     object_tokens: np.ndarray
     """(N, T, D) float32, SAM 2's object pointers."""
     object_scores: np.ndarray
-    """(N, T) float32, SAM 2's object score logits; above 0: the object is there."""
+    """(N, T) float32, SAM 2's object score logits; above 0: the object is there; NaN: unknown."""
     masklets: tuple[Masklet, ...]
     """N masklets of T masks."""
     prompts: tuple[Prompt, ...]
     """N prompts, one a track."""
     size: tuple[int, int]
     """(H, W) of every mask, the frames' own size."""
-    labels: Labels | None = None
+    labels: Labels | MeanOverlaps | None = None
     """None where the split has no ground truth."""
+    numbers: tuple[int, ...] | None = None
+    """N names in the published code's files; None for tracks that were not imported from them."""

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
@@ -102,7 +103,10 @@ def chain(tmp_path_factory) -> Chain:
         ["generate.py", "split=valid_u", "prompt_source=grid"],
         ["train.py", "experiment=demo", "trainer.max_epochs=1", f"hydra.run.dir={folder}/run"],
         ["evaluate.py", best, f"hydra.run.dir={folder}/evaluation"],
-        ["predict.py", best, f"hydra.run.dir={folder}/prediction", "num_overlays=1"],
+        [
+            *("predict.py", best, "num_overlays=1", "submission=true"),
+            f"hydra.run.dir={folder}/prediction",
+        ],
         ["evaluate.py", "ckpt_path=nowhere.ckpt", f"hydra.run.dir={folder}/wrong"],
         ["train.py", "dataset=mevis", "logger=csv", f"hydra.run.dir={folder}/wrong"],
     ]
@@ -163,6 +167,8 @@ def test_predict_leaves_a_mask_for_every_frame_of_every_expression(chain):
 
     assert len(list(masks_dir.glob("*/*/*.png"))) == 8 * 6
     assert len(list((chain.folder / "prediction" / "overlays").iterdir())) == 1
+    with zipfile.ZipFile(chain.folder / "prediction" / "submission.zip") as file:
+        assert len(file.namelist()) == 8 * 6
 
 
 def test_commands_say_nothing_that_is_not_ours(chain):

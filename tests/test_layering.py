@@ -22,12 +22,18 @@ LAYERS = {
     "metrics": 2,
     "prompts": 3,
     "evaluation": 3,
+    "published": 3,
     "reporting": 4,
     "generation": 5,
     "training": 5,
 }
 # Programs (python -m ...), which nothing imports: they stand above the layers.
-PROGRAMS = {"sola/tracking/small/train.py", "sola/tracking/small/evaluate.py"}
+PROGRAMS = {
+    "sola/tracking/small/train.py",
+    "sola/tracking/small/evaluate.py",
+    "sola/reporting/check_submission.py",
+    "sola/published/__main__.py",
+}
 # Heavy packages, and the layers that may import them.
 HOMES = {
     "sam2": {"tracking"},

@@ -1,5 +1,6 @@
 """The frame of every entry point: command line -> typed configuration -> the layer that does it."""
 
+import logging
 import os
 import sys
 import traceback
@@ -15,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sola.config.console import show_error
+from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.conversion import CONF_DIR, load, register_schemas
 from sola.config.messages import explain, explain_flag
 
@@ -68,6 +69,28 @@ def main(config_name: str, schema: type[Schema], task: Callable[[Schema], object
     except Exception as error:
         message = explain(error, schema) or _users_mistake(error)
         if message is None or users_choice == "1" or error in faults:
+            raise
+        show_error(message)
+        sys.exit(1)
+
+
+def run_program(task: Callable[[], int], schema: type) -> NoReturn:
+    """Runs a command that has its own flags, and ends the process with the status it returns.
+
+    A mistake of the user's is one message on stderr and exit status 1, as for ``main``.
+
+    Args:
+        task: imports what is heavy itself.
+        schema: data class of the configuration that the command composes.
+    """
+    handler = console_handler()
+    handler.addFilter(OwnMessages())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    try:
+        sys.exit(task())
+    except Exception as error:
+        message = explain(error, schema) or _users_mistake(error)
+        if message is None or os.environ.get(_FULL_ERROR) == "1":
             raise
         show_error(message)
         sys.exit(1)

@@ -48,6 +48,8 @@ class DatasetPartConfig:
     valid_split: str = "valid_u"
     cache_dir: str | None = None
     """Keeps what was found out about a large mask_dict.json; None: nothing is kept."""
+    submission_top_dir: str = ""
+    """Folder that holds the videos in a zip of masks to hand in; "": they lie at its top."""
 
 
 @dataclass
@@ -318,6 +320,8 @@ class PredictConfig:
     threshold: float = 0.5
     num_overlays: int = 8
     """Expressions drawn as overlay pictures, evenly taken from the split."""
+    submission: bool = False
+    """Pack the masks into submission.zip, as the benchmark's server takes it, and check it."""
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 
 

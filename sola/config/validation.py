@@ -79,6 +79,9 @@ def _check_dataset(name: str, section: DatasetConfig) -> Problems:
         yield f"{name}.layout is {JOINT}, which needs {name}.parts: the data sets to put together."
     for key, part in section.parts.items():
         yield from _one_of(f"{name}.parts.{key}.layout", part.layout, LAYOUTS[:-1])
+    top_dir = section.submission_top_dir
+    if "/" in top_dir or top_dir in (".", ".."):
+        yield f"{name}.submission_top_dir is {top_dir!r}; it names one folder, or is empty."
     if section.layout == "moving_shapes" and section.maker is None:
         yield f"{name}.layout is moving_shapes, which needs {name}.maker: how to make the videos."
     if section.maker is not None:

@@ -31,7 +31,7 @@ ANSWERS = (SELECTION, ORACLE, ALL_TRACKS, LARGEST_TRACK, NONE)
 
 
 class Benchmark(Protocol):
-    """What is needed of a data set (``sola.datasets.MeViS``)."""
+    """What is needed of a data set (``sola.datasets.Split``)."""
 
     name: str
     split: str

@@ -13,13 +13,14 @@ from sola.config.schema import PromptSourceConfig, TrackerConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.generation.find_prompts import KeptPrompts, PromptCounts, PromptFinder, true_prompts
-from sola.generation.track_video import count_pixels, track_prompts
+from sola.generation.track_video import track_prompts
+from sola.metrics import count_pixels
 from sola.prompts.grounding_dino import Detector
 from sola.shards import PromptStore, ShardWriter
 from sola.tracking.box_masks import BoxMasker
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import SAM2Base, VideoTracker
-from sola.tracking.stages import FILES, FRAMES, measure_stages, stage
+from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 
 
@@ -182,7 +183,8 @@ class TrackGenerator(pl.LightningModule):
         video_id = sample.video.video_id
         tracks, counts = track_prompts(video_id, tracker, kept, self.rule, expression_id)
         if sample.ground_truth or self.rule.name == "gt":
-            labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)
+            with stage(LABELS):
+                labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)
             tracks = dataclasses.replace(tracks, labels=labels)
         with stage(FILES):
             num_bytes = self.writer.stage(tracks)

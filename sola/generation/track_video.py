@@ -1,16 +1,14 @@
 """All tracks of one video from its prompts."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from sola.config.schema import PromptSourceConfig
 from sola.generation.find_prompts import KeptPrompts, PromptCounts
-from sola.masks import areas, decode, intersections
+from sola.masks import decode
 from sola.prompts import PromptQueue
 from sola.tracking.propagation import VideoTracker
-from sola.tracking.stages import CODES, LABELS, RULES, stage
-from sola.types import Labels, Masklet, Prompt, Tracks
+from sola.tracking.stages import CODES, RULES, stage
+from sola.types import Masklet, Prompt, Tracks
 
 
 def track_prompts(
@@ -50,23 +48,3 @@ def track_prompts(
     )
     dropped = PromptCounts(duplicates=queue.num_duplicates, over_cap=queue.num_over_cap)
     return tracks, kept.counts + dropped
-
-
-def count_pixels(
-    masklets: tuple[Masklet, ...], ground_truth: Mapping[str, Masklet], num_frames: int
-) -> Labels:
-    """Per-frame pixel counts of tracks against every ground-truth object.
-
-    Args:
-        masklets: N masklets of T masks; N may be 0.
-        ground_truth: G masklets of the same length and size; G may be 0.
-        num_frames: T.
-    """
-    objects = list(ground_truth.values())
-    with stage(LABELS):
-        return Labels(
-            object_ids=tuple(ground_truth),
-            intersections=intersections(masklets, objects, num_frames),
-            track_areas=areas(masklets).reshape(len(masklets), num_frames),
-            object_areas=areas(objects).reshape(len(objects), num_frames),
-        )

@@ -37,13 +37,14 @@ def check_codes(masklet: Masklet, size: tuple[int, int]) -> None:
     """Makes sure that masks can be decoded, without decoding them.
 
     Args:
-        masklet: T >= 1 run-length masks.
+        masklet: T run-length masks.
         size: (H, W) of them all.
 
     Raises:
         ValueError: as ``decode_columns`` does.
     """
-    _checked_runs(masklet, size)
+    if masklet:
+        _checked_runs(masklet, size)
 
 
 def _checked_runs(

@@ -2,6 +2,13 @@
 
 from sola.metrics.functional import boundary_f_measure, region_similarity
 from sola.metrics.j_and_f import JAndF
-from sola.metrics.labels import mean_iou, track_labels
+from sola.metrics.labels import count_pixels, mean_iou, track_labels
 
-__all__ = ["JAndF", "boundary_f_measure", "mean_iou", "region_similarity", "track_labels"]
+__all__ = [
+    "JAndF",
+    "boundary_f_measure",
+    "count_pixels",
+    "mean_iou",
+    "region_similarity",
+    "track_labels",
+]

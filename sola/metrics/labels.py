@@ -1,21 +1,42 @@
 """Which tracks are right for an expression: their overlap with objects, and a rule over it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.types import Labels
+from sola.masks import areas, intersections
+from sola.types import Labels, Masklet, MeanOverlaps
 
 EMPTY_FRAMES = ("count", "skip")
 """How a frame empty in track and object enters the mean: as IoU 1 (the published rule), or not."""
 
 
-def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
+def count_pixels(
+    masklets: Sequence[Masklet], ground_truth: Mapping[str, Masklet], num_frames: int
+) -> Labels:
+    """Per-frame pixel counts of tracks against every ground-truth object.
+
+    Args:
+        masklets: N masklets of T masks; N may be 0.
+        ground_truth: G masklets of the same length and size; G may be 0.
+        num_frames: T.
+    """
+    objects = list(ground_truth.values())
+    return Labels(
+        object_ids=tuple(ground_truth),
+        intersections=intersections(masklets, objects, num_frames),
+        track_areas=areas(masklets).reshape(len(masklets), num_frames),
+        object_areas=areas(objects).reshape(len(objects), num_frames),
+    )
+
+
+def mean_iou(labels: Labels | MeanOverlaps, empty_frames: str) -> NDArray[np.float64]:
     """Mean over frames of the per-frame IoU of every track with every object.
 
     Args:
-        labels: pixel counts of N tracks against G objects.
+        labels: pixel counts of N tracks against G objects, or the means themselves, which are of
+            rule "count".
         empty_frames: "count": a frame empty in both counts as IoU 1, so that an always empty track
             reaches 0.75 against an object seen in a quarter of the frames; "skip": it is left out.
 
@@ -23,10 +44,18 @@ def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
         (N, G) float64 in [0, 1]; 0 for a pair without any frame left.
 
     Raises:
-        ValueError: if ``empty_frames`` is neither.
+        ValueError: if ``empty_frames`` is neither, or cannot be had from ``labels``.
     """
     if empty_frames not in EMPTY_FRAMES:
         raise ValueError(f"empty_frames is {empty_frames!r}, one of {EMPTY_FRAMES} is needed")
+    if isinstance(labels, MeanOverlaps):
+        if empty_frames != "count":
+            raise ValueError(
+                "loss.empty_frames=skip needs pixel counts, and these tracks were imported with "
+                "their mean IoU alone, in which empty frames count. Take loss.empty_frames=count, "
+                "or import them again beside the data set's ground truth."
+            )
+        return labels.iou
     shared = labels.intersections.astype(np.int64)
     union = labels.track_areas[:, None].astype(np.int64) + labels.object_areas[None] - shared
     is_seen = union > 0
@@ -38,12 +67,15 @@ def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
 
 
 def track_labels(
-    labels: Labels, object_ids: Sequence[str], iou_threshold: float, empty_frames: str
+    labels: Labels | MeanOverlaps,
+    object_ids: Sequence[str],
+    iou_threshold: float,
+    empty_frames: str,
 ) -> NDArray[np.bool_]:
     """Which tracks are positives: best mean IoU over the expression's objects above the threshold.
 
     Args:
-        labels: pixel counts of N tracks against G objects.
+        labels: of N tracks against G objects.
         object_ids: the expression's objects; none: every track is a negative.
         iou_threshold: exclusive, 0.7 in the paper.
         empty_frames: "count" or "skip", see ``mean_iou``.
@@ -52,7 +84,7 @@ def track_labels(
         (N,) bool.
 
     Raises:
-        ValueError: if an object is not among ``labels.object_ids``.
+        ValueError: if an object is not among ``labels.object_ids``, or as ``mean_iou`` does.
     """
     unknown = [name for name in object_ids if name not in labels.object_ids]
     if unknown:
@@ -61,6 +93,5 @@ def track_labels(
             "tracks were made from other annotations. Run generate.py again."
         )
     columns = [labels.object_ids.index(name) for name in object_ids]
-    if not columns:
-        return np.zeros(labels.track_areas.shape[0], dtype=bool)
-    return mean_iou(labels, empty_frames)[:, columns].max(axis=1) > iou_threshold
+    iou = mean_iou(labels, empty_frames)[:, columns]
+    return iou.max(axis=1, initial=-1.0) > iou_threshold

@@ -1,7 +1,7 @@
 """What predict.py does: answers every expression of a split with masks, and draws some of them."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from sola.evaluation.tracks import VideoTracks
 from sola.files import write_json
 from sola.masks import decode, empty_masklet, merge
 from sola.reporting.overlays import GREEN, ORANGE, MaskRow, contact_sheet, evenly_spaced
-from sola.reporting.submission import write_masks
+from sola.reporting.staging import publish, start_staging
+from sola.reporting.submission import write_masks, write_submission
 from sola.types import Expression, Masklet
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 MASKS_DIR = "masks"
 OVERLAYS_DIR = "overlays"
 PREDICTION_FILE = "prediction.json"
+SUBMISSION_FILE = "submission.zip"
+RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, MASKS_DIR, OVERLAYS_DIR)
+"""In the order in which those of an earlier run go; the first comes last."""
 FRAMES_SHOWN = 6
 """Frames of a video in an overlay picture, evenly spaced."""
 
@@ -44,9 +48,10 @@ class Prediction:
 def run_predict(config: PredictConfig) -> Prediction:
     """Answers every expression of a split.
 
-    Writes masks in the layout of a MeViS submission, overlay pictures, scores.json and
-    prediction.json into the output folder. Ground truth is not needed; where it is there, the
-    overlays show it.
+    Writes masks in the layout of a submission, overlay pictures, scores.json, prediction.json and,
+    where it is asked for, submission.zip into the output folder, in place of those of an earlier
+    run. Each is there when it is complete, prediction.json when all are. Ground truth is not
+    needed; where it is there, the overlays show it.
 
     Args:
         config: see ``PredictConfig``.
@@ -59,9 +64,17 @@ def run_predict(config: PredictConfig) -> Prediction:
     """
     split = score_split(config, open_split(config))
     output_dir = Path(config.paths.output_dir)
-    prediction = predict_split(split, output_dir, config.threshold, config.num_overlays)
+    staging_dir = start_staging(output_dir, RESULTS)
+    top_dir = config.dataset.submission_top_dir
+    prediction = predict_split(
+        split, staging_dir, config.threshold, config.num_overlays, top_dir=top_dir
+    )
+    if config.submission:
+        write_submission(
+            staging_dir / MASKS_DIR, staging_dir / SUBMISSION_FILE, split.dataset, top_dir
+        )
     write_json(
-        output_dir / PREDICTION_FILE,
+        staging_dir / PREDICTION_FILE,
         {
             **split.provenance,
             "threshold": config.threshold,
@@ -69,6 +82,8 @@ def run_predict(config: PredictConfig) -> Prediction:
             "expressions": _as_json(prediction.selected),
         },
     )
+    publish(staging_dir, RESULTS)
+    prediction = _moved(prediction, staging_dir, output_dir)
     num_empty = sum(not selected for selected in prediction.selected.values())
     log.info(
         "%s: masks of %d expressions, %d of them answered by nothing",
@@ -76,13 +91,20 @@ def run_predict(config: PredictConfig) -> Prediction:
         len(prediction.selected),
         num_empty,
     )
+    if config.submission:
+        log.info("%s: complete and without faults", output_dir / SUBMISSION_FILE)
     for path in prediction.overlay_paths:
         log.info("%s: overlay", path)
     return prediction
 
 
 def predict_split(
-    split: ScoredSplit, output_dir: Path, threshold: float, num_overlays: int
+    split: ScoredSplit,
+    output_dir: Path,
+    threshold: float,
+    num_overlays: int,
+    *,
+    top_dir: str = "",
 ) -> Prediction:
     """Writes masks and overlay pictures of a scored split.
 
@@ -91,6 +113,7 @@ def predict_split(
         output_dir: gets the folders ``masks`` and ``overlays``.
         threshold: a track is selected when its score is above this.
         num_overlays: expressions drawn, evenly taken from the split.
+        top_dir: folder in ``masks`` that holds the videos, "" for none.
 
     Returns:
         Where everything is, and what was selected.
@@ -101,7 +124,7 @@ def predict_split(
     expressions = split.dataset.expressions
     drawn = {id(expressions[idx]) for idx in evenly_spaced(len(expressions), num_overlays)}
     videos = group_by_video(expressions)
-    masks_dir = output_dir / MASKS_DIR
+    masks_dir = output_dir / MASKS_DIR / top_dir
     overlay_paths: list[Path] = []
     selections: dict[tuple[str, str], tuple[int, ...]] = {}
     with progress(f"masks of {split.dataset.name}/{split.dataset.split}", len(videos)) as advance:
@@ -163,6 +186,17 @@ def _draw(
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{path}: could not be written; is the disk full?")
+
+
+def _moved(prediction: Prediction, old_dir: Path, new_dir: Path) -> Prediction:
+    """The same after the folder that holds it all was renamed."""
+    return replace(
+        prediction,
+        masks_dir=new_dir / prediction.masks_dir.relative_to(old_dir),
+        overlay_paths=tuple(
+            new_dir / path.relative_to(old_dir) for path in prediction.overlay_paths
+        ),
+    )
 
 
 def _count(num_objects: int) -> str:

@@ -49,8 +49,8 @@ def load_selector(ckpt_path: Path) -> tuple[TrackSelector, dict[str, Any]]:
             f"{ckpt_path}: not a selector checkpoint (found {sorted(map(str, content))[:4]}). "
             "Needed: best.ckpt or last.ckpt of train.py, or an epoch_N.pth of the reference."
         )
-    selector = TrackSelector(**_reference_kwargs(weights))
     try:
+        selector = TrackSelector(**_reference_kwargs(weights))
         selector.load_reference_state_dict(weights)
     except ValueError as error:
         raise ValueError(f"{ckpt_path}: {error}") from error

@@ -6,9 +6,11 @@ from dataclasses import replace
 import h5py
 import numpy as np
 
-from sola.types import Labels, Masklet, Prompt, RunLength, Tracks
+from sola.types import Labels, Masklet, MeanOverlaps, Prompt, RunLength, Tracks
 
 NO_BOX = (float("nan"),) * 4
+MEANS = ("iou", "precision", "recall")
+"""Fields of ``MeanOverlaps``."""
 
 
 def entry_name(video_id: str, expression_id: str = "") -> str:
@@ -27,6 +29,8 @@ def write_entry(group: h5py.Group, tracks: Tracks) -> None:
     write_prompts(group.create_group("prompts"), tracks.prompts)
     if tracks.labels is not None:
         _write_labels(group.create_group("labels"), tracks.labels)
+    if tracks.numbers is not None:
+        group["numbers"] = np.array(tracks.numbers, np.int32)
 
 
 def read_entry(group: h5py.Group, video_id: str, expression_id: str, source: str) -> Tracks:
@@ -45,16 +49,20 @@ def read_entry(group: h5py.Group, video_id: str, expression_id: str, source: str
         prompts=read_prompts(group["prompts"], size, source),
         size=size,
         labels=read_labels(group),
+        numbers=tuple(group["numbers"][()].tolist()) if "numbers" in group else None,
     )
 
 
-def read_labels(group: h5py.Group) -> Labels | None:
-    """Pixel counts against ground truth; None where the entry has none."""
+def read_labels(group: h5py.Group) -> Labels | MeanOverlaps | None:
+    """Overlaps with ground truth; None where the entry has none."""
     if "labels" not in group:
         return None
     labels = group["labels"]
+    object_ids = tuple(labels["object_ids"].asstr()[()])
+    if "mean_iou" in labels:
+        return MeanOverlaps(object_ids, *(labels[f"mean_{name}"][()] for name in MEANS))
     return Labels(
-        object_ids=tuple(labels["object_ids"].asstr()[()]),
+        object_ids=object_ids,
         intersections=labels["intersections"][()],
         track_areas=labels["track_areas"][()],
         object_areas=labels["object_areas"][()],
@@ -136,8 +144,12 @@ def _with_detections(group: h5py.Group, prompts: list[Prompt]) -> Iterator[Promp
         )
 
 
-def _write_labels(group: h5py.Group, labels: Labels) -> None:
+def _write_labels(group: h5py.Group, labels: Labels | MeanOverlaps) -> None:
     _write_texts(group, "object_ids", labels.object_ids)
+    if isinstance(labels, MeanOverlaps):
+        for name in MEANS:
+            group[f"mean_{name}"] = getattr(labels, name).astype(np.float64)
+        return
     group["intersections"] = labels.intersections.astype(np.int32)
     group["track_areas"] = labels.track_areas.astype(np.int32)
     group["object_areas"] = labels.object_areas.astype(np.int32)

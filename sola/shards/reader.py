@@ -9,7 +9,7 @@ import numpy as np
 
 from sola.shards.entry import entry_name, read_entry, read_labels
 from sola.shards.writer import FORMAT_VERSION, INDEX_FILE
-from sola.types import Labels, Tracks
+from sola.types import Labels, MeanOverlaps, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
 """What names the folder of some tracks, the one above it, and so on."""
@@ -61,8 +61,8 @@ class ShardReader:
         tokens: np.ndarray = self._group(video_id, expression_id)["object_tokens"][()]
         return tokens
 
-    def read_labels(self, video_id: str, expression_id: str = "") -> Labels | None:
-        """Pixel counts against ground truth of one entry alone; None where it has none."""
+    def read_labels(self, video_id: str, expression_id: str = "") -> Labels | MeanOverlaps | None:
+        """Overlaps with ground truth of one entry alone; None where it has none."""
         return read_labels(self._group(video_id, expression_id))
 
     def num_tracks(self, video_id: str, expression_id: str = "") -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from sola.datasets import Split
 from sola.evaluation.tracks import COMMON_TO_TOKENS
 from sola.shards import ShardReader
-from sola.types import Labels, Tracks
+from sola.types import Labels, MeanOverlaps, Tracks
 
 
 class JointReader:
@@ -55,7 +55,7 @@ class JointReader:
         reader, own_id = self._find(video_id)
         return reader.read_tokens(own_id, expression_id)
 
-    def read_labels(self, video_id: str, expression_id: str = "") -> Labels | None:
+    def read_labels(self, video_id: str, expression_id: str = "") -> Labels | MeanOverlaps | None:
         """See ``ShardReader``."""
         reader, own_id = self._find(video_id)
         return reader.read_labels(own_id, expression_id)

@@ -13,7 +13,7 @@ from sola.evaluation.tracks import TrackSources, entry_of, in_order
 from sola.metrics import track_labels
 from sola.shards import ShardReader, tracks_dir
 from sola.training.joint import AnyReader, JointReader
-from sola.types import Expression, Labels
+from sola.types import Expression, Labels, MeanOverlaps
 
 Content = TypeVar("Content")
 
@@ -96,11 +96,15 @@ class LabelledTracks:
         return self._labels[key]
 
     def _source_labels(
-        self, reader: AnyReader, read: LastRead[Labels | None], expression: Expression
+        self,
+        reader: AnyReader,
+        read: LastRead[Labels | MeanOverlaps | None],
+        expression: Expression,
     ) -> NDArray[np.bool_]:
         entry = entry_of(reader, expression)
-        if expression.object_ids == ():  # no track is meant, whether there is ground truth or not
-            return np.zeros(reader.num_tracks(*entry), dtype=bool)
+        num_tracks = reader.num_tracks(*entry)
+        if num_tracks == 0 or expression.object_ids == ():  # no track is meant, even if unlabelled
+            return np.zeros(num_tracks, dtype=bool)
         labels = read(entry)
         if labels is None or expression.object_ids is None:
             raise ValueError(

@@ -10,6 +10,7 @@ from pycocotools import mask as coco
 from sola.masks import (
     areas,
     boxes,
+    check_codes,
     common_size,
     decode,
     empty_masklet,
@@ -168,5 +169,7 @@ def test_a_truncated_code_is_refused_and_not_filled_up_with_what_was_in_memory()
     used_before = [np.full((300, 400), 255, dtype=np.uint8) for _ in range(20)]
     del used_before
 
+    with pytest.raises(ValueError, match="truncated"):
+        check_codes([cut], (300, 400))
     with pytest.raises(ValueError, match="truncated"):
         decode([cut])

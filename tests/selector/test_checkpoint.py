@@ -53,6 +53,7 @@ def test_our_checkpoint_says_where_it_comes_from(tmp_path: Path, selector: Track
         (torch.zeros(1), "holds a Tensor, not a checkpoint"),
         ({"path": Path("/")}, "not a readable checkpoint"),
         ({"negative_token.weight": torch.zeros(3, 16)}, r"selector.pth: .* names missing"),
+        ({"negative_token.weight": torch.zeros(3, 12)}, r"selector.pth: .*12"),
     ],
 )
 def test_a_file_that_is_no_selector_is_one_clear_message(

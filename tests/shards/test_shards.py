@@ -12,7 +12,7 @@ import pytest
 from sola.masks import areas, encode, intersections
 from sola.shards import ShardReader, ShardWriter
 from sola.shards import writer as writer_module
-from sola.types import Labels, Prompt, Tracks
+from sola.types import Labels, MeanOverlaps, Prompt, Tracks
 
 DESCRIPTION = {
     "dataset": "d",
@@ -113,6 +113,21 @@ def test_what_a_detector_said_of_a_prompt_is_kept(tmp_path: Path) -> None:
     prompts = tuple(replace(p, **d) for p, d in zip(tracks.prompts, said, strict=True))
     tracks = replace(tracks, prompts=prompts)
     assert_equal(write(tmp_path, tracks).read("a", "0"), tracks)
+
+
+def test_means_in_place_of_counts_and_numbers_of_imported_tracks_are_kept(tmp_path: Path) -> None:
+    means = MeanOverlaps(("17", "3"), *np.random.default_rng(0).random((3, 2, 2)))
+    imported = replace(make_tracks("a"), labels=means, numbers=(3, 12))
+    reader = write(tmp_path, imported, make_tracks("b"))
+
+    found = reader.read("a").labels
+    assert isinstance(found, MeanOverlaps)
+    assert found.object_ids == ("17", "3")
+    for name in ("iou", "precision", "recall"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(means, name))
+    assert reader.read("a").numbers == (3, 12)
+    assert reader.read("b").numbers is None
+    assert isinstance(reader.read_labels("b"), Labels)
 
 
 def test_shards_are_split_by_size_and_read_as_one(

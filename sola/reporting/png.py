@@ -1,0 +1,74 @@
+"""Whether the bytes of a PNG are a mask as benchmarks take it."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
+"""PNG's colour types (W3C PNG specification, section 11.2.1)."""
+MAX_PIXELS = 1 << 28
+VALUES_SHOWN = 5
+
+
+def mask_faults(data: bytes, size: tuple[int, int]) -> list[str]:
+    """What is wrong with the PNG of a mask; [] for nothing.
+
+    Args:
+        data: the file.
+        size: (H, W) needed; so are 8 bits, one channel of grey, and no values but 0 and 255.
+    """
+    try:
+        width, height, depth, colour = _read_header(data)
+        if depth != 8 or colour != 0:
+            kind = f"{depth}-bit {COLOURS.get(colour, f'of colour type {colour}')}"
+            reasons = [f"{kind}; needed is 8-bit grey, one channel"]
+        elif width * height > MAX_PIXELS:
+            reasons = []  # its size is told, its pixels are not unpacked
+        else:
+            reasons = _value_faults(data)
+    except ValueError as error:
+        return [f"unreadable PNG ({error})"]
+    if (height, width) != size:
+        reasons.append(f"{width} x {height} px; the frames have {size[1]} x {size[0]}")
+    return reasons
+
+
+def _read_header(data: bytes) -> tuple[int, int, int, int]:
+    """Width, height, bit depth and colour type of a PNG whose chunks are all whole."""
+    chunks = list(_read_chunks(data))
+    kind, header = chunks[0]
+    if kind != b"IHDR" or len(header) != 13:
+        raise ValueError("it does not begin with its header")
+    width, height, depth, colour = struct.unpack(">IIBB", header[:10])
+    return width, height, depth, colour
+
+
+def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    if not data.startswith(SIGNATURE):
+        raise ValueError("the file is no PNG")
+    start, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        end = start + 8 + int.from_bytes(data[start : start + 4])
+        kind = data[start + 4 : start + 8]
+        if end + 4 > len(data):
+            raise ValueError("it is cut off")
+        if zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise ValueError("it is damaged")
+        yield kind, data[start + 8 : end]
+        start = end + 4
+
+
+def _value_faults(data: bytes) -> list[str]:
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ValueError("its pixels are damaged")
+    if ((mask == 0) | (mask == 255)).all():
+        return []
+    values = [value for value in np.unique(mask).tolist() if value not in (0, 255)]
+    shown = ", ".join(map(str, values[:VALUES_SHOWN]))
+    more = ", ..." if values[VALUES_SHOWN:] else ""
+    return [f"has the values {shown}{more}; needed are 0 and 255 alone"]
