@@ -40,7 +40,7 @@ def compose(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """
 
     def compose(entry: str, *overrides: str) -> Any:
-        folders = [f"paths.data_dir={tmp_path / 'data'}", f"paths.output_dir={tmp_path / 'output'}"]
+        folders = [f"data_root={tmp_path / 'data'}", f"paths.output_dir={tmp_path / 'output'}"]
         return compose_config(entry, [*folders, *overrides])
 
     yield compose

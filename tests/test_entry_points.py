@@ -94,7 +94,7 @@ def chain(tmp_path_factory) -> Chain:
     folder = tmp_path_factory.mktemp("chain")
     small = [f"dataset.maker.num_videos.{split}=2" for split in ("train", "valid_u")]
     small += [f"dataset.maker.{key}" for key in ("num_frames=6", "expressions_per_video=4")]
-    small += ["dataset.maker.max_objects=3", "trainer.num_threads=1", f"paths.data_dir={folder}"]
+    small += ["dataset.maker.max_objects=3", "trainer.num_threads=1", f"data_root={folder}"]
     best = f"ckpt_path={folder}/run/best.ckpt"
     commands = [
         ["generate.py", "split=train", "prompt_source=gt"],

@@ -256,12 +256,20 @@ class PathsConfig:
 
 
 @dataclass
-class GenerateConfig:
+class RunConfig:
+    """What every entry point takes."""
+
+    data_root: str = "data"
+    """Holds datasets, tracks, prompts, text tokens: everything but what a run puts out."""
+    paths: PathsConfig = MISSING
+
+
+@dataclass
+class GenerateConfig(RunConfig):
     dataset: DatasetConfig = MISSING
     prompt_source: PromptSourceConfig = MISSING
     tracker: TrackerConfig = MISSING
     trainer: TrainerConfig = MISSING
-    paths: PathsConfig = MISSING
     split: str = MISSING
     checkpoint: str | None = None
     """Takes the place of tracker.checkpoint."""
@@ -271,7 +279,7 @@ class GenerateConfig:
 
 
 @dataclass
-class TrainConfig:
+class TrainConfig(RunConfig):
     dataset: DatasetConfig = MISSING
     tracker: TrackerConfig = MISSING
     text_encoder: TextEncoderConfig = MISSING
@@ -281,7 +289,6 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = MISSING
     logger: LoggerConfig = MISSING
-    paths: PathsConfig = MISSING
     threshold: float = 0.5
     """A track is selected when its score is above this."""
     ckpt_path: str | None = None
@@ -290,12 +297,11 @@ class TrainConfig:
 
 
 @dataclass
-class EvaluateConfig:
+class EvaluateConfig(RunConfig):
     dataset: DatasetConfig = MISSING
     tracker: TrackerConfig = MISSING
     text_encoder: TextEncoderConfig = MISSING
     trainer: TrainerConfig = MISSING
-    paths: PathsConfig = MISSING
     ckpt_path: str = MISSING
     split: str = "valid_u"
     sources: list[str] = field(default_factory=lambda: ["grid"])
@@ -307,12 +313,11 @@ class EvaluateConfig:
 
 
 @dataclass
-class PredictConfig:
+class PredictConfig(RunConfig):
     dataset: DatasetConfig = MISSING
     tracker: TrackerConfig = MISSING
     text_encoder: TextEncoderConfig = MISSING
     trainer: TrainerConfig = MISSING
-    paths: PathsConfig = MISSING
     ckpt_path: str = MISSING
     split: str = "valid_u"
     sources: list[str] = field(default_factory=lambda: ["grid"])
@@ -326,9 +331,8 @@ class PredictConfig:
 
 
 @dataclass
-class CheckConfig:
+class CheckConfig(RunConfig):
     dataset: DatasetConfig = MISSING
-    paths: PathsConfig = MISSING
     split: str | None = None
     """None: every split that is there."""
     decode: bool = True

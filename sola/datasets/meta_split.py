@@ -138,7 +138,7 @@ class MetaSplit(Split):
         there = ", ".join(cls.splits(root)) or "none"
         raise ValueError(
             f"{first}: not found{''.join(f', nor {path}' for path in others)}. Splits that are "
-            f"there: {there}. data/README.md shows what lies where; check paths.data_dir, "
+            f"there: {there}. data/README.md shows what lies where; check data_root, "
             "dataset.root and split."
         )
 

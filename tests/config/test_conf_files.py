@@ -115,7 +115,7 @@ def test_an_experiment_beats_the_defaults_and_the_command_line_beats_both(compos
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_one_value_moves_all_data(compose, tmp_path, dataset):
-    config = compose("train", f"dataset={dataset}", f"paths.data_dir={tmp_path}/here").dataset
+    config = compose("train", f"dataset={dataset}", f"data_root={tmp_path}/here").dataset
 
     for part in config.parts.values() or [config]:
         assert Path(part.root).parent == tmp_path / "here"

@@ -372,7 +372,7 @@ def test_a_split_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def _run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sola.datasets", f"hydra.run.dir={folder}/run", *overrides]
-    command += [f"paths.data_dir={folder}"]
+    command += [f"data_root={folder}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

@@ -109,7 +109,7 @@ def test_two_processes_make_the_tracks_of_one(tmp_path: Path) -> None:
             "split=valid_u",
             "prompt_source=gt",
             "dataset.maker.num_videos={train: 1, valid_u: 3}",
-            f"paths.data_dir={data_dir}",
+            f"data_root={data_dir}",
             f"trainer.devices={devices}",
             "trainer.strategy=ddp",
             f"hydra.run.dir={data_dir}/run",
@@ -133,7 +133,7 @@ def test_other_caps_are_tracked_from_the_prompts_that_are_there(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     rule = ("tracker.name=again", "prompt_source.max_tracks=2", "prompt_source.part_overlap=0.9")
-    elsewhere = f"paths.data_dir={tmp_path / 'elsewhere'}"
+    elsewhere = f"data_root={tmp_path / 'elsewhere'}"
     wanted = _contents(run_generation(_config(compose, "grid", *rule, elsewhere)))
     assert [len(tracks.masklets) for tracks in wanted] == [2, 2]
     run_generation(_config(compose))
@@ -251,7 +251,7 @@ def test_higher_thresholds_are_tracked_without_the_detector(
         "prompt_source.stability_threshold=0.6",
         f"prompt_source.box_threshold={lowest}",  # no box that scores this is above it
     )
-    elsewhere = f"paths.data_dir={tmp_path / 'elsewhere'}"
+    elsewhere = f"data_root={tmp_path / 'elsewhere'}"
     wanted = _expressions(run_generation(_config(compose, "gdino", *rule, elsewhere)))
     assert any(tracks.prompts for tracks in wanted), "nothing is found: nothing is tested"
 

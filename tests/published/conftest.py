@@ -24,7 +24,7 @@ def command(config: EvaluateConfig, tmp_path: Path) -> Callable[..., int]:
     def command(direction: str, tree: str, *arguments: str) -> int:
         values = ["dataset=mevis", "dataset.name=drawn", f"dataset.root={config.dataset.root}"]
         values += ["split=valid_u", "tracker.token_dim=4", "tracker.name=theirs"]
-        values += [f"paths.data_dir={config.paths.data_dir}"]
+        values += [f"data_root={config.paths.data_dir}"]
         return run(parse_arguments([direction, tree, *values, *arguments]))
 
     return command

@@ -204,11 +204,11 @@ def test_a_mistake_is_one_line_and_status_1(
     for arguments, message in (
         (["import", "tree", "dataset=mevi"], "Did you mean dataset=mevis?"),
         (
-            ["import", "tree", "split=train", "checkpoint=unknown", f"paths.data_dir={tmp_path}"],
+            ["import", "tree", "split=train", "checkpoint=unknown", f"data_root={tmp_path}"],
             "To import without the data set: --without-dataset",
         ),
         (
-            ["export", str(tmp_path), "split=train", f"paths.data_dir={tmp_path}"],
+            ["export", str(tmp_path), "split=train", f"data_root={tmp_path}"],
             "no finished tracks",
         ),
     ):

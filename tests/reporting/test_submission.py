@@ -344,7 +344,7 @@ def test_the_command_lists_the_faults_and_ends_with_status_1(
         (["nowhere.zip", "dataset=mevi"], "Did you mean dataset=mevis?"),
         (["nowhere.zip", "dataset=mevis", "splt=x"], "Did you mean split?"),
         (
-            ["nowhere.zip", "dataset=mevis", "paths.data_dir=none"],
+            ["nowhere.zip", "dataset=mevis", "data_root=none"],
             "meta_expressions.json: not found",
         ),
     ],
