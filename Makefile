@@ -71,7 +71,7 @@ lint: setup  ## format, style and types
 	$(VENV)/bin/mypy
 
 bench: setup  ## every benchmark, one after the other
-	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$(RUN) $$script"; $(RUN) $$script; done
+	@set -e; for script in $(shell grep -l __main__ benchmarks/*.py); do echo "$(RUN) $$script"; $(RUN) $$script; done
 
 clean:  ## remove runs, caches and the synthetic videos with their tracks (not .venv, not other datasets)
 	rm -rf outputs $(foreach name,moving_shapes moving_shapes_large,data/$(name) data/tracks/$(name) data/prompts/$(name) data/cache/$(name))

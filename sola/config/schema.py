@@ -152,6 +152,8 @@ class TrackerConfig:
     """Largest hole (px) that SAM 2 fills; above 0 it needs SAM 2's CUDA extension."""
     feature_budget_mib: float = 4096
     """Memory for the image features of one video; frames beyond it are encoded in every pass."""
+    compile: bool = False
+    """Whether torch compiles the network; takes minutes at first and changes tracks by rounding."""
     mask_generator: MaskGeneratorConfig = field(default_factory=MaskGeneratorConfig)
 
 

@@ -1,6 +1,7 @@
 """The LightningModule that turns videos into staged tracks, one video a step."""
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,10 +19,14 @@ from sola.metrics import count_pixels
 from sola.prompts.grounding_dino import Detector
 from sola.shards import PromptStore, ShardWriter
 from sola.tracking.box_masks import BoxMasker
+from sola.tracking.compiled import track_blank_video, warm_up
+from sola.tracking.kernels import AttentionKernels
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import SAM2Base, VideoTracker
 from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,19 +119,26 @@ class TrackGenerator(pl.LightningModule):
             open_detector=self._open_detector,
         )
 
-    def on_predict_start(self) -> None:
-        """Start the clock: all processes are there now."""
-        self._start = time.perf_counter()
-
-    def on_predict_end(self) -> None:
-        """Stop the clock."""
-        self.seconds = time.perf_counter() - self._start
-
     def transfer_batch_to_device(
         self, batch: VideoSample, device: torch.device, dataloader_idx: int
     ) -> VideoSample:
         """Frames stay uint8 in main memory; the tracker moves what it needs."""
         return batch
+
+    def on_predict_start(self) -> None:
+        """Say with which kernels a GPU attends, compile if asked, start the clock."""
+        with self.trainer.precision_plugin.predict_step_context():
+            if self.device.type == "cuda":
+                with AttentionKernels() as kernels:
+                    track_blank_video(self.model, 1)
+                log.info("attention: %s", "; ".join(kernels.summary()))
+            if self.tracker.compile:
+                log.info("compiled in %.0f s", warm_up(self.model))
+        self._start = time.perf_counter()
+
+    def on_predict_end(self) -> None:
+        """Stop the clock."""
+        self.seconds = time.perf_counter() - self._start
 
     def predict_step(self, sample: VideoSample) -> VideoReport:
         """Make and stage all tracks of a video."""

@@ -25,6 +25,7 @@ from sola.tracking.builder import (
     check_checkpoint,
     checkpoint_sha256,
 )
+from sola.tracking.compiled import compile_parts
 from sola.tracking.propagation import SAM2Base
 from sola.types import Video
 
@@ -194,6 +195,8 @@ def _track_videos(
     videos: list[Video],
 ) -> None:
     model = cast(SAM2Base, build_tracker(tracker))
+    if tracker.compile:
+        compile_parts(model)
     found_by = _describe_prompts(config, tracker, dataset)
     writer.start()
     title = f"{config.prompt_source.name} tracks of {config.dataset.name}/{config.split}"

@@ -22,6 +22,9 @@ from sola.config.schema import TrackerConfig
 log = logging.getLogger(__name__)
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
+ROPE_ATTENTION = "sola.tracking.rope.RoPEAttention"
+STRIDE = 16
+"""Of the feature map that attends to memories, px."""
 RANDOM_WEIGHTS = "random"
 POST_PROCESSING: dict[str, Any] = {
     # fall back to the best of several masks where the single one is not stable
@@ -39,7 +42,8 @@ def build_tracker(config: TrackerConfig, target: str = NETWORK) -> torch.nn.Modu
 
     Args:
         config: which network, and where its weights are.
-        target: class of sam2 to build: SAM2Base, or a predictor derived from it.
+        target: class of sam2 to build: SAM2Base, or a predictor derived from it, which stays as
+            upstream made it.
 
     Raises:
         ValueError: if the checkpoint is missing or belongs to another network.
@@ -98,7 +102,12 @@ def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
     else:
         model = OmegaConf.create(config.model)
     model._target_ = target
-    if target != NETWORK:
+    if target == NETWORK:
+        side = model.image_size // STRIDE
+        for attention in ("self_attention", "cross_attention"):
+            node = model.memory_attention.layer[attention]
+            node._target_, node.feat_sizes = ROPE_ATTENTION, [side, side]
+    else:
         model.fill_hole_area = config.fill_hole_area
     OmegaConf.resolve(model)
     was_initialised = GlobalHydra.instance().is_initialized()

@@ -18,7 +18,10 @@ MISSPELT = [
     ("lr=1", "Did you mean optimizer.lr?"),
     ("dataset.maker.num_video=3", "Did you mean dataset.maker.num_videos?"),
     ("dataset.maker.num_videos.test=3", "To add one: +dataset.maker.num_videos.test=..."),
-    ("prompt_source=gt", "prompt_source: there is no such key. Keys of the top level: data_root, paths, dataset"),
+    (
+        "prompt_source=gt",
+        "prompt_source: there is no such key. Keys of the top level: data_root, paths, dataset",
+    ),
     ("hydra.runn.dir=x", "Hydra has no such key"),
     ("+foo=1", "foo: there is no such key"),
     ("++foo=1", "foo: there is no such key"),
