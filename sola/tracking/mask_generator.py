@@ -83,7 +83,8 @@ class MaskGenerator:
         per_chunk = channels * max(1, self.chunk_pixels // (channels * size[0] * size[1]))
         for start in range(0, len(logits), per_chunk):
             chunk = slice(start, start + per_chunk)
-            full = _upsample(logits[chunk].float(), size, channels)
+            with stage(PROMPT_MASKS):
+                full = _upsample(logits[chunk].float(), size, channels)
             yield from self._stable_masks(full, ious[chunk])
 
     def _stable_masks(self, logits: Tensor, ious: Tensor) -> Iterator[GeneratedMask]:
