@@ -1,7 +1,7 @@
 """Files that are there whole or not at all, whenever the process dies."""
 
 import json
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +12,17 @@ from typing import Any
 def whole_file(path: Path) -> Iterator[Path]:
     """Another name to write a file under, which gets its own when the block ends well.
 
-    Two processes may write the same file at once: the last one's stays.
+    Two processes may write the same file at once, also on two machines: the last one's stays.
+    Where the block fails, nothing is left of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    yield unfinished
-    unfinished.rename(path)
+    unfinished = path.with_suffix(f".{secrets.token_hex(8)}.part")
+    try:
+        yield unfinished
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,10 +1,8 @@
 """Several data sets as one, to train on."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from sola.datasets.split import Split
 from sola.types import Expression, Masklet, Video
@@ -38,7 +36,7 @@ class JointSplit(Split):
                 )
             self._parts[part.name] = part
         self.split = "+".join(dict.fromkeys(part.split for part in self._parts.values()))
-        self.split_dir = Path(os.path.commonpath([p.split_dir for p in self._parts.values()]))
+        self.split_dir = next(iter(self._parts.values())).split_dir
 
     @property
     def parts(self) -> Mapping[str, Split]:

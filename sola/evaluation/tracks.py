@@ -12,7 +12,6 @@ from sola.types import Expression, Masklet, Prompt, Tracks
 
 COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
 """What index.json says of all object tokens that one selector is used with."""
-COMMON_TO_SOURCES = ("dataset", "split", *COMMON_TO_TOKENS)
 
 
 class TrackReader(Protocol):
@@ -69,14 +68,14 @@ class TrackSources:
         self.readers = in_order(readers)
         first = self.readers[0]
         for reader in self.readers[1:]:
-            for key in COMMON_TO_SOURCES:
+            for key in ("dataset", "split"):
                 found, needed = reader.index.get(key), first.index.get(key)
                 if found != needed:
                     raise ValueError(
                         f"{reader.tracks_dir}: {key} is {found}, that of {first.tracks_dir} is "
-                        f"{needed}: object tokens of different trackers do not mix. Run "
-                        "generate.py for both with the same tracker."
+                        f"{needed}: these are tracks of other videos. Name sources of one split."
                     )
+            check_same_tokens(first, reader)
 
     @property
     def token_dim(self) -> int:
@@ -118,6 +117,22 @@ class TrackSources:
             candidates={e.expression_id: _own(made_for, e.expression_id) for e in expressions},
             size=parts[0].size,
         )
+
+
+def check_same_tokens(one: TrackReader, other: TrackReader) -> None:
+    """Object tokens of different trackers do not mix.
+
+    Raises:
+        ValueError: if name, width or checkpoint differ.
+    """
+    for key in COMMON_TO_TOKENS:
+        found, needed = other.index.get(key), one.index.get(key)
+        if found != needed:
+            raise ValueError(
+                f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}: "
+                "object tokens of different trackers do not mix. Run generate.py for both with "
+                "the same tracker."
+            )
 
 
 def in_order(readers: Sequence[Reader]) -> tuple[Reader, ...]:

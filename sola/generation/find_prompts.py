@@ -11,7 +11,7 @@ from sola.prompts.grounding_dino import Detector, expression_prompts, keep_likel
 from sola.shards import PromptStore
 from sola.tracking.box_masks import BoxMasker
 from sola.tracking.mask_generator import MaskGenerator
-from sola.tracking.stages import FILES, FRAMES, RULES, stage
+from sola.tracking.stages import CODES, FILES, FRAMES, RULES, stage
 from sola.types import FoundPrompts, Masklet, Prompt
 
 Frames = Sequence[np.ndarray]
@@ -75,21 +75,27 @@ class PromptFinder:
         self.generator, self.masker, self.open_detector = generator, masker, open_detector
 
     def find(
-        self, video_id: str, frames: Frames, texts: Sequence[str] = (WHOLE_VIDEO,)
+        self,
+        video_id: str,
+        frames: Frames,
+        size: tuple[int, int],
+        texts: Sequence[str] = (WHOLE_VIDEO,),
     ) -> dict[str, KeptPrompts]:
         """Prompts that the rule keeps, by text.
 
         Args:
             video_id: the video.
             frames: its frames.
+            size: (H, W) of them.
             texts: of the expressions, as they are written (gdino).
         """
         rule, wanted = self.rule, tuple(dict.fromkeys(texts))
         frame_idxs = self._frames(len(frames))
         with stage(FILES):
-            found = self.store.read(video_id, frame_idxs, wanted, rule.box_threshold)
+            found = self.store.read(video_id, size, frame_idxs, wanted, rule.box_threshold)
         if found is None:
-            found = self._look(frames, frame_idxs, wanted)
+            by_text = self._look(frames, frame_idxs, wanted)
+            found = FoundPrompts(size, frame_idxs, rule.box_threshold, by_text)
             with stage(FILES):
                 self.store.write(video_id, found)
         with stage(RULES):
@@ -106,8 +112,8 @@ class PromptFinder:
 
     def _look(
         self, frames: Frames, frame_idxs: tuple[int, ...], texts: tuple[str, ...]
-    ) -> FoundPrompts:
-        """One frame at a time, for all texts together."""
+    ) -> dict[str, tuple[Prompt, ...]]:
+        """By text; one frame at a time, for all texts together."""
         by_text: dict[str, list[Prompt]] = {text: [] for text in texts}
         for frame_idx in frame_idxs:
             with stage(FRAMES):
@@ -119,12 +125,7 @@ class PromptFinder:
             )
             for text, prompts in zip(texts, on_frame, strict=True):
                 by_text[text] += prompts
-        return FoundPrompts(
-            size=(frame.shape[0], frame.shape[1]),
-            frames=frame_idxs,
-            box_threshold=self.rule.box_threshold,
-            by_text={text: tuple(prompts) for text, prompts in by_text.items()},
-        )
+        return {text: tuple(prompts) for text, prompts in by_text.items()}
 
     def _masks_of(self, frame_idx: int, frame: np.ndarray) -> list[Prompt]:
         found = self.generator.generate(frame)
@@ -142,9 +143,10 @@ class PromptFinder:
         for detections in found:
             own = [next(masks) for _ in detections.boxes]
             scores = [(item.predicted_iou, item.stability_score) for item in own]
-            by_text.append(
-                expression_prompts(frame_idx, detections, [item.mask for item in own], scores)
-            )
+            with stage(CODES):
+                by_text.append(
+                    expression_prompts(frame_idx, detections, [item.mask for item in own], scores)
+                )
         return by_text
 
 

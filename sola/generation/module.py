@@ -23,7 +23,7 @@ from sola.tracking.compiled import track_blank_video, warm_up
 from sola.tracking.kernels import AttentionKernels
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import SAM2Base, VideoTracker
-from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
+from sola.tracking.stages import DETECTOR, FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,15 @@ class VideoDataset(Dataset[VideoSample]):
         masklets = self.dataset.ground_truth(video.video_id) if self.dataset.has_masks else {}
         expressions = tuple(self.expressions.get(video.video_id, ()))
         return VideoSample(video, VideoFrames(video), masklets, expressions)
+
+
+@dataclasses.dataclass(frozen=True)
+class StagedEntry:
+    """The tracks of a video, or of one of its expressions, on disk."""
+
+    num_tracks: int
+    prompts: PromptCounts
+    num_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,14 +155,14 @@ class TrackGenerator(pl.LightningModule):
         results = []
         with measure_stages() as stage_seconds:
             tracker = self._open_video(sample)
-            for expression_id, kept in self._find_prompts(sample).items():
+            for expression_id, kept in self._find_prompts(sample, tracker.size).items():
                 results.append(self._track(sample, tracker, kept, expression_id))
         report = VideoReport(
             video_id=sample.video.video_id,
             num_frames=tracker.num_frames,
-            num_tracks=sum(num_tracks for num_tracks, _, _ in results),
-            prompts=sum((counts for _, counts, _ in results), start=PromptCounts()),
-            num_bytes=sum(num_bytes for _, _, num_bytes in results),
+            num_tracks=sum(staged.num_tracks for staged in results),
+            prompts=sum((staged.prompts for staged in results), start=PromptCounts()),
+            num_bytes=sum(staged.num_bytes for staged in results),
             seconds=time.perf_counter() - start,
             stage_seconds=dict(stage_seconds),
         )
@@ -171,17 +180,19 @@ class TrackGenerator(pl.LightningModule):
 
     def _open_detector(self) -> Detector:
         """The detector, loaded when the first frame has no prompts yet."""
-        self._detector = self._detector or self._make_detector().to(self.device)
+        with stage(DETECTOR):
+            self._detector = self._detector or self._make_detector().to(self.device)
         return self._detector
 
-    def _find_prompts(self, sample: VideoSample) -> dict[str, KeptPrompts]:
+    def _find_prompts(self, sample: VideoSample, size: tuple[int, int]) -> dict[str, KeptPrompts]:
         """By expression, of those that are not staged yet; by "" where they are the video's."""
         if self.rule.name == "gt":
             return true_prompts(self.rule, sample.ground_truth)
         video_id = sample.video.video_id
         if self.rule.name == "grid":
-            return self.finder.find(video_id, sample.frames)
-        by_text = self.finder.find(video_id, sample.frames, [e.text for e in sample.expressions])
+            return self.finder.find(video_id, sample.frames, size)
+        texts = [expression.text for expression in sample.expressions]
+        by_text = self.finder.find(video_id, sample.frames, size, texts)
         return {
             expression.expression_id: by_text[expression.text]
             for expression in sample.expressions
@@ -190,8 +201,7 @@ class TrackGenerator(pl.LightningModule):
 
     def _track(
         self, sample: VideoSample, tracker: VideoTracker, kept: KeptPrompts, expression_id: str
-    ) -> tuple[int, PromptCounts, int]:
-        """Numbers of tracks, of prompts, of bytes."""
+    ) -> StagedEntry:
         video_id = sample.video.video_id
         tracks, counts = track_prompts(video_id, tracker, kept, self.rule, expression_id)
         if sample.ground_truth or self.rule.name == "gt":
@@ -200,4 +210,4 @@ class TrackGenerator(pl.LightningModule):
             tracks = dataclasses.replace(tracks, labels=labels)
         with stage(FILES):
             num_bytes = self.writer.stage(tracks)
-        return len(tracks.masklets), counts, num_bytes
+        return StagedEntry(len(tracks.masklets), counts, num_bytes)

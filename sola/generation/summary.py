@@ -44,8 +44,6 @@ def show_summary(
         seconds: of each process.
         console: where to; None: standard output.
     """
-    if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
-        return
     console = console or table_console()
     counts = sum((report.prompts for report in reports), start=PromptCounts())
     console.print(

@@ -32,12 +32,18 @@ class PromptStore:
         self.folder, self.description = folder, description
 
     def read(
-        self, video_id: str, frames: tuple[int, ...], texts: tuple[str, ...], box_threshold: float
+        self,
+        video_id: str,
+        size: tuple[int, int],
+        frames: tuple[int, ...],
+        texts: tuple[str, ...],
+        box_threshold: float,
     ) -> FoundPrompts | None:
         """What was found on some frames for some texts; None where this was not looked for.
 
         Args:
             video_id: the video.
+            size: (H, W) of its frames; of another size, they are others than were looked at.
             frames: the prompts of these alone.
             texts: likewise.
             box_threshold: nothing above it may have been left out.
@@ -48,7 +54,7 @@ class PromptStore:
         with h5py.File(path, "r") as file:
             found = _read(file, self.description["source"])
         is_covered = set(frames) <= set(found.frames) and set(texts) <= set(found.by_text)
-        if not is_covered or found.box_threshold > box_threshold:
+        if found.size != size or not is_covered or found.box_threshold > box_threshold:
             return None
         of_frames = {
             text: tuple(prompt for prompt in found.by_text[text] if prompt.frame_idx in frames)

@@ -1,4 +1,4 @@
-"""Writes tracks: one staged file a video, packed into shards when all videos are done.
+"""Writes tracks: one staged file an entry, packed into shards when all videos are done.
 
 HDF5 does not survive a kill in mid-write, so nothing is ever appended to: files are written under
 another name and renamed when they are complete, and index.json comes last.

@@ -8,7 +8,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from sola.tracking.mask_generator import feature_sizes
-from sola.tracking.stages import PROMPT_MASKS, stage
+from sola.tracking.stages import MASK_FILTERS, PROMPT_MASKS, stage
 
 STABILITY_OFFSET = 1.0
 """Logits this far from 0 say how far a mask depends on the threshold."""
@@ -60,10 +60,11 @@ class BoxMasker:
             box=boxes, multimask_output=False, return_logits=True
         )
         logits = logits.reshape(-1, *logits.shape[-2:])  # upstream drops the axis of one box
-        return [
-            BoxMask(mask > 0, float(iou), stability_score(mask))
-            for mask, iou in zip(logits, ious.reshape(-1), strict=True)
-        ]
+        with stage(MASK_FILTERS):
+            return [
+                BoxMask(mask > 0, float(iou), stability_score(mask))
+                for mask, iou in zip(logits, ious.reshape(-1), strict=True)
+            ]
 
 
 def stability_score(logits: np.ndarray, offset: float = STABILITY_OFFSET) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sola.datasets import Split
-from sola.evaluation.tracks import COMMON_TO_TOKENS
+from sola.evaluation.tracks import check_same_tokens
 from sola.shards import ShardReader
 from sola.types import Labels, MeanOverlaps, Tracks
 
@@ -71,19 +71,3 @@ class JointReader:
 
 
 AnyReader = ShardReader | JointReader
-
-
-def check_same_tokens(one: AnyReader, other: AnyReader) -> None:
-    """Object tokens of different trackers do not mix.
-
-    Raises:
-        ValueError: if name, width or checkpoint differ.
-    """
-    for key in COMMON_TO_TOKENS:
-        found, needed = other.index.get(key), one.index.get(key)
-        if found != needed:
-            raise ValueError(
-                f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}: "
-                "object tokens of different trackers do not mix. Run generate.py for both with "
-                "the same tracker."
-            )

@@ -15,13 +15,12 @@ from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.schema import SelectorConfig, TrainConfig
 from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import group_by_video
-from sola.evaluation.tracks import VideoTracks
+from sola.evaluation.tracks import VideoTracks, check_same_tokens
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.training.callbacks import BEST_FILE, LAST_FILE, TrainingProgress, make_checkpoints
 from sola.training.data import SelectorDataModule
-from sola.training.joint import check_same_tokens
 from sola.training.loggers import finish_logger, make_logger
 from sola.training.module import VALID_JF, SelectorModule
 from sola.training.scoring import ValidationScorer

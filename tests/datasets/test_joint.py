@@ -55,3 +55,12 @@ def test_parts_of_one_name_are_refused(config: DatasetConfig) -> None:
     mevis = open_dataset(config, "valid_u")
     with pytest.raises(ValueError, match="the part mevis needs a name of its own"):
         JointSplit("both", [mevis, mevis])
+
+
+def test_one_data_set_may_lie_elsewhere(
+    config: DatasetConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(config.root))
+    config.parts["one"].root = "mevis"
+    joint = open_dataset(config, "train")
+    assert len(joint.videos) == 4

@@ -1,6 +1,7 @@
 """What was found in a video is kept, and handed out only for what was looked for."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -28,8 +29,9 @@ def _prompt(frame_idx: int, score: float) -> Prompt:
     )
 
 
+SIZE = (3, 4)
 FOUND = FoundPrompts(
-    size=(3, 4),
+    size=SIZE,
     frames=(0, 4, 8),
     box_threshold=0.2,
     by_text={"a dog": (_prompt(0, 0.5), _prompt(8, 0.25)), "nobody": ()},
@@ -43,29 +45,32 @@ def store(tmp_path: Path) -> PromptStore:
 
 
 def test_what_is_written_is_read(store: PromptStore) -> None:
-    assert store.read("v", FOUND.frames, TEXTS, 0.2) is None
+    assert store.read("v", SIZE, FOUND.frames, TEXTS, 0.2) is None
     store.write("v", FOUND)
-    assert store.read("v", FOUND.frames, TEXTS, 0.2) == FOUND
-    assert store.read("w", FOUND.frames, TEXTS, 0.2) is None
+    assert store.read("v", SIZE, FOUND.frames, TEXTS, 0.2) == FOUND
+    assert store.read("w", SIZE, FOUND.frames, TEXTS, 0.2) is None
 
 
 def test_fewer_frames_and_texts_are_a_part_of_it(store: PromptStore) -> None:
     store.write("v", FOUND)
-    found = store.read("v", (0, 4), ("a dog",), 0.3)
+    found = store.read("v", SIZE, (0, 4), ("a dog",), 0.3)
     assert found is not None
     assert found.frames == (0, 4)
     assert found.by_text == {"a dog": FOUND.by_text["a dog"][:1]}
 
 
 @pytest.mark.parametrize(
-    ("frames", "texts", "box_threshold"),
-    [((0, 2), TEXTS, 0.2), ((0,), ("a cat",), 0.2), ((0,), TEXTS, 0.1)],
+    "asked",
+    [
+        (SIZE, (0, 2), TEXTS, 0.2),
+        (SIZE, (0,), ("a cat",), 0.2),
+        (SIZE, (0,), TEXTS, 0.1),
+        ((4, 3), (0,), TEXTS, 0.2),
+    ],
 )
-def test_what_was_not_looked_for_is_not_there(
-    store: PromptStore, frames: tuple[int, ...], texts: tuple[str, ...], box_threshold: float
-) -> None:
+def test_what_was_not_looked_for_is_not_there(store: PromptStore, asked: Any) -> None:
     store.write("v", FOUND)
-    assert store.read("v", frames, texts, box_threshold) is None
+    assert store.read("v", *asked) is None
 
 
 def test_a_write_that_is_cut_off_leaves_what_was_there(
@@ -79,7 +84,8 @@ def test_a_write_that_is_cut_off_leaves_what_was_there(
     monkeypatch.setattr(h5py.File, "create_group", stop)
     with pytest.raises(KeyboardInterrupt):
         store.write("v", FoundPrompts((3, 4), (0,), 0.0, {"a cat": ()}))
-    assert store.read("v", FOUND.frames, TEXTS, 0.2) == FOUND
+    assert store.read("v", SIZE, FOUND.frames, TEXTS, 0.2) == FOUND
+    assert [path.name for path in store.folder.glob("v*")] == ["v.h5"]
 
 
 def test_every_way_to_find_prompts_has_a_folder_of_its_own(tmp_path: Path) -> None:
