@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whenever the process dies."""
 
 import json
+import math
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,3 +30,14 @@ def write_json(path: Path, content: Any) -> None:
     """Write a JSON file; NaN is refused."""
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """The same in JSON's types; a number that is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

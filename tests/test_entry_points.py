@@ -107,6 +107,15 @@ def chain(tmp_path_factory) -> Chain:
             *("predict.py", best, "num_overlays=1", "submission=true"),
             f"hydra.run.dir={folder}/prediction",
         ],
+        [
+            *("predict.py", best, "expressions=[the circle, 'all, but the \"red\" ones']"),
+            f"video={folder}/moving_shapes/valid_u/JPEGImages/shapes_01000000",
+            f"hydra.run.dir={folder}/clip",
+        ],
+        [
+            *("predict.py", best, "expressions=[the circle]", "video=nowhere.mp4"),
+            f"hydra.run.dir={folder}/wrong",
+        ],
         ["evaluate.py", "ckpt_path=nowhere.ckpt", f"hydra.run.dir={folder}/wrong"],
         ["train.py", "dataset=mevis", "logger=csv", f"hydra.run.dir={folder}/wrong"],
     ]
@@ -172,12 +181,24 @@ def test_predict_leaves_a_mask_for_every_frame_of_every_expression(chain):
 
 
 def test_commands_say_nothing_that_is_not_ours(chain):
-    for messages in chain.messages[:7]:
+    for messages in chain.messages[:8]:
         for line in messages.splitlines():
             assert re.match(r"\d\d:\d\d:\d\d (INFO|WARNING) ", line), line
 
 
-@pytest.mark.parametrize(("position", "message"), [(-2, "nowhere.ckpt"), (-1, "mevis")])
+def test_predict_answers_sentences_about_a_clip(chain):
+    record = json.loads((chain.folder / "clip" / "prediction.json").read_text())
+
+    assert [e["text"] for e in record["expressions"]] == ["the circle", 'all, but the "red" ones']
+    assert record["clip"]["num_frames"] == 6
+    for expression in record["expressions"]:
+        assert len(list((chain.folder / "clip" / expression["masks"]).iterdir())) == 6
+        assert (chain.folder / "clip" / expression["overlay"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("position", "message"), [(-3, "nowhere.mp4"), (-2, "nowhere.ckpt"), (-1, "mevis")]
+)
 def test_a_missing_file_is_an_error_that_names_it_and_status_1(chain, position, message):
     lines = chain.messages[position].splitlines()
 

@@ -26,6 +26,7 @@ LAYERS = {
     "reporting": 4,
     "generation": 5,
     "training": 5,
+    "clip": 6,
 }
 # Programs (python -m ...), which nothing imports: they stand above the layers.
 PROGRAMS = {
@@ -40,9 +41,10 @@ HOMES = {
     "transformers": {"text", "prompts"},
     "groundingdino": {"prompts"},
     "wandb": {"training", "reporting"},
+    "av": {"clip"},
 }
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "sam2", "transformers"}
-HEAVY |= {"wandb", "cv2", "h5py", "pycocotools", "groundingdino"}
+HEAVY |= {"wandb", "av", "cv2", "h5py", "pycocotools", "groundingdino"}
 
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "sola").rglob("*.py"))
 

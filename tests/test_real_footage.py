@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sola.clip.run import run_clip
 from sola.generation.run import run_generation
 from sola.masks import decode, encode
 from sola.reporting.predict import run_predict
@@ -28,6 +29,7 @@ SENTENCES = {
     "1": ("the person standing still on the right", "2"),
     "2": ("the kneeling person on the left", "4"),
 }
+CUPS = FOOTAGE.parent / "cups.mp4"
 SIZE = (480, 854)
 NUM_FRAMES = 16
 
@@ -124,3 +126,23 @@ def test_predictions_and_overlays_have_the_footages_size(
     masks = sorted(Path(config.paths.output_dir).rglob("judo/0/*.png"))
     assert len(masks) == NUM_FRAMES
     assert {cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape for path in masks} == {SIZE}
+
+
+@pytest.mark.slow
+def test_sentences_about_a_video_are_answered_at_its_size_and_times(
+    compose: Callable[..., Any], tmp_path: Path
+) -> None:
+    ckpt_path = tmp_path / "epoch_0.pth"
+    torch.save(TrackSelector(128, 384, num_negatives=8).reference_state_dict(), ckpt_path)
+    config = compose(
+        "predict", f"ckpt_path={ckpt_path}", f"video={CUPS}", "expressions=[the red cups]"
+    )
+
+    record = json.loads(run_clip(config).read_text())
+
+    clip = record["clip"]
+    assert (clip["num_frames"], clip["height"], clip["width"]) == (300, 720, 1280)
+    np.testing.assert_allclose(clip["times_s"], np.arange(300) * 1001 / 30000, atol=1e-6)
+    masks = sorted(Path(config.paths.output_dir).rglob("masks/*/0/*.png"))
+    assert len(masks) == 300
+    assert cv2.imread(str(masks[0]), cv2.IMREAD_UNCHANGED).shape == (720, 1280)

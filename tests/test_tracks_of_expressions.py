@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from generation.test_run import GDINO
+from small_detector import GDINO
 
 from sola.evaluation.run import run_evaluation
 from sola.generation.run import run_generation

@@ -130,7 +130,7 @@ def _explain_key_or_value(
 
 def _overriding_value(chain: list[BaseException]) -> str:
     """The value of the override that Hydra says it could not merge, "" if it says of none."""
-    matches = (re.match(r"Error merging override [^=\s]+=(\S+)", str(link)) for link in chain)
+    matches = (re.match(r"Error merging override [^=\s]+=(.+)", str(link)) for link in chain)
     return next((match[1] for match in matches if match), "")
 
 

@@ -64,6 +64,8 @@ class DetectorNetworkConfig:
     """Shape of a GroundingDINO; a folder of transformers brings its own and needs none of this."""
 
     name: str = MISSING
+    checkpoint: str = ""
+    """Its published weights."""
     swin_dim: int = 96
     """Channels of the image encoder's first stage, doubled in each of the other three."""
     swin_depths: list[int] = field(default_factory=lambda: [2, 2, 6, 2])
@@ -315,6 +317,14 @@ class EvaluateConfig(RunConfig):
 
 
 @dataclass
+class ClipSourcesConfig:
+    """How tracks of a user's own clip are made."""
+
+    grid: PromptSourceConfig = MISSING
+    gdino: PromptSourceConfig = MISSING
+
+
+@dataclass
 class PredictConfig(RunConfig):
     dataset: DatasetConfig = MISSING
     tracker: TrackerConfig = MISSING
@@ -329,6 +339,14 @@ class PredictConfig(RunConfig):
     """Expressions drawn as overlay pictures, evenly taken from the split."""
     submission: bool = False
     """Pack the masks into submission.zip, as the benchmark's server takes it, and check it."""
+    video: str | None = None
+    """A clip of the user's own, in place of a split: a video file, or a folder of images."""
+    expressions: list[str] = field(default_factory=list)
+    """What is asked about the clip; each gets its masks and an overlay video."""
+    prompt_sources: ClipSourcesConfig = MISSING
+    """How the clip's tracks are made; ``sources`` says which of them are."""
+    seed: int = 42
+    """Of a tracker with random weights."""
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 
 

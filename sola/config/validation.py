@@ -14,6 +14,7 @@ from sola.config.schema import (
     MaskGeneratorConfig,
     MovingShapesConfig,
     OptimizerConfig,
+    PredictConfig,
     PromptSourceConfig,
     SelectorConfig,
     TextEncoderConfig,
@@ -24,6 +25,7 @@ from sola.config.schema import (
 JOINT = "joint"
 LAYOUTS = ("mevis", "mevis_v2", "ref_youtube_vos", "ref_davis", "moving_shapes", JOINT)
 PROMPT_SOURCES = ("gt", "grid", "gdino")
+CLIP_SOURCES = ("grid", "gdino")
 DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "csv")
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -69,6 +71,8 @@ def _problems(config: Any) -> Problems:
         yield from _check_is_one(top["dataset"])
     if "prompt_source" in top and "split" in top:
         yield from _check_labels_exist(top["prompt_source"], top["split"], top["dataset"])
+    if isinstance(config, PredictConfig):
+        yield from _check_clip(config)
 
 
 def _check_dataset(name: str, section: DatasetConfig) -> Problems:
@@ -287,6 +291,32 @@ def _check_labels_exist(source: PromptSourceConfig, split: str, dataset: Dataset
             f"lacks. Take prompt_source=grid, or split {dataset.train_split} or "
             f"{dataset.valid_split}."
         )
+
+
+def _check_clip(config: PredictConfig) -> Problems:
+    """A user's own video takes the place of a split."""
+    example = '\'expressions=["the dog running left", "the ball"]\''
+    if config.video is None:
+        if config.expressions:
+            yield f"expressions is given without video. Say which: video=clip.mp4 {example}"
+        return
+    if not config.video.strip():
+        yield "video is empty; it names a video file or a folder of images."
+    if not config.expressions:
+        yield f"expressions is empty. Say what to look for in {config.video}: {example}"
+    if any(not text.strip() for text in config.expressions):
+        yield "expressions holds an empty sentence; each says what to look for."
+    if config.submission:
+        yield "submission=true packs the masks of a benchmark's split; leave it out with video=..."
+    if config.split != config.dataset.valid_split:
+        yield f"split={config.split} and video={config.video}: give one of the two."
+    if config.trainer.devices != 1 or config.trainer.num_nodes != 1:
+        yield "video is tracked by one process: say trainer.devices=1 trainer.num_nodes=1."
+    for source in config.sources:
+        yield from _one_of("sources", source, CLIP_SOURCES)
+        if source in CLIP_SOURCES:
+            rule = getattr(config.prompt_sources, source)
+            yield from _check_prompt_source(f"prompt_sources.{source}", rule)
 
 
 def _known_sources(name: str, sources: list[str]) -> Problems:

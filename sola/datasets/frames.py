@@ -46,7 +46,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError as error:
         raise ValueError(f"{path}: frame not found. Get the video's frames again.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # the last: a damaged PNG
+    except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
+        # the last two: a damaged PNG and TIFF
         raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
 
 

@@ -7,7 +7,13 @@ from typing import Any
 from sola.config.schema import EvaluateConfig
 from sola.evaluation.other_text import choose_other_texts
 from sola.evaluation.protocol import PROTOCOL, check_ground_truth, evaluate_expressions
-from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, score_split
+from sola.evaluation.scored_split import (
+    SCORES_FILE,
+    ScoredSplit,
+    open_sources,
+    open_split,
+    score_split,
+)
 from sola.evaluation.summary import CURVE_THRESHOLDS, list_results, summarise
 from sola.evaluation.table import print_tables
 from sola.files import write_json
@@ -34,7 +40,7 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     dataset = open_split(config)
     check_ground_truth(dataset)
     others = choose_other_texts(dataset.expressions, config.seed)
-    split = score_split(config, dataset, others)
+    split = score_split(config, dataset, open_sources(config), others)
     evaluation = evaluate_split(split, threshold=config.threshold, seed=config.seed)
     path = Path(config.paths.output_dir) / EVALUATION_FILE
     write_json(path, {**evaluation, "scores": SCORES_FILE})

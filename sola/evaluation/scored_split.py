@@ -3,8 +3,8 @@
 import hashlib
 import importlib.metadata
 import logging
-import math
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sola.config.schema import EvaluateConfig, PredictConfig
 from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources
+from sola.files import plain
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.shards import ShardReader, tracks_dir
@@ -39,28 +40,30 @@ class ScoredSplit:
 
 
 def score_split(
-    config: EvaluateConfig | PredictConfig, dataset: Split, others: OtherTexts | None = None
+    config: EvaluateConfig | PredictConfig,
+    dataset: Split,
+    sources: TrackSources,
+    others: OtherTexts | None = None,
 ) -> ScoredSplit:
     """Scores every expression of a split and saves the scores in the output folder.
 
     Args:
-        config: which tracks, selector and text encoder.
+        config: which selector and text encoder.
         dataset: the split.
+        sources: its tracks.
         others: whose text to give to an expression's tracks as well, for comparison.
 
     Returns:
         All that is needed to select, measure and draw.
 
     Raises:
-        ValueError: if tracks or checkpoint are missing, or do not belong together.
+        ValueError: if the checkpoint is missing, or does not belong to the tracks.
     """
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     device = pick_device(config.trainer.accelerator)
-    sources = open_sources(config)
-    selector, training = load_selector(Path(config.ckpt_path))
-    _check_widths(selector, sources, config)
-    _check_origin(training, sources, config)
+    tracks = sources.readers[0]
+    selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
     selector = selector.to(device)
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     text.prepare([expression.text for expression in dataset.expressions])
@@ -70,7 +73,7 @@ def score_split(
         "checkpoint": {
             "path": config.ckpt_path,
             "sha256": _sha256(Path(config.ckpt_path)),
-            "training": _plain(training),
+            "training": plain(training),
         },
         "text_encoder": config.text_encoder.name,
         "tracks": [_describe(reader) for reader in sources.readers],
@@ -121,6 +124,25 @@ def open_sources(config: EvaluateConfig | PredictConfig) -> TrackSources:
     return TrackSources(readers)
 
 
+def open_selector(
+    config: EvaluateConfig | PredictConfig, tracks: Mapping[str, Any], where: str
+) -> tuple[TrackSelector, dict[str, Any]]:
+    """The selector that a configuration asks for, and where it comes from.
+
+    Args:
+        config: which checkpoint and text encoder.
+        tracks: token_dim and checkpoint_sha256 of the tracks that it is to choose among.
+        where: names these in messages.
+
+    Raises:
+        ValueError: if the checkpoint is missing, or does not belong to tracks or text encoder.
+    """
+    selector, training = load_selector(Path(config.ckpt_path))
+    _check_widths(selector, tracks, where, config)
+    _check_origin(training, tracks, where, config)
+    return selector, training
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on; "" where not installed."""
     found = {"python": platform.python_version()}
@@ -139,31 +161,22 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """The same in JSON's types; a number that is not finite becomes None."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
 def _describe(reader: TrackReader) -> dict[str, Any]:
     names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
     return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names}
 
 
 def _check_widths(
-    selector: TrackSelector, sources: TrackSources, config: EvaluateConfig | PredictConfig
+    selector: TrackSelector,
+    tracks: Mapping[str, Any],
+    where: str,
+    config: EvaluateConfig | PredictConfig,
 ) -> None:
     token_dim, text_dim = selector.kwargs["token_dim"], selector.kwargs["text_dim"]
-    if token_dim != sources.token_dim:
+    if token_dim != tracks["token_dim"]:
         raise ValueError(
             f"{config.ckpt_path}: the selector takes object tokens of width {token_dim}, those of "
-            f"{sources.readers[0].tracks_dir} have {sources.token_dim}. Choose the tracker that it "
-            "was trained with."
+            f"{where} have {tracks['token_dim']}. Choose the tracker that it was trained with."
         )
     if text_dim != config.text_encoder.dim:
         raise ValueError(
@@ -174,17 +187,18 @@ def _check_widths(
 
 
 def _check_origin(
-    training: dict[str, Any], sources: TrackSources, config: EvaluateConfig | PredictConfig
+    training: dict[str, Any],
+    tracks: Mapping[str, Any],
+    where: str,
+    config: EvaluateConfig | PredictConfig,
 ) -> None:
     """Refuses tokens of other networks than those of the training, where these are known."""
-    tracks = sources.readers[0]
-    trained_on, found = training.get("checkpoint_sha256"), tracks.index.get("checkpoint_sha256")
+    trained_on, found = training.get("checkpoint_sha256"), tracks.get("checkpoint_sha256")
     if trained_on not in (None, found):
         raise ValueError(
             f"{config.ckpt_path}: trained on object tokens of tracker {training.get('tracker')} "
-            f"(sha256 {trained_on}), {tracks.tracks_dir} holds those of another (sha256 {found}). "
-            "Tokens of different trackers do not mix: run generate.py with the tracker of the "
-            "training."
+            f"(sha256 {trained_on}), {where} holds those of another (sha256 {found}). "
+            "Tokens of different trackers do not mix: take the tracker of the training."
         )
     encoder = training.get("text_encoder")
     if encoder not in (None, config.text_encoder.name):

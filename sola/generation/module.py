@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from sola.config.schema import PromptSourceConfig, TrackerConfig
 from sola.datasets import Split
@@ -91,6 +91,7 @@ class TrackGenerator(pl.LightningModule):
     def __init__(
         self,
         model: SAM2Base,
+        videos: VideoDataset,
         rule: PromptSourceConfig,
         tracker: TrackerConfig,
         writer: ShardWriter,
@@ -104,6 +105,7 @@ class TrackGenerator(pl.LightningModule):
 
         Args:
             model: the tracker.
+            videos: to be tracked.
             rule: the prompt source.
             tracker: thresholds of the automatic masks, budget for features.
             writer: takes the tracks.
@@ -113,11 +115,11 @@ class TrackGenerator(pl.LightningModule):
             on_video: called after each video.
         """
         super().__init__()
-        self.model, self.rule, self.writer = model, rule, writer
+        self.model, self.videos, self.rule, self.writer = model, videos, rule, writer
         self.tracker, self.on_video = tracker, on_video
         self._make_detector = make_detector
         self._detector: Detector | None = None
-        self.seconds = 0.0
+        self.seconds = self._start = 0.0
         """From the first video to the last, in this process."""
         self.finder = PromptFinder(
             rule,
@@ -127,6 +129,11 @@ class TrackGenerator(pl.LightningModule):
             masker=BoxMasker(model),
             open_detector=self._open_detector,
         )
+
+    def predict_dataloader(self) -> DataLoader[VideoSample]:
+        """This process's share of the videos, which may be none."""
+        share = range(self.trainer.global_rank, len(self.videos), self.trainer.world_size)
+        return DataLoader(Subset(self.videos, share), batch_size=None)
 
     def transfer_batch_to_device(
         self, batch: VideoSample, device: torch.device, dataloader_idx: int

@@ -3,43 +3,31 @@
 import dataclasses
 import logging
 import math
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from pytorch_lightning.strategies import DDPStrategy
 
-from sola.config.device import pick_device
 from sola.config.progress import progress
-from sola.config.schema import DatasetConfig, GenerateConfig, TrackerConfig
+from sola.config.schema import DatasetConfig, GenerateConfig, TrainerConfig
 from sola.datasets import Split, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
 from sola.generation.module import TrackGenerator, VideoDataset, VideoReport
+from sola.generation.recipe import Recipe
 from sola.generation.summary import of_all_processes, show_summary
-from sola.prompts.grounding_dino import build_detector, check_detector, detector_sha256
-from sola.shards import PROMPTS_VERSION, PromptStore, ShardWriter, prompts_dir, tracks_dir
-from sola.tracking.builder import (
-    RANDOM_WEIGHTS,
-    build_tracker,
-    check_checkpoint,
-    checkpoint_sha256,
-)
+from sola.shards import PromptStore, ShardWriter, prompts_dir, tracks_dir
+from sola.tracking.builder import build_tracker
 from sola.tracking.compiled import compile_parts
 from sola.tracking.propagation import SAM2Base
 from sola.types import Video
 
 log = logging.getLogger(__name__)
 
-DETECTION_KEYS = (
-    "detector",
-    "detector_network",
-    "detector_vocabulary",
-    "shortest_edge_px",
-    "longest_edge_px",
-    "text_threshold",
-)
-"""Values of source gdino that decide what is found; the others only drop some of it."""
+PATIENCE = timedelta(days=2)
+"""How long a process that is done waits for the others, whose videos may be longer."""
 
 
 def run_generation(config: GenerateConfig) -> Path:
@@ -52,16 +40,11 @@ def run_generation(config: GenerateConfig) -> Path:
         ValueError: if the data set or the checkpoint is missing, a GPU is asked for and none is
             there, or tracks made with other settings are in the way.
     """
-    pick_device(config.trainer.accelerator)  # refused before anything is written
-    pl.seed_everything(config.seed, verbose=False)
-    if config.trainer.num_threads:
-        torch.set_num_threads(config.trainer.num_threads)
     tracker = dataclasses.replace(
         config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
     )
-    check_checkpoint(tracker)
-    if config.prompt_source.name == "gdino":
-        check_detector(config.prompt_source)
+    recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed)
+    recipe.check()
     make_dataset(config.dataset, config.split)
     dataset = open_dataset(config.dataset, config.split)
     if config.prompt_source.name == "gt" and not dataset.has_masks:
@@ -76,12 +59,59 @@ def run_generation(config: GenerateConfig) -> Path:
         config.prompt_source.name,
         tracker.name,
     )
-    writer = ShardWriter(folder, _describe_tracks(config, tracker, dataset))
+    make_tracks(
+        recipe,
+        dataset,
+        Path(config.paths.data_dir),
+        folder,
+        is_training_split=config.split == config.dataset.train_split,
+    )
+    return folder
+
+
+def make_tracks(
+    recipe: Recipe,
+    dataset: Split,
+    data_dir: Path,
+    folder: Path,
+    *,
+    is_training_split: bool = False,
+) -> None:
+    """Make the tracks of a split, where they are not there yet.
+
+    Args:
+        recipe: how, checked.
+        dataset: the split.
+        data_dir: keeps the prompts that are found.
+        folder: for the shards.
+        is_training_split: grid prompts more frames of these.
+
+    Raises:
+        ValueError: if tracks made with other settings are in the folder, or frames are unreadable.
+    """
+    pl.seed_everything(recipe.seed, verbose=False)
+    if recipe.trainer.num_threads:
+        torch.set_num_threads(recipe.trainer.num_threads)
+    writer = ShardWriter(folder, recipe.describe_tracks(dataset))
     if writer.is_finished:
         log.info("%s: %d videos are there already, nothing to do", folder, len(dataset.videos))
-        return folder
-    _generate(config, tracker, dataset, writer)
-    return folder
+        return
+    entries = _entries(recipe, dataset)
+    unstaged = {entry[0] for entry in entries if not writer.has(*entry)}
+    missing = [video for video in dataset.videos.values() if video.video_id in unstaged]
+    num_videos = len({entry[0] for entry in entries})  # some may have no expressions
+    if len(missing) < num_videos:
+        log.info("%d of %d videos are there already", num_videos - len(missing), num_videos)
+    trainer = _make_trainer(recipe.trainer)
+    if missing:
+        found_by = recipe.describe_prompts(dataset)
+        store = PromptStore(prompts_dir(data_dir, found_by), found_by)
+        _track_videos(recipe, trainer, dataset, writer, store, missing, is_training_split)
+    trainer.strategy.barrier()  # all processes have staged their videos; one of them packs
+    if not trainer.is_global_zero:
+        return
+    writer.finish(entries)
+    log.info("%s: tracks of %d videos", folder, num_videos)
 
 
 def make_dataset(config: DatasetConfig, split: str) -> None:
@@ -93,113 +123,33 @@ def make_dataset(config: DatasetConfig, split: str) -> None:
         log.info("%s: %d videos written", root / split, config.maker.num_videos[split])
 
 
-def _describe_tracks(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: Split
-) -> dict[str, Any]:
-    """What must be the same for two runs to make the same tracks."""
-    rule = dataclasses.asdict(config.prompt_source)
-    del rule["detector_checkpoint"]  # its contents count, not its path
-    return {
-        **_describe_origin(config, tracker, dataset),
-        "tracker": tracker.name,
-        "token_dim": tracker.token_dim,
-        "config": {
-            "prompt_source": rule,
-            "tracker": _network(tracker),
-            "precision": config.trainer.precision,
-        },
-    }
-
-
-def _describe_prompts(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: Split
-) -> dict[str, Any]:
-    """What must be the same for two runs to find the same prompts, before caps and thresholds."""
-    rule = dataclasses.asdict(config.prompt_source)
-    keys = DETECTION_KEYS if config.prompt_source.name == "gdino" else ()
-    return {
-        **_describe_origin(config, tracker, dataset),
-        "prompts_version": PROMPTS_VERSION,
-        "config": {
-            "prompt_source": {key: rule[key] for key in keys},
-            "tracker": _network(tracker),
-            "precision": config.trainer.precision,
-        },
-    }
-
-
-def _describe_origin(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: Split
-) -> dict[str, Any]:
-    """Videos and weights."""
-    weights = {"checkpoint_sha256": checkpoint_sha256(tracker.checkpoint)}
-    if config.prompt_source.name == "gdino":
-        weights["detector_sha256"] = detector_sha256(config.prompt_source)
-    return {
-        "dataset": config.dataset.name,
-        "split": config.split,
-        "source": config.prompt_source.name,
-        **{
-            key: f"random, seed {config.seed}" if value == RANDOM_WEIGHTS else value
-            for key, value in weights.items()
-        },
-        "annotations_sha256": dataset.annotations_sha256,
-    }
-
-
-def _network(tracker: TrackerConfig) -> dict[str, Any]:
-    """All of a tracker but where its weights lie and how much memory it may take."""
-    network = dataclasses.asdict(tracker)
-    del network["checkpoint"], network["feature_budget_mib"], network["name"]
-    return network
-
-
-def _generate(
-    config: GenerateConfig, tracker: TrackerConfig, dataset: Split, writer: ShardWriter
-) -> None:
-    entries = _entries(config, dataset)
-    unstaged = {entry[0] for entry in entries if not writer.has(*entry)}
-    missing = [video for video in dataset.videos.values() if video.video_id in unstaged]
-    num_done = len(dataset.videos) - len(missing)
-    if num_done:
-        log.info("%d of %d videos are there already", num_done, len(dataset.videos))
-    trainer = _make_trainer(config)
-    if missing:
-        _track_videos(config, tracker, trainer, dataset, writer, missing)
-    trainer.strategy.barrier()  # all processes have staged their videos; one of them packs
-    if not trainer.is_global_zero:
-        return
-    writer.finish(entries)
-    log.info("%s: tracks of %d videos", writer.tracks_dir, len(dataset.videos))
-
-
-def _entries(config: GenerateConfig, dataset: Split) -> list[tuple[str, str]]:
+def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
     """(video id, expression id or "") of everything that is to be made."""
-    if config.prompt_source.name != "gdino":
+    if recipe.prompt_source.name != "gdino":
         return [(video_id, "") for video_id in dataset.videos]
     entries = [(e.video_id, e.expression_id) for e in dataset.expressions]
     if not entries:
         raise ValueError(
-            f"{dataset.split_dir}: split {config.split} has no expressions, which "
+            f"{dataset.split_dir}: split {dataset.split} has no expressions, which "
             "prompt_source=gdino looks for. Use prompt_source=grid."
         )
     return entries
 
 
 def _track_videos(
-    config: GenerateConfig,
-    tracker: TrackerConfig,
+    recipe: Recipe,
     trainer: pl.Trainer,
     dataset: Split,
     writer: ShardWriter,
+    store: PromptStore,
     videos: list[Video],
+    is_training_split: bool,
 ) -> None:
-    model = cast(SAM2Base, build_tracker(tracker))
-    if tracker.compile:
+    model = cast(SAM2Base, build_tracker(recipe.tracker))
+    if recipe.tracker.compile:
         compile_parts(model)
-    found_by = _describe_prompts(config, tracker, dataset)
     writer.start()
-    title = f"{config.prompt_source.name} tracks of {config.dataset.name}/{config.split}"
+    title = f"{recipe.prompt_source.name} tracks of {dataset.name}/{dataset.split}"
     reports: list[VideoReport] = []
     with progress(title, math.ceil(len(videos) / trainer.world_size)) as advance:
 
@@ -212,26 +162,29 @@ def _track_videos(
 
         module = TrackGenerator(
             model,
-            config.prompt_source,
-            tracker,
+            VideoDataset(dataset, videos),
+            recipe.prompt_source,
+            recipe.tracker,
             writer,
-            PromptStore(prompts_dir(Path(config.paths.data_dir), found_by), found_by),
-            is_training_split=config.split == config.dataset.train_split,
-            make_detector=lambda: build_detector(config.prompt_source),
+            store,
+            is_training_split=is_training_split,
+            make_detector=recipe.build_detector,
             on_video=on_video,
         )
-        loader = DataLoader(VideoDataset(dataset, videos), batch_size=None)
-        trainer.predict(module, loader, return_predictions=False)
-    show_summary(*of_all_processes(reports, module.seconds))
+        trainer.predict(module, return_predictions=False)
+    all_reports, all_seconds = of_all_processes(reports, module.seconds)
+    if trainer.is_global_zero:
+        show_summary(all_reports, all_seconds)
 
 
-def _make_trainer(config: GenerateConfig) -> pl.Trainer:
-    trainer = config.trainer
+def _make_trainer(trainer: TrainerConfig) -> pl.Trainer:
+    is_single = (trainer.devices, trainer.num_nodes, trainer.strategy) == (1, 1, "auto")
     return pl.Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
-        strategy=trainer.strategy,
+        strategy="auto" if is_single else DDPStrategy(timeout=PATIENCE),
+        use_distributed_sampler=False,  # the module deals out the videos
         precision=trainer.precision,  # type: ignore[arg-type]  # validated before
         logger=False,
         enable_progress_bar=False,

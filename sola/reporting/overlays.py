@@ -15,6 +15,8 @@ GREEN = (44, 190, 70)
 INK = (20, 20, 20)
 PAPER = (255, 255, 255)
 OPACITY = 0.45
+MAX_LINES = 8
+DOTS = "..."
 GAP_PX = 4
 """White between two frames."""
 
@@ -35,6 +37,9 @@ def draw_masks(
 ) -> NDArray[np.uint8]:
     """A frame with a mask tinted and outlined over it.
 
+    The outline is double, a dark line inside one of the colour: one of the two is seen on any
+    object. Pixels outside the mask stay as they are.
+
     Args:
         frame: (H, W, 3) uint8 RGB.
         mask: (H, W) bool; of another size, it is scaled to the frame's by nearest neighbour.
@@ -50,8 +55,9 @@ def draw_masks(
     drawn = frame.copy()
     tint = (1 - OPACITY) * frame[inside > 0] + OPACITY * np.array(colour)
     drawn[inside > 0] = np.rint(tint).astype(np.uint8)
-    contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(drawn, contours, -1, colour, thickness=max(1, height // 240))
+    line_px = max(1, height // 360)
+    for depth_px, line in ((2 * line_px, INK), (line_px, colour)):
+        drawn[inside > _eroded(inside, depth_px)] = line
     return drawn
 
 
@@ -77,15 +83,15 @@ def contact_sheet(
     """
     height, width = frames[0].shape[:2]
     sheet_width = len(frames) * (width + GAP_PX) - GAP_PX
-    font_px = int(np.clip(height // 16, 12, 40))
-    parts = [_text_block(title, sheet_width, font_px + 2)]
+    font_px = font_size_px(height)
+    parts = [text_block(title, sheet_width, font_px + 2)]
     if caption:
-        parts.append(_text_block(caption, sheet_width, font_px))
+        parts.append(text_block(caption, sheet_width, font_px))
     if frame_names:
-        names = [_text_block(name, width, font_px) for name in frame_names]
+        names = [text_block(name, width, font_px) for name in frame_names]
         parts.append(_side_by_side(names))
     for row in rows:
-        parts.append(_text_block(row.label, sheet_width, font_px, row.colour))
+        parts.append(text_block(row.label, sheet_width, font_px, row.colour))
         pictures = [
             draw_masks(frame, mask, row.colour)
             for frame, mask in zip(frames, row.masks, strict=True)
@@ -104,6 +110,17 @@ def evenly_spaced(num_things: int, num_wanted: int) -> list[int]:
     return [int(place) for place in np.rint(places)]
 
 
+def font_size_px(height: int) -> int:
+    """Height of letters beside a picture of this height."""
+    return int(np.clip(height // 16, 12, 40))
+
+
+def _eroded(inside: NDArray[np.uint8], depth_px: int) -> NDArray[np.uint8]:
+    """Pixels of a mask at least so far from its edge; the picture's border is an edge too."""
+    kernel = np.ones((2 * depth_px + 1, 2 * depth_px + 1), np.uint8)
+    return _as_bytes(cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0))
+
+
 def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     height = max(picture.shape[0] for picture in pictures)
     parts: list[NDArray[Any]] = []
@@ -115,13 +132,13 @@ def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return _as_bytes(np.concatenate(parts, axis=1))
 
 
-def _text_block(
+def text_block(
     text: str, width_px: int, font_px: int, colour: tuple[int, int, int] = INK
 ) -> NDArray[np.uint8]:
-    """Text broken into lines that fit, on white: (h, width_px, 3)."""
+    """Text broken into lines that fit, on white: (h, width_px, 3); a long one ends with dots."""
     font = ImageFont.load_default(size=font_px)
-    letters = max(1, int((width_px - 2 * GAP_PX) / (0.56 * font_px)))
-    lines = textwrap.wrap(text, letters) or [""]
+    letters = max(len(DOTS) + 1, int((width_px - 2 * GAP_PX) / (0.56 * font_px)))
+    lines = textwrap.wrap(text, letters, max_lines=MAX_LINES, placeholder=DOTS) or [""]
     line_px = round(font_px * 1.3)
     picture = Image.new("RGB", (width_px, line_px * len(lines) + GAP_PX), PAPER)
     draw = ImageDraw.Draw(picture)

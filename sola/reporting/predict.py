@@ -11,7 +11,13 @@ import numpy as np
 from sola.config.progress import progress
 from sola.config.schema import PredictConfig
 from sola.datasets.frames import read_frame
-from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit, open_split, score_split
+from sola.evaluation.scored_split import (
+    SCORES_FILE,
+    ScoredSplit,
+    open_sources,
+    open_split,
+    score_split,
+)
 from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks
@@ -62,7 +68,7 @@ def run_predict(config: PredictConfig) -> Prediction:
     Raises:
         ValueError: if something is missing or does not fit.
     """
-    split = score_split(config, open_split(config))
+    split = score_split(config, open_split(config), open_sources(config))
     output_dir = Path(config.paths.output_dir)
     staging_dir = start_staging(output_dir, RESULTS)
     top_dir = config.dataset.submission_top_dir

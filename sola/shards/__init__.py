@@ -22,9 +22,13 @@ def prompts_dir(data_dir: Path, description: dict[str, Any]) -> Path:
         data_dir: holds ``prompts/``.
         description: has ``dataset``, ``split``, ``source``, and whatever else prompts depend on.
     """
-    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
     names = (description["dataset"], description["split"], description["source"])
-    return data_dir.joinpath("prompts", *names, digest[:12])
+    return data_dir.joinpath("prompts", *names, short_digest(description))
+
+
+def short_digest(description: dict[str, Any]) -> str:
+    """12 letters that name a description."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:12]
 
 
 __all__ = [
@@ -34,5 +38,6 @@ __all__ = [
     "ShardReader",
     "ShardWriter",
     "prompts_dir",
+    "short_digest",
     "tracks_dir",
 ]

@@ -63,7 +63,7 @@ def check_checkpoint(config: TrackerConfig) -> None:
     if config.checkpoint != RANDOM_WEIGHTS and not path.is_file():
         raise ValueError(
             f"{path}: checkpoint of tracker {config.name} not found. Put SAM 2's published file "
-            f"{path.name} there, or say checkpoint=<file> (or checkpoint=random to try mechanics)."
+            f"{path.name} there, or say tracker.checkpoint=<file> (or random to try mechanics)."
         )
 
 

