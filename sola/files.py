@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whenever the process dies."""
+"""Files that are there whole or not at all, whenever the process dies; and damaged ones."""
 
 import json
 import math
@@ -41,3 +41,41 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """What a JSON file of ours holds.
+
+    Args:
+        path: the file.
+        remedy: what to do if it is damaged, a sentence.
+
+    Raises:
+        ValueError: if it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not readable as JSON ({error}). {remedy}") from error
+
+
+@contextmanager
+def readable_hdf5(path: Path, remedy: str) -> Iterator[None]:
+    """Tells in one sentence what h5py finds wrong with a file that the block reads.
+
+    Args:
+        path: the file.
+        remedy: what to do about it, a sentence.
+
+    Raises:
+        ValueError: if it is missing, cut off, of another kind, or lacks what is looked for.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: not found. {remedy}") from error
+    except PermissionError as error:  # it may be sound
+        raise ValueError(f"{path}: may not be read by this user. Change its mode.") from error
+    except (OSError, KeyError, RuntimeError) as error:
+        reason = str(error.args[-1]).partition("\n")[0]
+        raise ValueError(f"{path}: damaged or cut off ({reason}). {remedy}") from error

@@ -42,28 +42,6 @@ def test_help_takes_less_than_three_seconds(entry, tmp_path):
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_LIMIT_S
 
 
-@pytest.mark.parametrize(
-    ("entry", "arguments", "message"),
-    [
-        ("train.py", ["trainer.max_epoch=1"], "Did you mean trainer.max_epochs?"),
-        ("train.py", ["+foo=1"], "foo: there is no such key"),
-        ("generate.py", ["split=train", "tracker=smal"], "Did you mean tracker=small?"),
-        ("generate.py", [], "required value(s) missing: split"),
-        ("evaluate.py", [], "required value(s) missing: ckpt_path"),
-        ("predict.py", ["ckpt_path=x", "threshold=2"], "threshold is 2.0; it lies in [0, 1]"),
-    ],
-)
-def test_a_mistake_on_the_command_line_is_one_line_and_status_1(
-    entry, arguments, message, tmp_path
-):
-    done = _run(entry, *arguments, cwd=tmp_path)
-
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
-
-
 DRIVER = """
 import json, runpy, sys
 
@@ -112,16 +90,10 @@ def chain(tmp_path_factory) -> Chain:
             f"video={folder}/moving_shapes/valid_u/JPEGImages/shapes_01000000",
             f"hydra.run.dir={folder}/clip",
         ],
-        [
-            *("predict.py", best, "expressions=[the circle]", "video=nowhere.mp4"),
-            f"hydra.run.dir={folder}/wrong",
-        ],
-        ["evaluate.py", "ckpt_path=nowhere.ckpt", f"hydra.run.dir={folder}/wrong"],
-        ["train.py", "dataset=mevis", "logger=csv", f"hydra.run.dir={folder}/wrong"],
     ]
     for command in commands:
         command += [f"hydra.run.dir={folder}/generate"] if command[0] == "generate.py" else []
-        command += small if "dataset=mevis" not in command else small[-1:]
+        command += small
     environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, json.dumps(commands)],
@@ -181,7 +153,7 @@ def test_predict_leaves_a_mask_for_every_frame_of_every_expression(chain):
 
 
 def test_commands_say_nothing_that_is_not_ours(chain):
-    for messages in chain.messages[:8]:
+    for messages in chain.messages:
         for line in messages.splitlines():
             assert re.match(r"\d\d:\d\d:\d\d (INFO|WARNING) ", line), line
 
@@ -194,15 +166,3 @@ def test_predict_answers_sentences_about_a_clip(chain):
     for expression in record["expressions"]:
         assert len(list((chain.folder / "clip" / expression["masks"]).iterdir())) == 6
         assert (chain.folder / "clip" / expression["overlay"]).is_file()
-
-
-@pytest.mark.parametrize(
-    ("position", "message"), [(-3, "nowhere.mp4"), (-2, "nowhere.ckpt"), (-1, "mevis")]
-)
-def test_a_missing_file_is_an_error_that_names_it_and_status_1(chain, position, message):
-    lines = chain.messages[position].splitlines()
-
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-    assert lines[-1] == "# status 1"
-    assert "Traceback" not in chain.messages[position]

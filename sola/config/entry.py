@@ -1,5 +1,6 @@
 """The frame of every entry point: command line -> typed configuration -> the layer that does it."""
 
+import errno
 import logging
 import os
 import sys
@@ -27,6 +28,17 @@ EXPECTED_WARNINGS = (
     ".isinstance.treespec, LeafSpec.. is deprecated",  # torch's own, from lightning
 )
 """Warnings of one package about another, which a user can do nothing about."""
+
+_IN_THE_WAY = "A file is where a folder goes, or the reverse: move it, or choose another place."
+_NOT_WRITABLE = "Choose a place that may be written to (data_root, hydra.run.dir)."
+_FULL = "Make room, or choose another place (data_root, hydra.run.dir), and run it again."
+_REMEDIES = {
+    errno.ENOENT: "Correct the path, or put the file there.",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.EISDIR), _IN_THE_WAY),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NOT_WRITABLE),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+}
+"""What a user can do about an error of the file system."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _PACKAGE_DIR = Path(__file__).parents[1]
@@ -136,13 +148,21 @@ def _run_job(
 
 def _users_mistake(error: Exception) -> str | None:
     """The message of an error that a user can mend, None for a fault of the program."""
-    if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
-        return str(error)
+    if isinstance(error, OSError):
+        return _of_file_system(error)
     if isinstance(error, ValueError):
         raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
         if Path(raised_in).is_relative_to(_PACKAGE_DIR):
             return str(error)
     return None
+
+
+def _of_file_system(error: OSError) -> str | None:
+    remedy = _REMEDIES.get(error.errno or 0)
+    if error.filename is not None and remedy is not None:
+        return f"{error.filename}: {error.strerror}. {remedy}"
+    is_known = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
+    return str(error) if is_known or remedy is not None else None
 
 
 @contextmanager

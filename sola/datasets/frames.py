@@ -45,7 +45,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: frame not found. Get the video's frames again.") from error
+        raise ValueError(f"{path}: not found. Get the files of this video again.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
         # the last two: a damaged PNG and TIFF
         raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
@@ -103,5 +103,5 @@ def _check_size(path: Path, found: tuple[int, ...], first: tuple[int, ...]) -> N
     if found != first:
         raise ValueError(
             f"{path}: frame of {found[1]} x {found[0]} px, the video's first has "
-            f"{first[1]} x {first[0]}; all frames must have one size."
+            f"{first[1]} x {first[0]}; all frames must have one size. Get them again."
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from sola.files import write_json
+from sola.masks import check_codes
 from sola.types import RunLength
 
 FORMAT_VERSION = 1
@@ -99,6 +100,7 @@ class MaskDict:
                     masks = json.loads(file.read(end - start))
                     where = f"{self.path}: object {object_id}"
                     found[object_id] = [_check_mask(mask, where) for mask in masks]
+                    _check_codes(found[object_id], where)
         return found
 
     @cached_property
@@ -258,6 +260,19 @@ def _check_mask(mask: Any, where: str) -> RunLength | None:
     if reason:
         raise ValueError(f"{where}: a mask {reason}. Get the file again.")
     return RunLength(size=mask["size"], counts=mask["counts"])
+
+
+def _check_codes(masks: list[RunLength | None], where: str) -> None:
+    """A code that ends too early keeps pycocotools busy for ever."""
+    by_size: dict[tuple[int, int], list[RunLength]] = {}
+    for mask in masks:
+        if mask is not None:
+            by_size.setdefault((mask["size"][0], mask["size"][1]), []).append(mask)
+    for size, masklet in by_size.items():
+        try:
+            check_codes(masklet, size)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}. Get the file again.") from error
 
 
 def mask_problem(mask: Any) -> str:

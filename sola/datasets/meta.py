@@ -38,7 +38,9 @@ def read_meta(path: Path) -> dict[str, Any]:
     content = read_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict):
-        raise ValueError(f'{path}: no "videos" found; needed is {{"videos": {{id: ...}}}}.')
+        raise ValueError(
+            f'{path}: no "videos" found; needed is {{"videos": {{id: ...}}}}. Get it again.'
+        )
     return videos
 
 
@@ -65,6 +67,8 @@ def find_problems(
         key: under which an expression names its objects.
         object_problem: says why there cannot be an object of some id, "" if there can.
     """
+    if not videos:
+        yield Finding("lists no videos")
     for video_id in repeated_keys(videos):
         yield Finding(f"video {shorten(video_id)} is there twice", video_id=video_id)
     yield from _case_clashes("videos", videos)

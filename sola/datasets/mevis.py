@@ -103,7 +103,7 @@ class MeViS(MetaSplit):
         if len(masks[object_id]) != num_frames:
             raise ValueError(
                 f"{path}: object {object_id} has {len(masks[object_id])} masks, its video "
-                f"{video_id} {num_frames} frames; they must be as many."
+                f"{video_id} {num_frames} frames; they must be as many. Get the file again."
             )
 
 

@@ -56,5 +56,8 @@ def raise_first(problems: list[Problem]) -> None:
     errors = [problem for problem in problems if problem.is_error]
     if not errors:
         return
+    first = str(errors[0]).rstrip(".")
     more = f" ({len(errors) - 1} more errors there)" if len(errors) > 1 else ""
-    raise ValueError(f"{errors[0]}{more}. python -m sola.datasets dataset=... lists them all.")
+    raise ValueError(
+        f"{first}{more}. python -m sola.datasets dataset=... lists everything that is wrong."
+    )

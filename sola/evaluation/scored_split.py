@@ -62,6 +62,7 @@ def score_split(
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     device = pick_device(config.trainer.accelerator)
+    sources.check_complete(dataset)
     tracks = sources.readers[0]
     selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
     selector = selector.to(device)
@@ -97,8 +98,8 @@ def open_split(config: EvaluateConfig | PredictConfig) -> Split:
     dataset = open_dataset(config.dataset, config.split)
     if not dataset.expressions:
         raise ValueError(
-            f"split {dataset.split} of {dataset.name} has no expressions; check its "
-            "meta_expressions.json"
+            f"{dataset.split_dir}: split {dataset.split} has no expressions to answer. Choose "
+            "another split, or get its meta_expressions.json again."
         )
     return dataset
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.datasets import Split
 from sola.types import Expression, Masklet, Prompt, Tracks
 
 COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
@@ -26,6 +27,9 @@ class TrackReader(Protocol):
 
     def read(self, video_id: str, expression_id: str = "") -> Tracks:
         """Tracks of one entry."""
+
+    def num_frames(self, video_id: str, expression_id: str = "") -> int:
+        """Number of the frames of one entry; ValueError if there is no such entry."""
 
 
 Reader = TypeVar("Reader", bound=TrackReader)
@@ -86,6 +90,23 @@ class TrackSources:
     def is_by_expression(self) -> bool:
         """Whether expressions of one video have different tracks."""
         return any(reader.is_by_expression for reader in self.readers)
+
+    def check_complete(self, dataset: Split) -> None:
+        """Makes sure, before hours of work, that every source knows every expression's frames.
+
+        Raises:
+            ValueError: if a source lacks the video or an expression, or has other frames.
+        """
+        for reader in self.readers:
+            for expression in dataset.expressions:
+                found = reader.num_frames(*entry_of(reader, expression))
+                needed = len(dataset.videos[expression.video_id].frame_paths)
+                if found != needed:
+                    raise ValueError(
+                        f"{reader.tracks_dir}: tracks of video {expression.video_id} have {found} "
+                        f"frames, the video {needed}. The data set has changed since they were "
+                        "made: delete the folder and run generate.py again."
+                    )
 
     def read(self, expressions: Sequence[Expression]) -> VideoTracks:
         """All tracks of some expressions of one video; those that they share are read once.

@@ -162,7 +162,7 @@ def _open(path: Path) -> _Files:
     if path.is_dir():
         return _open_folder(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such zip or folder.")
+        raise ValueError(f"{path}: no such zip or folder. predict.py submission=true writes one.")
     try:
         return _open_zip(zipfile.ZipFile(path))
     except zipfile.BadZipFile as error:

@@ -32,16 +32,16 @@ def load_selector(ckpt_path: Path) -> tuple[TrackSelector, dict[str, Any]]:
         ValueError: if the file is missing, is not readable without running code, or is neither.
     """
     content = _read(ckpt_path)
-    if isinstance(content.get(PROVENANCE_KEY), dict) and "state_dict" in content:
-        provenance = content[PROVENANCE_KEY]
-        selector = TrackSelector(**provenance["selector"])
-        selector.load_state_dict(
-            {
-                name.removeprefix(SELECTOR_PREFIX): tensor
-                for name, tensor in content["state_dict"].items()
-                if name.startswith(SELECTOR_PREFIX)
-            }
-        )
+    provenance = content.get(PROVENANCE_KEY)
+    if isinstance(provenance, dict) and "selector" in provenance and "state_dict" in content:
+        try:
+            selector = _our_selector(content["state_dict"], provenance)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ValueError(
+                f"{ckpt_path}: its weights are not those of the network that it describes "
+                f"({reason}). Needed: best.ckpt or last.ckpt as train.py wrote it."
+            ) from error
         return selector.eval(), provenance
     weights = {name.removeprefix("module."): tensor for name, tensor in content.items()}
     if "negative_token.weight" not in weights:
@@ -57,12 +57,24 @@ def load_selector(ckpt_path: Path) -> tuple[TrackSelector, dict[str, Any]]:
     return selector.eval(), {"selector": dict(selector.kwargs), "format": "reference"}
 
 
+def _our_selector(state_dict: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> TrackSelector:
+    selector = TrackSelector(**provenance["selector"])
+    selector.load_state_dict(
+        {
+            name.removeprefix(SELECTOR_PREFIX): tensor
+            for name, tensor in state_dict.items()
+            if name.startswith(SELECTOR_PREFIX)
+        }
+    )
+    return selector
+
+
 def _read(ckpt_path: Path) -> dict[str, Any]:
     if not ckpt_path.is_file():
         raise ValueError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
     try:
         content = torch.load(ckpt_path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         # without torch's own words, which advise to run the code in the file
         raise ValueError(
             f"{ckpt_path}: not a readable checkpoint. Needed: best.ckpt or last.ckpt of train.py, "

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sola.files import whole_file, write_json
+from sola.files import readable_hdf5, whole_file, write_json
 from sola.shards.entry import read_prompts, write_prompts
 from sola.types import FoundPrompts
 
@@ -51,7 +51,8 @@ class PromptStore:
         path = self._path(video_id)
         if not path.is_file():
             return None
-        with h5py.File(path, "r") as file:
+        remedy = "Delete it: what it holds is looked for again."
+        with readable_hdf5(path, remedy), h5py.File(path, "r") as file:
             found = _read(file, self.description["source"])
         is_covered = set(frames) <= set(found.frames) and set(texts) <= set(found.by_text)
         if found.size != size or not is_covered or found.box_threshold > box_threshold:

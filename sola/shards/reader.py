@@ -1,18 +1,22 @@
 """Reads tracks from shards."""
 
-import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from sola.files import read_json, readable_hdf5
 from sola.shards.entry import entry_name, read_entry, read_labels
 from sola.shards.writer import FORMAT_VERSION, INDEX_FILE
 from sola.types import Labels, MeanOverlaps, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
 """What names the folder of some tracks, the one above it, and so on."""
+KEYS = ("source", "token_dim", "entries")
+"""What index.json cannot do without."""
 
 
 class ShardReader:
@@ -23,14 +27,18 @@ class ShardReader:
     """
 
     def __init__(self, tracks_dir: Path) -> None:
-        """Read the index.
+        """Read the index, and make sure that every shard is there and whole.
 
         Raises:
-            ValueError: if there are no finished tracks, or they have another format version.
+            ValueError: if there are no finished tracks, they have another format version, or a
+                file is missing or damaged.
         """
         self.tracks_dir = tracks_dir
         self.index: dict[str, Any] = _read_index(tracks_dir / INDEX_FILE)
         self._files: dict[str, h5py.File] = {}
+        for name in dict.fromkeys(entry["shard"] for entry in self.index["entries"].values()):
+            with self._readable(name):
+                self._file(name)
 
     @property
     def source(self) -> str:
@@ -53,17 +61,19 @@ class ShardReader:
         Raises:
             ValueError: if the index does not list the entry.
         """
-        group = self._group(video_id, expression_id)
-        return read_entry(group, video_id, expression_id, self.source)
+        with self._group(video_id, expression_id) as group:
+            return read_entry(group, video_id, expression_id, self.source)
 
     def read_tokens(self, video_id: str, expression_id: str = "") -> np.ndarray:
         """Object tokens of one entry alone: (N, T, D) float32."""
-        tokens: np.ndarray = self._group(video_id, expression_id)["object_tokens"][()]
+        with self._group(video_id, expression_id) as group:
+            tokens: np.ndarray = group["object_tokens"][()]
         return tokens
 
     def read_labels(self, video_id: str, expression_id: str = "") -> Labels | MeanOverlaps | None:
         """Overlaps with ground truth of one entry alone; None where it has none."""
-        return read_labels(self._group(video_id, expression_id))
+        with self._group(video_id, expression_id) as group:
+            return read_labels(group)
 
     def num_tracks(self, video_id: str, expression_id: str = "") -> int:
         """N of one entry, from the index.
@@ -73,9 +83,20 @@ class ShardReader:
         """
         return int(self._entry(entry_name(video_id, expression_id))["num_tracks"])
 
-    def _group(self, video_id: str, expression_id: str) -> h5py.Group:
+    def num_frames(self, video_id: str, expression_id: str = "") -> int:
+        """T of one entry, likewise."""
+        return int(self._entry(entry_name(video_id, expression_id))["num_frames"])
+
+    @contextmanager
+    def _group(self, video_id: str, expression_id: str) -> Iterator[h5py.Group]:
         name = entry_name(video_id, expression_id)
-        return self._file(self._entry(name)["shard"])[name]
+        shard = self._entry(name)["shard"]
+        with self._readable(shard):
+            yield self._file(shard)[name]
+
+    def _readable(self, shard: str) -> AbstractContextManager[None]:
+        remedy = f"Delete the folder {self.tracks_dir} and run generate.py again."
+        return readable_hdf5(self.tracks_dir / shard, remedy)
 
     def _entry(self, name: str) -> dict[str, Any]:
         entry: dict[str, Any] | None = self.index["entries"].get(name)
@@ -103,11 +124,14 @@ def _read_index(path: Path) -> dict[str, Any]:
             f"{path.parent}: no finished tracks. Make them with: python generate.py {choice} "
             "(a run that was cut off goes on where it was)."
         )
-    index: dict[str, Any] = json.loads(path.read_text())
-    found = index.get("format_version")
+    remedy = "Delete the folder and run generate.py again."
+    index: dict[str, Any] = read_json(path, remedy)
+    found = index.get("format_version") if isinstance(index, dict) else None
     if found != FORMAT_VERSION:
         raise ValueError(
-            f"{path}: shard format {found}, this code reads {FORMAT_VERSION}. "
-            f"Delete the folder and run generate.py again."
+            f"{path}: shard format {found}, this code reads {FORMAT_VERSION}. {remedy}"
         )
+    missing = [key for key in KEYS if key not in index]
+    if missing:
+        raise ValueError(f"{path}: damaged, {', '.join(missing)} not found in it. {remedy}")
     return index

@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from sola.files import whole_file, write_json
+from sola.files import read_json, readable_hdf5, whole_file, write_json
 from sola.shards.entry import entry_name, write_entry
 from sola.types import Tracks
 
@@ -99,8 +99,8 @@ class ShardWriter:
         entries = {}
         with whole_file(self.tracks_dir / file_name) as path, h5py.File(path, "w") as shard:
             for name in names:
+                num_tracks, num_frames = self._staged_shape(name)
                 with h5py.File(self._staged_path(name), "r") as staged:
-                    num_tracks, num_frames = staged["object_scores"].shape
                     staged.copy(staged["/"], shard, name=name)
                 entries[name] = {
                     "shard": file_name,
@@ -109,13 +109,21 @@ class ShardWriter:
                 }
         return entries
 
+    def _staged_shape(self, name: str) -> tuple[int, int]:
+        path = self._staged_path(name)
+        remedy = "Delete it and run the same command again, which makes this one anew."
+        with readable_hdf5(path, remedy), h5py.File(path, "r") as staged:
+            num_tracks, num_frames = staged["object_scores"].shape
+        return num_tracks, num_frames
+
     def _refuse_other_description(self) -> None:
         for path in (self.tracks_dir / INDEX_FILE, self.staging_dir / RUN_FILE):
             if not path.is_file():
                 continue
             if path.name == RUN_FILE and not any(self.staging_dir.rglob("*.h5")):
                 continue  # that run made nothing
-            found = json.loads(path.read_text())
+            remedy = f"Delete the folder {self.tracks_dir} to make these tracks again."
+            found = read_json(path, remedy)
             difference = first_difference(found, self.description)
             if difference:
                 raise ValueError(

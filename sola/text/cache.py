@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.files import whole_file
+from sola.files import readable_hdf5, whole_file
 
 FORMAT_VERSION = 1
 SUFFIX = ".h5"
@@ -89,7 +89,8 @@ class TokenCache:
         return self.__dict__ | {"_files": {}, "_kept": {}, "_num_bytes_kept": 0}
 
     def _index(self, path: Path) -> dict[str, Place]:
-        with h5py.File(path, "r") as file:
+        remedy = "Delete it: it is made again when it is needed."
+        with readable_hdf5(path, remedy), h5py.File(path, "r") as file:
             found = file.attrs["format_version"]
             if found != FORMAT_VERSION:
                 raise ValueError(

@@ -120,17 +120,17 @@ def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
 def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path}: not readable as a checkpoint. Get the file again.") from error
     if not isinstance(content, dict) or "model" not in content:
         raise ValueError(
-            f'{path}: not a SAM 2 checkpoint: needed is a file of {{"model": state dict}}.'
+            f'{path}: not a SAM 2 checkpoint: needed is a file of {{"model": state dict}}. Name '
+            "another one: checkpoint=<file>."
         )
-    weights = {key: value.float() for key, value in content["model"].items()}
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()[:100]
+        model.load_state_dict({key: value.float() for key, value in content["model"].items()})
+    except (AttributeError, RuntimeError) as error:  # the first where they are no tensors
+        first = " ".join(str(error).splitlines()[:2][-1].split())[:100]
         raise ValueError(
             f"{path}: weights of another network than {name} ({first} ...). "
             f"Choose the tracker that belongs to the file."

@@ -65,6 +65,11 @@ class JointReader:
         reader, own_id = self._find(video_id)
         return reader.num_tracks(own_id, expression_id)
 
+    def num_frames(self, video_id: str, expression_id: str = "") -> int:
+        """See ``ShardReader``."""
+        reader, own_id = self._find(video_id)
+        return reader.num_frames(own_id, expression_id)
+
     def _find(self, video_id: str) -> tuple[ShardReader, str]:
         part, own_id = self.locate(video_id)
         return self.readers[part.name], own_id

@@ -132,6 +132,7 @@ def open_tracks(config: TrainConfig, dataset: Split, sources: Sequence[str]) -> 
             f"selector.token_dim is {config.selector.token_dim}. Set "
             f"selector.token_dim={tracks.sources.token_dim}, or choose the tracks' own tracker."
         )
+    tracks.sources.check_complete(dataset)
     return tracks
 
 

@@ -64,7 +64,10 @@ def test_messages_go_to_the_console_and_into_the_folder_of_the_run(run, tmp_path
     [
         ("raise FileNotFoundError('x.pt: no such file. Run train.py.')", "x.pt: no such file."),
         ("config.seed = 0; config.split = 'no'; validate(config)", "split is 'no'; known are"),
-        ("open('nowhere.json')", "nowhere.json"),
+        ("open('nowhere.json')", "nowhere.json: No such file or directory. Correct the path"),
+        ("os.mkdir(os.getcwd())", "File exists. A file is where a folder goes"),
+        ("raise OSError(28, 'No space left on device', 'a.h5')", "a.h5: No space left on device"),
+        ("raise OSError(30, 'Read-only file system', 'out')", "out: Read-only file system. Choose"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_1(run, body, message):

@@ -155,14 +155,6 @@ def test_a_video_in_which_nothing_is_found_has_no_tracks(compose: Compose) -> No
         assert tracks.labels.intersections.shape[0] == 0
 
 
-def test_ground_truth_prompts_need_ground_truth(compose: Compose) -> None:
-    config = _config(compose, "gt")
-    run_module.make_dataset(config.dataset, "train")
-    (Path(config.dataset.root) / "train" / "mask_dict.json").unlink()
-    with pytest.raises(ValueError, match=r"split train has no ground truth to prompt with"):
-        run_generation(config)
-
-
 def test_tracks_of_other_annotations_are_not_taken_for_these(compose: Compose) -> None:
     config = _config(compose)
     run_generation(config)

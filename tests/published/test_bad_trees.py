@@ -16,7 +16,7 @@ from published_tree import write_tree
 
 from sola.config.schema import EvaluateConfig
 from sola.masks import encode
-from sola.published.__main__ import main, parse_arguments
+from sola.published.__main__ import parse_arguments
 
 JSON, NPY = "sam2_masklets/v1/00003.json", "sam2_object_tokens/v1/00003.npy"
 TREE = {"v1": {0: LARGE, 3: SMALL}, "v2": {0: SMALL}}
@@ -196,29 +196,6 @@ def test_the_index_says_what_is_known_of_the_tracker(
         ValueError, match=r"made with checkpoint_sha256=.*, asked for is " + 64 * "0"
     ):
         command(*arguments, f"checkpoint={64 * '0'}")
-
-
-def test_a_mistake_is_one_line_and_status_1(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    for arguments, message in (
-        (["import", "tree", "dataset=mevi"], "Did you mean dataset=mevis?"),
-        (
-            ["import", "tree", "split=train", "checkpoint=unknown", f"data_root={tmp_path}"],
-            "To import without the data set: --without-dataset",
-        ),
-        (
-            ["export", str(tmp_path), "split=train", f"data_root={tmp_path}"],
-            "no finished tracks",
-        ),
-    ):
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        error = capsys.readouterr().err
-        assert end.value.code == 1
-        assert error.startswith("error: ")
-        assert error.count("\n") == 1
-        assert message in error
 
 
 def test_flags_and_values_may_come_in_any_order() -> None:

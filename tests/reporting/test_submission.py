@@ -229,18 +229,6 @@ def test_a_member_that_is_damaged_in_the_zip_is_named(tmp_path: Path) -> None:
     assert "cannot be read (Bad CRC-32" in faults[0].reason
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(b"PK", "m.zip: not a readable zip"), (None, "m.zip: no such zip")]
-)
-def test_what_is_no_zip_is_one_clear_message(
-    tmp_path: Path, content: bytes | None, message: str
-) -> None:
-    if content is not None:
-        (tmp_path / "m.zip").write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        find_faults(tmp_path / "m.zip", WANTED, "")
-
-
 @pytest.mark.parametrize("top_dir", ["", "Annotations"])
 def test_predict_packs_every_mask_in_the_layout_of_the_data_set(
     predict_config: Callable[..., Any], top_dir: str
@@ -336,30 +324,6 @@ def test_the_command_lists_the_faults_and_ends_with_status_1(
         "v1/1/: missing, the whole folder",
         "v2/0/00001.png: unreadable PNG (the file is no PNG)",
     ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nowhere.zip", "dataset=mevi"], "Did you mean dataset=mevis?"),
-        (["nowhere.zip", "dataset=mevis", "splt=x"], "Did you mean split?"),
-        (
-            ["nowhere.zip", "dataset=mevis", "data_root=none"],
-            "meta_expressions.json: not found",
-        ),
-    ],
-)
-def test_a_mistake_is_one_line_and_status_1(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-
-    error = capsys.readouterr().err
-    assert end.value.code == 1
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert message in error
 
 
 def test_help_loads_nothing_heavy() -> None:

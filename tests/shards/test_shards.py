@@ -214,6 +214,20 @@ def test_a_kill_while_packing_loses_nothing(
     assert_equal(ShardReader(tmp_path).read("b"), make_tracks("b"))
 
 
+def test_a_staged_file_that_was_cut_off_is_named_and_made_again(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    writer.start()
+    writer.stage(make_tracks("a"))
+    path = tmp_path / "staging" / "a.h5"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"staging/a.h5: damaged or cut off .* Delete it and run"):
+        writer.finish([("a", "")])
+    path.unlink()
+    writer.stage(make_tracks("a"))
+    writer.finish([("a", "")])
+    assert_equal(ShardReader(tmp_path).read("a"), make_tracks("a"))
+
+
 def _kill() -> None:
     raise KeyboardInterrupt
 

@@ -128,7 +128,7 @@ def read_original(path: Path) -> Weights:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path}: not readable as a checkpoint. Get the file again.") from error
     weights = content.get("model") if isinstance(content, dict) else None
     if not isinstance(weights, dict):

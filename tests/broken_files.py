@@ -1,0 +1,141 @@
+"""Ways to break one thing in the world of ``sound_world``; all paths are relative to it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dataset_trees as trees
+import h5py
+import torch
+from commands import run_command
+from sound_world import COMMANDS, GENERATE, MEVIS, SELECTOR, tracks_of, write_tracks
+
+from sola.selector import TrackSelector
+
+Break = Callable[[], object]
+META, MASKS = MEVIS / "train/meta_expressions.json", MEVIS / "train/mask_dict.json"
+FRAME = MEVIS / "train/JPEGImages/a/00005.jpg"
+CKPT = Path("best.ckpt")
+GRID = tracks_of("valid_u", "grid")
+INDEX, SHARD = GRID / "index.json", GRID / "shard-00000.h5"
+
+
+class Case(NamedTuple):
+    """One kind of broken input."""
+
+    what: str
+    command: str
+    values: str = ""
+    """On its command line, in place of those of the same keys that work."""
+    break_it: Break = lambda: None
+
+
+def write(path: Path, content: bytes) -> Break:
+    return lambda: path.write_bytes(content)
+
+
+def save(path: Path, content: Any) -> Break:
+    return lambda: torch.save(content, path)
+
+
+def delete(path: Path) -> Break:
+    return lambda: shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def cut(path: Path) -> Break:
+    """Leaves the first half of a file, or of every file in a folder."""
+
+    def apply() -> None:
+        for each in path.rglob("*.*") if path.is_dir() else [path]:
+            each.write_bytes(each.read_bytes()[: each.stat().st_size // 2])
+
+    return apply
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> Break:
+    return lambda: trees.edit_json(path, change)
+
+
+def replace(path: Path, old: str, new: str) -> Break:
+    return lambda: trees.edit_text(path, old, new)
+
+
+def edit_video(change: Callable[[Any], object]) -> Break:
+    """Of the expressions of split train."""
+    return edit(META, lambda meta: change(meta["videos"]["a"]))
+
+
+def rename_video(name: str) -> Break:
+    return edit(META, lambda meta: meta["videos"].update({name: meta["videos"].pop("a")}))
+
+
+def without_expressions(meta: Any) -> None:
+    for video in meta["videos"].values():
+        video["expressions"].clear()
+
+
+def edit_shard(change: Callable[[h5py.File], object]) -> Break:
+    def apply() -> None:
+        with h5py.File(SHARD, "r+") as file:
+            change(file)
+
+    return apply
+
+
+def retrack(split: str, source: str = "grid", **changes: Any) -> Break:
+    """Other tracks, in the place of those that are there; see ``write_tracks``."""
+
+    def apply() -> None:
+        shutil.rmtree(tracks_of(split, source), ignore_errors=True)
+        write_tracks(split, source, **changes)
+
+    return apply
+
+
+def unfinish() -> None:
+    """Tracks of a run that was cut off, in place of finished ones."""
+    folder = GRID / "staging"
+    folder.mkdir()
+    description = json.loads(INDEX.read_text())
+    del description["entries"]
+    (folder / "run.json").write_text(json.dumps(description))
+    SHARD.rename(folder / "a.h5")
+    INDEX.unlink()
+
+
+def add_frame() -> None:
+    """To a video that has tracks."""
+    split_dir = MEVIS / "valid_u"
+    trees.write_frames(split_dir / "JPEGImages/a", ["00015"])
+    add = edit(
+        split_dir / "meta_expressions.json", lambda m: m["videos"]["a"]["frames"].append("00015")
+    )
+    add()
+
+
+def reference(**changes: torch.Tensor | None) -> Break:
+    """Weights of the published code's selector; None takes one of them away."""
+
+    def apply() -> None:
+        weights = TrackSelector(**SELECTOR).reference_state_dict() | changes
+        torch.save({name: value for name, value in weights.items() if value is not None}, "e.pth")
+
+    return apply
+
+
+def find_prompts() -> None:
+    """Prompts that a further run takes up, cut off."""
+    values = [
+        *COMMANDS[GENERATE],
+        "prompt_source=grid",
+        "tracker.name=first",
+        "hydra.run.dir=first",
+    ]
+    done = run_command(
+        "generate.py", *(v for v in values if v not in ("prompt_source=gt", "hydra.run.dir=out"))
+    )
+    assert done.status == 0, done.errors
+    (path,) = Path("data/prompts").rglob("a.h5")
+    cut(path)()
