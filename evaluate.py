@@ -1,4 +1,4 @@
-"""Measures a trained selector on a split with ground truth.
+"""Measures a trained selector, or the masks of any system, on a split with ground truth.
 
 python evaluate.py --help
 """
@@ -9,9 +9,14 @@ from sola.config.schema import EvaluateConfig
 
 def task(config: EvaluateConfig) -> None:
     """Imports what is heavy only now, after the configuration is known to be right."""
-    from sola.evaluation.run import run_evaluation
+    if config.predictions is None:
+        from sola.evaluation.run import run_evaluation
 
-    run_evaluation(config)
+        run_evaluation(config)
+    else:
+        from sola.reporting.score_predictions import run_scoring
+
+        run_scoring(config)
 
 
 if __name__ == "__main__":

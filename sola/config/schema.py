@@ -306,13 +306,21 @@ class EvaluateConfig(RunConfig):
     tracker: TrackerConfig = MISSING
     text_encoder: TextEncoderConfig = MISSING
     trainer: TrainerConfig = MISSING
-    ckpt_path: str = MISSING
+    ckpt_path: str = ""
+    """Of the selector to measure; not needed with predictions."""
+    predictions: str | None = None
+    """Masks of any system to score in its place: a zip or a folder in the layout of a submission;
+    of the rest, only dataset, split, missing and num_workers matter then."""
+    missing: str = "error"
+    """Expressions that lack masks among the predictions: error, or zero (each counts 0)."""
     split: str = "valid_u"
     sources: list[str] = field(default_factory=lambda: ["grid"])
     """Any of gt, grid, gdino, see DataConfig."""
     threshold: float = 0.5
     seed: int = 42
     """Of the other-text row: which other expression each one is given."""
+    num_workers: int = 0
+    """Further processes that measure, which changes time alone; 0: none."""
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 
 

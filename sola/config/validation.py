@@ -61,6 +61,12 @@ def _problems(config: Any) -> Problems:
         yield from _in_unit_interval("threshold", top["threshold"])
     if "num_threads" in top:
         yield from _at_least(1, "num_threads", top["num_threads"])
+    if "predictions" in top:
+        yield from _one_of("missing", top["missing"], ("error", "zero"))
+        if not (top["ckpt_path"] or top["predictions"]):
+            yield "ckpt_path is missing: the selector to measure (or predictions: masks to score)."
+    if "num_workers" in top:
+        yield from _at_least(0, "num_workers", top["num_workers"])
     if "num_overlays" in top:
         yield from _at_least(0, "num_overlays", top["num_overlays"])
     if "sources" in top:

@@ -110,6 +110,7 @@ class MeViS(MetaSplit):
 class MeViSv2(MeViS):
     """A split of MeViS v2: the videos of v1 with more expressions, some of which mean nothing."""
 
+    protocol = "mevis_v2"
     folders = ("mevis_v2", "MeViS_v2", "MeViSv2", *MeViS.folders)
     meta_files = (
         "{split}/meta_expressions_v2.json",

@@ -1,9 +1,13 @@
 """Reads Ref-DAVIS17 (Khoreva et al., "Video Object Segmentation with Language Referring", 2018)."""
 
+from sola.datasets.frames import frame_size
 from sola.datasets.label_maps import LabelMapSplit
+from sola.types import Masklet
 
 NUM_ANNOTATORS = 4
 """Two people, each with the first frame and with the whole video before them."""
+VOID = "255"
+"""Value of the pixels that belong to no object, nor to the background."""
 
 
 def annotator_of(expression_id: str) -> int:
@@ -20,4 +24,14 @@ def annotator_of(expression_id: str) -> int:
 class RefDAVIS(LabelMapSplit):
     """A split of Ref-DAVIS17: train or valid; ``annotator_of`` tells who wrote an expression."""
 
+    protocol = "ref_davis"
     folders = ("ref-davis", "ref_davis", "ref-davis17", "Ref-DAVIS17")
+
+    def void(self, video_id: str) -> Masklet:
+        """Pixels of a video that its annotators left open: value 255.
+
+        Raises:
+            ValueError: as ``ground_truth`` does.
+        """
+        size = frame_size(self.videos[video_id].frame_paths[0])
+        return self._masklets(video_id, [VOID], size)[VOID]

@@ -18,6 +18,7 @@ class RefYouTubeVOS(LabelMapSplit):
     The published expressions of valid are those of test too; valid is what test does not name.
     """
 
+    protocol = "ref_youtube_vos"
     folders = ("ref-youtube-vos", "ref-ytbvos", "ref_youtube_vos", "refytvos", "rvos")
 
     @property

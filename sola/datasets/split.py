@@ -15,6 +15,8 @@ class Split(ABC):
     split: str
     split_dir: Path
     """For messages: where the split lies."""
+    protocol: str = "mevis"
+    """How its benchmark measures an answer, see ``sola.evaluation.official``."""
 
     @property
     @abstractmethod

@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.evaluation.scorer import Score, VideoScorer
-from sola.masks import areas, decode, intersections, merge
-from sola.types import Masklet
+from sola.masks import Runs, count_combinations, jaccard, shared_pixels, unite
 
 MAX_ENUMERATED = 8
-"""Combinations of as many tracks fit into a byte a pixel."""
-CHUNK_FRAMES = 16
-"""Whole frames decoded at a time."""
+"""256 subsets, of each of which J is computed."""
 METHOD = (
     "subset of the tracks with the highest J&F; of the tracks that share a pixel with the target "
     f"on some frame: all subsets of up to {MAX_ENUMERATED}, else added greedily"
@@ -66,7 +63,7 @@ def best_selection(scorer: VideoScorer, object_ids: Sequence[str], tracks: Seque
     Raises:
         ValueError: if an object has no masklet.
     """
-    candidates = _overlapping(scorer, scorer.target(object_ids), tracks)
+    candidates = _overlapping(scorer, scorer.union(object_ids), tracks)
     if len(candidates) <= MAX_ENUMERATED:
         selected = _enumerate(scorer, object_ids, candidates)
     else:
@@ -75,11 +72,8 @@ def best_selection(scorer: VideoScorer, object_ids: Sequence[str], tracks: Seque
     return Oracle(selected, score, is_exact=len(candidates) <= MAX_ENUMERATED)
 
 
-def _overlapping(scorer: VideoScorer, target: Masklet, tracks: Sequence[int]) -> list[int]:
-    if not target or not tracks:
-        return []
-    shared = intersections([scorer.tracks[idx] for idx in tracks], [target])  # (N, 1, T)
-    return [tracks[position] for position in np.flatnonzero(shared.any(axis=(1, 2))).tolist()]
+def _overlapping(scorer: VideoScorer, target: Runs, tracks: Sequence[int]) -> list[int]:
+    return [idx for idx in tracks if shared_pixels(scorer.union([idx]), target).any()]
 
 
 def _enumerate(
@@ -104,28 +98,19 @@ def _j_of_subsets(
 ) -> NDArray[np.float64]:
     """J of the union of every subset of the candidates; bit k of a subset's number is candidate k.
 
-    Counts on every frame how many pixels lie inside each combination of candidates; the pixels of a
-    union are those of the combinations that share a bit with the subset.
+    The pixels of a union are those of the combinations that share a bit with the subset.
     """
-    subsets = np.arange(2 ** len(candidates))
+    if not candidates:
+        return np.zeros(1)
+    num_subsets = 2 ** len(candidates)
+    subsets = np.arange(num_subsets)
     is_hit = (subsets[:, None] & subsets[None]) != 0  # (subset, combination)
-    target = scorer.target(object_ids)
-    if not candidates or not target:
-        return np.zeros(len(subsets))
-    j = np.zeros(len(subsets))
-    for start in range(0, len(target), CHUNK_FRAMES):
-        frames = slice(start, start + CHUNK_FRAMES)
-        masks = [decode(scorer.tracks[idx][frames]) for idx in candidates]
-        bits = sum(
-            (masklet.astype(np.uint8) << bit for bit, masklet in enumerate(masks)),
-            start=np.zeros(masks[0].shape, dtype=np.uint8),
-        )  # (frames, H, W), the combination of every pixel
-        for combinations, is_true in zip(bits, decode(target[frames]), strict=True):
-            inside = np.bincount(combinations[is_true], minlength=len(subsets))
-            outside = np.bincount(combinations[~is_true], minlength=len(subsets))
-            union = is_hit @ outside + inside.sum()
-            j += np.where(union == 0, 1.0, (is_hit @ inside) / np.maximum(union, 1))
-    return j / len(target)
+    parts = [*(scorer.union([idx]) for idx in candidates), scorer.union(object_ids)]
+    counts = count_combinations(parts)  # the last bit is the target's
+    outside, inside = counts[:, :num_subsets], counts[:, num_subsets:]
+    shared = inside @ is_hit.T  # (T, subset)
+    union = outside @ is_hit.T + inside.sum(axis=1, keepdims=True)
+    return np.where(union == 0, 1.0, shared / np.maximum(union, 1)).mean(axis=0)
 
 
 def _add_greedily(
@@ -153,13 +138,10 @@ def _by_j_when_added(
     candidates: Sequence[int],
 ) -> list[tuple[float, int]]:
     """(J, track) of the union with each candidate not yet selected, highest J first."""
-    left = [idx for idx in candidates if idx not in selected]
-    if not left:
-        return []
-    chosen = [scorer.tracks[idx] for idx in sorted(selected)]
-    unions = [merge([*chosen, scorer.tracks[idx]]) for idx in left]
-    target = scorer.target(object_ids)
-    shared = intersections(unions, [target])[:, 0].astype(np.int64)  # (candidates, T)
-    union = areas(unions) + areas([target]) - shared
-    j = np.where(union == 0, 1.0, shared / np.maximum(union, 1)).mean(axis=1)
-    return sorted(((float(j), idx) for j, idx in zip(j, left, strict=True)), reverse=True)
+    target, chosen = scorer.union(object_ids), scorer.union(selected)
+    j = {
+        idx: float(jaccard(unite([chosen, scorer.union([idx])]), target).mean())
+        for idx in candidates
+        if idx not in selected
+    }
+    return sorted(((value, idx) for idx, value in j.items()), reverse=True)

@@ -9,17 +9,13 @@ import numpy as np
 from sola.config.progress import progress
 from sola.evaluation.oracle import OracleOfVideo
 from sola.evaluation.other_text import choose_other_texts
+from sola.evaluation.parallel import map_in_order
 from sola.evaluation.scorer import Score, VideoScorer
 from sola.evaluation.scores import Scores, group_by_video
-from sola.evaluation.tracks import TrackSources, VideoTracks
+from sola.evaluation.tracks import VideoReader
 from sola.masks import areas
 from sola.types import Expression, Masklet, Video
 
-PROTOCOL = (
-    "union of the selected masklets against union of the expression's objects, every frame; J and "
-    "boundary F (tolerance 0.008 of the diagonal), a frame empty in both scores 1; mean over "
-    "frames, then over expressions"
-)
 SELECTION = "selection"
 ORACLE = "oracle"
 ALL_TRACKS = "all_tracks"
@@ -35,6 +31,7 @@ class Benchmark(Protocol):
 
     name: str
     split: str
+    protocol: str
 
     @property
     def videos(self) -> dict[str, Video]:
@@ -59,6 +56,8 @@ class Answer:
     selected: tuple[int, ...]
     """Indices among the tracks of the video."""
     score: Score
+    is_empty: bool
+    """Whether it has no pixel on any frame."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,32 @@ class ExpressionResult:
     """Score of the selection at each of the curve's thresholds."""
 
 
+@dataclass(frozen=True)
+class VideoTask:
+    """All that is needed to measure one video; plain values, which any process can take."""
+
+    where: str
+    """For messages."""
+    masklets: tuple[Masklet, ...]
+    ground_truth: Mapping[str, Masklet]
+    expressions: tuple[Expression, ...]
+    scores: Scores
+    """Of these expressions."""
+    others: tuple[Expression | None, ...]
+    """Whose text is given to each expression's tracks as well."""
+    threshold: float
+    curve_thresholds: tuple[float, ...]
+
+
 def evaluate_expressions(
     dataset: Benchmark,
-    sources: TrackSources,
+    sources: VideoReader,
     scores: Scores,
     *,
     threshold: float,
-    seed: int,
+    seed: int | None,
     curve_thresholds: Sequence[float] = (),
+    num_workers: int = 0,
 ) -> list[ExpressionResult]:
     """Measures every expression of a split.
 
@@ -91,8 +108,9 @@ def evaluate_expressions(
         sources: its tracks; an expression without any is answered by empty masks.
         scores: of every expression, also under the other texts of this seed.
         threshold: a track is selected when its score is above this.
-        seed: of the choice of other texts.
+        seed: of the choice of other texts; None: none are given.
         curve_thresholds: further thresholds at which to score the selection.
+        num_workers: further processes that compute, which changes time alone; 0: this one does.
 
     Returns:
         One result an expression, video by video; none is left out.
@@ -102,61 +120,75 @@ def evaluate_expressions(
             and ground truth do not fit.
     """
     check_ground_truth(dataset)
-    others = choose_other_texts(dataset.expressions, seed)
-    results = []
+    others = {} if seed is None else choose_other_texts(dataset.expressions, seed)
     videos = group_by_video(dataset.expressions)
+    tasks = (
+        VideoTask(
+            where=f"video {video_id} of {dataset.name}/{dataset.split}",
+            masklets=_read_masklets(sources, scores, expressions),
+            ground_truth=dataset.ground_truth(video_id),
+            expressions=tuple(expressions),
+            scores=scores.part(expressions),
+            others=tuple(others.get((video_id, e.expression_id)) for e in expressions),
+            threshold=threshold,
+            curve_thresholds=tuple(curve_thresholds),
+        )
+        for video_id, expressions in videos.items()
+    )
+    results = []
     with progress(f"J and F of {dataset.name}/{dataset.split}", len(videos)) as advance:
-        for video_id, expressions in videos.items():
-            video = sources.read(expressions)
-            scorer = _make_scorer(dataset, video)
-            oracle = OracleOfVideo(scorer)
-            for expression in expressions:
-                _check_scores(scores, expression, video)
-                result = measure(
-                    scorer,
-                    expression,
-                    scores,
-                    oracle,
-                    threshold=threshold,
-                    other=others.get((video_id, expression.expression_id)),
-                    curve_thresholds=curve_thresholds,
-                )
-                results.append(result)
+        for of_video in map_in_order(measure_video, tasks, num_workers):
+            results += of_video
             advance("")
     return results
 
 
-def measure(
+def measure_video(task: VideoTask) -> list[ExpressionResult]:
+    """Measures the expressions of one video; see ``evaluate_expressions``."""
+    try:
+        scorer = VideoScorer(task.masklets, task.ground_truth)
+    except ValueError as error:
+        raise ValueError(f"{task.where}: tracks and ground truth do not fit: {error}") from error
+    oracle = OracleOfVideo(scorer)
+    pairs = zip(task.expressions, task.others, strict=True)
+    return [_measure(task, scorer, oracle, expression, other) for expression, other in pairs]
+
+
+def _measure(
+    task: VideoTask,
     scorer: VideoScorer,
-    expression: Expression,
-    scores: Scores,
     oracle: OracleOfVideo,
-    *,
-    threshold: float,
+    expression: Expression,
     other: Expression | None,
-    curve_thresholds: Sequence[float] = (),
 ) -> ExpressionResult:
-    """Measures one expression; see ``evaluate_expressions``."""
-    objects, tracks = expression.object_ids or (), scores.of(expression).tracks
+    objects, scores = expression.object_ids or (), task.scores
+    tracks = scores.of(expression).tracks
     best = oracle(objects, tracks)
     selections = {
-        SELECTION: scores.select(expression, threshold),
+        SELECTION: scores.select(expression, task.threshold),
         ORACLE: best.selected,
         ALL_TRACKS: frozenset(tracks),
         LARGEST_TRACK: largest_track(scorer.tracks, tracks),
         NONE: frozenset[int](),
     }
     if other is not None:
-        selections[OTHER_TEXT] = scores.select(expression, threshold, text_of=other)
+        selections[OTHER_TEXT] = scores.select(expression, task.threshold, text_of=other)
     return ExpressionResult(
         expression=expression,
         answers={
-            name: Answer(tuple(sorted(selected)), scorer.score(selected, objects))
+            name: Answer(
+                selected=tuple(sorted(selected)),
+                score=scorer.score(selected, objects),
+                is_empty=scorer.union(selected).is_empty,
+            )
             for name, selected in selections.items()
         },
         oracle_is_exact=best.is_exact,
         other_expression_id=None if other is None else other.expression_id,
-        curve=tuple(scorer.score(scores.select(expression, t), objects) for t in curve_thresholds),
+        curve=tuple(
+            scorer.score(scores.select(expression, threshold), objects)
+            for threshold in task.curve_thresholds
+        ),
     )
 
 
@@ -195,22 +227,17 @@ def check_ground_truth(dataset: Benchmark) -> None:
         )
 
 
-def _check_scores(scores: Scores, expression: Expression, video: VideoTracks) -> None:
-    scored, found = scores.of(expression).tracks, video.candidates[expression.expression_id]
-    if scored != found:
-        raise ValueError(
-            f"{expression.video_id}: scores of the tracks {list(scored)} for expression "
-            f"{expression.expression_id}, which now has the tracks {list(found)}: they have "
-            "changed since. Score again."
-        )
-
-
-def _make_scorer(dataset: Benchmark, video: VideoTracks) -> VideoScorer:
-    ground_truth: Mapping[str, Masklet] = dataset.ground_truth(video.video_id)
-    try:
-        return VideoScorer(video.masklets, ground_truth)
-    except ValueError as error:
-        raise ValueError(
-            f"video {video.video_id} of {dataset.name}/{dataset.split}: tracks and ground truth "
-            f"do not fit: {error}"
-        ) from error
+def _read_masklets(
+    sources: VideoReader, scores: Scores, expressions: Sequence[Expression]
+) -> tuple[Masklet, ...]:
+    """A video's tracks, which must be those that the scores are of."""
+    video = sources.read(expressions)
+    for expression in expressions:
+        scored, found = scores.of(expression).tracks, video.candidates[expression.expression_id]
+        if scored != found:
+            raise ValueError(
+                f"{expression.video_id}: scores of the tracks {list(scored)} for expression "
+                f"{expression.expression_id}, which now has the tracks {list(found)}: they have "
+                "changed since. Score again."
+            )
+    return video.masklets

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sola.config.schema import EvaluateConfig
+from sola.evaluation.official import official_numbers
 from sola.evaluation.other_text import choose_other_texts
-from sola.evaluation.protocol import PROTOCOL, check_ground_truth, evaluate_expressions
+from sola.evaluation.protocol import check_ground_truth, evaluate_expressions
 from sola.evaluation.scored_split import (
     SCORES_FILE,
     ScoredSplit,
@@ -41,7 +42,9 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     check_ground_truth(dataset)
     others = choose_other_texts(dataset.expressions, config.seed)
     split = score_split(config, dataset, open_sources(config), others)
-    evaluation = evaluate_split(split, threshold=config.threshold, seed=config.seed)
+    evaluation = evaluate_split(
+        split, threshold=config.threshold, seed=config.seed, num_workers=config.num_workers
+    )
     path = Path(config.paths.output_dir) / EVALUATION_FILE
     write_json(path, {**evaluation, "scores": SCORES_FILE})
     print_tables(evaluation)
@@ -49,13 +52,16 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     return evaluation
 
 
-def evaluate_split(split: ScoredSplit, *, threshold: float, seed: int) -> dict[str, Any]:
+def evaluate_split(
+    split: ScoredSplit, *, threshold: float, seed: int, num_workers: int = 0
+) -> dict[str, Any]:
     """Every number of a scored split, and their names.
 
     Args:
         split: scores of all its expressions, also under the other texts of this seed.
         threshold: a track is selected when its score is above this.
         seed: of the choice of other texts.
+        num_workers: further processes that measure, which changes time alone.
 
     Returns:
         Ready for JSON: the provenance, the means of ``summarise``, one entry an expression.
@@ -70,12 +76,16 @@ def evaluate_split(split: ScoredSplit, *, threshold: float, seed: int) -> dict[s
         threshold=threshold,
         seed=seed,
         curve_thresholds=CURVE_THRESHOLDS,
+        num_workers=num_workers,
+    )
+    protocol = official_numbers(
+        split.dataset, split.sources, split.scores, results, threshold=threshold
     )
     num_tracks = sum(len(of_video) for of_video in split.scores.tracks.values())
     is_empty = [not scores.tracks for scores in split.scores.by_expression.values()]
     return {
         **split.provenance,
-        "protocol": PROTOCOL,
+        "protocol": protocol,
         "threshold": threshold,
         "seed": seed,
         "num_expressions": len(results),

@@ -1,27 +1,30 @@
 """J and F of any choice of a video's tracks against any of its objects, each computed once."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sola.masks import (
-    EMPTY_CROP,
-    MaskCrop,
+    Runs,
     common_length,
     common_size,
-    decode_crops,
+    empty_runs,
+    find_runs,
+    jaccard,
     merge,
-    shared_pixels,
+    pack_runs,
+    unite,
 )
-from sola.metrics.boundary import NO_BOUNDARY, Boundary, f_measure, trace
+from sola.metrics.boundary import Boundary, f_measures, tolerance_radius_px
 from sola.types import Masklet
 
 NUM_UNIONS_KEPT = 64
-"""Traced unions of tracks kept at a time; their scores are kept for all."""
+"""Unions of tracks or objects kept at a time; scores are kept for all."""
 
 
 class Score(NamedTuple):
@@ -37,12 +40,16 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _TracedMask:
-    """A union of masks on one frame, ready to be compared."""
+class _Union:
+    """A union of masklets, ready to be compared."""
 
-    crop: MaskCrop
-    area: int
-    boundary: Boundary
+    runs: Runs
+    radius_px: int
+
+    @cached_property
+    def boundaries(self) -> list[Boundary]:
+        """Of 16 frames each."""
+        return [Boundary(bits, self.radius_px) for bits in pack_runs(self.runs)]
 
 
 class VideoScorer:
@@ -66,9 +73,8 @@ class VideoScorer:
         self.num_frames = common_length(masklets)
         self.size = common_size(masklets) or (1, 1)
         self._scores: dict[tuple[frozenset[int], frozenset[str]], Score] = {}
-        keep = lru_cache(maxsize=NUM_UNIONS_KEPT)
-        self._predicted: Callable[[frozenset[int]], list[_TracedMask]] = keep(self._trace_tracks)
-        self._true: Callable[[frozenset[str]], list[_TracedMask]] = keep(self._trace_objects)
+        self._runs: dict[int | str, Runs] = {}
+        self._unions: OrderedDict[frozenset[int | str], _Union] = OrderedDict()
 
     def score(
         self, selected: Iterable[int] | NDArray[np.bool_], object_ids: Iterable[str]
@@ -97,38 +103,50 @@ class VideoScorer:
         Raises:
             ValueError: if an object has no masklet.
         """
-        names = sorted(set(object_ids))
-        unknown = [name for name in names if name not in self.ground_truth]
-        if unknown:
-            raise ValueError(
-                f"objects {unknown} have no ground-truth masks; there are masks of "
-                f"{sorted(self.ground_truth)}. Check the annotations of the data set."
-            )
-        return merge([self.ground_truth[name] for name in names])
+        return merge([self._masklet(name) for name in sorted(set(object_ids))])
+
+    def union(self, members: Iterable[int] | Iterable[str]) -> Runs:
+        """Union of tracks, or of objects; that of none is empty.
+
+        Raises:
+            ValueError: if an object has no masklet.
+        """
+        return self._union(frozenset[int | str](members)).runs
 
     def _score(self, selected: frozenset[int], object_ids: frozenset[str]) -> Score:
-        pairs = list(zip(self._predicted(selected), self._true(object_ids), strict=True))
-        if not pairs:
+        preds, target = self._union(selected), self._union(object_ids)
+        if self.num_frames == 0:
             return Score(1.0, 1.0)
-        j = [_jaccard(preds, target) for preds, target in pairs]
-        boundary_f = [f_measure(preds.boundary, target.boundary) for preds, target in pairs]
+        j = jaccard(preds.runs, target.runs)
+        boundary_f = f_measures(preds.boundaries, target.boundaries)
         return Score(float(np.mean(j)), float(np.mean(boundary_f)))
 
-    def _trace_tracks(self, selected: frozenset[int]) -> list[_TracedMask]:
-        return self._trace(merge([self.tracks[idx] for idx in sorted(selected)]))
+    def _union(self, members: frozenset[Any]) -> _Union:
+        """As ``union``, ready to be compared; those asked for last are kept."""
+        if members not in self._unions:
+            parts = [self._find_runs(member) for member in members]
+            runs = unite(parts) if parts else empty_runs(self.num_frames, self.size)
+            self._unions[members] = _Union(runs, tolerance_radius_px(self.size))
+        self._unions.move_to_end(members)
+        while len(self._unions) > NUM_UNIONS_KEPT:
+            self._unions.popitem(last=False)
+        return self._unions[members]
 
-    def _trace_objects(self, object_ids: frozenset[str]) -> list[_TracedMask]:
-        return self._trace(self.target(object_ids))
+    def _find_runs(self, member: int | str) -> Runs:
+        if member not in self._runs:
+            self._runs[member] = find_runs(self._masklet(member), self.size)
+        return self._runs[member]
 
-    def _trace(self, masklet: Masklet) -> list[_TracedMask]:
-        if not masklet:
-            nothing = _TracedMask(EMPTY_CROP, 0, NO_BOUNDARY)
-            return [nothing] * self.num_frames
-        crops = decode_crops(masklet)
-        return [
-            _TracedMask(crop, int(np.count_nonzero(crop.inside)), trace(crop, self.size))
-            for crop in crops
-        ]
+    def _masklet(self, member: int | str) -> Masklet:
+        """That of a track by its number, or of an object by its id."""
+        if isinstance(member, int):
+            return self.tracks[member]
+        if member not in self.ground_truth:
+            raise ValueError(
+                f"object {member!r} has no ground-truth masks; there are masks of "
+                f"{sorted(self.ground_truth)}. Check the annotations of the data set."
+            )
+        return self.ground_truth[member]
 
 
 def as_indices(selected: Iterable[int] | NDArray[np.bool_]) -> frozenset[int]:
@@ -136,9 +154,3 @@ def as_indices(selected: Iterable[int] | NDArray[np.bool_]) -> frozenset[int]:
     if isinstance(selected, np.ndarray) and selected.dtype == np.bool_:
         return frozenset(np.flatnonzero(selected).tolist())
     return frozenset(int(idx) for idx in selected)
-
-
-def _jaccard(preds: _TracedMask, target: _TracedMask) -> float:
-    shared = shared_pixels(preds.crop, target.crop)
-    union = preds.area + target.area - shared
-    return shared / union if union else 1.0

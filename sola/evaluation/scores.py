@@ -58,10 +58,25 @@ class Scores:
             raise ValueError(f"no scores of video {key[0]}, expression {key[1]}; score it first")
         return self.by_expression[key]
 
+    def part(self, expressions: Sequence[Expression]) -> "Scores":
+        """Scores of some expressions alone.
+
+        Raises:
+            ValueError: if one of them has none.
+        """
+        own = {(e.video_id, e.expression_id): self.of(e) for e in expressions}
+        return Scores(own, {}, self.provenance)
+
     def select(
         self, expression: Expression, threshold: float, *, text_of: Expression | None = None
     ) -> frozenset[int]:
-        """Tracks of an expression whose score is above the threshold.
+        """Tracks of an expression whose score is above the threshold; see ``selected``."""
+        return frozenset(self.selected(expression, threshold, text_of=text_of))
+
+    def selected(
+        self, expression: Expression, threshold: float, *, text_of: Expression | None = None
+    ) -> dict[int, float]:
+        """Tracks of an expression whose score is above the threshold, and their scores.
 
         Args:
             expression: the one to answer.
@@ -69,7 +84,7 @@ class Scores:
             text_of: another expression, whose text is given instead of its own.
 
         Returns:
-            Indices among the tracks of the video.
+            Indices among the tracks of the video -> scores.
 
         Raises:
             ValueError: if the expression has no scores, or none under that text.
@@ -80,8 +95,8 @@ class Scores:
                 f"no scores of video {expression.video_id}, expression "
                 f"{expression.expression_id} under the text of expression {text_id}; score it first"
             )
-        is_above = own.by_text[text_id].astype(np.float64) > threshold
-        return frozenset(own.tracks[position] for position in np.flatnonzero(is_above))
+        row = zip(own.tracks, own.by_text[text_id].tolist(), strict=True)
+        return {track: score for track, score in row if score > threshold}
 
     def save(self, path: Path) -> None:
         """Writes scores.json: complete or not at all.

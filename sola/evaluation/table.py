@@ -46,6 +46,12 @@ def print_tables(evaluation: Mapping[str, Any], console: Console | None = None) 
     console.print(Group(*parts))
 
 
+def official_line(protocol: Mapping[str, Any]) -> str:
+    """What the benchmark itself would report."""
+    figures = [f"{name} {_percent(value)}" for name, value in protocol["numbers"].items()]
+    return f"selection by the protocol of {protocol['name']}: {', '.join(figures)}"
+
+
 def _answers(evaluation: Mapping[str, Any]) -> Table:
     where = f"{evaluation['dataset']}/{evaluation['split']}, threshold {evaluation['threshold']:g}"
     table = Table(title=where, title_justify="left")
@@ -83,6 +89,7 @@ def _notes(evaluation: Mapping[str, Any]) -> list[str]:
     num_all = evaluation["results"][SELECTION]["num_expressions"]
     oracle = evaluation["oracle"]
     notes = [
+        official_line(evaluation["protocol"]),
         f"left out of the rows about another text: {num_left_out} of {num_all} expressions (they "
         "mean no object, or no expression of their video means entirely different ones)",
         f"oracle: exact for {oracle['num_exact']} expressions, a lower bound (greedy) for "

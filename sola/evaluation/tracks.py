@@ -54,6 +54,13 @@ class VideoTracks:
     """(H, W) of every mask."""
 
 
+class VideoReader(Protocol):
+    """Whatever has the tracks of a split, such as ``TrackSources``."""
+
+    def read(self, expressions: Sequence[Expression]) -> VideoTracks:
+        """All tracks of some expressions of one video."""
+
+
 class TrackSources:
     """Readers of the tracks of one split from several prompt sources, read as one.
 

@@ -1,6 +1,6 @@
-"""Masks as COCO run-length codes and as crops: pure functions over numpy arrays."""
+"""Masks as COCO run-length codes and as bits of frames: pure functions over numpy arrays."""
 
-from sola.masks.crop import EMPTY_CROP, MaskCrop, crop, decode_crops, shared_pixels, union
+from sola.masks.frame_bits import FrameBits, count_by_frame, pack_masks, pack_runs
 from sola.masks.run_length import (
     areas,
     boxes,
@@ -10,29 +10,41 @@ from sola.masks.run_length import (
     empty_masklet,
     encode,
     intersections,
-    iou,
     merge,
     resize,
 )
-from sola.masks.runs import check_codes
+from sola.masks.runs import (
+    Runs,
+    check_codes,
+    count_combinations,
+    empty_runs,
+    find_runs,
+    jaccard,
+    shared_pixels,
+    unite,
+)
 
 __all__ = [
-    "EMPTY_CROP",
-    "MaskCrop",
+    "FrameBits",
+    "Runs",
     "areas",
     "boxes",
     "check_codes",
     "common_length",
     "common_size",
-    "crop",
+    "count_by_frame",
+    "count_combinations",
     "decode",
-    "decode_crops",
     "empty_masklet",
+    "empty_runs",
     "encode",
+    "find_runs",
     "intersections",
-    "iou",
+    "jaccard",
     "merge",
+    "pack_masks",
+    "pack_runs",
     "resize",
     "shared_pixels",
-    "union",
+    "unite",
 ]

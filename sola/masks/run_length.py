@@ -175,26 +175,6 @@ def intersections(
     return counts
 
 
-def iou(masklets: Sequence[Masklet], others: Sequence[Masklet]) -> NDArray[np.float64]:
-    """Intersection over union of each masklet with each other one, frame by frame.
-
-    Args:
-        masklets: N masklets of T masks.
-        others: G masklets of T masks of the same size.
-
-    Returns:
-        (N, G, T) float64 in [0, 1]; 1 on a frame where both are empty.
-
-    Raises:
-        ValueError: if lengths or sizes differ.
-    """
-    shared = intersections(masklets, others)
-    if shared.size == 0:
-        return shared.astype(np.float64)
-    union = areas(masklets)[:, None].astype(np.int64) + areas(others)[None] - shared
-    return np.where(union == 0, 1.0, shared / np.maximum(union, 1))
-
-
 def common_length(masklets: Sequence[Masklet]) -> int:
     """T, the number of frames that all masklets have; 0 for none.
 

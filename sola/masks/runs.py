@@ -8,6 +8,9 @@ length is stored as the difference to the one two before. A number is written in
 bits, the lowest first, plus 48; bit 5 says that more follow, bit 4 of the last one is the sign.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +34,113 @@ def decode_columns(masklet: Masklet, size: tuple[int, int]) -> NDArray[np.bool_]
     height, width = size
     is_inside = (_number_within(first_run, frame_of_run) % 2).astype(bool)
     return np.repeat(is_inside, lengths).reshape(len(masklet), width, height)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs of pixels inside the masks of a masklet, in order.
+
+    Pixels are counted down the columns of the first frame, then on through those of the second.
+    """
+
+    starts: NDArray[np.int64]
+    """(runs,) first pixel of each."""
+    ends: NDArray[np.int64]
+    """(runs,) the pixel behind the last of each."""
+    num_frames: int
+    size: tuple[int, int]
+    """(H, W) of every mask."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no mask has a pixel."""
+        return self.starts.size == 0
+
+
+def find_runs(masklet: Masklet, size: tuple[int, int]) -> Runs:
+    """The runs of pixels inside the T masks, all of (H, W) ``size``, of a masklet.
+
+    Raises:
+        ValueError: as ``decode_columns`` does.
+    """
+    if not masklet:
+        return empty_runs(0, size)
+    lengths, first_run, frame_of_run = _checked_runs(masklet, size)
+    ends = np.cumsum(lengths)
+    is_inside = (_number_within(first_run, frame_of_run) % 2 == 1) & (lengths > 0)
+    return Runs(ends[is_inside] - lengths[is_inside], ends[is_inside], len(masklet), size)
+
+
+def empty_runs(num_frames: int, size: tuple[int, int]) -> Runs:
+    """The runs of empty masks of (H, W) ``size``."""
+    return Runs(np.zeros(0, np.int64), np.zeros(0, np.int64), num_frames, size)
+
+
+def unite(parts: Sequence[Runs]) -> Runs:
+    """Union of the runs of some masklets, at least one, of one length and size."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.sort(np.concatenate([part.starts for part in parts]))
+    ends = np.sort(np.concatenate([part.ends for part in parts]))
+    # A run of the union begins where as many runs have ended as have begun.
+    is_first = np.append(True, starts[1:] >= ends[:-1])[: len(starts)]
+    is_last = np.append(is_first[1:], True)[: len(starts)]
+    return replace(parts[0], starts=starts[is_first], ends=ends[is_last])
+
+
+def jaccard(a: Runs, b: Runs) -> NDArray[np.float64]:
+    """Intersection over union of two masklets of one length and size, frame by frame.
+
+    Returns:
+        (T,) float64 in [0, 1]; 1 on a frame where both are empty.
+    """
+    shared = shared_pixels(a, b)
+    union = _pixels_by_frame(a) + _pixels_by_frame(b) - shared
+    return np.where(union == 0, 1.0, shared / np.maximum(union, 1))
+
+
+def shared_pixels(a: Runs, b: Runs) -> NDArray[np.int64]:
+    """Pixels inside both of two masklets of one length and size: (T,)."""
+    inside = np.cumsum(_pixels_before(a, b.ends) - _pixels_before(a, b.starts))
+    num_runs = np.searchsorted(b.starts, _frame_ends(b))  # no run goes beyond its frame
+    return np.diff(np.concatenate([[0], inside])[num_runs], prepend=0)
+
+
+def count_combinations(parts: Sequence[Runs]) -> NDArray[np.int64]:
+    """How many pixels of each frame lie inside exactly which of n masklets.
+
+    Args:
+        parts: n >= 1, of one length and size.
+
+    Returns:
+        (T, 2**n): column c counts pixels inside the masklets whose bits c has, and inside no other;
+        column 0 counts only some of those inside none.
+    """
+    places = np.concatenate([ends for part in parts for ends in (part.starts, part.ends)])
+    bits = np.repeat(1 << np.arange(len(parts)), [2 * len(part.starts) for part in parts])
+    order = np.argsort(places, kind="stable")
+    places, inside = places[order], np.bitwise_xor.accumulate(bits[order])
+    num_pixels, num_cells = parts[0].size[0] * parts[0].size[1], parts[0].num_frames << len(parts)
+    cells = ((places[:-1] // num_pixels) << len(parts)) + inside[:-1]
+    # float64 adds whole numbers below 2**53 exactly; behind the last frame is a stretch of none
+    counts = np.bincount(cells, np.diff(places), minlength=num_cells)[:num_cells]
+    return counts.astype(np.int64).reshape(-1, 1 << len(parts))
+
+
+def _pixels_by_frame(runs: Runs) -> NDArray[np.int64]:
+    return np.diff(_pixels_before(runs, _frame_ends(runs)), prepend=0)
+
+
+def _frame_ends(runs: Runs) -> NDArray[np.int64]:
+    return np.arange(1, runs.num_frames + 1) * (runs.size[0] * runs.size[1])
+
+
+def _pixels_before(runs: Runs, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many pixels of the runs come before each place."""
+    total = np.concatenate([[0], np.cumsum(runs.ends - runs.starts)])
+    num_runs = np.searchsorted(runs.starts, places)  # begun before the place
+    last_end = np.concatenate([[0], runs.ends])[num_runs]
+    return total[num_runs] - np.maximum(last_end - places, 0)
 
 
 def check_codes(masklet: Masklet, size: tuple[int, int]) -> None:

@@ -1,42 +1,24 @@
 """Boundaries of masks and how many of their pixels match: the parts of the boundary measure F.
 
 DAVIS's definition (Perazzi et al. 2016, section 5; ``davis2017-evaluation``, ``db_eval_boundary``),
-exactly, but computed on crops: a boundary pixel lies at most one pixel outside its mask's bounding
-box, and one that matches at most the tolerance outside that.
+exactly, but computed of 16 frames at a time and in the box that holds their masks alone: a boundary
+pixel lies at most one pixel outside its mask, and one that matches at most the tolerance outside
+that. The definition is the same for rows and columns exchanged, as ``FrameBits`` has them.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.masks import MaskCrop
+from sola.masks import FrameBits, count_by_frame
 
 TOLERANCE = 0.008
 """Share of the frame's diagonal within which two boundary pixels match."""
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """The boundary of one mask and the surroundings in which other boundaries match it."""
-
-    top: int
-    """First row of the box in the frame, px."""
-    left: int
-    """First column of the box in the frame, px."""
-    pixels: NDArray[np.uint8]
-    """(h, w), 1 on the boundary, 0 elsewhere; (0, 0) for an empty mask."""
-    surroundings: NDArray[np.uint8]
-    """(h, w), 1 within the tolerance of the boundary."""
-    num_pixels: int
-    """Pixels of the boundary; may be 0 for a mask that fills the frame."""
-
-
-NO_BOUNDARY = Boundary(0, 0, np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.uint8), 0)
 
 
 def tolerance_radius_px(size: tuple[int, int]) -> int:
@@ -44,86 +26,115 @@ def tolerance_radius_px(size: tuple[int, int]) -> int:
     return math.ceil(TOLERANCE * float(np.linalg.norm(size)))
 
 
-def boundary_map(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels that differ from their right, lower or lower-right neighbour.
+@dataclass(frozen=True)
+class Boundary:
+    """The boundaries of up to 16 masks, and the surroundings in which others match them."""
 
-    Neighbours outside the frame do not count, and a pixel of the last row or column is compared
+    masks: FrameBits
+    radius_px: int
+    """Within which boundary pixels match."""
+
+    @cached_property
+    def num_pixels(self) -> NDArray[np.int64]:
+        """Pixels of each frame's boundary; may be 0 for a mask that fills the frame."""
+        return count_by_frame(self._places[2], self.masks.num_frames)
+
+    def matches(self, other: "Boundary") -> NDArray[np.int64]:
+        """Pixels of each frame's boundary within the tolerance of the other's: (frames,)."""
+        columns, rows, bits = self._places
+        columns = columns - (other.masks.left - self.radius_px)
+        rows = rows - (other.masks.top - self.radius_px)
+        width, height = (side + 2 * other.radius_px for side in other.masks.inside.shape)
+        is_near = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        if not is_near.any():
+            return np.zeros(self.masks.num_frames, dtype=np.int64)
+        near = other.surroundings[columns[is_near], rows[is_near]]
+        return count_by_frame(bits[is_near] & near, self.masks.num_frames)
+
+    @cached_property
+    def surroundings(self) -> NDArray[np.uint16]:
+        """(w, h): pixels within the tolerance.
+
+        Begins radius_px outside the masks' box on every side, be it outside the frame.
+        """
+        return _dilate(self._pixels, self.radius_px)
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint16]:
+        return boundary_map(self.masks.inside)
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]:
+        """Columns and rows in the frame of all frames' boundary pixels, and whose they are."""
+        flat = self._pixels.ravel()
+        places = np.flatnonzero(flat.astype(bool))
+        columns, rows = np.divmod(places, max(self._pixels.shape[1], 1))
+        return columns + self.masks.left, rows + self.masks.top, flat[places]
+
+
+def boundary_map(masks: NDArray[Any]) -> NDArray[Any]:
+    """Pixels that differ from their right, lower or lower-right neighbour, in every bit.
+
+    Neighbours outside the array do not count, and a pixel of the last row or column is compared
     with the one neighbour that it has along it; the last pixel of all is never on the boundary.
+    Where a box ends inside the frame its last row and column are empty, and so are those beyond:
+    the rule for the frame's last row and column gives the same there.
 
     Args:
-        mask: (H, W) bool.
+        masks: (H, W) or (W, H), integers or bool.
 
     Returns:
-        (H, W) bool.
+        As ``masks``.
     """
-    edges = np.zeros(mask.shape, dtype=bool)
-    right = mask[:, :-1] ^ mask[:, 1:]
-    below = mask[:-1] ^ mask[1:]
-    edges[:, :-1] = right
-    edges[:-1] |= below
-    edges[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
+    edges = np.zeros_like(masks)
+    edges[:, :-1] = masks[:, :-1] ^ masks[:, 1:]
+    edges[:-1] |= masks[:-1] ^ masks[1:]
+    edges[:-1, :-1] |= masks[:-1, :-1] ^ masks[1:, 1:]
     return edges
 
 
-def trace(crop: MaskCrop, size: tuple[int, int]) -> Boundary:
-    """The boundary of a mask.
+def f_measures(preds: Sequence[Boundary], target: Sequence[Boundary]) -> NDArray[np.float64]:
+    """Boundary measure F of predicted boundaries, frame by frame.
 
     Args:
-        crop: the mask.
-        size: (H, W) of its frame.
+        preds: boundaries of the predicted masks, up to 16 frames each.
+        target: boundaries of the true masks of the same frames.
 
     Returns:
-        The boundary in a box around the crop, cut off at the frame.
+        (T,) 2PR / (P + R) in [0, 1] of precision P, the share of the predicted boundary that
+        matches, and recall R, the share of the true one; 1 when both are empty, 0 when one is, or
+        nothing matches.
     """
-    if crop.is_empty:
-        return NO_BOUNDARY
-    radius_px = tolerance_radius_px(size)
-    margin_px = radius_px + 1
-    top, left = max(crop.top - margin_px, 0), max(crop.left - margin_px, 0)
-    bottom, right = min(crop.bottom + margin_px, size[0]), min(crop.right + margin_px, size[1])
-    mask = np.zeros((bottom - top, right - left), dtype=bool)
-    mask[crop.top - top : crop.bottom - top, crop.left - left : crop.right - left] = crop.inside
-    # Where the box ends inside the frame, its last row and column are empty, and so are those
-    # beyond: the rule for the frame's last row and column gives the same there.
-    pixels = boundary_map(mask).view(np.uint8)
-    surroundings = cv2.dilate(pixels, _disk(radius_px)).astype(np.uint8, copy=False)
-    return Boundary(top, left, pixels, surroundings, int(np.count_nonzero(pixels)))
+    parts = [_f_of_frames(*pair) for pair in zip(preds, target, strict=True)]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def f_measure(preds: Boundary, target: Boundary) -> float:
-    """Boundary measure F of a predicted boundary on one frame.
-
-    Args:
-        preds: boundary of the predicted mask.
-        target: boundary of the true mask, of a frame of the same size.
-
-    Returns:
-        2PR / (P + R) in [0, 1] of precision P, the share of the predicted boundary that matches,
-        and recall R, the share of the true one; 1 when both are empty, 0 when one is, or nothing
-        matches.
-    """
-    if preds.num_pixels == 0 or target.num_pixels == 0:
-        return float(preds.num_pixels == target.num_pixels)
-    precision = _matching_pixels(preds, target) / preds.num_pixels
-    recall = _matching_pixels(target, preds) / target.num_pixels
-    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
+def _f_of_frames(preds: Boundary, target: Boundary) -> NDArray[np.float64]:
+    num_preds, num_target = preds.num_pixels, target.num_pixels
+    precision = preds.matches(target) / np.maximum(num_preds, 1)
+    recall = target.matches(preds) / np.maximum(num_target, 1)
+    total = precision + recall
+    measure = 2 * precision * recall / np.where(total > 0, total, 1.0)
+    return np.where((num_preds == 0) & (num_target == 0), 1.0, measure)
 
 
-def _matching_pixels(boundary: Boundary, other: Boundary) -> int:
-    """Pixels of ``boundary`` within the tolerance of ``other``."""
-    top, left = max(boundary.top, other.top), max(boundary.left, other.left)
-    height = min(boundary.top + boundary.pixels.shape[0], other.top + other.pixels.shape[0]) - top
-    width = min(boundary.left + boundary.pixels.shape[1], other.left + other.pixels.shape[1]) - left
-    if height <= 0 or width <= 0:
-        return 0
-    y, x = top - boundary.top, left - boundary.left
-    other_y, other_x = top - other.top, left - other.left
-    own = boundary.pixels[y : y + height, x : x + width]
-    near = other.surroundings[other_y : other_y + height, other_x : other_x + width]
-    return int(np.count_nonzero(own & near))
-
-
-@lru_cache(maxsize=32)
-def _disk(radius_px: int) -> NDArray[np.uint8]:
-    offsets = np.arange(-radius_px, radius_px + 1)
-    return (offsets[:, None] ** 2 + offsets[None] ** 2 <= radius_px**2).astype(np.uint8)
+def _dilate(pixels: NDArray[np.uint16], radius_px: int) -> NDArray[np.uint16]:
+    """All pixels of the disk around each one, in an array that is radius_px larger all around."""
+    width, height = pixels.shape[0], pixels.shape[1] + 2 * radius_px
+    # A column's pixels and those up to reach_px above and below; flat, as the margin keeps columns
+    # apart.
+    column = np.zeros((width, height), dtype=np.uint16)
+    column[:, radius_px : height - radius_px] = pixels
+    column, reach_px = column.ravel(), 0
+    out = np.zeros((width + 2 * radius_px) * height, dtype=np.uint16)
+    for offset in range(radius_px, -1, -1):
+        needed_px = math.isqrt(radius_px**2 - offset**2)
+        while reach_px < needed_px:
+            step = min(needed_px - reach_px, 2 * reach_px + 1)
+            wider = column.copy()
+            wider[step:] |= column[:-step]
+            wider[:-step] |= column[step:]
+            column, reach_px = wider, reach_px + step
+        for start in {radius_px - offset, radius_px + offset}:
+            out[start * height : (start + width) * height] |= column
+    return out.reshape(-1, height)

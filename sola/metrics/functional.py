@@ -1,71 +1,122 @@
 """Region similarity J and boundary measure F of masklets, frame by frame."""
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sola.masks import crop
-from sola.metrics.boundary import f_measure, trace
+from sola.masks import FrameBits, Runs, common_size, find_runs, jaccard, pack_masks, pack_runs
+from sola.metrics.boundary import Boundary, f_measures, tolerance_radius_px
+from sola.types import Masklet
+
+Masks = Tensor | NDArray[Any] | Masklet
+"""(..., T, H, W) bool, or whole numbers of which everything but 0 is inside, in any layout and on
+any device; or T run-length masks."""
 
 
-def region_similarity(preds: Tensor, target: Tensor) -> Tensor:
+def region_similarity(preds: Masks, target: Masks) -> Tensor:
     """Jaccard index J of each predicted masklet against its target, frame by frame.
 
     A frame empty in both scores 1: predicting absence is correct.
 
     Args:
-        preds: (..., T, H, W) bool, predicted masklets.
-        target: (..., T, H, W) bool, ground-truth masklets.
+        preds: (..., T, H, W) bool or whole numbers, or T run-length masks: predicted masklets.
+        target: the same of the ground-truth masklets.
 
     Returns:
-        (..., T) float64 in [0, 1]; mean over T, then over expressions, is the J that papers report.
+        (..., T) float64 in [0, 1], on the device of ``preds``, computed on the CPU; mean over T,
+        then over expressions, is the J that papers report.
 
     Raises:
-        ValueError: if the shapes differ, have fewer than three dimensions, or values are not bool.
+        ValueError: if the shapes differ, have fewer than three dimensions, values are not whole
+            numbers, or only one side is in run-length form.
     """
-    _check(preds, target)
-    intersection = (preds & target).sum(dim=(-2, -1))
-    union = (preds | target).sum(dim=(-2, -1))
-    share = intersection.double() / union.clamp(min=1)
-    return torch.where(union == 0, torch.ones_like(share), share)
+    return _measure(preds, target, _jaccard_of_pixels, jaccard)
 
 
-def boundary_f_measure(preds: Tensor, target: Tensor) -> Tensor:
+def boundary_f_measure(preds: Masks, target: Masks) -> Tensor:
     """Boundary measure F of each predicted masklet against its target, frame by frame.
 
     DAVIS's definition: the F-measure of the boundaries' pixels, which match within a disk of radius
     ceil(0.008 * diagonal). A frame without boundary in both scores 1, in one of them 0.
 
     Args:
-        preds: (..., T, H, W) bool, predicted masklets.
-        target: (..., T, H, W) bool, ground-truth masklets.
+        preds: (..., T, H, W) bool or whole numbers, or T run-length masks: predicted masklets.
+        target: the same of the ground-truth masklets.
 
     Returns:
-        (..., T) float64 in [0, 1], on the device of ``preds``; computed on the CPU.
+        (..., T) float64 in [0, 1], on the device of ``preds``, computed on the CPU.
 
     Raises:
-        ValueError: if the shapes differ, have fewer than three dimensions, or values are not bool.
+        ValueError: as ``region_similarity`` does.
     """
-    _check(preds, target)
-    size = (preds.shape[-2], preds.shape[-1])
-    frames = preds.shape[:-2]
-    scores = np.zeros(frames.numel(), dtype=np.float64)
-    if scores.size:
-        # (..., T, H, W) -> (frames, H, W)
-        masks, true_masks = (x.reshape(-1, *size).cpu().numpy() for x in (preds, target))
-        for i, (mask, true_mask) in enumerate(zip(masks, true_masks, strict=True)):
-            scores[i] = f_measure(trace(crop(mask), size), trace(crop(true_mask), size))
-    return torch.from_numpy(scores).reshape(frames).to(preds.device)
+
+    def of_pixels(preds: NDArray[np.bool_], target: NDArray[np.bool_]) -> NDArray[np.float64]:
+        height, width = preds.shape[1:]
+        return _f_of_bits(pack_masks(preds), pack_masks(target), (height, width))
+
+    def of_runs(preds: Runs, target: Runs) -> NDArray[np.float64]:
+        return _f_of_bits(pack_runs(preds), pack_runs(target), preds.size)
+
+    return _measure(preds, target, of_pixels, of_runs)
 
 
-def _check(preds: Tensor, target: Tensor) -> None:
-    if preds.shape != target.shape or preds.ndim < 3:
+def _measure(
+    preds: Masks,
+    target: Masks,
+    of_pixels: Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.float64]],
+    of_runs: Callable[[Runs, Runs], NDArray[np.float64]],
+) -> Tensor:
+    """Scores of masks in either form, in the shape and on the device of ``preds``."""
+    if isinstance(preds, list) and isinstance(target, list):
+        return torch.from_numpy(of_runs(*_as_runs(preds, target)))
+    if isinstance(preds, list) or isinstance(target, list):
         raise ValueError(
-            f"preds of shape {tuple(preds.shape)} and target of shape {tuple(target.shape)} were "
-            "given, two equal shapes (..., T, H, W) are needed"
+            "one of preds and target is in run-length form, the other is not: encode or decode one"
         )
-    if preds.dtype != torch.bool or target.dtype != torch.bool:
+    masks, true_masks = _as_bool(preds), _as_bool(target)
+    if masks.shape != true_masks.shape or masks.ndim < 3:
         raise ValueError(
-            f"preds of type {preds.dtype} and target of type {target.dtype} were given, bool is "
-            "needed: threshold first (logits > 0)"
+            f"preds of shape {masks.shape} and target of shape {true_masks.shape} were given, two "
+            "equal shapes (..., T, H, W) are needed"
         )
+    # (..., T, H, W) -> (frames, H, W)
+    *frames, height, width = masks.shape
+    flat = (x.reshape(math.prod(frames), height, width) for x in (masks, true_masks))
+    scores = torch.from_numpy(of_pixels(*flat)).reshape(frames)
+    return scores.to(preds.device) if isinstance(preds, Tensor) else scores
+
+
+def _as_bool(masks: Tensor | NDArray[Any]) -> NDArray[np.bool_]:
+    array = masks.detach().cpu().numpy() if isinstance(masks, Tensor) else masks
+    if array.dtype.kind not in "biu":
+        raise ValueError(
+            f"masks of type {array.dtype} were given, bool or whole numbers are needed: threshold "
+            "first (logits > 0)"
+        )
+    return array.astype(bool, copy=False)
+
+
+def _as_runs(preds: Masklet, target: Masklet) -> tuple[Runs, Runs]:
+    if len(preds) != len(target):
+        raise ValueError(f"preds of {len(preds)} frames and target of {len(target)} were given")
+    size = common_size([preds, target]) or (1, 1)
+    return find_runs(preds, size), find_runs(target, size)
+
+
+def _jaccard_of_pixels(preds: NDArray[np.bool_], target: NDArray[np.bool_]) -> NDArray[np.float64]:
+    pairs = zip(preds, target, strict=True)
+    counts = [(np.count_nonzero(p & t), np.count_nonzero(p | t)) for p, t in pairs]
+    shared, union = np.array(counts, dtype=np.int64).reshape(-1, 2).T
+    return np.where(union == 0, 1.0, shared / np.maximum(union, 1))
+
+
+def _f_of_bits(
+    preds: list[FrameBits], target: list[FrameBits], size: tuple[int, int]
+) -> NDArray[np.float64]:
+    radius_px = tolerance_radius_px(size)
+    return f_measures(*([Boundary(bits, radius_px) for bits in x] for x in (preds, target)))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from sola.metrics.functional import boundary_f_measure, region_similarity
+from sola.metrics.functional import Masks, boundary_f_measure, region_similarity
 
 
 class JAndF(Metric):
@@ -32,23 +32,25 @@ class JAndF(Metric):
         self.add_state("boundary_f_sum", zero.clone(), dist_reduce_fx="sum")
         self.add_state("num_expressions", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, preds: Tensor, target: Tensor) -> None:
+    def update(self, preds: Masks, target: Masks) -> None:
         """Adds one expression.
 
         Args:
-            preds: (T, H, W) bool, union of the selected masklets; all empty where none is selected.
-            target: (T, H, W) bool, union of the masklets of the expression's objects.
+            preds: (T, H, W) bool or whole numbers, or T run-length masks: union of the selected
+                masklets; all empty where none is selected.
+            target: the same of the union of the masklets of the expression's objects.
 
         Raises:
             ValueError: if the shapes differ, or there are no frames.
         """
-        if preds.ndim != 3 or preds.shape[0] == 0:
+        j, boundary_f = region_similarity(preds, target), boundary_f_measure(preds, target)
+        if j.ndim != 1 or j.numel() == 0:
             raise ValueError(
-                f"preds of shape {tuple(preds.shape)} were given, one expression's (T, H, W) with "
-                "at least one frame is needed"
+                f"preds with frames of shape {tuple(j.shape)} were given, one expression's "
+                "(T, H, W) with at least one frame is needed"
             )
-        self.j_sum += region_similarity(preds, target).mean()
-        self.boundary_f_sum += boundary_f_measure(preds, target).mean()
+        self.j_sum += j.mean().to(self.j_sum.device)
+        self.boundary_f_sum += boundary_f.mean().to(self.boundary_f_sum.device)
         self.num_expressions += 1
 
     def compute(self) -> dict[str, Tensor]:

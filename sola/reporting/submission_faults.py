@@ -5,7 +5,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -35,7 +35,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class _Files:
+class Files:
     """A zip, or a folder with the same files."""
 
     names: Sequence[str]
@@ -78,25 +78,30 @@ def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[Fa
     Raises:
         ValueError: if ``path`` is neither a folder nor a readable zip.
     """
-    files = _open(path)
+    files = open_files(path)
     counts = Counter(files.names)
-    found_top = _find_top(counts, wanted, top_dir)
+    found_top = find_top(counts, wanted, top_dir)
     prefix = f"{found_top}/" if found_top else ""
     needed = {prefix + name: size for name, size in wanted.items()}
     there = {name: size for name, size in needed.items() if name in counts}
     folders = _all_folders(needed)
-    missing = (name for name in needed if name not in counts)
     surplus = (n for n in counts if n not in needed and n not in folders and not _escapes(n))
     return [
         *_top_faults(found_top, top_dir),
         *_name_faults(counts, files.links),
-        *_group("missing", missing, _all_folders(counts)),
+        *missing_faults(counts, needed),
         *_group("unexpected", surplus, folders),
         *_content_faults(files, there),
     ]
 
 
-def _content_faults(files: _Files, sizes: Mapping[str, Size]) -> Iterator[Fault]:
+def missing_faults(there: Collection[str], needed: Iterable[str]) -> Iterator[Fault]:
+    """A fault for each needed file that is not there, or for a whole folder of them."""
+    absent = (name for name in needed if name not in there)
+    return _group("missing", absent, _all_folders(there))
+
+
+def _content_faults(files: Files, sizes: Mapping[str, Size]) -> Iterator[Fault]:
     def check(name: str) -> list[Fault]:
         if name in files.links:
             return []  # told already
@@ -113,7 +118,7 @@ def _content_faults(files: _Files, sizes: Mapping[str, Size]) -> Iterator[Fault]
             advance("")
 
 
-def _find_top(names: Iterable[str], wanted: Mapping[str, Size], top_dir: str) -> str:
+def find_top(names: Iterable[str], wanted: Mapping[str, Size], top_dir: str) -> str:
     """The folder that holds the videos, right or not: that of the most masks."""
     split = (name.rsplit("/", 3) for name in names)
     tops = Counter(
@@ -158,7 +163,12 @@ def _folders(name: str) -> list[str]:
     return [f"{folder}/" for folder in accumulate(name.split("/")[:-1], "{}/{}".format)]
 
 
-def _open(path: Path) -> _Files:
+def open_files(path: Path) -> Files:
+    """What is in a zip or a folder.
+
+    Raises:
+        ValueError: if it is neither.
+    """
     if path.is_dir():
         return _open_folder(path)
     if not path.is_file():
@@ -169,14 +179,14 @@ def _open(path: Path) -> _Files:
         raise ValueError(f"{path}: not a readable zip ({error}). Pack it again.") from error
 
 
-def _open_folder(folder: Path) -> _Files:
+def _open_folder(folder: Path) -> Files:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
     names = [path.relative_to(folder).as_posix() for path in paths]
     links = frozenset(name for name in names if (folder / name).is_symlink())
-    return _Files(names, links, lambda name: (folder / name).read_bytes())
+    return Files(names, links, lambda name: (folder / name).read_bytes())
 
 
-def _open_zip(file: zipfile.ZipFile) -> _Files:
+def _open_zip(file: zipfile.ZipFile) -> Files:
     members = {member.orig_filename: member for member in file.infolist()}
 
     def read(name: str) -> bytes:
@@ -189,4 +199,4 @@ def _open_zip(file: zipfile.ZipFile) -> _Files:
 
     names = [member.orig_filename for member in file.infolist()]
     links = frozenset(n for n, m in members.items() if stat.S_ISLNK(m.external_attr >> 16))
-    return _Files(names, links, read)
+    return Files(names, links, read)

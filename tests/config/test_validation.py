@@ -80,7 +80,7 @@ BROKEN = [
     ("generate", [*GDINO, f"{NETWORK}.bert_heads=5"], "is not divisible by bert_heads (5)"),
     ("evaluate", ["ckpt_path=x", "sources=[gdino2]"], "sources is 'gdino2'"),
     ("predict", ["ckpt_path=x", "num_overlays=-1"], "num_overlays is -1"),
-    ("evaluate", [], "1 required value(s) missing: ckpt_path"),
+    ("evaluate", [], "ckpt_path is missing"),
     ("generate", ["dataset.root=???"], "2 required value(s) missing: dataset.root, split"),
 ]
 

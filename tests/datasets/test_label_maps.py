@@ -179,3 +179,16 @@ def test_every_layout_is_a_split(tmp_path: Path) -> None:
         for video_id, video in split.videos.items():
             for masklet in split.ground_truth(video_id).values():
                 assert decode(masklet).shape == (len(video.frame_paths), *trees.SIZE)
+
+
+def test_ref_davis_knows_the_pixels_that_were_left_open(tmp_path: Path) -> None:
+    trees.write_ref_davis(tmp_path)
+    split = RefDAVIS(tmp_path, "valid", "ref_davis")
+    (video_id, video), *_ = split.videos.items()
+    path = split.annotation_path(video.frame_paths[1])
+    trees.write_labels(path, trees.labels((1, "left"), (255, "right")))
+
+    void = decode(split.void(video_id))
+
+    assert (void[1] == half("right")).all()
+    assert not void[0].any()

@@ -42,6 +42,7 @@ def dataset() -> SimpleNamespace:
     return SimpleNamespace(
         name=drawn.NAME,
         split=drawn.SPLIT,
+        protocol="mevis",
         has_masks=True,
         videos={video_id: Video(video_id, ()) for video_id in drawn.TRACKS},
         expressions=list(drawn.EXPRESSIONS),

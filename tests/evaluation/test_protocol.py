@@ -113,6 +113,23 @@ def test_the_tracks_of_a_video_are_read_once(
     assert own.read_entries == list(drawn.OWN_TRACKS)
 
 
+@pytest.mark.slow
+def test_several_processes_find_what_one_does(dataset, sources, scores, results) -> None:
+    thresholds = (0.15, 0.5, 0.85)
+
+    found = evaluate_expressions(
+        dataset,
+        sources,
+        scores,
+        threshold=0.5,
+        seed=42,
+        curve_thresholds=thresholds,
+        num_workers=2,
+    )
+
+    assert found == results
+
+
 def test_kinds_have_means_of_their_own(results) -> None:
     by_kind = summarise(results)["by_kind"]
 
@@ -162,15 +179,17 @@ def test_splits_on_which_nothing_can_be_measured_are_refused(dataset, sources, s
     def evaluate() -> None:
         evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42)
 
+    right = dataset.ground_truth
+    dataset.ground_truth = lambda video_id: {"1": empty_masklet(7, (20, 20))}
+    with pytest.raises(ValueError, match="video v1 of drawn/valid_u: tracks and ground truth"):
+        evaluate()
+    dataset.ground_truth = right
     del scores.by_expression["v1", "1"].by_text["0"]
     with pytest.raises(ValueError, match="v1, expression 1 under the text of expression 0"):
         evaluate()
     three = ExpressionScores((0, 1, 2), {"0": np.zeros(3, dtype=np.float32)})
     scores.by_expression["v1", "0"] = three
     with pytest.raises(ValueError, match=r"\[0, 1, 2\] for expression 0, .* tracks \[0, 1\]"):
-        evaluate()
-    dataset.ground_truth = lambda video_id: {"1": empty_masklet(7, (20, 20))}
-    with pytest.raises(ValueError, match="video v1 of drawn/valid_u: tracks and ground truth"):
         evaluate()
     dataset.expressions = [
         type(e)(e.video_id, e.expression_id, e.text, None) for e in dataset.expressions

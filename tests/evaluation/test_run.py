@@ -34,6 +34,9 @@ def test_numbers_come_with_their_names(
     assert written.keys() >= EXPECTED_NAMES
     assert {key: written[key] for key in evaluation} == evaluation
     assert len(written["checkpoint"]["sha256"]) == 64
+    mean = written["results"]["selection"]
+    assert written["protocol"]["name"] == "mevis"
+    assert written["protocol"]["numbers"] == {name: mean[name] for name in ("J", "F", "J&F")}
     assert written["checkpoint"]["path"] == config.ckpt_path
     assert written["tracks"][0]["dir"].endswith("tracks/drawn/valid_u/grid/tiny")
     assert written["num_expressions"] == written["results"]["selection"]["num_expressions"] == 5
@@ -44,7 +47,13 @@ def test_numbers_come_with_their_names(
     for entry in written["expressions"]:
         assert_selected(videos[entry["video"]]["expressions"][entry["expression"]], entry)
     printed = capsys.readouterr().out
-    for text in ("drawn/valid_u, threshold 0.5", "largest track", "by kind", "3 of 5 expressions"):
+    for text in (
+        "drawn/valid_u, threshold 0.5",
+        "protocol of mevis: J",
+        "largest track",
+        "by kind",
+        "3 of 5 expressions",
+    ):
         assert text in printed
 
 

@@ -48,16 +48,16 @@ def test_a_selection_may_be_given_as_flags() -> None:
 def test_the_same_union_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks = [encode(m) for m in random_masks(1, 3)]
     scorer = VideoScorer(tracks, {"1": tracks[0], "2": tracks[1]})
-    traced = []
-    real = scorer_module.trace
-    monkeypatch.setattr(scorer_module, "trace", lambda *args: (traced.append(1), real(*args))[1])
+    packed = []
+    real = scorer_module.pack_runs
+    monkeypatch.setattr(scorer_module, "pack_runs", lambda x: (packed.append(1), real(x))[1])
 
     for _ in range(3):
         scorer.score([0, 2], ["1"])
         scorer.score([2, 0], ["1"])
         scorer.score([0, 2], ["2"])
 
-    assert len(traced) == 4 * 3  # frames x (one union of tracks, two of objects)
+    assert len(packed) == 3  # one union of tracks, two of objects
 
 
 def test_nothing_against_nothing_is_right() -> None:
@@ -80,5 +80,5 @@ def test_what_does_not_fit_together_is_refused() -> None:
         VideoScorer([empty_masklet(2, (4, 5))], {"1": empty_masklet(2, (5, 4))})
     with pytest.raises(ValueError, match=r"masklets of \[2, 3\] frames"):
         VideoScorer([empty_masklet(2, (4, 5))], {"1": empty_masklet(3, (4, 5))})
-    with pytest.raises(ValueError, match=r"objects \['9'\] have no ground-truth masks"):
+    with pytest.raises(ValueError, match="object '9' has no ground-truth masks"):
         VideoScorer([], {"1": empty_masklet(2, (4, 5))}).score([], ["9"])

@@ -18,6 +18,8 @@ def printed(dataset: SimpleNamespace, sources: TrackSources, scores: Scores) -> 
         dataset, sources, scores, threshold=0.5, seed=42, curve_thresholds=(0.5,)
     )
     names = {"dataset": "drawn", "split": "valid_u", "threshold": 0.5}
+    numbers = {"J&F": 0.753, "N-acc": None}
+    names["protocol"] = {"name": "mevis_v2", "numbers": numbers}
     counts = {"num_videos": 2, "num_expressions_without_tracks": 1}
     text = StringIO()
     evaluation = {**names, **counts, **summarise(results, (0.5,))}
@@ -39,6 +41,7 @@ def test_every_answer_has_a_row_in_percent(dataset, sources, scores) -> None:
     assert cells(lines, "appearance") == [["58.8", "66.7", "88.2", "19.6", "3"]]
     assert cells(lines, "group") == [["100.0", "100.0", "-", "-", "1"]]
     text = "\n".join(lines)
+    assert "by the protocol of mevis_v2: J&F 75.3, N-acc -" in text
     assert "another text: 3 of 5 expressions" in text
     assert "1 of 5 expressions have no tracks" in text
     assert "by threshold: 0.5: 75.3" in text

@@ -16,7 +16,6 @@ from sola.masks import (
     empty_masklet,
     encode,
     intersections,
-    iou,
     merge,
 )
 from sola.types import RunLength
@@ -67,16 +66,11 @@ def test_counts_are_those_of_the_arrays(ours: np.ndarray, others: np.ndarray) ->
     codes, other_codes = [encode(m) for m in ours], [encode(m) for m in others]
 
     shared = intersections(codes, other_codes)
-    both, either = ours[:, None] & others[None], ours[:, None] | others[None]
+    both = ours[:, None] & others[None]
 
     assert shared.dtype == np.int32
     np.testing.assert_array_equal(shared, both.sum((-2, -1)))
     np.testing.assert_array_equal(areas(codes), ours.sum((-2, -1)))
-    expected = [
-        1.0 if e.sum() == 0 else b.sum() / e.sum()
-        for b, e in zip(both.reshape(-1, *SIZE), either.reshape(-1, *SIZE), strict=True)
-    ]
-    np.testing.assert_allclose(iou(codes, other_codes).ravel(), expected, rtol=0, atol=1e-15)
 
 
 @given(masklets(3))
@@ -136,7 +130,6 @@ def test_nothing_in_gives_nothing_out() -> None:
     assert intersections(some, []).shape == (1, 0, FRAMES)
     assert intersections([], [], num_frames=FRAMES).shape == (0, 0, FRAMES)
     assert intersections([[]], [[]]).shape == (1, 1, 0)
-    assert iou([], some).shape == (0, 1, FRAMES)
     assert common_size([[], []]) is None
 
 

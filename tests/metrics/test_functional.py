@@ -5,9 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from vos_benchmark.evaluator import Evaluator
 
+from sola.masks import encode
 from sola.metrics import boundary_f_measure, region_similarity
 from sola.metrics.boundary import tolerance_radius_px
 
@@ -81,18 +85,23 @@ def f_written_out(mask: NDArray[np.bool_], true_mask: NDArray[np.bool_]) -> floa
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-@pytest.mark.parametrize("size", [*SIZES, (260, 300)])
+def j_written_out(mask: NDArray[np.bool_], true_mask: NDArray[np.bool_]) -> float:
+    either = (mask | true_mask).sum()
+    return (mask & true_mask).sum() / either if either else 1.0
+
+
+@pytest.mark.parametrize("size", [*SIZES, (260, 300), (720, 1280)])
 def test_j_and_f_equal_vos_benchmark(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(size[0] * 1000 + size[1])
     preds, target = random_masks(rng, size), random_masks(rng, size)
     target[:4] = np.roll(preds[:4], shift=(1, 2), axis=(1, 2))  # near misses
     expected_j, expected_f = upstream(preds, target)
 
-    j = region_similarity(torch.from_numpy(preds), torch.from_numpy(target))
-    boundary_f = boundary_f_measure(torch.from_numpy(preds), torch.from_numpy(target))
+    for masks in [(preds, target), (encode(preds), encode(target))]:
+        j, boundary_f = region_similarity(*masks), boundary_f_measure(*masks)
 
-    np.testing.assert_allclose(j, expected_j, rtol=0, atol=EXACT)
-    np.testing.assert_allclose(boundary_f, expected_f, rtol=0, atol=EXACT)
+        np.testing.assert_allclose(j, expected_j, rtol=0, atol=EXACT)
+        np.testing.assert_allclose(boundary_f, expected_f, rtol=0, atol=EXACT)
 
 
 @pytest.mark.parametrize("size", SIZES[:5])
@@ -104,6 +113,52 @@ def test_f_equals_the_definition_written_out(size: tuple[int, int]) -> None:
 
     expected = [f_written_out(p, t) for p, t in zip(preds, target, strict=True)]
     np.testing.assert_allclose(boundary_f, expected, rtol=0, atol=EXACT)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two masklets of up to 18 frames: speckles, full and empty frames, and near misses."""
+    shape = draw(st.tuples(st.integers(1, 18), st.integers(1, 9), st.integers(1, 9)))
+    speckled = arrays(bool, shape, elements=st.booleans(), fill=st.booleans())
+    preds = draw(speckled)
+    shift = draw(st.tuples(st.integers(-3, 3), st.integers(-3, 3)))
+    return preds, draw(st.one_of(speckled, st.just(np.roll(preds, shift, axis=(1, 2)))))
+
+
+@given(pairs())
+def test_every_form_of_masks_has_the_scores_of_the_definition_written_out(
+    masks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+) -> None:
+    preds, target = masks
+    expected = {
+        region_similarity: [j_written_out(*frame) for frame in zip(*masks, strict=True)],
+        boundary_f_measure: [f_written_out(*frame) for frame in zip(*masks, strict=True)],
+    }
+    forms = {
+        "bool tensors": [torch.from_numpy(preds), torch.from_numpy(target)],
+        "bytes": [torch.from_numpy(preds.astype(np.uint8) * 255), target.astype(np.uint8)],
+        "numbers": [preds.astype(np.int64) * -256, target.astype(">u2") * 256],
+        "columns first": [
+            np.asfortranarray(preds),
+            torch.from_numpy(target.T.copy()).permute(2, 1, 0),
+        ],
+        "parts of more": [
+            np.repeat(preds, 2, axis=2)[..., ::2],
+            np.pad(target, 1)[1:-1, 1:-1, 1:-1],
+        ],
+        "backwards": [preds[:, ::-1, ::-1].copy()[:, ::-1, ::-1], target],
+        "run lengths": [encode(preds), encode(target)],
+    }
+    for measure, values in expected.items():
+        for name, (own, true) in forms.items():
+            scores = measure(own, true)
+            assert scores.dtype == torch.float64
+            np.testing.assert_allclose(scores, values, rtol=0, atol=EXACT, err_msg=name)
+
+
+def test_run_lengths_without_frames_have_no_scores() -> None:
+    for measure in (region_similarity, boundary_f_measure):
+        assert measure([], []).shape == (0,)
 
 
 def test_the_radius_is_that_of_the_frame_and_not_of_the_crop() -> None:
@@ -173,5 +228,9 @@ def test_masks_that_are_none_are_refused() -> None:
             measure(mask, drawn("..."))
         with pytest.raises(ValueError, match="two equal shapes"):
             measure(mask[0], mask[0])
-        with pytest.raises(ValueError, match="bool is needed"):
+        with pytest.raises(ValueError, match="float32 were given, bool or whole numbers"):
             measure(mask.float(), mask)
+        with pytest.raises(ValueError, match="one of preds and target is in run-length form"):
+            measure(encode(mask.numpy()), mask)
+        with pytest.raises(ValueError, match="preds of 2 frames and target of 1"):
+            measure(encode(mask.numpy()) * 2, encode(mask.numpy()))

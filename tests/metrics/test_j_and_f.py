@@ -5,6 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from sola.masks import encode
 from sola.metrics import JAndF, boundary_f_measure, region_similarity
 
 
@@ -28,6 +29,18 @@ def test_each_expression_counts_once_however_long_its_video() -> None:
     torch.testing.assert_close(values["F"], boundary_f, rtol=0, atol=1e-12)
     torch.testing.assert_close(values["J&F"], (j + boundary_f) / 2, rtol=0, atol=1e-12)
     assert {value.dtype for value in values.values()} == {torch.float64}
+
+
+def test_masks_of_every_form_count_the_same() -> None:
+    metric, others = JAndF(), JAndF()
+    for seed in range(3):
+        preds, target = masks(seed, 2)
+        metric.update(preds, target)
+        own, true = preds.numpy(), target.numpy()
+        form = [(own, true), (preds.to(torch.uint8), true), (encode(own), encode(true))][seed]
+        others.update(*form)
+
+    assert others.compute() == metric.compute()
 
 
 def test_an_expression_without_frames_is_refused() -> None:

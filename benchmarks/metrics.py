@@ -1,0 +1,285 @@
+"""Speed and exactness of J and F, against the definition written out plainly; one core, one run.
+
+    python benchmarks/metrics.py            # videos of 480p, 720p and 1080p
+    python benchmarks/metrics.py --epoch    # and a validation epoch of the size of MeViS's valid_u
+
+The plain side compares whole frames that are decoded already: boundaries of both masks, cv2.dilate
+of both with the disk, for every pair of a selection and a target. Ours starts from run lengths, so
+it decodes too. "alone": every selection meets a target of its own, nothing is shared. "shared": the
+expressions of a video as evaluation meets them: different selections for the same objects, the same
+selection for different ones, never a pair that was there before. "dense" is
+``sola.metrics.region_similarity`` and ``boundary_f_measure`` of whole masks, one pair after the
+other.
+
+Prints one table (CPU milliseconds a frame of one pair, and the largest difference of any frame's or
+pair's J or F from the plain side's) and one line per figure, ``ratio <name> <value> bar <value>``.
+"""
+
+import argparse
+import math
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sola.evaluation.scorer import VideoScorer
+from sola.evaluation.tracks import TrackSources
+from sola.masks import decode, encode, merge
+from sola.metrics import boundary_f_measure, region_similarity
+from sola.shards import ShardReader, ShardWriter
+from sola.training.scoring import ValidationScorer
+from sola.types import Expression, Masklet, Prompt, Tracks
+
+SIZES = {"480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920)}
+NUM_OBJECTS, NUM_TRACKS, NUM_FRAMES = 5, 12, 16
+EPOCH_VIDEOS, EPOCH_EXPRESSIONS, EPOCH_FRAMES, EPOCH_TRACKS = 50, 793, 80, 60
+EPOCH_DISTINCT = 5
+"""Videos drawn for the epoch; each is met under several names, as a video of its own."""
+EPOCH_BAR_S = 180
+CORES = 2
+SPEED_BAR = 8.0
+T = TypeVar("T")
+Masks = NDArray[np.bool_]
+Pair = tuple[tuple[int, ...], tuple[str, ...]]
+"""Selected tracks, objects that are meant."""
+
+
+def main() -> None:
+    """Measures what the command line asks for."""
+    parser = argparse.ArgumentParser(description="speed and exactness of J and F")
+    parser.add_argument("--epoch", action="store_true", help="a validation epoch too (minutes)")
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    options = parser.parse_args()
+    print(
+        f"objects {NUM_OBJECTS}, tracks {NUM_TRACKS}, frames {NUM_FRAMES}; CPU ms a frame of a pair"
+    )
+    print("| masks | pairs | plain | ours | times as fast | largest difference |")
+    print("|---|---|---|---|---|---|")
+    ratios = {name: ratio for size in SIZES for name, ratio in _measure_size(size)}
+    for name, ratio in ratios.items():
+        print(f"ratio {name} {ratio:.1f} bar {SPEED_BAR}")
+    if options.epoch:
+        _measure_epoch()
+
+
+def draw_masklet(rng: np.random.Generator, size: tuple[int, int], num_frames: int) -> Masks:
+    """(T, H, W): a wavy blob that drifts and wobbles; 4 to 30 % of the frame's height in radius."""
+    angles = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    radius = size[0] * np.exp(rng.uniform(np.log(0.04), np.log(0.3)))
+    centre = rng.uniform(0.15, 0.85, 2) * size[::-1]
+    speed = rng.normal(0, 0.004, 2) * size[::-1]
+    waves, depths = np.array([2, 3, 5, 9, 17]), np.array([0.25, 0.15, 0.1, 0.05, 0.03])
+    phases, turns = rng.uniform(0, 2 * np.pi, 5), rng.normal(0, 0.1, 5)
+    masks = np.zeros((num_frames, *size), dtype=np.uint8)
+    for t, mask in enumerate(masks):
+        wave = np.cos(waves * angles[:, None] + phases + turns * t) @ depths
+        around = np.stack([1.4 * np.cos(angles), np.sin(angles)], axis=1)
+        outline = centre + speed * t + radius * (1 + wave)[:, None] * around
+        cv2.fillPoly(mask, [outline.round().astype(np.int32)], 1)
+    return masks.astype(bool)
+
+
+def imperfect(rng: np.random.Generator, masks: Masks) -> Masks:
+    """What a tracker makes of an object: its outline a few pixels off, here and there more."""
+    off = np.roll(masks, rng.integers(-3, 4, 2), axis=(1, 2))
+    out = [cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8)) for mask in off]
+    bites = draw_masklet(rng, masks.shape[1:], len(masks))
+    return np.stack(out).astype(bool) & ~bites
+
+
+def draw_video(
+    seed: int, size: tuple[int, int], num_tracks: int, num_frames: int
+) -> tuple[list[Masklet], dict[str, Masklet]]:
+    """Tracks, of which those first in number are of the objects, and the objects."""
+    rng = np.random.default_rng(seed)
+    objects, tracks = {}, []
+    for idx in range(num_tracks):
+        masks = draw_masklet(rng, size, num_frames)
+        if idx < NUM_OBJECTS:
+            objects[str(idx)] = encode(masks)
+            masks = imperfect(rng, masks)
+        tracks.append(encode(masks))
+    return tracks, objects
+
+
+def plain_boundary(mask: Masks) -> NDArray[np.uint8]:
+    """DAVIS's boundary map of a whole frame."""
+    right, below, diagonal = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
+    right[:, :-1], below[:-1], diagonal[:-1, :-1] = mask[:, 1:], mask[1:], mask[1:, 1:]
+    edges = (mask ^ right) | (mask ^ below) | (mask ^ diagonal)
+    edges[-1], edges[:, -1] = mask[-1] ^ right[-1], mask[:, -1] ^ below[:, -1]
+    edges[-1, -1] = False
+    return edges.astype(np.uint8)
+
+
+def plain_scores(preds: Masks, target: Masks) -> tuple[float, float]:
+    """J and F of one frame, as defined."""
+    union = np.count_nonzero(preds | target)
+    j = np.count_nonzero(preds & target) / union if union else 1.0
+    radius = math.ceil(0.008 * math.hypot(*preds.shape))
+    offsets = np.arange(-radius, radius + 1)
+    disk = (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.uint8)
+    own, true = plain_boundary(preds), plain_boundary(target)
+    num_own, num_true = np.count_nonzero(own), np.count_nonzero(true)
+    if num_own == 0 or num_true == 0:
+        return j, float(num_own == num_true)
+    precision = np.count_nonzero(own & cv2.dilate(true, disk)) / num_own
+    recall = np.count_nonzero(true & cv2.dilate(own, disk)) / num_true
+    if precision + recall == 0:
+        return j, 0.0
+    return j, 2 * precision * recall / (precision + recall)
+
+
+def choose_alone() -> list[Pair]:
+    """Each object once, its own track and another beside it."""
+    return [((idx, idx + NUM_OBJECTS), (str(idx),)) for idx in range(NUM_OBJECTS)]
+
+
+def choose_shared(rng: np.random.Generator, num_tracks: int, count: int) -> list[Pair]:
+    """Pairs as a selector that is often right answers: one or two objects, a track too many."""
+    pairs: dict[Pair, None] = {}
+    while len(pairs) < count:
+        meant = tuple(sorted(rng.choice(NUM_OBJECTS, rng.choice([1, 1, 1, 2, 3]), replace=False)))
+        chosen = set(meant) if rng.random() < 0.8 else set()
+        chosen |= set(rng.choice(num_tracks, rng.choice([0, 0, 1, 1, 2]), replace=False).tolist())
+        pairs[tuple(sorted(int(i) for i in chosen)), tuple(str(i) for i in meant)] = None
+    return list(pairs)
+
+
+def _measure_size(name: str) -> Iterator[tuple[str, float]]:
+    size = SIZES[name]
+    tracks, objects = draw_video(len(name), size, NUM_TRACKS, NUM_FRAMES)
+    shared = choose_shared(np.random.default_rng(1), NUM_TRACKS, 16)
+    for kind, pairs in (("alone", choose_alone()), ("shared", shared)):
+        dense = [_whole(tracks, objects, pair) for pair in pairs]
+        num_frames = len(pairs) * NUM_FRAMES
+        plain_s, plain = _timed(lambda dense=dense: [_plain(*pair) for pair in dense])
+
+        def score(pairs: Sequence[Pair] = pairs) -> list[NDArray[np.float64]]:
+            scorer = VideoScorer(tracks, objects)
+            return [np.array(scorer.score(*pair)) for pair in pairs]
+
+        ours_s, ours = _timed(score, repeats=3)
+        difference = max(np.abs(a - b.mean(axis=0)).max() for a, b in zip(ours, plain, strict=True))
+        _print_row(f"{name} {kind}", len(pairs), plain_s, ours_s, num_frames, difference)
+        yield f"{kind}_{name}", plain_s / ours_s
+        if kind == "alone":
+            dense_s, values = _timed(lambda dense=dense: [_functional(*p) for p in dense], 3)
+            difference = max(np.abs(a - b).max() for a, b in zip(values, plain, strict=True))
+            _print_row(f"{name} dense", len(pairs), plain_s, dense_s, num_frames, difference)
+            yield f"dense_{name}", plain_s / dense_s
+
+
+def _measure_epoch() -> None:
+    """What validation of an epoch computes, tracks and ground truth read from disk or memory."""
+    size = SIZES["720p"]
+    with tempfile.TemporaryDirectory() as folder:
+        tracks_dir = Path(folder) / "mevis" / "valid_u" / "grid" / "drawn"
+        truth = _write_tracks(tracks_dir, size)
+        pairs = choose_shared(np.random.default_rng(2), EPOCH_TRACKS, EPOCH_EXPRESSIONS)
+        expressions = [
+            Expression(f"{k % EPOCH_VIDEOS:02d}", str(k), "", objects)
+            for k, (_, objects) in enumerate(pairs)
+        ]
+        of_video = {
+            e.video_id: [o for o in expressions if o.video_id == e.video_id] for e in expressions
+        }
+        order = sorted(range(len(pairs)), key=lambda k: expressions[k].video_id)
+        sources = TrackSources([_Renamed(tracks_dir)])
+        scorer = ValidationScorer(
+            lambda video_id: sources.read(of_video[video_id]),
+            lambda v: truth[int(v) % EPOCH_DISTINCT],
+        )
+        wall, cpu = time.perf_counter(), time.process_time()
+        for k in order:
+            is_selected = np.zeros(EPOCH_TRACKS, dtype=bool)
+            is_selected[list(pairs[k][0])] = True
+            scorer.score(expressions[k], is_selected)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"epoch: {len(pairs)} expressions, {EPOCH_VIDEOS} videos, {EPOCH_FRAMES} frames of 720p, "
+        f"{EPOCH_TRACKS} tracks, one process: {wall:.1f} s, {cpu:.1f} s of CPU, peak {peak:.1f} GiB"
+    )
+    print(f"ratio epoch_cpu_seconds_over_cores {cpu / CORES:.1f} bar {EPOCH_BAR_S}")
+    print(f"ratio epoch_seconds {wall:.1f} bar {EPOCH_BAR_S}")
+
+
+class _Renamed(ShardReader):
+    """The few videos that were drawn, under the names of many."""
+
+    def read(self, video_id: str, expression_id: str = "") -> Tracks:
+        return super().read(str(int(video_id) % EPOCH_DISTINCT), expression_id)
+
+
+def _write_tracks(tracks_dir: Path, size: tuple[int, int]) -> list[dict[str, Masklet]]:
+    """Writes shards; returns the objects of every video drawn."""
+    writer = ShardWriter(tracks_dir, {"source": "grid", "token_dim": 4})
+    writer.start()
+    truth = []
+    for seed in range(EPOCH_DISTINCT):
+        tracks, objects = draw_video(seed, size, EPOCH_TRACKS, EPOCH_FRAMES)
+        truth.append(objects)
+        writer.stage(
+            Tracks(
+                video_id=str(seed),
+                expression_id="",
+                object_tokens=np.zeros((len(tracks), EPOCH_FRAMES, 4), np.float32),
+                object_scores=np.zeros((len(tracks), EPOCH_FRAMES), np.float32),
+                masklets=tuple(tracks),
+                prompts=tuple(Prompt(0, track[0], 0, "grid") for track in tracks),
+                size=size,
+            )
+        )
+    writer.finish([(str(seed), "") for seed in range(EPOCH_DISTINCT)])
+    return truth
+
+
+def _whole(
+    tracks: Sequence[Masklet], objects: dict[str, Masklet], pair: Pair
+) -> tuple[Masks, Masks]:
+    selected, meant = pair
+    target = decode(merge([objects[name] for name in meant]))
+    preds = decode(merge([tracks[i] for i in selected])) if selected else np.zeros_like(target)
+    return preds, target
+
+
+def _plain(preds: Masks, target: Masks) -> NDArray[np.float64]:
+    return np.array([plain_scores(p, t) for p, t in zip(preds, target, strict=True)])
+
+
+def _functional(preds: Masks, target: Masks) -> NDArray[np.float64]:
+    masks = torch.from_numpy(preds), torch.from_numpy(target)
+    return torch.stack([region_similarity(*masks), boundary_f_measure(*masks)], dim=-1).numpy()
+
+
+def _timed(function: Callable[[], T], repeats: int = 1) -> tuple[float, T]:
+    """CPU seconds, the fewest of some runs, and what came out."""
+    best = math.inf
+    for _ in range(repeats):
+        start = time.process_time()
+        value = function()
+        best = min(best, time.process_time() - start)
+    return best, value
+
+
+def _print_row(
+    name: str, num_pairs: int, plain_s: float, ours_s: float, num_frames: int, difference: float
+) -> None:
+    print(
+        f"| {name} | {num_pairs} | {1e3 * plain_s / num_frames:.2f} "
+        f"| {1e3 * ours_s / num_frames:.3f} | {plain_s / ours_s:.1f} | {difference:.1e} |",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Several frames of a masklet in one array of numbers: bit t of a pixel is its value on frame t.
+
+What is computed of every pixel, such as a boundary or a dilation, is then computed of all frames at
+once, by bitwise operations on whole arrays.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sola.masks.runs import Runs
+
+MAX_FRAMES = 16
+"""Frames of one array: the bits of a uint16."""
+
+
+@dataclass(frozen=True)
+class FrameBits:
+    """Up to 16 masks of one size within a box that holds them all; outside of it they are empty."""
+
+    left: int
+    """First column of the box, px."""
+    top: int
+    """First row of the box, px."""
+    inside: NDArray[np.uint16]
+    """(w, h), columns first as run lengths have them; (0, 0) where all masks are empty. The box is
+    a pixel wider than the masks on every side where the frame goes on."""
+    num_frames: int
+
+
+def pack_runs(runs: Runs) -> list[FrameBits]:
+    """A masklet's frames, 16 at a time."""
+    num_pixels = runs.size[0] * runs.size[1]
+    first_frames = np.arange(0, runs.num_frames, MAX_FRAMES)
+    limits = np.searchsorted(runs.starts, np.append(first_frames, runs.num_frames) * num_pixels)
+    return [
+        _pack_runs(
+            runs.starts[limits[i] : limits[i + 1]] - first_frame * num_pixels,
+            runs.ends[limits[i] : limits[i + 1]] - first_frame * num_pixels,
+            min(runs.num_frames - int(first_frame), MAX_FRAMES),
+            runs.size,
+        )
+        for i, first_frame in enumerate(first_frames)
+    ]
+
+
+def pack_masks(masks: NDArray[np.bool_]) -> list[FrameBits]:
+    """The frames of (T, H, W) bool masks, 16 at a time."""
+    starts = range(0, len(masks), MAX_FRAMES)
+    return [_pack_pixels(masks[start : start + MAX_FRAMES]) for start in starts]
+
+
+def count_by_frame(pixels: NDArray[np.uint16], num_frames: int) -> NDArray[np.int64]:
+    """Pixels of each frame: (num_frames,)."""
+    return np.array([np.count_nonzero(pixels & bit) for bit in _bits(num_frames)], dtype=np.int64)
+
+
+def _pack_runs(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], num_frames: int, size: tuple[int, int]
+) -> FrameBits:
+    """The frames of some runs, whose pixels count from the first frame on."""
+    height, width = size
+    if starts.size == 0:
+        return _nothing(num_frames)
+    first_column, first_row = np.divmod(starts, height)
+    last_column, last_row = np.divmod(ends - 1, height)
+    is_tall = bool((first_column != last_column).any())  # a run goes on in the next column
+    frame_idx, first_column = np.divmod(first_column, width)
+    last_column %= width
+    left, right = _with_margin(int(first_column.min()), int(last_column.max()), width)
+    top, bottom = (
+        (0, height) if is_tall else _with_margin(int(first_row.min()), int(last_row.max()), height)
+    )
+    # Bits change where a run starts, and again behind its end, which may be the next column's top.
+    box_height = bottom - top
+    places = np.concatenate(
+        [
+            (first_column - left) * box_height + first_row - top,
+            (last_column - left) * box_height + last_row - top + 1,
+        ]
+    )
+    # numpy accumulates 32 bits a good ten times as fast as 16
+    changes = np.zeros((right - left) * box_height + 1, dtype=np.uint32)
+    np.bitwise_xor.at(changes, places, np.tile(np.uint32(1) << frame_idx.astype(np.uint32), 2))
+    inside = np.bitwise_xor.accumulate(changes)[:-1].astype(np.uint16)
+    return FrameBits(left, top, inside.reshape(right - left, box_height), num_frames)
+
+
+def _pack_pixels(masks: NDArray[np.bool_]) -> FrameBits:
+    is_used = np.logical_or.reduce(masks, axis=0)
+    rows, columns = np.flatnonzero(is_used.any(axis=1)), np.flatnonzero(is_used.any(axis=0))
+    if rows.size == 0:
+        return _nothing(len(masks))
+    top, bottom = _with_margin(int(rows[0]), int(rows[-1]), masks.shape[1])
+    left, right = _with_margin(int(columns[0]), int(columns[-1]), masks.shape[2])
+    inside = np.zeros((bottom - top, right - left), dtype=np.uint16)
+    for mask, bit in zip(masks, _bits(len(masks)), strict=True):
+        inside |= mask[top:bottom, left:right] * bit
+    return FrameBits(left, top, np.ascontiguousarray(inside.T), len(masks))
+
+
+def _with_margin(first: int, last: int, length: int) -> tuple[int, int]:
+    """Range from a pixel before the first to one behind the last, within the frame."""
+    return max(first - 1, 0), min(last + 2, length)
+
+
+def _bits(num_frames: int) -> NDArray[np.uint16]:
+    return np.left_shift(np.uint16(1), np.arange(num_frames, dtype=np.uint16))
+
+
+def _nothing(num_frames: int) -> FrameBits:
+    return FrameBits(0, 0, np.zeros((0, 0), dtype=np.uint16), num_frames)
