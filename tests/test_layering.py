@@ -44,7 +44,8 @@ HOMES = {
     "av": {"clip"},
 }
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "sam2", "transformers"}
-HEAVY |= {"wandb", "av", "cv2", "h5py", "pycocotools", "groundingdino"}
+HEAVY |= {"huggingface_hub", "safetensors", "wandb", "av", "cv2", "h5py", "pycocotools"}
+HEAVY |= {"groundingdino"}
 
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "sola").rglob("*.py"))
 

@@ -171,16 +171,21 @@ class TextEncoderConfig:
 
 @dataclass
 class SelectorConfig:
+    """A selector and its arguments; one that is None is not given to it (its own default holds)."""
+
     name: str = "track_selector"
+    """Its file in sola/selector/, without ".py"."""
     token_dim: int = 256
     text_dim: int = 1024
-    num_layers: int = 2
-    num_heads: int = 8
-    num_groups: int = 8
-    num_negatives: int = 32
-    dropout: float = 0.2
-    """Of the short-term motion encoder."""
-    attention_dropout: float = 0.1
+    num_layers: int | None = None
+    num_heads: int | None = None
+    num_groups: int | None = None
+    num_negatives: int | None = None
+    dropout: float | None = None
+    """track_selector: of the short-term motion encoder."""
+    attention_dropout: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments that none of the above is, by name (docs/selectors.md)."""
 
 
 @dataclass
@@ -219,6 +224,9 @@ class DataConfig:
     Validation goes by video wherever tracks are shared."""
     batch_size: int = 1
     """Samples a step."""
+    max_tokens: int | None = None
+    """Instead of batch_size: samples are packed into steps of at most so many object tokens, which
+    are expressions x tracks x frames, summed over the step; a video is cut to it by expressions."""
     num_workers: int = 0
 
 
@@ -242,6 +250,11 @@ class TrainerConfig:
     """The same for validation; never 0, as best.ckpt is chosen by it."""
     num_threads: int = 0
     """CPU threads of torch; 0: torch's choice."""
+    early_stopping_patience: int | None = None
+    """Training ends after so many validations without a better valid/J&F; None: it does not."""
+    ema_decay: float | None = None
+    """Validated and saved are the weights' exponential moving average over steps, with this decay;
+    None: the weights themselves."""
 
 
 @dataclass

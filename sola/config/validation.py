@@ -19,6 +19,7 @@ from sola.config.schema import (
     SelectorConfig,
     TextEncoderConfig,
     TrackerConfig,
+    TrainConfig,
     TrainerConfig,
 )
 
@@ -33,6 +34,8 @@ STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn")
 FIRST_TRACKER_SEED = 10_000_000
 """The small tracker was trained on the scenes of this seed and of those above it."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+TRAINING_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""The weights themselves stay float32."""
 
 Problems = Iterator[str]
 
@@ -57,6 +60,8 @@ def _problems(config: Any) -> Problems:
         if check is not None:
             yield from check(name, section)
     top = vars(config)
+    if isinstance(config, TrainConfig):
+        yield from _one_of("trainer.precision", config.trainer.precision, TRAINING_PRECISIONS)
     if "threshold" in top:
         yield from _in_unit_interval("threshold", top["threshold"])
     if "num_threads" in top:
@@ -209,21 +214,21 @@ def _check_text_encoder(name: str, section: TextEncoderConfig) -> Problems:
 
 def _check_selector(name: str, section: SelectorConfig) -> Problems:
     counts = ("token_dim", "text_dim", "num_layers", "num_heads", "num_groups", "num_negatives")
-    broken = [line for key in counts for line in _at_least(1, f"{name}.{key}", vars(section)[key])]
+    given = {key: vars(section)[key] for key in counts if vars(section)[key] is not None}
+    broken = [line for key in given for line in _at_least(1, f"{name}.{key}", given[key])]
     yield from broken
-    if not broken:
-        yield from _divisible(f"{name}.text_dim", section.text_dim, "num_heads", section.num_heads)
-        yield from _divisible(
-            f"{name}.text_dim", section.text_dim, "num_groups", section.num_groups
-        )
+    for key in ("num_heads", "num_groups"):
+        if key in given and not broken:
+            yield from _divisible(f"{name}.text_dim", section.text_dim, key, given[key])
+    if section.name == "track_selector" and not broken:
         # The convolutions of the short-term motion encoder have twice the token's width.
-        width = 2 * section.token_dim
-        yield from _divisible(f"2 * {name}.token_dim", width, "num_groups", section.num_groups)
+        width, groups = 2 * section.token_dim, given.get("num_groups", 1)
+        yield from _divisible(f"2 * {name}.token_dim", width, "num_groups", groups)
         if section.text_dim % 2:
             yield f"{name}.text_dim is {section.text_dim}; sine and cosine need an even width."
     for key in ("dropout", "attention_dropout"):
         value = getattr(section, key)
-        if not 0 <= value < 1:
+        if value is not None and not 0 <= value < 1:
             yield f"{name}.{key} is {value}; it lies in [0, 1)."
 
 
@@ -251,6 +256,13 @@ def _check_data(name: str, section: DataConfig) -> Problems:
     yield from _known_sources(f"{name}.valid_sources", section.valid_sources)
     yield from _one_of(f"{name}.group_by", section.group_by, ("expression", "video"))
     yield from _at_least(1, f"{name}.batch_size", section.batch_size)
+    if section.max_tokens is not None:
+        yield from _at_least(1, f"{name}.max_tokens", section.max_tokens)
+        if section.batch_size > 1:
+            yield (
+                f"{name}.batch_size is {section.batch_size}, but {name}.max_tokens says how large "
+                f"a step is. Leave {name}.batch_size at 1."
+            )
     yield from _at_least(0, f"{name}.num_workers", section.num_workers)
 
 
@@ -264,6 +276,10 @@ def _check_trainer(name: str, section: TrainerConfig) -> Problems:
         yield f"{name}.devices is {section.devices}; it is at least 1, or -1 for all there are."
     for key in ("gradient_clip_val", "num_threads"):
         yield from _at_least(0, f"{name}.{key}", getattr(section, key))
+    if section.early_stopping_patience is not None:
+        yield from _at_least(1, f"{name}.early_stopping_patience", section.early_stopping_patience)
+    if section.ema_decay is not None and not 0 < section.ema_decay < 1:
+        yield f"{name}.ema_decay is {section.ema_decay}; it lies between 0 and 1."
     for key in ("limit_train_batches", "limit_val_batches"):
         yield from _check_limit(f"{name}.{key}", getattr(section, key))
 

@@ -17,8 +17,8 @@ from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources
 from sola.files import plain
-from sola.selector import TrackSelector
-from sola.selector.checkpoint import load_selector
+from sola.selector import Selector
+from sola.selector.checkpoint import load_selector, weights_file
 from sola.shards import ShardReader, tracks_dir
 from sola.text import TextTokens
 
@@ -73,7 +73,7 @@ def score_split(
         "split": dataset.split,
         "checkpoint": {
             "path": config.ckpt_path,
-            "sha256": _sha256(Path(config.ckpt_path)),
+            "sha256": _sha256(weights_file(Path(config.ckpt_path))),
             "training": plain(training),
         },
         "text_encoder": config.text_encoder.name,
@@ -127,7 +127,7 @@ def open_sources(config: EvaluateConfig | PredictConfig) -> TrackSources:
 
 def open_selector(
     config: EvaluateConfig | PredictConfig, tracks: Mapping[str, Any], where: str
-) -> tuple[TrackSelector, dict[str, Any]]:
+) -> tuple[Selector, dict[str, Any]]:
     """The selector that a configuration asks for, and where it comes from.
 
     Args:
@@ -168,7 +168,7 @@ def _describe(reader: TrackReader) -> dict[str, Any]:
 
 
 def _check_widths(
-    selector: TrackSelector,
+    selector: Selector,
     tracks: Mapping[str, Any],
     where: str,
     config: EvaluateConfig | PredictConfig,

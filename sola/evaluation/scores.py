@@ -135,7 +135,7 @@ def score_expressions(
     """Scores the tracks that may answer each expression with a selector.
 
     Args:
-        selector: a ``TrackSelector``, on the device to compute on; is put into evaluation mode.
+        selector: a ``Selector``, on the device to compute on; is put into evaluation mode.
         text_tokens: sentences -> text tokens.
         sources: tracks of the split.
         expressions: to score; one without tracks gets (0,) scores.
@@ -183,7 +183,7 @@ def score_tracks(
     """Scores the tracks of one video for several sentences.
 
     Args:
-        selector: a ``TrackSelector`` in evaluation mode.
+        selector: a ``Selector`` in evaluation mode.
         object_tokens: (N, T, D).
         texts: text tokens of B sentences, (L, E) each.
         batch_size: sentences a forward pass.

@@ -1,5 +1,6 @@
-"""The network that scores tracks against an expression, its losses and its checkpoints."""
+"""Networks that score tracks against an expression, their losses and their checkpoints."""
 
-from sola.selector.network import TrackSelector
+from sola.selector.base import Selector, build_selector
+from sola.selector.track_selector import TrackSelector
 
-__all__ = ["TrackSelector"]
+__all__ = ["Selector", "TrackSelector", "build_selector"]

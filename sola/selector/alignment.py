@@ -1,5 +1,6 @@
 """Alignment layers: tracks look at each other, along time, and at the expression."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sola.selector.normalization import TokenGroupNorm
+from sola.selector.packing import Layout, Shapes, join, split
 
 
 @dataclass(frozen=True)
@@ -14,19 +16,11 @@ class Language:
     """The text side of a batch, as the alignment layers read it."""
 
     text: Tensor
-    """(B, L, E) text tokens."""
+    """(B, L, E) text tokens, in the order of the layout's blocks."""
     negatives: Tensor
     """(K, E) learned negative tokens, the same for every sample."""
     mask: Tensor | None = None
     """(B, L + K) bool, text tokens and negatives that exist; None: nothing is padding."""
-    video_idx: Tensor | None = None
-    """(B,) long, the video of each sample; None: one video a sample, or one for all."""
-
-    def spread(self, per_video: Tensor) -> Tensor:
-        """One row a sample, from one row a video."""
-        if self.video_idx is not None:
-            return per_video.index_select(0, self.video_idx)
-        return per_video.expand(len(self.text), *per_video.shape[1:])
 
     def mean_token(self) -> Tensor:
         """(B, E), the mean over text and negative tokens."""
@@ -36,38 +30,6 @@ class Language:
         text_mask = self.mask[:, : self.text.shape[1], None]
         total = (self.text * text_mask).sum(dim=1) + self.negatives.sum(dim=0)
         return total / self.mask.sum(dim=1, keepdim=True)
-
-
-@dataclass(frozen=True)
-class TrackMasks:
-    """What exists of a padded batch of tracks; None: nothing is padding."""
-
-    track: Tensor | None = None
-    """(B, N) bool."""
-    frame: Tensor | None = None
-    """(B, T') bool, after the motion encoder's strides."""
-
-    def tokens(self, num_tracks: int, num_frames: int) -> Tensor | None:
-        """(B, N * T') bool, or None when neither tracks nor frames are padded."""
-        if self.track is None:
-            return None if self.frame is None else self.frame.repeat(1, num_tracks)
-        tokens = self.track.repeat_interleave(num_frames, dim=1)
-        return tokens if self.frame is None else tokens & self.frame.repeat(1, num_tracks)
-
-    def tracks_of_frames(self, num_frames: int) -> Tensor | None:
-        """(B * T', N) bool: the tracks of every frame."""
-        return None if self.track is None else self.track.repeat_interleave(num_frames, dim=0)
-
-    def frames_of_tracks(self, num_tracks: int) -> Tensor | None:
-        """(B * N, T') bool: the frames of every track."""
-        return None if self.frame is None else self.frame.repeat_interleave(num_tracks, dim=0)
-
-    def spread(self, language: Language) -> "TrackMasks":
-        """Masks of samples, from masks of videos."""
-        return TrackMasks(
-            None if self.track is None else language.spread(self.track),
-            None if self.frame is None else language.spread(self.frame),
-        )
 
 
 class Attention(nn.Module):
@@ -82,42 +44,43 @@ class Attention(nn.Module):
         self.value = nn.Linear(dim, dim)
         self.output = nn.Linear(dim, dim)
 
-    def forward(self, queries: Tensor, values: Tensor, key_mask: Tensor | None) -> Tensor:
-        """Self-attention in which queries and keys are the same tokens.
+    def forward(self, queries: Tensor, values: Tensor, sets: Shapes) -> Tensor:
+        """Self-attention within every set, in which queries and keys are the same tokens.
 
         Args:
-            queries: (R, S, E), also the keys.
-            values: (R, S, E).
-            key_mask: (R, S) bool, True for tokens that may be looked at.
+            queries: (S, E), packed, also the keys.
+            values: (S, E), packed.
+            sets: (A, S) of each block.
 
         Returns:
-            (R, S, E).
+            (S, E), packed.
         """
-        mask = None if key_mask is None else key_mask[:, None]
-        return self.attend(self.query(queries), self.key(queries), self.value(values), mask)
+        projected = self.query(queries), self.key(queries), self.value(values)
+        blocks = zip(*(split(tokens, sets) for tokens in projected), strict=True)
+        return self.output(join([self.attend(*block) for block in blocks]))
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention between projected tokens.
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Attention between projected tokens, its own output projection left out.
 
         Args:
-            query: (R, S, E).
-            key: (R, K, E).
-            value: (R, K, E).
-            mask: (R, S or 1, K) bool; a row without any True is treated as all True.
+            query: (A, S, E).
+            key: (A, K, E).
+            value: (A, K, E).
+            mask: (A, K) bool, keys that exist; None: all.
 
         Returns:
-            (R, S, E), projected.
+            (A, S, E).
         """
-        if mask is not None:
-            mask = (mask | ~mask.any(dim=-1, keepdim=True))[:, None]
         attended = F.scaled_dot_product_attention(
             self._heads(query),
             self._heads(key),
             self._heads(value),
-            attn_mask=mask,
+            attn_mask=None if mask is None else mask[:, None, None],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.output(attended.transpose(1, 2).flatten(2))
+        return attended.transpose(1, 2).flatten(2)
 
     def _heads(self, tokens: Tensor) -> Tensor:
         # (R, S, E) -> (R, heads, S, E / heads)
@@ -144,48 +107,62 @@ class AlignmentLayer(nn.Module):
         self.language_norm = TokenGroupNorm(num_groups, dim)
 
     def forward(
-        self, tokens: Tensor, encoding: Tensor, language: Language, masks: TrackMasks
+        self, tokens: Tensor, layout: Layout, encoding: Tensor, language: Language
     ) -> Tensor:
         """Tokens of every sample, aligned with its expression.
 
         Args:
-            tokens: (V, N, T', E), motion tokens of V videos.
-            encoding: (T', E), temporal encoding.
-            language: text of B samples; V is B, or 1, or given by ``language.video_idx``.
-            masks: of the V videos.
+            tokens: (S, E), packed motion tokens, one row a video or one a sample.
+            layout: of the tokens.
+            encoding: (T', E), temporal encoding of the longest block.
+            language: text of the B samples.
 
         Returns:
-            (B, N, T', E).
+            (S', E), packed, in the layout ``layout.of_samples()``.
         """
-        num_videos, num_tracks, num_frames, dim = tokens.shape
-        tokens = tokens.transpose(1, 2).reshape(-1, num_tracks, dim)  # (V * T', N, E)
-        mask = masks.tracks_of_frames(num_frames)
-        tokens = self.track_norm(tokens + self.track_attention(tokens, tokens, mask), mask)
+        tokens = layout.frame_major(tokens)
+        attended = self.track_attention(tokens, tokens, layout.frames)
+        tokens = _normalise(self.track_norm, tokens + attended, layout.frames)
 
-        tokens = tokens.unflatten(0, (num_videos, num_frames)).transpose(1, 2)
-        tokens = tokens.reshape(-1, num_frames, dim)  # (V * N, T', E)
-        mask = masks.frames_of_tracks(num_tracks)
-        attended = self.time_attention(tokens + encoding, tokens, mask)
-        tokens = self.time_norm(tokens + attended, mask)
+        tokens = layout.track_major(tokens)
+        timed = [block + encoding[: block.shape[1]] for block in split(tokens, layout.tracks)]
+        attended = self.time_attention(join(timed), tokens, layout.tracks)
+        tokens = _normalise(self.time_norm, tokens + attended, layout.tracks)
+        return self._look_at_language(tokens, layout, language)
 
-        tokens = tokens.reshape(num_videos, num_tracks * num_frames, dim)
-        mask = masks.tokens(num_tracks, num_frames)
-        tokens = self._look_at_language(tokens, language, mask)
-        return tokens.unflatten(1, (num_tracks, num_frames))
-
-    def _look_at_language(self, tokens: Tensor, language: Language, mask: Tensor | None) -> Tensor:
+    def _look_at_language(self, tokens: Tensor, layout: Layout, language: Language) -> Tensor:
         attention = self.language_attention
-        attended = attention.attend(
-            language.spread(attention.query(tokens)),
-            _project(attention.key, language),
-            _project(attention.value, language),
-            None if language.mask is None else language.mask[:, None],
+        samples = [block.num_samples for block in layout.blocks]
+        queries = split(attention.query(tokens), layout.rows)
+        keys = _project(attention.key, language).split(samples)
+        values = _project(attention.value, language).split(samples)
+        masks = _split_or_none(language.mask, samples)
+        attended = [
+            attention.attend(block.spread(query), key, value, mask)
+            for block, query, key, value, mask in zip(
+                layout.blocks, queries, keys, values, masks, strict=True
+            )
+        ]
+        output = split(attention.output(join(attended)), layout.of_samples().rows)
+        return join(
+            [
+                self.language_norm(block.spread(own) + added)
+                for block, own, added in zip(
+                    layout.blocks, split(tokens, layout.rows), output, strict=True
+                )
+            ]
         )
-        mask = None if mask is None else language.spread(mask)
-        return self.language_norm(language.spread(tokens) + attended, mask)
+
+
+def _normalise(norm: TokenGroupNorm, tokens: Tensor, sets: Shapes) -> Tensor:
+    return join([norm(block) for block in split(tokens, sets)])
 
 
 def _project(projection: nn.Linear, language: Language) -> Tensor:
     """(B, L + K, E); the negatives, the same for every sample, are projected once."""
     text, negatives = projection(language.text), projection(language.negatives)
     return torch.cat([text, negatives.expand(len(text), -1, -1)], dim=1)
+
+
+def _split_or_none(mask: Tensor | None, sizes: Sequence[int]) -> Sequence[Tensor | None]:
+    return [None] * len(sizes) if mask is None else mask.split(list(sizes))

@@ -1,71 +1,98 @@
-"""Selectors on disk: checkpoints of our training runs, and the reference's plain state dicts."""
+"""Selectors on disk: checkpoints of our runs, folders for the hub, the reference's weights."""
 
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from sola.selector.network import TrackSelector
+from sola.selector.base import PROVENANCE_KEY, Selector, build_selector
+from sola.selector.track_selector import TrackSelector
 
-PROVENANCE_KEY = "sola"
-"""Where a Lightning checkpoint of ours says what it is, in plain types."""
 SELECTOR_PREFIX = "selector."
 """Of the selector's names in the Lightning module's state dict."""
+HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
+NEEDED = (
+    "Needed: best.ckpt or last.ckpt of train.py, a folder that save_pretrained wrote, or an "
+    "epoch_N.pth of the reference."
+)
 
 
-def load_selector(ckpt_path: Path) -> tuple[TrackSelector, dict[str, Any]]:
+def load_selector(ckpt_path: Path) -> tuple[Selector, dict[str, Any]]:
     """The selector of a checkpoint, in evaluation mode, and where it comes from.
 
     Args:
-        ckpt_path: ``best.ckpt`` or ``last.ckpt`` of a training run, or an ``epoch_N.pth`` of the
-            reference implementation, whose heads and groups are taken to be the paper's 8.
+        ckpt_path: ``best.ckpt`` or ``last.ckpt`` of a training run; a folder that
+            ``Selector.save_pretrained`` wrote; or an ``epoch_N.pth`` of the reference
+            implementation, whose heads and groups are taken to be the paper's 8.
 
     Returns:
-        The selector on the CPU, and its provenance: "selector" (keyword arguments of the network)
-        and, for our own checkpoints, dataset, tracker (name), checkpoint_sha256 (of the tracker),
-        token_dim, text_encoder (name), threshold, epoch, metrics and what else the run wrote down.
+        The selector on the CPU, and its provenance: "selector" ("name" and keyword arguments of the
+        network) and, for our own checkpoints, dataset, tracker (name), checkpoint_sha256 (of the
+        tracker), token_dim, text_encoder (name), threshold, epoch, metrics and what else the run
+        wrote down. The selector carries it, too, into what ``save_pretrained`` writes.
 
     Raises:
         ValueError: if the file is missing, is not readable without running code, or is neither.
     """
+    selector = _from_hub(ckpt_path) if ckpt_path.is_dir() else _from_file(ckpt_path)
+    return selector.eval(), selector.provenance
+
+
+def weights_file(ckpt_path: Path) -> Path:
+    """The file that holds a checkpoint's weights."""
+    return ckpt_path / HUB_WEIGHTS if ckpt_path.is_dir() else ckpt_path
+
+
+def _from_file(ckpt_path: Path) -> Selector:
     content = _read(ckpt_path)
     provenance = content.get(PROVENANCE_KEY)
     if isinstance(provenance, dict) and "selector" in provenance and "state_dict" in content:
-        try:
-            selector = _our_selector(content["state_dict"], provenance)
-        except (TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise ValueError(
-                f"{ckpt_path}: its weights are not those of the network that it describes "
-                f"({reason}). Needed: best.ckpt or last.ckpt as train.py wrote it."
-            ) from error
-        return selector.eval(), provenance
+        weights = {
+            name.removeprefix(SELECTOR_PREFIX): tensor
+            for name, tensor in content["state_dict"].items()
+            if name.startswith(SELECTOR_PREFIX)
+        }
+        return _rebuild(ckpt_path, provenance, weights)
     weights = {name.removeprefix("module."): tensor for name, tensor in content.items()}
     if "negative_token.weight" not in weights:
-        raise ValueError(
-            f"{ckpt_path}: not a selector checkpoint (found {sorted(map(str, content))[:4]}). "
-            "Needed: best.ckpt or last.ckpt of train.py, or an epoch_N.pth of the reference."
-        )
+        found = sorted(map(str, content))[:4]
+        raise ValueError(f"{ckpt_path}: not a selector checkpoint (found {found}). {NEEDED}")
     try:
         selector = TrackSelector(**_reference_kwargs(weights))
         selector.load_reference_state_dict(weights)
     except ValueError as error:
         raise ValueError(f"{ckpt_path}: {error}") from error
-    return selector.eval(), {"selector": dict(selector.kwargs), "format": "reference"}
+    selector.provenance = {"selector": selector.description, "format": "reference"}
+    return selector
 
 
-def _our_selector(state_dict: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> TrackSelector:
-    selector = TrackSelector(**provenance["selector"])
-    selector.load_state_dict(
-        {
-            name.removeprefix(SELECTOR_PREFIX): tensor
-            for name, tensor in state_dict.items()
-            if name.startswith(SELECTOR_PREFIX)
-        }
-    )
+def _from_hub(folder: Path) -> Selector:
+    for name in (HUB_CONFIG, HUB_WEIGHTS):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: has no {name}. {NEEDED}")
+    provenance = json.loads((folder / HUB_CONFIG).read_text()).get(PROVENANCE_KEY)
+    if provenance is None or "selector" not in provenance:
+        raise ValueError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
+    return _rebuild(folder, provenance, load_file(folder / HUB_WEIGHTS))
+
+
+def _rebuild(path: Path, provenance: dict[str, Any], weights: Mapping[str, Tensor]) -> Selector:
+    try:
+        # checkpoints older than the second selector do not name theirs
+        selector = build_selector(**{"name": "track_selector"} | provenance["selector"])
+        selector.load_state_dict(weights)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(
+            f"{path}: its weights are not those of the network that it describes ({reason}). "
+            "Needed: best.ckpt or last.ckpt as train.py wrote it."
+        ) from error
+    selector.provenance = provenance
     return selector
 
 
@@ -76,10 +103,7 @@ def _read(ckpt_path: Path) -> dict[str, Any]:
         content = torch.load(ckpt_path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         # without torch's own words, which advise to run the code in the file
-        raise ValueError(
-            f"{ckpt_path}: not a readable checkpoint. Needed: best.ckpt or last.ckpt of train.py, "
-            "or an epoch_N.pth of the reference."
-        ) from error
+        raise ValueError(f"{ckpt_path}: not a readable checkpoint. {NEEDED}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")
     return content

@@ -1,7 +1,11 @@
 """Losses of the selector, one number a sample; a batch's loss is the mean over its samples.
 
-Sources: SOLA (arXiv 2412.01136), section 3.4. A sample without tracks contributes no loss: it is
-left out of the mean.
+Sources: SOLA (arXiv 2412.01136), section 3.4. A sample is an expression with all its tracks, and
+counts the same however many these are. One without tracks has no loss: it is left out of the mean,
+from which nothing is to be learnt when all are.
+
+So B samples in one step have the gradient of B steps of one sample that are accumulated, whether
+samples share a video or not; steps of different numbers of samples count the same as each other.
 """
 
 import math
@@ -50,7 +54,7 @@ def classification_loss(
 def alignment_loss(
     track_tokens: Tensor,
     text: Tensor,
-    negatives: Tensor,
+    negatives: Tensor | None,
     labels: Tensor,
     track_mask: Tensor | None = None,
     *,
@@ -63,7 +67,8 @@ def alignment_loss(
     Args:
         track_tokens: (B, N, E), from the selector.
         text: (B, L, E), text tokens.
-        negatives: (K, E), the selector's negative tokens.
+        negatives: (K, E), the selector's negative tokens; None: it has none, and there is no
+            term towards them.
         labels: (B, N), 1 for tracks that the expression means, 0 for others.
         track_mask: (B, N) bool, tracks that exist; None: all.
         text_mask: (B, L) bool, text tokens that exist; None: all.
@@ -78,12 +83,9 @@ def alignment_loss(
     to_text = scale * torch.einsum("bne,be->bn", track_tokens, _mean_text(text, text_mask))
     towards_text = F.binary_cross_entropy_with_logits(to_text, labels, reduction="none")
 
-    to_negatives = scale * (track_tokens @ negatives.T)  # (B, N, K)
-    nearest = to_negatives.detach().argmax(dim=-1, keepdim=True)
-    target = torch.zeros_like(to_negatives).scatter_(-1, nearest, (1 - labels)[..., None])
-    towards_negatives = F.binary_cross_entropy_with_logits(to_negatives, target, reduction="none")
-
-    losses = positive_weight * towards_text + towards_negatives.mean(dim=-1)
+    losses = positive_weight * towards_text
+    if negatives is not None:
+        losses = losses + _towards_negatives(scale * (track_tokens @ negatives.T), labels)
     return _mean_over_tracks(losses, track_mask)
 
 
@@ -104,6 +106,14 @@ def combine_losses(
     weights = has_tracks.to(bce.dtype) / has_tracks.sum().clamp(min=1)
     bce, alignment = (bce * weights).sum(), (alignment * weights).sum()
     return SelectionLoss(bce + alignment_weight * alignment, bce, alignment)
+
+
+def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B, N) losses of dot products (B, N, K): a track that is not meant is its nearest's."""
+    nearest = logits.detach().argmax(dim=-1, keepdim=True)
+    target = torch.zeros_like(logits).scatter_(-1, nearest, (1 - labels)[..., None])
+    losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return losses.mean(dim=-1)
 
 
 def _mean_over_tracks(losses: Tensor, track_mask: Tensor | None) -> Tensor:

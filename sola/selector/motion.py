@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sola.selector.normalization import TokenGroupNorm
+from sola.selector.packing import Layout, Shapes, join, split
 
 STD_EPS = 1e-5
 NEGATIVE_SLOPE = 0.01
@@ -20,18 +21,24 @@ class WeightStandardizedConv1d(nn.Conv1d):
     on the result is not done on the filters.
     """
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Convolves (R, T, C_in) into (R, T', C_out)."""
+    def windows(self, tokens: Tensor, tracks: Shapes) -> tuple[Tensor, Shapes]:
+        """What each filter sees: packed (A, T, C_in) -> packed (A, T', C_in * kernel)."""
         kernel_size, padding = self.weight.shape[2], self.weight.shape[2] // 2
-        if kernel_size > 1:
-            # (R, T, C) -> (R, T', C, kernel) -> (R, T', C * kernel)
-            tokens = F.pad(tokens, (0, 0, padding, padding)).unfold(1, kernel_size, self.stride[0])
-            tokens = tokens.flatten(2)
+        # (A, T, C) -> (A, T', C, kernel)
+        blocks = [
+            F.pad(block, (0, 0, padding, padding)).unfold(1, kernel_size, self.stride[0])
+            for block in split(tokens, tracks)
+        ]
+        shapes = tuple((block.shape[0], block.shape[1]) for block in blocks)
+        return join([block.flatten(2) for block in blocks]), shapes
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Filters packed windows (S, C_in * kernel) into (S, C_out)."""
         weight = self.weight.flatten(1)
         centred = weight - weight.mean(dim=1, keepdim=True)
         std = torch.linalg.vector_norm(centred, dim=1) / math.sqrt(weight.shape[1] - 1)
         assert self.bias is not None
-        return F.linear(tokens, centred / (std + STD_EPS)[:, None], self.bias)
+        return F.linear(windows, centred / (std + STD_EPS)[:, None], self.bias)
 
 
 class MotionBlock(nn.Module):
@@ -41,20 +48,15 @@ class MotionBlock(nn.Module):
         self, in_dim: int, out_dim: int, *, stride: int, num_groups: int, dropout: float
     ) -> None:
         super().__init__()
-        self.stride = stride
         self.conv = WeightStandardizedConv1d(in_dim, out_dim, 3, stride=stride, padding=1)
         self.norm = TokenGroupNorm(num_groups, out_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Encodes (R, T, C_in) into (R, T', C_out); padded frames come out as zeros."""
-        if mask is not None:
-            mask = mask[:, :: self.stride]
-        tokens = self.norm(self.conv(tokens), mask)
-        tokens = self.dropout(F.leaky_relu(tokens, NEGATIVE_SLOPE))
-        if mask is not None:
-            tokens = tokens * mask[:, :, None]
-        return tokens, mask
+    def forward(self, tokens: Tensor, tracks: Shapes) -> tuple[Tensor, Shapes]:
+        """Encodes packed tokens of (A, T) tracks into those of (A, T') tracks."""
+        windows, tracks = self.conv.windows(tokens, tracks)
+        tokens = join([self.norm(block) for block in split(self.conv(windows), tracks)])
+        return self.dropout(F.leaky_relu(tokens, NEGATIVE_SLOPE)), tracks
 
 
 class MotionEncoder(nn.Module):
@@ -81,26 +83,17 @@ class MotionEncoder(nn.Module):
         )
         self.output = WeightStandardizedConv1d(text_dim, text_dim, 1)
 
-    def forward(self, tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
+    def forward(self, tokens: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
         """Motion tokens of every track.
 
         Args:
-            tokens: (R, T, D), one row a track.
-            frame_mask: (R, T) bool, False from a track's end on; None: nothing is padding.
+            tokens: (S, D), packed.
+            layout: of the tokens.
 
         Returns:
-            (R, T', E).
+            (S', E), packed, and their layout, of T' frames.
         """
-        if frame_mask is not None:
-            tokens = tokens.masked_fill(~frame_mask[:, :, None], 0)
+        tracks = layout.tracks
         for block in self.blocks:
-            tokens, frame_mask = block(tokens, frame_mask)
-        output: Tensor = self.output(tokens)
-        return output
-
-
-def strided_frame_mask(frame_mask: Tensor) -> Tensor:
-    """Which of the motion encoder's frames exist: (B, T) bool -> (B, T') bool."""
-    for stride in MotionEncoder.STRIDES:
-        frame_mask = frame_mask[:, ::stride]
-    return frame_mask
+            tokens, tracks = block(tokens, tracks)
+        return self.output(tokens), layout.with_frames([num_frames for _, num_frames in tracks])

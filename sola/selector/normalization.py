@@ -1,4 +1,4 @@
-"""Group normalisation over a set of tokens, some of which may be padding."""
+"""Group normalisation over a set of tokens."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 
 class TokenGroupNorm(nn.Module):
-    """Group normalisation with statistics over all valid tokens of a set and the group's channels.
+    """Group normalisation with statistics over all tokens of a set and the group's channels.
+
+    It computes in the precision of its parameters: in float32 under mixed precision.
 
     Args:
         num_groups: groups into which the channels are split; must divide ``num_channels``.
@@ -21,31 +23,9 @@ class TokenGroupNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(num_channels))
         self.bias = nn.Parameter(torch.zeros(num_channels))
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Normalised tokens; what stands at padding is finite and means nothing.
-
-        Args:
-            tokens: (R, S, C), R sets of S tokens.
-            mask: (R, S) bool, True for tokens that exist; None: all of them.
-
-        Returns:
-            (R, S, C).
-        """
-        if mask is None:
-            # (R, S, C) -> (R, C, S, 1), which is channels-last in memory: nothing is copied
-            channels_first = tokens.transpose(1, 2).unsqueeze(-1)
-            normalised = F.group_norm(
-                channels_first, self.num_groups, self.weight, self.bias, self.eps
-            )
-            return normalised.squeeze(-1).transpose(1, 2)
-        return self._masked(tokens, mask)
-
-    def _masked(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        grouped = tokens.unflatten(-1, (self.num_groups, -1))  # (R, S, groups, C / groups)
-        weights = mask[:, :, None, None].to(tokens.dtype)
-        count = mask.sum(dim=1).clamp(min=1)[:, None, None, None] * grouped.shape[-1]
-        mean = (grouped * weights).sum(dim=(1, 3), keepdim=True) / count
-        centred = (grouped - mean) * weights
-        variance = centred.square().sum(dim=(1, 3), keepdim=True) / count
-        normalised = (centred * (variance + self.eps).rsqrt()).flatten(-2)
-        return torch.addcmul(self.bias, normalised, self.weight)
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Normalises (A, S, C): A sets of S tokens."""
+        # (A, S, C) -> (A, C, S, 1), which torch sees to be channels-last: nothing is copied
+        channels_first = tokens.to(self.weight.dtype).unsqueeze(2).permute(0, 3, 1, 2)
+        normalised = F.group_norm(channels_first, self.num_groups, self.weight, self.bias, self.eps)
+        return normalised.permute(0, 2, 3, 1).squeeze(2)

@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
 
 from sola.config.progress import progress
+from sola.config.schema import TrainerConfig
 from sola.training.module import VALID_JF
 
 log = logging.getLogger(__name__)
@@ -16,14 +22,20 @@ log = logging.getLogger(__name__)
 BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
 
 
-def make_checkpoints(output_dir: Path) -> list[Callback]:
-    """Keeps best.ckpt (weights of the best valid/J&F) and last.ckpt (all, to resume from)."""
+def make_checkpoints(output_dir: Path, *, is_averaged: bool = False) -> list[Callback]:
+    """Keeps best.ckpt (weights of the best valid/J&F) and last.ckpt (all, to resume from).
+
+    Args:
+        output_dir: folder of the run.
+        is_averaged: weights are averaged. Lightning puts the average only into whole checkpoints;
+            best.ckpt is then one.
+    """
     best = ModelCheckpoint(
         dirpath=output_dir,
         filename=Path(BEST_FILE).stem,
         monitor=VALID_JF,
         mode="max",
-        save_weights_only=True,
+        save_weights_only=not is_averaged,
         enable_version_counter=False,
     )
     last = ModelCheckpoint(
@@ -33,6 +45,24 @@ def make_checkpoints(output_dir: Path) -> list[Callback]:
         enable_version_counter=False,
     )
     return [best, last]
+
+
+def make_options(config: TrainerConfig) -> list[Callback]:
+    """What a configuration may ask for: an early end, averaged weights."""
+    options: list[Callback] = []
+    if config.ema_decay is not None:
+        # buffers are constants, which an average would round
+        options.append(EMAWeightAveraging(decay=config.ema_decay, use_buffers=False))
+    if config.early_stopping_patience is not None:
+        options.append(
+            EarlyStopping(
+                VALID_JF,
+                patience=config.early_stopping_patience,
+                mode="max",
+                check_on_train_epoch_end=False,
+            )
+        )
+    return options
 
 
 class TrainingProgress(Callback):

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from sola.config.schema import LossConfig, OptimizerConfig
-from sola.selector import TrackSelector
-from sola.selector.checkpoint import PROVENANCE_KEY
+from sola.selector import Selector
+from sola.selector.base import PROVENANCE_KEY
 from sola.selector.losses import (
     SelectionLoss,
     alignment_loss,
@@ -43,7 +44,7 @@ class SelectorModule(pl.LightningModule):
 
     def __init__(
         self,
-        selector: TrackSelector,
+        selector: Selector,
         loss: LossConfig,
         optimizer: OptimizerConfig,
         scorer: ValidationScorer,
@@ -99,7 +100,8 @@ class SelectorModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""
-        optimizer = make_optimizer(self.parameters(), self.optimizer_config)
+        is_mixed = str(self.trainer.precision).endswith("-mixed")
+        optimizer = make_optimizer(self.parameters(), self.optimizer_config, is_mixed=is_mixed)
         schedules = make_schedules(
             optimizer,
             self.optimizer_config,
@@ -118,7 +120,7 @@ class SelectorModule(pl.LightningModule):
         }
         checkpoint[PROVENANCE_KEY] = {
             **self.provenance,
-            "selector": dict(self.selector.kwargs),
+            "selector": self.selector.description,
             "threshold": self.threshold,
             "loss": dataclasses.asdict(self.loss_config),
             "epoch": self.current_epoch,
@@ -138,10 +140,13 @@ class SelectorModule(pl.LightningModule):
         )
         # mixed precision ends here: the tokens have the precision of the data
         logits, track_tokens = logits.to(batch.tokens.dtype), track_tokens.to(batch.tokens.dtype)
+        with torch.autocast(logits.device.type, enabled=False):
+            return self._loss(batch, logits, track_tokens), logits
+
+    def _loss(self, batch: Batch, logits: Tensor, track_tokens: Tensor) -> SelectionLoss:
+        config = self.loss_config
         labels, mask = batch.labels.to(logits.dtype), batch.label_mask
-        bce = classification_loss(
-            logits, labels, mask, positive_weight=self.loss_config.positive_weight
-        )
+        bce = classification_loss(logits, labels, mask, positive_weight=config.positive_weight)
         alignment = alignment_loss(
             track_tokens,
             batch.text,
@@ -149,12 +154,11 @@ class SelectorModule(pl.LightningModule):
             labels,
             mask,
             text_mask=batch.text_mask,
-            temperature=self.loss_config.temperature,
-            positive_weight=self.loss_config.positive_weight,
+            temperature=config.temperature,
+            positive_weight=config.positive_weight,
         )
-        weight = self.loss_config.alignment_weight
-        loss = combine_losses(bce, alignment, batch.has_tracks, alignment_weight=weight)
-        return loss, logits
+        weight = config.alignment_weight
+        return combine_losses(bce, alignment, batch.has_tracks, alignment_weight=weight)
 
     def _step(self, batch: Batch, stage: str) -> tuple[SelectionLoss, Tensor]:
         """Logs the loss of the expressions that have tracks."""

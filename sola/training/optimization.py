@@ -15,10 +15,19 @@ SCHEDULES = ("plateau", "cosine")
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], config: OptimizerConfig
+    parameters: Iterable[nn.Parameter], config: OptimizerConfig, *, is_mixed: bool = False
 ) -> torch.optim.Optimizer:
-    """AdamW over all parameters."""
-    return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    """AdamW over all parameters.
+
+    Args:
+        parameters: to optimise.
+        config: learning rate and weight decay.
+        is_mixed: for mixed precision, under which Lightning cannot clip gradients for the fused
+            implementation.
+    """
+    return torch.optim.AdamW(
+        parameters, lr=config.lr, weight_decay=config.weight_decay, fused=not is_mixed
+    )
 
 
 def make_schedules(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
 
 from sola.config.device import pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
@@ -16,10 +16,16 @@ from sola.config.schema import SelectorConfig, TrainConfig
 from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
-from sola.selector import TrackSelector
+from sola.selector import Selector, build_selector
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.callbacks import BEST_FILE, LAST_FILE, TrainingProgress, make_checkpoints
+from sola.training.callbacks import (
+    BEST_FILE,
+    LAST_FILE,
+    TrainingProgress,
+    make_checkpoints,
+    make_options,
+)
 from sola.training.data import SelectorDataModule
 from sola.training.loggers import finish_logger, make_logger
 from sola.training.module import VALID_JF, SelectorModule
@@ -63,14 +69,19 @@ def run_training(config: TrainConfig) -> Path:
     valid = open_tracks(config, valid_set, config.data.valid_sources)
     check_same_tokens(train.readers[0], valid.readers[0])
     _check_widths(config)
-    _check_resume(config)
+    selector = _build_selector(config.selector)
+    _check_resume(config, selector)
     logger = make_logger(config.logger, output_dir, is_dry=config.trainer.fast_dev_run)
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     data = SelectorDataModule(
-        (train_set.expressions, train), (valid_set.expressions, valid), text, config.data
+        (train_set.expressions, train),
+        (valid_set.expressions, valid),
+        text,
+        config.data,
+        seed=config.seed,
     )
     module = SelectorModule(
-        _build_selector(config.selector),
+        selector,
         config.loss,
         config.optimizer,
         _make_scorer(valid, valid_set),
@@ -92,7 +103,8 @@ def run_training(config: TrainConfig) -> Path:
 def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Trainer:
     trainer = config.trainer
     callbacks = [
-        *make_checkpoints(Path(config.paths.output_dir)),
+        *make_checkpoints(Path(config.paths.output_dir), is_averaged=trainer.ema_decay is not None),
+        *make_options(trainer),
         LearningRateMonitor(logging_interval="step"),
         TrainingProgress(),
     ]
@@ -126,10 +138,10 @@ def _limit(value: float) -> int | float:
     return int(value) if value > 1 else float(value)
 
 
-def _build_selector(config: SelectorConfig) -> TrackSelector:
-    values = dataclasses.asdict(config)
-    del values["name"]
-    return TrackSelector(**values)
+def _build_selector(config: SelectorConfig) -> Selector:
+    values = {key: value for key, value in vars(config).items() if value is not None}
+    options = values.pop("options")
+    return build_selector(**values, **options)
 
 
 def _make_scorer(tracks: LabelledTracks, dataset: Split) -> ValidationScorer:
@@ -160,17 +172,17 @@ def _check_widths(config: TrainConfig) -> None:
         )
 
 
-def _check_resume(config: TrainConfig) -> None:
+def _check_resume(config: TrainConfig, selector: Selector) -> None:
     """A run goes on only from a last.ckpt of the same network."""
     if config.ckpt_path is None:
         return
-    _, provenance = load_selector(Path(config.ckpt_path))
-    wanted = dataclasses.asdict(config.selector)
-    for key, found in provenance["selector"].items():
-        if found != wanted[key] and "dropout" not in key:
+    found, _ = load_selector(Path(config.ckpt_path))
+    for key, wanted in selector.description.items():
+        own = found.description.get(key)
+        if own != wanted and "dropout" not in key:
             raise ValueError(
-                f"{config.ckpt_path}: its selector has {key}={found}, selector.{key} is "
-                f"{wanted[key]}. Resume with the configuration that the run was started with."
+                f"{config.ckpt_path}: its selector has {key}={own}, selector.{key} is {wanted}. "
+                "Resume with the configuration that the run was started with."
             )
     content = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
     if "optimizer_states" not in content:
@@ -200,6 +212,14 @@ def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks)
 
 def _report(trainer: pl.Trainer, output_dir: Path, valid_split: str) -> Path:
     best_path = output_dir / BEST_FILE
+    stopping = trainer.early_stopping_callback
+    if isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
+        log.info(
+            "stopped after epoch %d: %s did not get better in %d validations",
+            stopping.stopped_epoch + 1,
+            VALID_JF,
+            stopping.patience,
+        )
     monitor = trainer.checkpoint_callback
     score = getattr(monitor, "best_model_score", None)
     if score is not None:

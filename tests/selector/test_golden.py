@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from sola.config.schema import LossConfig, OptimizerConfig
 from sola.selector import TrackSelector
 from sola.selector.losses import SelectionLoss, alignment_loss, classification_loss, combine_losses
+from sola.training.batch import Sample, collate
+from sola.training.module import SelectorModule
+from sola.types import Expression
 
 GOLDEN_PATH = Path(__file__).parent / "selector_reference.npz"
 CASES = ("case0", "case1", "case2")
@@ -70,6 +74,31 @@ def test_scores_losses_and_gradients_equal_the_reference(
         target = golden[f"{case}/{name}"]
         error = np.abs(value.detach().double().numpy() - target).max() / np.abs(target).max()
         assert error < tolerance, f"{name}: relative error {error}"
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES, ids=["float64", "float32"])
+def test_a_batch_of_all_cases_has_their_scores_and_mean_losses(
+    golden: dict[str, np.ndarray], dtype: torch.dtype, tolerance: float
+) -> None:
+    names = ("object_tokens", "text_tokens", "labels")
+    cases = [[torch.from_numpy(golden[f"{case}/{n}"]).to(dtype) for n in names] for case in CASES]
+    batch = collate(
+        [
+            Sample(tokens, (text,), labels[None] > 0, (Expression("v", case, "", ()),))
+            for case, (tokens, text, labels) in zip(CASES, cases, strict=True)
+        ]
+    )
+    selector = reference_selector(golden, dtype)
+    module = SelectorModule(selector, LossConfig(), OptimizerConfig(), None).eval()
+
+    loss, logits = module.compute(batch)
+
+    for case, row, count in zip(CASES, logits, batch.num_tracks, strict=True):
+        target = golden[f"{case}/score_logits"]
+        error = np.abs(row[:count].detach().double().numpy() - target).max() / np.abs(target).max()
+        assert error < tolerance
+    total = np.mean([golden[f"{case}/total_loss"] for case in CASES])
+    assert loss.total.item() == pytest.approx(total, rel=tolerance)
 
 
 def test_weights_survive_the_way_to_the_reference_names_and_back(

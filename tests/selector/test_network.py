@@ -158,6 +158,25 @@ def test_samples_may_point_into_a_batch_of_videos(selector: TrackSelector) -> No
         torch.testing.assert_close(row[: len(expected)], expected, **EXACT)
 
 
+def test_bfloat16_runs_with_norms_and_scores_in_float32(selector: TrackSelector) -> None:
+    selector.float()
+    item = sample(6, 30, 9)
+    tokens, text = item.tokens.float()[None], item.text.float()[None]
+    dtypes = set()
+    for module in selector.modules():
+        if isinstance(module, TokenGroupNorm):
+            module.register_forward_hook(lambda _, __, output: dtypes.add(output.dtype))
+    exact, exact_tokens = selector(tokens, text)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, track_tokens = selector(tokens, text)
+
+    assert dtypes == {logits.dtype, track_tokens.dtype} == {torch.float32}
+    assert not torch.equal(logits, exact), "nothing ran in bfloat16"
+    for found, expected in ((logits, exact), (track_tokens, exact_tokens)):
+        assert (found - expected).norm() < 0.05 * expected.norm()
+
+
 def test_a_video_without_tracks_has_no_scores(selector: TrackSelector) -> None:
     logits, track_tokens = alone(selector, sample(0, 12, 3))
     assert logits.shape == (0,)
@@ -178,21 +197,62 @@ def test_gradients_reach_every_parameter(selector: TrackSelector) -> None:
         assert parameter.grad.abs().max() > 1e-12 or name.endswith("key.bias"), name
 
 
-def test_masked_group_norm_is_group_norm_of_what_exists() -> None:
+def test_each_set_is_normalised_over_its_own_tokens() -> None:
     torch.manual_seed(0)
     norm = TokenGroupNorm(2, 6).double()
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
-    tokens = 3 + 5 * torch.randn(2, 4, 6).double()
+    tokens = 3 + 5 * torch.randn(3, 4, 6).double()
     oracle = torch.nn.GroupNorm(2, 6).double()
     oracle.load_state_dict(norm.state_dict())
 
-    masked = norm(tokens, torch.tensor([[True, True, True, False], [True, True, True, True]]))
+    normalised = norm(tokens)
 
-    for row, length in enumerate([3, 4]):
-        expected = oracle(tokens[row, :length].T[None])[0].T
-        torch.testing.assert_close(masked[row, :length], expected, **EXACT)
-    torch.testing.assert_close(norm(tokens)[1], masked[1], **EXACT)
+    for own, row in zip(tokens, normalised, strict=True):
+        torch.testing.assert_close(row, oracle(own.T[None])[0].T, **EXACT)
+
+
+def test_tracks_that_exist_may_stand_anywhere(selector: TrackSelector) -> None:
+    item = sample(4, 17, 5)
+    where = torch.tensor([1, 2, 4, 7])
+    tokens = torch.full((2, 8, 17, TOKEN_DIM), 7.0).double()
+    tokens[1, where] = item.tokens
+    track_mask = torch.zeros(2, 8, dtype=torch.bool)
+    track_mask[1, where] = True
+
+    logits, track_tokens = selector(tokens, item.text.expand(2, -1, -1), track_mask)
+
+    expected_logits, expected_tokens = alone(selector, item)
+    torch.testing.assert_close(logits[1, where], expected_logits, **EXACT)
+    torch.testing.assert_close(track_tokens[1, where], expected_tokens, **EXACT)
+    assert logits.isfinite().all()
+
+
+def test_nothing_is_computed_for_padding_nor_twice_for_a_video(selector: TrackSelector) -> None:
+    items = [sample(4, 17, 5), sample(6, 30, 5), sample(4, 17, 5, seed=1)]
+    tokens, masks = zip(*(padded(item.tokens, 6, 30) for item in items), strict=True)
+    token_mask = torch.stack(masks)
+    seen: dict[str, int] = {}
+    for name in ("motion_encoder.output", "layers.0.time_attention.output", "layers.1.track_norm"):
+        module = selector.get_submodule(name)
+        module.register_forward_hook(
+            lambda _, inputs, __, name=name: seen.update(
+                {name: seen.get(name, 0) + inputs[0][..., 0].numel()}
+            )
+        )
+
+    selector(
+        torch.stack(tokens),
+        torch.randn(5, 5, TEXT_DIM).double(),
+        token_mask.any(dim=2),
+        token_mask.any(dim=1),
+        video_idx=torch.tensor([0, 1, 1, 2, 2]),
+    )
+
+    sizes = [4 * 3, 6 * 4, 4 * 3]  # N * T' of each video
+    assert seen["motion_encoder.output"] == sum(sizes)
+    assert seen["layers.0.time_attention.output"] == sum(sizes)
+    assert seen["layers.1.track_norm"] == sizes[0] + 2 * sizes[1] + 2 * sizes[2]
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,22 @@
 """TrackSelector: scores every candidate track of a video against an expression."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from sola.selector.alignment import AlignmentLayer, Language, TrackMasks
-from sola.selector.motion import MotionEncoder, strided_frame_mask
+from sola.selector.alignment import AlignmentLayer, Language
+from sola.selector.base import Selector
+from sola.selector.motion import MotionEncoder
+from sola.selector.packing import Layout, join, plan_layout, split
 from sola.selector.reference import from_reference, to_reference
 
 FRAMES_PER_UNIT = 100
 """The temporal encoding counts time in hundreds of frames."""
 
 
-class TrackSelector(nn.Module):
+class TrackSelector(Selector):
     """Language-aligned track selection (SOLA, arXiv 2412.01136, section 3.3).
 
     With the default arguments it has 32,980,480 parameters. A score depends on the video's own
@@ -35,6 +36,7 @@ class TrackSelector(nn.Module):
         ValueError: if heads or groups do not divide the widths.
     """
 
+    negative_tokens: nn.Parameter
     temporal_frequencies: Tensor
 
     def __init__(
@@ -50,16 +52,6 @@ class TrackSelector(nn.Module):
         attention_dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.kwargs: dict[str, int | float] = {
-            "token_dim": token_dim,
-            "text_dim": text_dim,
-            "num_layers": num_layers,
-            "num_negatives": num_negatives,
-            "num_heads": num_heads,
-            "num_groups": num_groups,
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-        }
         _check_widths(token_dim, text_dim, num_heads, num_groups)
         self.motion_encoder = MotionEncoder(
             token_dim, text_dim, num_groups=num_groups, dropout=dropout
@@ -83,43 +75,23 @@ class TrackSelector(nn.Module):
         *,
         video_idx: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Scores all tracks of every sample.
+        """Scores all tracks of every sample, see ``Selector.forward``.
 
-        Several expressions about one video can share its tokens: give V videos and B expressions,
-        with V = 1, or with ``video_idx``. What comes before language is then computed V times.
-
-        Args:
-            tokens: (V, N, T, D), object tokens; V is B, 1, or what ``video_idx`` points into.
-            text: (B, L, E), text tokens.
-            track_mask: (V, N) bool, True for tracks that exist; None: all.
-            frame_mask: (V, T) bool, True up to the video's end; None: all.
-            text_mask: (B, L) bool, True for text tokens that exist; None: all.
-            video_idx: (B,) long, the video of every sample.
-
-        Returns:
-            Logits (B, N), of which the sigmoid is the score, and track tokens (B, N, E). Rows of
-            tracks that do not exist are finite and mean nothing; N may be 0.
+        What comes before language is computed once a video.
         """
-        num_videos, num_tracks, num_frames, token_dim = tokens.shape
-        if num_tracks == 0 or len(text) == 0:
-            shape = (len(text), num_tracks)
+        layout = plan_layout(tokens, len(text), track_mask, frame_mask, video_idx)
+        if not layout.blocks:
+            shape = (len(text), tokens.shape[1])
             return text.new_zeros(shape), text.new_zeros(*shape, text.shape[2])
-        rows_mask = None
-        if frame_mask is not None:
-            rows_mask = frame_mask.repeat_interleave(num_tracks, dim=0)
-            frame_mask = strided_frame_mask(frame_mask)
-        hidden = self.motion_encoder(tokens.reshape(-1, num_frames, token_dim), rows_mask)
-        hidden = hidden.unflatten(0, (num_videos, num_tracks))  # (V, N, T', E)
-
-        language = Language(text, self.negative_tokens, self._language_mask(text_mask), video_idx)
-        masks = TrackMasks(track_mask, frame_mask)
-        encoding = self._temporal_encoding(hidden.shape[2]).to(hidden.dtype)
+        language = self._language(text, text_mask, layout)
+        hidden = join([block.take(tokens) for block in layout.blocks])
+        hidden, layout = self.motion_encoder(hidden, layout)
+        encoding = self._temporal_encoding(max(block.num_frames for block in layout.blocks))
         for layer in self.layers:
-            hidden = layer(hidden, encoding, language, masks)
-            # behind the first layer there is one row a sample
-            masks = masks.spread(language)
-            language = dataclasses.replace(language, video_idx=None)
-        return _pool(hidden, language.mean_token(), masks.frame)
+            hidden = layer(hidden, layout, encoding, language)
+            layout = layout.of_samples()
+        pooled = _pool(hidden, layout, language.mean_token())
+        return _unpack(pooled, layout, (len(text), tokens.shape[1]))
 
     def load_reference_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Loads weights saved under the reference implementation's parameter names.
@@ -150,24 +122,50 @@ class TrackSelector(nn.Module):
         angles = 2 * math.pi * (time / FRAMES_PER_UNIT)[:, None] * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
-    def _language_mask(self, text_mask: Tensor | None) -> Tensor | None:
-        if text_mask is None:
-            return None
-        negatives = text_mask.new_ones(len(text_mask), len(self.negative_tokens))
-        return torch.cat([text_mask, negatives], dim=1)
+    def _language(self, text: Tensor, text_mask: Tensor | None, layout: Layout) -> Language:
+        """Text and negatives of the samples that have tracks, in the order of the blocks."""
+        if layout.blocks[0].samples is not None:
+            order = torch.cat(
+                [block.samples for block in layout.blocks if block.samples is not None]
+            )
+            text = text[order]
+            text_mask = None if text_mask is None else text_mask[order]
+        if text_mask is not None:
+            negatives = text_mask.new_ones(len(text_mask), len(self.negative_tokens))
+            text_mask = torch.cat([text_mask, negatives], dim=1)
+        return Language(text, self.negative_tokens, text_mask)
 
 
-def _pool(hidden: Tensor, mean_token: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Logits (B, N) and track tokens (B, N, E) of (B, N, T', E) tokens.
+def _pool(hidden: Tensor, layout: Layout, mean_token: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Logits (B, N) and track tokens (B, N, E) of each block's samples.
 
-    The mean over tokens of dot products is the dot product with their mean.
+    The mean over tokens of dot products is the dot product with their mean. Mixed precision ends
+    here: scores are sums of large terms.
     """
-    relevance = torch.einsum("bnte,be->bnt", hidden, mean_token)
-    if frame_mask is not None:
-        lowest = torch.finfo(relevance.dtype).min
-        relevance = relevance.masked_fill(~frame_mask[:, None], lowest)
-    track_tokens = torch.einsum("bnt,bnte->bne", relevance.softmax(dim=-1), hidden)
-    return torch.einsum("bne,be->bn", track_tokens, mean_token), track_tokens
+    blocks = split(hidden, layout.shapes)
+    means = mean_token.split([block.num_samples for block in layout.blocks])
+    pooled = []
+    with torch.autocast(hidden.device.type, enabled=False):
+        for tokens, mean in zip(blocks, means, strict=True):
+            relevance = torch.einsum("bnte,be->bnt", tokens, mean)
+            track_tokens = torch.einsum("bnt,bnte->bne", relevance.softmax(dim=-1), tokens)
+            pooled.append((torch.einsum("bne,be->bn", track_tokens, mean), track_tokens))
+    return pooled
+
+
+def _unpack(
+    pooled: list[tuple[Tensor, Tensor]], layout: Layout, shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Logits (B, N) and track tokens (B, N, E) of the batch, zero where there is no track."""
+    logits, track_tokens = pooled[0]
+    if layout.blocks[0].tracks is None:
+        return logits, track_tokens
+    all_logits = logits.new_zeros(shape)
+    all_tokens = track_tokens.new_zeros(*shape, track_tokens.shape[2])
+    for block, (logits, track_tokens) in zip(layout.blocks, pooled, strict=True):
+        block.put(logits, all_logits)
+        block.put(track_tokens, all_tokens)
+    return all_logits, all_tokens
 
 
 def _check_widths(token_dim: int, text_dim: int, num_heads: int, num_groups: int) -> None:

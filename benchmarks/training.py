@@ -1,0 +1,329 @@
+"""Speed of training the selector against a plain loop, at the paper's sizes.
+
+    python benchmarks/training.py                                     # CPU, some minutes, 6 GiB
+    python benchmarks/training.py --device cuda --precision bf16      # on a GPU
+
+Both sides train the default network of 33 M parameters on the same random tracks: 64 tracks of 80
+frames and 14 expressions of 14 tokens a video. The plain loop takes one expression a step, reads
+the tracks' files as the published code lays them out (.npy and JSON), and has a text encoder of
+roberta-large's size (random weights) in the loop, with its graph kept. Ours is the Trainer over
+shards and cached text tokens, once for each way of batching. Time is CPU time of the process on a
+CPU, where other work does not count, and wall time on a GPU. Prints expressions a second, one line
+``ratio training_<way> <value> bar <value>`` each, and where our time goes.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from sola.config.schema import DataConfig, LossConfig, OptimizerConfig
+from sola.masks import encode
+from sola.selector import TrackSelector
+from sola.selector.losses import alignment_loss, classification_loss, combine_losses
+from sola.shards import ShardReader, ShardWriter
+from sola.text.cache import TokenCache
+from sola.training.data import SelectorDataModule
+from sola.training.module import SelectorModule
+from sola.training.sources import LabelledTracks
+from sola.types import Expression, Labels, Prompt, Tracks
+
+NUM_TRACKS, NUM_FRAMES, NUM_EXPRESSIONS, TEXT_LENGTH = 64, 80, 14, 14
+TOKEN_DIM, TEXT_DIM, SIZE = 256, 1024, (480, 854)
+TOKENS_OF_VIDEO = NUM_TRACKS * NUM_FRAMES * NUM_EXPRESSIONS
+BARS = {"cpu": 2.5, "cuda": 8.0}
+PACKED_VIDEOS = {"cpu": 1, "cuda": 4}
+"""Videos' worth of tokens in a packed step."""
+
+
+def main() -> None:
+    """Measures the plain loop, then ours in every way of batching."""
+    options = _parse_arguments()
+    torch.set_num_threads(options.threads)
+    _quieten()
+    budget = PACKED_VIDEOS[options.device] * TOKENS_OF_VIDEO
+    ways = {
+        "by_expression": DataConfig(),
+        "by_video": DataConfig(group_by="video"),
+        "packed_expressions": DataConfig(max_tokens=budget),
+        "packed_videos": DataConfig(group_by="video", max_tokens=budget),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        expressions = _write_data(folder, options.videos)
+        plain = _measure_plain(folder, expressions, options)
+        print(f"{options.precision} on {options.device}, {options.threads} threads")
+        print(f"plain loop: {plain:.2f} expressions/s")
+        for way, config in ways.items():
+            clock = _measure_ours(folder, expressions, config, options)
+            print(f"{way}: {clock.speed:.2f} expressions/s; {clock.shares()}")
+            print(f"ratio training_{way} {clock.speed / plain:.2f} bar {BARS[options.device]:.2f}")
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="training of the selector against a plain loop")
+    parser.add_argument("--device", choices=BARS, default="cpu")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--videos", type=int, default=4)
+    parser.add_argument("--expressions", type=int, help="measured a side; 28, on a GPU 560")
+    options = parser.parse_args()
+    options.expressions = options.expressions or (28 if options.device == "cpu" else 560)
+    return options
+
+
+def _quieten() -> None:
+    for name in ("pytorch_lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+
+
+def _write_data(folder: Path, num_videos: int) -> list[Expression]:
+    """The same tracks as a shard and in the published layout; text tokens in a cache."""
+    rng = np.random.default_rng(0)
+    names = {"dataset": "random", "split": "train", "source": "grid", "tracker": "none"}
+    description = {**names, "token_dim": TOKEN_DIM, "checkpoint_sha256": "none"}
+    writer = ShardWriter(folder / "shards", description)
+    writer.start()
+    masklets = [[_disc(number)] * NUM_FRAMES for number in range(NUM_TRACKS)]
+    for video in range(num_videos):
+        tracks = _random_tracks(f"v{video}", masklets, rng)
+        writer.stage(tracks)
+        _write_published(folder / "published", tracks)
+    writer.finish([(f"v{video}", "") for video in range(num_videos)])
+    expressions = [
+        Expression(f"v{video}", str(number), f"{video} {number}", (f"o{number}",))
+        for video in range(num_videos)
+        for number in range(NUM_EXPRESSIONS)
+    ]
+    shape = (TEXT_LENGTH, TEXT_DIM)
+    tokens = {e.text: rng.standard_normal(shape, dtype=np.float32) for e in expressions}
+    TokenCache(folder / "text", "random").add(tokens)
+    return expressions
+
+
+def _disc(number: int) -> Any:
+    rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
+    y, x = 60 * (number // 8) + 30, 100 * (number % 8) + 60
+    return encode(((rows - y) ** 2 + (columns - x) ** 2 < 50**2)[None])[0]
+
+
+def _random_tracks(video_id: str, masklets: list[Any], rng: np.random.Generator) -> Tracks:
+    """Track n is of object n % 14, and as good as that object's mask."""
+    shape = (NUM_TRACKS, NUM_FRAMES)
+    is_own = np.arange(NUM_TRACKS)[:, None] % NUM_EXPRESSIONS == np.arange(NUM_EXPRESSIONS)
+    area = np.full(shape, 1000, np.int32)
+    return Tracks(
+        video_id=video_id,
+        expression_id="",
+        object_tokens=rng.standard_normal((*shape, TOKEN_DIM), dtype=np.float32),
+        object_scores=np.ones(shape, np.float32),
+        masklets=tuple(masklets),
+        prompts=tuple(Prompt(0, masklet[0], 1000, "grid") for masklet in masklets),
+        size=SIZE,
+        labels=Labels(
+            object_ids=tuple(f"o{number}" for number in range(NUM_EXPRESSIONS)),
+            intersections=area[:, None] * is_own[:, :, None].astype(np.int32),
+            track_areas=area,
+            object_areas=area[:NUM_EXPRESSIONS],
+        ),
+    )
+
+
+def _write_published(folder: Path, tracks: Tracks) -> None:
+    masks_dir = folder / "sam2_masklets" / tracks.video_id
+    tokens_dir = folder / "sam2_object_tokens" / tracks.video_id
+    masks_dir.mkdir(parents=True)
+    tokens_dir.mkdir(parents=True)
+    for number, masklet in enumerate(tracks.masklets):
+        ious = {f"o{k}": float(number % NUM_EXPRESSIONS == k) for k in range(NUM_EXPRESSIONS)}
+        content = {"anno_id": number, "rle": masklet, "prompt_type": "SAM2 AMG MASK", "iou": ious}
+        (masks_dir / f"{number:05d}.json").write_text(json.dumps(content))
+        np.save(tokens_dir / f"{number:05d}.npy", tracks.object_tokens[number])
+
+
+def _measure_plain(
+    folder: Path, expressions: list[Expression], options: argparse.Namespace
+) -> float:
+    """Expressions a second, one a step."""
+    from transformers import RobertaConfig, RobertaModel
+
+    torch.manual_seed(0)
+    roberta_large = RobertaConfig(
+        vocab_size=50265,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        max_position_embeddings=514,
+    )
+    encoder = RobertaModel(roberta_large, add_pooling_layer=False).to(options.device)
+    selector = TrackSelector().to(options.device)
+    optimizer = torch.optim.AdamW(selector.parameters(), lr=5e-6)
+    num_steps = max(2, options.expressions // 7)
+    order = torch.randperm(len(expressions)).repeat(num_steps)[: num_steps + 1]
+    is_mixed = options.precision == "bf16"
+    start = 0.0
+    for step, idx in enumerate(order.tolist()):
+        if step == 1:  # the first one warms up
+            start = _now(options.device)
+        tokens, labels = _read_published(folder / "published", expressions[idx])
+        tokens, labels = tokens[None].to(options.device), labels[None].to(options.device)
+        word_ids = torch.randint(5, 50000, (1, TEXT_LENGTH), device=options.device)
+        with torch.autocast(options.device, torch.bfloat16) if is_mixed else nullcontext():
+            text = encoder(word_ids).last_hidden_state.float()
+            logits, track_tokens = selector(tokens, text)
+        bce = classification_loss(logits, labels)
+        alignment = alignment_loss(track_tokens, text, selector.negative_tokens, labels)
+        has_tracks = torch.ones(1, dtype=torch.bool, device=options.device)
+        loss = combine_losses(bce, alignment, has_tracks).total
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(selector.parameters(), 1.0)
+        optimizer.step()
+    return num_steps / (_now(options.device) - start)
+
+
+def _read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (N, T, D) and labels (N,), from two files a track."""
+    assert expression.object_ids is not None
+    tokens, labels = [], []
+    for path in sorted((folder / "sam2_masklets" / expression.video_id).glob("*.json")):
+        ious = json.loads(path.read_text())["iou"]
+        labels.append(float(max(ious[name] for name in expression.object_ids) > 0.7))
+        tokens.append(
+            np.load(folder / "sam2_object_tokens" / path.parent.name / f"{path.stem}.npy")
+        )
+    return torch.from_numpy(np.stack(tokens)), torch.tensor(labels)
+
+
+class Clock(pl.Callback):
+    """Times the parts of every step but the first, which warms up."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.num_expressions = 0
+        self.seconds = dict.fromkeys(("data", "forward", "backward", "optimiser"), 0.0)
+        self._last = 0.0
+
+    @property
+    def speed(self) -> float:
+        """Expressions a second."""
+        return self.num_expressions / sum(self.seconds.values())
+
+    def shares(self) -> str:
+        """Of the time, by part."""
+        total = sum(self.seconds.values())
+        return ", ".join(f"{part} {value / total:.0%}" for part, value in self.seconds.items())
+
+    def _mark(self, part: str, batch_idx: int) -> None:
+        now = _now(self.device)
+        if batch_idx > 0:
+            self.seconds[part] += now - self._last
+        self._last = now
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+        """The batch is read and on the device."""
+        self._batch_idx = batch_idx
+        if batch_idx > 0:
+            self.num_expressions += len(batch.expressions)
+        self._mark("data", batch_idx)
+
+    def on_before_backward(self, *unused: Any) -> None:
+        """The loss is there."""
+        self._mark("forward", self._batch_idx)
+
+    def on_after_backward(self, *unused: Any) -> None:
+        """The gradients are there."""
+        self._mark("backward", self._batch_idx)
+
+    def on_train_batch_end(self, *unused: Any) -> None:
+        """The step is taken."""
+        self._mark("optimiser", self._batch_idx)
+
+
+class CachedText:
+    """The text tokens that are in a cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cache = TokenCache(folder, "random")
+        self.cache.refresh()
+
+    def prepare(self, texts: list[str]) -> None:
+        """Nothing to do."""
+
+    def tokens(self, texts: list[str]) -> list[np.ndarray]:
+        """(L, E) a text."""
+        return [self.cache.read(text) for text in texts]
+
+
+def _measure_ours(
+    folder: Path, expressions: list[Expression], config: DataConfig, options: argparse.Namespace
+) -> Clock:
+    tracks = LabelledTracks([ShardReader(folder / "shards")], LossConfig())
+    split = (expressions, tracks)
+    text: Any = CachedText(folder / "text")
+    data = SelectorDataModule(split, split, text, config)
+    scorer: Any = None  # nothing is validated
+    module = SelectorModule(TrackSelector(), LossConfig(), OptimizerConfig(), scorer)
+    clock = Clock(options.device)
+    loader = data.train_dataloader()
+    per_step = len(expressions) / len(loader)
+    num_steps = 1 + max(1, round(options.expressions / per_step))
+    trainer = pl.Trainer(
+        accelerator="cpu" if options.device == "cpu" else "gpu",
+        devices=1,
+        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
+        max_epochs=1,
+        gradient_clip_val=1.0,
+        limit_val_batches=0,
+        callbacks=[clock],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(module, train_dataloaders=Steps(loader, num_steps))
+    return clock
+
+
+class Steps:
+    """So many batches, epoch after epoch of a loader."""
+
+    def __init__(self, loader: Any, num_steps: int) -> None:
+        self.loader, self.num_steps = loader, num_steps
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __iter__(self) -> Iterator[Any]:
+        done = 0
+        while done < self.num_steps:
+            for batch in self.loader:
+                yield batch
+                done += 1
+                if done == self.num_steps:
+                    return
+
+
+def _now(device: str) -> float:
+    """Seconds, when all that was started is done."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+if __name__ == "__main__":
+    main()

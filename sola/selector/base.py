@@ -1,0 +1,142 @@
+"""What every selector is: a network that scores tracks, found by name, known to the model hub."""
+
+import importlib
+import inspect
+import json
+from abc import abstractmethod
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+PACKAGE = "sola.selector"
+PROVENANCE_KEY = "sola"
+"""Where a checkpoint says what it is, in plain types."""
+
+
+class Selector(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="sola",
+    license="apache-2.0",
+    paper_url="https://arxiv.org/abs/2412.01136",
+):
+    """A network that scores every candidate track of a video against an expression.
+
+    Its constructor takes plain values, ``token_dim`` and ``text_dim`` among them. docs/selectors.md
+    shows how to add one.
+    """
+
+    negative_tokens: Tensor | None
+    """(K, E), to which tracks that are not meant are drawn; None: the selector has none."""
+    provenance: dict[str, Any]
+    """Where the weights come from, see ``sola.selector.checkpoint.load_selector``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.negative_tokens = None
+        self.provenance = {}
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The constructor's arguments, those with default values included."""
+        assert isinstance(self._hub_mixin_config, dict), "set by the mixin"
+        return dict(self._hub_mixin_config)
+
+    @property
+    def name(self) -> str:
+        """The module that defines it, below ``sola.selector``."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What ``build_selector`` makes the same network of."""
+        return {"name": self.name, **self.kwargs}
+
+    @abstractmethod
+    def forward(
+        self,
+        tokens: Tensor,
+        text: Tensor,
+        track_mask: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        text_mask: Tensor | None = None,
+        *,
+        video_idx: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Scores all tracks of every sample.
+
+        Several expressions about one video can share its tokens: give V videos and B expressions,
+        with V = 1, or with ``video_idx``. A score depends on the video's own tracks and its own
+        expression only: not on padding, nor on what else is in the batch.
+
+        Args:
+            tokens: (V, N, T, D), object tokens; V is B, 1, or what ``video_idx`` points into.
+            text: (B, L, E), text tokens.
+            track_mask: (V, N) bool, True for tracks that exist; None: all.
+            frame_mask: (V, T) bool, True up to the video's end; None: all.
+            text_mask: (B, L) bool, True for text tokens that exist; None: all.
+            video_idx: (B,) long, the video of every sample.
+
+        Returns:
+            Logits (B, N), of which the sigmoid is the score, and track tokens (B, N, E). Rows of
+            tracks that do not exist are finite and mean nothing; N may be 0.
+        """
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Weights, and arguments with the provenance beside them, for the hub."""
+        super()._save_pretrained(save_directory)
+        provenance = {**self.provenance, "selector": self.description}
+        content = {**self.kwargs, PROVENANCE_KEY: provenance}
+        (save_directory / "config.json").write_text(json.dumps(content, indent=1, sort_keys=True))
+
+
+def build_selector(name: str, **kwargs: Any) -> Selector:
+    """The selector that a module below ``sola.selector`` defines.
+
+    Args:
+        name: the module's: track_selector, baseline, ...
+        kwargs: arguments of its constructor.
+
+    Raises:
+        ValueError: if there is no such selector, or it does not take these arguments.
+    """
+    selector_class = _find_class(name)
+    known = list(inspect.signature(selector_class.__init__).parameters)[1:]  # without self
+    unknown = sorted(kwargs.keys() - set(known))
+    if unknown:
+        raise ValueError(
+            f"selector.{unknown[0]}: {name} does not take it; it takes {', '.join(known)}."
+        )
+    return selector_class(**kwargs)
+
+
+def _find_class(name: str) -> type[Selector]:
+    module = _import(name)
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Selector)
+        and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1 or classes == [Selector]:
+        raise ValueError(
+            f"selector.name={name}: {module.__file__} must define one class of Selector."
+        )
+    return classes[0]
+
+
+def _import(name: str) -> ModuleType:
+    full_name = f"{PACKAGE}.{name}"
+    try:
+        return importlib.import_module(full_name)
+    except ModuleNotFoundError as error:
+        if error.name != full_name:
+            raise
+        path = f"{full_name.replace('.', '/')}.py"
+        raise ValueError(
+            f"selector.name={name}: there is no {path}. Known are the files in conf/selector."
+        ) from error

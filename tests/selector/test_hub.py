@@ -1,0 +1,66 @@
+"""Folders that huggingface_hub writes and reads; nothing goes over a network."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sola.selector import TrackSelector
+from sola.selector.checkpoint import load_selector
+
+PROVENANCE = {"tracker": "small", "checkpoint_sha256": "0123", "text_encoder": "minilm"}
+
+
+@pytest.fixture
+def selector() -> TrackSelector:
+    torch.manual_seed(0)
+    selector = TrackSelector(8, 16, num_layers=1, num_negatives=3, num_heads=2).eval()
+    selector.provenance = dict(PROVENANCE)
+    return selector
+
+
+def test_a_selector_comes_back_from_its_folder(tmp_path: Path, selector: TrackSelector) -> None:
+    selector.save_pretrained(tmp_path)
+
+    loaded = TrackSelector.from_pretrained(tmp_path)
+
+    assert loaded.kwargs == selector.kwargs
+    torch.testing.assert_close(loaded.state_dict(), selector.state_dict(), rtol=0, atol=0)
+
+
+def test_a_folder_is_a_checkpoint_that_says_where_it_comes_from(
+    tmp_path: Path, selector: TrackSelector
+) -> None:
+    selector.save_pretrained(tmp_path / "one")
+    once, _ = load_selector(tmp_path / "one")
+    once.save_pretrained(tmp_path / "two")
+
+    loaded, provenance = load_selector(tmp_path / "two")
+
+    description = {"name": "track_selector", **selector.kwargs}
+    assert provenance == {**PROVENANCE, "selector": description}
+    tokens, text = torch.randn(1, 2, 9, 8), torch.randn(1, 3, 16)
+    torch.testing.assert_close(loaded(tokens, text), selector(tokens, text), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("model.safetensors", "has no model.safetensors. Needed: best.ckpt"),
+        ("config.json", "has no config.json. Needed: best.ckpt"),
+        ("sola", "does not describe its selector. Needed: best.ckpt"),
+    ],
+)
+def test_a_folder_of_something_else_is_one_clear_message(
+    tmp_path: Path, selector: TrackSelector, broken: str, message: str
+) -> None:
+    selector.save_pretrained(tmp_path)
+    if broken == "sola":
+        config = json.loads((tmp_path / "config.json").read_text())
+        del config["sola"]
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    else:
+        (tmp_path / broken).unlink()
+    with pytest.raises(ValueError, match=message):
+        load_selector(tmp_path)
