@@ -119,6 +119,8 @@ class TrackGenerator(pl.LightningModule):
         self.tracker, self.on_video = tracker, on_video
         self._make_detector = make_detector
         self._detector: Detector | None = None
+        # of the last videos of a run there may be fewer than processes
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.seconds = self._start = 0.0
         """From the first video to the last, in this process."""
         self.finder = PromptFinder(
