@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, whenever the process dies; and damaged ones."""
 
+import hashlib
 import json
 import math
 import secrets
@@ -41,6 +42,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.datasets.frames import open_image
-from sola.datasets.meta_split import MetaSplit, sha256_of_file, sha256_of_lines
+from sola.datasets.meta_split import MetaSplit, sha256_of_lines
+from sola.files import sha256_of_file
 from sola.masks import encode, resize
 from sola.types import Masklet
 

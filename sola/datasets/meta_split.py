@@ -173,12 +173,6 @@ def _readable(meta: dict[str, Any], video_id: str, lost: Container[Any]) -> dict
     return meta | {"expressions": {i: e for i, e in expressions if (video_id, i) not in lost}}
 
 
-def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def sha256_of_lines(lines: Iterator[str]) -> str:
     """SHA-256 of lines of text."""
     digest = hashlib.sha256()

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import in_time
-from sola.datasets.meta_split import FRAMES_DIR, MetaSplit, sha256_of_file
+from sola.datasets.meta_split import FRAMES_DIR, MetaSplit
+from sola.files import sha256_of_file
 from sola.masks import empty_masklet, resize
 from sola.types import Masklet, RunLength
 

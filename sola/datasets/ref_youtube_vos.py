@@ -5,8 +5,9 @@ from pathlib import Path
 
 from sola.datasets.label_maps import LabelMapSplit
 from sola.datasets.meta import read_meta
-from sola.datasets.meta_split import FRAMES_DIR, sha256_of_file
+from sola.datasets.meta_split import FRAMES_DIR
 from sola.datasets.problems import Problem
+from sola.files import sha256_of_file
 
 NUM_COMPETITION_VIDEOS = 202
 """Of the 507 videos that the expressions of split valid name; the other 305 are those of test."""

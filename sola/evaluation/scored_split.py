@@ -1,6 +1,5 @@
 """What evaluate.py and predict.py share: from a configuration to tracks, selector and scores."""
 
-import hashlib
 import importlib.metadata
 import logging
 import platform
@@ -16,7 +15,7 @@ from sola.config.schema import EvaluateConfig, PredictConfig
 from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources
-from sola.files import plain
+from sola.files import plain, sha256_of_file
 from sola.selector import Selector
 from sola.selector.checkpoint import load_selector, weights_file
 from sola.shards import ShardReader, tracks_dir
@@ -73,7 +72,7 @@ def score_split(
         "split": dataset.split,
         "checkpoint": {
             "path": config.ckpt_path,
-            "sha256": _sha256(weights_file(Path(config.ckpt_path))),
+            "sha256": sha256_of_file(weights_file(Path(config.ckpt_path))),
             "training": plain(training),
         },
         "text_encoder": config.text_encoder.name,
@@ -155,11 +154,6 @@ def versions() -> dict[str, str]:
 
 def _is_installed(package: str) -> bool:
     return bool(list(importlib.metadata.distributions(name=package)))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _describe(reader: TrackReader) -> dict[str, Any]:

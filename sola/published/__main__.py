@@ -5,7 +5,6 @@ grid_tracks/ or gdino_tracks/.
 """
 
 import argparse
-import hashlib
 import logging
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from sola.config import compose
 from sola.config.entry import run_program
 from sola.config.schema import GenerateConfig
+from sola.files import sha256_of_file
 
 EPILOG = """
   python -m sola.published import <tree> dataset=mevis split=train prompt_source=gt \\
@@ -119,8 +119,7 @@ def _weights_sha256(checkpoint: str | None) -> str:
             f"checkpoint={checkpoint}: say which weights made the tracks: checkpoint=<SAM 2's "
             f"file>, its SHA-256, or checkpoint={UNKNOWN}."
         )
-    with Path(checkpoint).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of_file(Path(checkpoint))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Selectors on disk: checkpoints of our runs, folders for the hub, the reference's weights."""
 
-import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sola.files import read_json
 from sola.selector.base import PROVENANCE_KEY, Selector, build_selector
 from sola.selector.track_selector import TrackSelector
 
@@ -75,7 +75,7 @@ def _from_hub(folder: Path) -> Selector:
     for name in (HUB_CONFIG, HUB_WEIGHTS):
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: has no {name}. {NEEDED}")
-    provenance = json.loads((folder / HUB_CONFIG).read_text()).get(PROVENANCE_KEY)
+    provenance = read_json(folder / HUB_CONFIG, NEEDED).get(PROVENANCE_KEY)
     if provenance is None or "selector" not in provenance:
         raise ValueError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
     return _rebuild(folder, provenance, load_file(folder / HUB_WEIGHTS))

@@ -4,7 +4,6 @@ The only module of this layer that imports transformers, and only in the functio
 """
 
 import contextlib
-import hashlib
 import importlib
 import json
 import logging
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.config.schema import TextEncoderConfig
+from sola.files import sha256_of_file
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def identity(config: TextEncoderConfig) -> str:
     if not folder.is_dir():
         return json.dumps({"model": config.path, "dim": config.dim})
     files = sorted({path for pattern in IDENTITY_FILES for path in folder.glob(pattern)})
-    hashes = {path.name: _sha256(path) for path in files}
+    hashes = {path.name: sha256_of_file(path) for path in files}
     return json.dumps({"files": hashes, "dim": config.dim}, sort_keys=True)
 
 
@@ -165,8 +165,3 @@ def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
     except (OSError, ValueError):
         log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
         return load(local_files_only=False)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,6 @@ YAML inside the sam2 package is read as a file, and the values that ``build_sam2
 adds to it are set by us.
 """
 
-import hashlib
 import importlib.util
 import logging
 import pickle
@@ -18,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from sola.config.schema import TrackerConfig
+from sola.files import sha256_of_file
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,7 @@ def checkpoint_sha256(checkpoint: str) -> str:
     """SHA-256 of a checkpoint file; "random" for random weights."""
     if checkpoint == RANDOM_WEIGHTS:
         return RANDOM_WEIGHTS
-    with open(checkpoint, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of_file(Path(checkpoint))
 
 
 def packaged_config(name: str) -> Any:
