@@ -41,9 +41,10 @@ class Selector(
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """The constructor's arguments, those with default values included."""
+        """The constructor's arguments, those with default values included, as JSON holds them."""
         assert isinstance(self._hub_mixin_config, dict), "set by the mixin"
-        return dict(self._hub_mixin_config)
+        arguments: dict[str, Any] = json.loads(json.dumps(self._hub_mixin_config))
+        return arguments
 
     @property
     def name(self) -> str:

@@ -109,7 +109,7 @@ def _read(ckpt_path: Path) -> dict[str, Any]:
     return content
 
 
-def _reference_kwargs(weights: Mapping[str, Tensor]) -> dict[str, int]:
+def _reference_kwargs(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Widths and counts that the shapes of a reference state dict give away."""
     num_negatives, text_dim = weights["negative_token.weight"].shape
     first_filter = weights.get("short_motion_encoder.0.weight")

@@ -67,8 +67,8 @@ def alignment_loss(
     Args:
         track_tokens: (B, N, E), from the selector.
         text: (B, L, E), text tokens.
-        negatives: (K, E), the selector's negative tokens; None: it has none, and there is no
-            term towards them.
+        negatives: (K, E), the selector's negative tokens; None, or K = 0: it has none, and there is
+            no term towards them.
         labels: (B, N), 1 for tracks that the expression means, 0 for others.
         track_mask: (B, N) bool, tracks that exist; None: all.
         text_mask: (B, L) bool, text tokens that exist; None: all.
@@ -84,7 +84,7 @@ def alignment_loss(
     towards_text = F.binary_cross_entropy_with_logits(to_text, labels, reduction="none")
 
     losses = positive_weight * towards_text
-    if negatives is not None:
+    if negatives is not None and len(negatives) > 0:
         losses = losses + _towards_negatives(scale * (track_tokens @ negatives.T), labels)
     return _mean_over_tracks(losses, track_mask)
 

@@ -1,6 +1,7 @@
 """Short-term motion encoder: strided convolutions over the object tokens of one track."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -62,24 +63,30 @@ class MotionBlock(nn.Module):
 class MotionEncoder(nn.Module):
     """Object tokens of each track -> fewer, wider tokens that know what happens around them.
 
-    Time is halved (rounded up) three times: T' = ceil(ceil(ceil(T / 2) / 2) / 2).
-
     Args:
         token_dim: D, width of an object token.
         text_dim: E, width of a text token and of the result.
+        strides: of the five blocks; each divides the number of frames and rounds up. The paper's
+            (2, 2, 2, 1, 1) leave T' = ceil(ceil(ceil(T / 2) / 2) / 2).
         num_groups: groups of the normalisation.
         dropout: after every block.
     """
 
-    STRIDES = (2, 2, 2, 1, 1)
-
-    def __init__(self, token_dim: int, text_dim: int, *, num_groups: int, dropout: float) -> None:
+    def __init__(
+        self,
+        token_dim: int,
+        text_dim: int,
+        *,
+        strides: Sequence[int],
+        num_groups: int,
+        dropout: float,
+    ) -> None:
         super().__init__()
         hidden_dim = 2 * token_dim
         widths = (token_dim, hidden_dim, hidden_dim, hidden_dim, text_dim, text_dim)
         self.blocks = nn.ModuleList(
             MotionBlock(in_dim, out_dim, stride=stride, num_groups=num_groups, dropout=dropout)
-            for in_dim, out_dim, stride in zip(widths[:-1], widths[1:], self.STRIDES, strict=True)
+            for in_dim, out_dim, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         )
         self.output = WeightStandardizedConv1d(text_dim, text_dim, 1)
 

@@ -1,7 +1,7 @@
 """TrackSelector: scores every candidate track of a video against an expression."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from sola.selector.motion import MotionEncoder
 from sola.selector.packing import Layout, join, plan_layout, split
 from sola.selector.reference import from_reference, to_reference
 
-FRAMES_PER_UNIT = 100
-"""The temporal encoding counts time in hundreds of frames."""
+STRIDES = (2, 2, 2, 1, 1)
+"""The paper's, of the motion encoder."""
 
 
 class TrackSelector(Selector):
@@ -31,9 +31,11 @@ class TrackSelector(Selector):
         num_groups: of every group normalisation; must divide ``2 * token_dim`` and ``text_dim``.
         dropout: of the motion encoder.
         attention_dropout: of the attention weights.
+        motion_strides: of the motion encoder's five blocks, see there.
+        time_unit: the temporal encoding counts time in so many of the motion encoder's frames.
 
     Raises:
-        ValueError: if heads or groups do not divide the widths.
+        ValueError: if heads or groups do not divide the widths, or strides are not five.
     """
 
     negative_tokens: nn.Parameter
@@ -50,11 +52,15 @@ class TrackSelector(Selector):
         num_groups: int = 8,
         dropout: float = 0.2,
         attention_dropout: float = 0.1,
+        motion_strides: Sequence[int] = STRIDES,
+        time_unit: float = 100.0,
     ) -> None:
         super().__init__()
         _check_widths(token_dim, text_dim, num_heads, num_groups)
+        _check_time(motion_strides, time_unit)
+        self.time_unit = time_unit
         self.motion_encoder = MotionEncoder(
-            token_dim, text_dim, num_groups=num_groups, dropout=dropout
+            token_dim, text_dim, strides=motion_strides, num_groups=num_groups, dropout=dropout
         )
         self.layers = nn.ModuleList(
             AlignmentLayer(
@@ -119,7 +125,7 @@ class TrackSelector(Selector):
         """(T', E): sine and cosine of random frequencies."""
         frequencies = self.temporal_frequencies
         time = torch.arange(num_frames, device=frequencies.device, dtype=frequencies.dtype)
-        angles = 2 * math.pi * (time / FRAMES_PER_UNIT)[:, None] * frequencies
+        angles = 2 * math.pi * (time / self.time_unit)[:, None] * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
     def _language(self, text: Tensor, text_mask: Tensor | None, layout: Layout) -> Language:
@@ -180,3 +186,13 @@ def _check_widths(token_dim: int, text_dim: int, num_heads: int, num_groups: int
     for need, remainder in needs.items():
         if remainder:
             raise ValueError(f"{need}: must divide without remainder. Choose another number.")
+
+
+def _check_time(strides: Sequence[int], time_unit: float) -> None:
+    if len(strides) != len(STRIDES) or min(strides) < 1:
+        raise ValueError(
+            f"selector.options.motion_strides {list(strides)}: needed are {len(STRIDES)} numbers "
+            f"of at least 1, such as the paper's {list(STRIDES)}."
+        )
+    if time_unit <= 0:
+        raise ValueError(f"selector.options.time_unit {time_unit:g}: must be above 0.")

@@ -1,6 +1,7 @@
 """What the selector's scores may and may not depend on."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from sola.selector import TrackSelector
 from sola.selector.losses import alignment_loss, classification_loss, combine_losses
 from sola.selector.normalization import TokenGroupNorm
+from sola.selector.packing import plan_layout
 
 TOKEN_DIM, TEXT_DIM = 8, 16
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -261,11 +263,43 @@ def test_nothing_is_computed_for_padding_nor_twice_for_a_video(selector: TrackSe
         ({"text_dim": 20}, "text_dim 20 by selector.num_heads 8"),
         ({"text_dim": 24, "num_heads": 2, "num_groups": 5}, "text_dim 24 by selector.num_groups 5"),
         ({"token_dim": 6}, "token_dim 6 by selector.num_groups 8"),
+        ({"motion_strides": [2, 2, 2]}, r"motion_strides \[2, 2, 2\]: needed are 5 numbers"),
+        ({"motion_strides": [2, 2, 0, 1, 1]}, "of at least 1"),
+        ({"time_unit": 0.0}, "time_unit 0: must be above 0"),
     ],
 )
-def test_widths_that_do_not_divide_are_refused(kwargs: dict[str, int], message: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrackSelector(**kwargs)
+
+
+def test_strides_set_the_time_steps_and_the_unit_how_far_apart_they_are(
+    selector: TrackSelector,
+) -> None:
+    fine = TrackSelector(
+        **selector.kwargs | {"motion_strides": [1, 1, 1, 1, 1], "time_unit": 4.0}
+    ).double()
+    fine.load_state_dict(selector.state_dict())
+    layout = plan_layout(torch.zeros(1, 3, 16, TOKEN_DIM), 1, None, None, None)
+    hidden = torch.zeros(3 * 16, TOKEN_DIM, dtype=torch.float64)
+    assert [block.num_frames for block in fine.motion_encoder(hidden, layout)[1].blocks] == [16]
+    assert [block.num_frames for block in selector.motion_encoder(hidden, layout)[1].blocks] == [2]
+    item = sample(3, 16, 5)
+    assert not torch.allclose(alone(fine.eval(), item)[0], alone(selector, item)[0])
+    encodings = fine._temporal_encoding(5)[1], selector._temporal_encoding(26)[25]
+    torch.testing.assert_close(*encodings, **EXACT)
+
+
+def test_a_selector_without_negative_tokens_scores_and_learns() -> None:
+    selector = TrackSelector(TOKEN_DIM, TEXT_DIM, num_negatives=0, num_heads=2, num_groups=4)
+    item = sample(4, 9, 5)
+    tokens, text = item.tokens[None].float(), item.text[None].float()
+    logits, track_tokens = selector(tokens, text)
+    labels = torch.tensor([[1.0, 0.0, 0.0, 1.0]])
+    loss = alignment_loss(track_tokens, text, selector.negative_tokens, labels)
+    alone_loss = alignment_loss(track_tokens, text, None, labels)
+    torch.testing.assert_close(loss, alone_loss)
+    assert logits.isfinite().all()
 
 
 def test_weights_of_another_width_or_depth_are_refused(selector: TrackSelector) -> None:
