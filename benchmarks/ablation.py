@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.3)
     parser.add_argument("--sources", default="[grid]", help="of the tracks that are chosen among")
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
-    parser.add_argument("overrides", nargs="*", help="of every run, such as data_root=...")
+    parser.add_argument("--overrides", nargs="+", default=[], help="such as data_root=...")
     options = parser.parse_args()
     rows = {}
     for name, overrides in TABLES[options.table].items():
