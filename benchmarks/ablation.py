@@ -1,57 +1,74 @@
-"""What changes the quality of the selection on moving_shapes_large: tables of short runs.
+"""What changes the quality of the selection on synthetic videos: tables of short runs.
 
-    python benchmarks/ablation.py batching      # one expression a step, by video, packed
-    python benchmarks/ablation.py motion        # what limits the expressions about motion
+    python benchmarks/ablation.py batching --seeds 0 1 2    # one expression a step, by video, packed
+    python benchmarks/ablation.py motion                    # what limits expressions about motion
 
-Every variant is a ``train.py`` of the full recipe with some overrides and fewer epochs, then an
-``evaluate.py`` of its best.ckpt on valid_u; both need the tracks that ``make results`` makes. Runs
-that are finished are read, not made again. Prints J&F in percent by kind of expression, mean and
-standard deviation over the seeds.
+The first is made on moving_shapes and needs the tracks of ``make demo``, the second on
+moving_shapes_large with those of ``make results``. Every variant is a ``train.py`` of the recipe with
+some overrides and fewer epochs, then an ``evaluate.py`` of its best.ckpt on valid_u. Runs that are
+finished are read, not made again. Prints J&F in percent by kind of expression, mean and standard
+deviation over the seeds.
 """
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 KINDS = ("appearance", "both", "motion", "several", "none")
-TOKENS_OF_TWO_VIDEOS = 7000
-"""About 12 expressions, 17 tracks and 16 frames each."""
-TABLES: dict[str, dict[str, tuple[str, ...]]] = {
-    "batching": {
-        "one expression a step": (
-            "data.group_by=expression",
-            "data.batch_size=1",
-            "optimizer.lr=4e-5",
-        ),
-        "by video, two a step": (),
-        "packed": (f"data.max_tokens={TOKENS_OF_TWO_VIDEOS}",),
-        "packed expressions": (
-            "data.group_by=expression",
-            f"data.max_tokens={TOKENS_OF_TWO_VIDEOS}",
-        ),
-    },
-    "motion": {
-        "the recipe": (),
-        "time steps 2 -> 4": ("selector.options.motion_strides=[2,2,1,1,1]",),
-        "time steps 2 -> 16": ("selector.options.motion_strides=[1,1,1,1,1]",),
-        "time unit 100 -> 4": ("selector.options.time_unit=4",),
-        "4 time steps, unit 4": (
-            "selector.options.motion_strides=[2,2,1,1,1]",
-            "selector.options.time_unit=4",
-        ),
-        "no negative tokens": ("selector.num_negatives=0",),
-        "32 negative tokens": ("selector.num_negatives=32",),
-        "no alignment loss": ("loss.alignment_weight=0",),
-        "labels at 0.7": ("loss.label_iou=0.7",),
-        "empty frames skipped": ("loss.empty_frames=skip",),
-        "gt tracks alone": ("data.train_sources=[gt]",),
-        "baseline selector": ("selector=baseline",),
-    },
+BY_EXPRESSION = ("data.group_by=expression", "data.batch_size=1")
+PACKED = "data.max_tokens=7000"
+"""About two videos of 12 expressions, 17 tracks and 16 frames."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A table: its runs, and what they have in common."""
+
+    experiment: str
+    dataset: str
+    num_epochs: int
+    variants: dict[str, tuple[str, ...]]
+    """Label of a row -> overrides of its training."""
+
+
+TABLES = {
+    "batching": Ablation(
+        "demo",
+        "moving_shapes",
+        20,
+        {
+            "one expression a step, rate 4e-5": (*BY_EXPRESSION, "optimizer.lr=4e-5"),
+            "one expression a step, rate 1e-4": (*BY_EXPRESSION, "optimizer.lr=1e-4"),
+            "two videos a step": (),
+            "packed videos": (PACKED,),
+            "packed expressions": ("data.group_by=expression", PACKED),
+        },
+    ),
+    "motion": Ablation(
+        "moving_shapes",
+        "moving_shapes_large",
+        3,
+        {
+            "the recipe": (),
+            "time steps 2 -> 4": ("selector.options.motion_strides=[2,2,1,1,1]",),
+            "time steps 2 -> 16": ("selector.options.motion_strides=[1,1,1,1,1]",),
+            "time unit 100 -> 4": ("selector.options.time_unit=4",),
+            "no negative tokens": ("selector.num_negatives=0",),
+            "32 negative tokens": ("selector.num_negatives=32",),
+            "no alignment loss": ("loss.alignment_weight=0",),
+            "labels at 0.7": ("loss.label_iou=0.7",),
+            "empty frames skipped": ("loss.empty_frames=skip",),
+            "gt tracks alone": ("data.train_sources=[gt]",),
+            "baseline selector": ("selector=baseline",),
+        },
+    ),
 }
 
 
@@ -61,40 +78,41 @@ def main() -> None:
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--variants", nargs="+", help="some of them alone")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="3, for batching 20")
     parser.add_argument("--threshold", type=float, default=0.3)
     parser.add_argument("--sources", default="[grid]", help="of the tracks that are chosen among")
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
     parser.add_argument("--overrides", nargs="+", default=[], help="such as data_root=...")
     options = parser.parse_args()
-    rows = {}
-    for name, overrides in TABLES[options.table].items():
-        if not options.variants or name in options.variants:
-            rows[name] = [_run(name, overrides, seed, options) for seed in options.seeds]
-    _print_table(rows, options)
+    table = TABLES[options.table]
+    options.epochs = options.epochs or table.num_epochs
+    rows = {
+        name: [_run(table, name, seed, options) for seed in options.seeds]
+        for name in options.variants or table.variants
+    }
+    _print_table(table, rows, options)
 
 
-def _run(
-    name: str, overrides: Sequence[str], seed: int, options: argparse.Namespace
-) -> dict[str, Any]:
+def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The evaluation of one variant and seed."""
-    folder = options.out / f"{options.epochs}_epochs" / name.replace(" ", "_") / f"seed_{seed}"
+    variant = re.sub(r"\W+", "_", name)
+    folder = options.out / table.dataset / f"{options.epochs}_epochs" / variant / f"seed_{seed}"
     evaluation = folder / f"valid_u_{options.sources.strip('[]')}"
     if not (evaluation / "evaluation.json").is_file():
         if not (folder / "best.ckpt").is_file():
             _call(
                 "train.py",
-                "experiment=moving_shapes",
+                f"experiment={table.experiment}",
                 f"seed={seed}",
                 f"trainer.max_epochs={options.epochs}",
                 "trainer.check_val_every_n_epoch=1",
-                *overrides,
+                *table.variants[name],
                 *options.overrides,
                 f"hydra.run.dir={folder}",
             )
         _call(
             "evaluate.py",
-            "dataset=moving_shapes_large",
+            f"dataset={table.dataset}",
             "split=valid_u",
             f"sources={options.sources}",
             f"threshold={options.threshold}",
@@ -111,9 +129,11 @@ def _call(*command: str) -> None:
     subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
 
 
-def _print_table(rows: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> None:
+def _print_table(
+    table: Ablation, rows: dict[str, list[dict[str, Any]]], options: argparse.Namespace
+) -> None:
     print(
-        f"J&F on moving_shapes_large/valid_u, tracks {options.sources}, threshold "
+        f"J&F on {table.dataset}/valid_u, tracks {options.sources}, threshold "
         f"{options.threshold:g}, {options.epochs} epochs, seeds {options.seeds}"
     )
     print("| variant | all |", " | ".join(KINDS), "|")
