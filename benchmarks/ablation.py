@@ -1,13 +1,13 @@
 """What changes the quality of the selection on synthetic videos: tables of short runs.
 
-    python benchmarks/ablation.py batching --seeds 0 1 2    # one expression a step, by video, packed
+    python benchmarks/ablation.py batching --seeds 0 1 2    # ways of making steps
     python benchmarks/ablation.py motion                    # what limits expressions about motion
 
 The first is made on moving_shapes and needs the tracks of ``make demo``, the second on
-moving_shapes_large with those of ``make results``. Every variant is a ``train.py`` of the recipe with
-some overrides and fewer epochs, then an ``evaluate.py`` of its best.ckpt on valid_u. Runs that are
-finished are read, not made again. Prints J&F in percent by kind of expression, mean and standard
-deviation over the seeds.
+moving_shapes_large with those of ``make results``. Every variant is a ``train.py`` of the recipe
+with some overrides and fewer epochs, then an ``evaluate.py`` of its best.ckpt on valid_u. Runs
+that are finished are read, not made again. Prints J&F in percent by kind of expression, mean and
+standard deviation over the seeds.
 """
 
 import argparse
