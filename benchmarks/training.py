@@ -13,7 +13,6 @@ CPU, where other work does not count, and wall time on a GPU. Prints expressions
 """
 
 import argparse
-import json
 import logging
 import tempfile
 import time
@@ -23,23 +22,24 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
+from random_tracks import (
+    NUM_EXPRESSIONS,
+    NUM_FRAMES,
+    NUM_TRACKS,
+    TEXT_LENGTH,
+    open_data,
+    read_published,
+    write_data,
+)
 
 from sola.config.schema import DataConfig, LossConfig, OptimizerConfig
-from sola.masks import encode
 from sola.selector import TrackSelector
 from sola.selector.losses import alignment_loss, classification_loss, combine_losses
-from sola.shards import ShardReader, ShardWriter
-from sola.text.cache import TokenCache
-from sola.training.data import SelectorDataModule
 from sola.training.module import SelectorModule
-from sola.training.sources import LabelledTracks
-from sola.types import Expression, Labels, Prompt, Tracks
+from sola.types import Expression
 
-NUM_TRACKS, NUM_FRAMES, NUM_EXPRESSIONS, TEXT_LENGTH = 64, 80, 14, 14
-TOKEN_DIM, TEXT_DIM, SIZE = 256, 1024, (480, 854)
 TOKENS_OF_VIDEO = NUM_TRACKS * NUM_FRAMES * NUM_EXPRESSIONS
 BARS = {"cpu": 2.5, "cuda": 8.0}
 PACKED_VIDEOS = {"cpu": 1, "cuda": 4}
@@ -60,7 +60,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        expressions = _write_data(folder, options.videos)
+        expressions = write_data(folder, options.videos)
         plain = _measure_plain(folder, expressions, options)
         print(f"{options.precision} on {options.device}, {options.threads} threads")
         print(f"plain loop: {plain:.2f} expressions/s")
@@ -88,70 +88,6 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore")
 
 
-def _write_data(folder: Path, num_videos: int) -> list[Expression]:
-    """The same tracks as a shard and in the published layout; text tokens in a cache."""
-    rng = np.random.default_rng(0)
-    names = {"dataset": "random", "split": "train", "source": "grid", "tracker": "none"}
-    description = {**names, "token_dim": TOKEN_DIM, "checkpoint_sha256": "none"}
-    writer = ShardWriter(folder / "shards", description)
-    writer.start()
-    masklets = [[_disc(number)] * NUM_FRAMES for number in range(NUM_TRACKS)]
-    for video in range(num_videos):
-        tracks = _random_tracks(f"v{video}", masklets, rng)
-        writer.stage(tracks)
-        _write_published(folder / "published", tracks)
-    writer.finish([(f"v{video}", "") for video in range(num_videos)])
-    expressions = [
-        Expression(f"v{video}", str(number), f"{video} {number}", (f"o{number}",))
-        for video in range(num_videos)
-        for number in range(NUM_EXPRESSIONS)
-    ]
-    shape = (TEXT_LENGTH, TEXT_DIM)
-    tokens = {e.text: rng.standard_normal(shape, dtype=np.float32) for e in expressions}
-    TokenCache(folder / "text", "random").add(tokens)
-    return expressions
-
-
-def _disc(number: int) -> Any:
-    rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
-    y, x = 60 * (number // 8) + 30, 100 * (number % 8) + 60
-    return encode(((rows - y) ** 2 + (columns - x) ** 2 < 50**2)[None])[0]
-
-
-def _random_tracks(video_id: str, masklets: list[Any], rng: np.random.Generator) -> Tracks:
-    """Track n is of object n % 14, and as good as that object's mask."""
-    shape = (NUM_TRACKS, NUM_FRAMES)
-    is_own = np.arange(NUM_TRACKS)[:, None] % NUM_EXPRESSIONS == np.arange(NUM_EXPRESSIONS)
-    area = np.full(shape, 1000, np.int32)
-    return Tracks(
-        video_id=video_id,
-        expression_id="",
-        object_tokens=rng.standard_normal((*shape, TOKEN_DIM), dtype=np.float32),
-        object_scores=np.ones(shape, np.float32),
-        masklets=tuple(masklets),
-        prompts=tuple(Prompt(0, masklet[0], 1000, "grid") for masklet in masklets),
-        size=SIZE,
-        labels=Labels(
-            object_ids=tuple(f"o{number}" for number in range(NUM_EXPRESSIONS)),
-            intersections=area[:, None] * is_own[:, :, None].astype(np.int32),
-            track_areas=area,
-            object_areas=area[:NUM_EXPRESSIONS],
-        ),
-    )
-
-
-def _write_published(folder: Path, tracks: Tracks) -> None:
-    masks_dir = folder / "sam2_masklets" / tracks.video_id
-    tokens_dir = folder / "sam2_object_tokens" / tracks.video_id
-    masks_dir.mkdir(parents=True)
-    tokens_dir.mkdir(parents=True)
-    for number, masklet in enumerate(tracks.masklets):
-        ious = {f"o{k}": float(number % NUM_EXPRESSIONS == k) for k in range(NUM_EXPRESSIONS)}
-        content = {"anno_id": number, "rle": masklet, "prompt_type": "SAM2 AMG MASK", "iou": ious}
-        (masks_dir / f"{number:05d}.json").write_text(json.dumps(content))
-        np.save(tokens_dir / f"{number:05d}.npy", tracks.object_tokens[number])
-
-
 def _measure_plain(
     folder: Path, expressions: list[Expression], options: argparse.Namespace
 ) -> float:
@@ -177,7 +113,7 @@ def _measure_plain(
     for step, idx in enumerate(order.tolist()):
         if step == 1:  # the first one warms up
             start = _now(options.device)
-        tokens, labels = _read_published(folder / "published", expressions[idx])
+        tokens, labels = read_published(folder, expressions[idx])
         tokens, labels = tokens[None].to(options.device), labels[None].to(options.device)
         word_ids = torch.randint(5, 50000, (1, TEXT_LENGTH), device=options.device)
         with torch.autocast(options.device, torch.bfloat16) if is_mixed else nullcontext():
@@ -192,19 +128,6 @@ def _measure_plain(
         torch.nn.utils.clip_grad_norm_(selector.parameters(), 1.0)
         optimizer.step()
     return num_steps / (_now(options.device) - start)
-
-
-def _read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (N, T, D) and labels (N,), from two files a track."""
-    assert expression.object_ids is not None
-    tokens, labels = [], []
-    for path in sorted((folder / "sam2_masklets" / expression.video_id).glob("*.json")):
-        ious = json.loads(path.read_text())["iou"]
-        labels.append(float(max(ious[name] for name in expression.object_ids) > 0.7))
-        tokens.append(
-            np.load(folder / "sam2_object_tokens" / path.parent.name / f"{path.stem}.npy")
-        )
-    return torch.from_numpy(np.stack(tokens)), torch.tensor(labels)
 
 
 class Clock(pl.Callback):
@@ -252,32 +175,13 @@ class Clock(pl.Callback):
         self._mark("optimiser", self._batch_idx)
 
 
-class CachedText:
-    """The text tokens that are in a cache."""
-
-    def __init__(self, folder: Path) -> None:
-        self.cache = TokenCache(folder, "random")
-        self.cache.refresh()
-
-    def prepare(self, texts: list[str]) -> None:
-        """Nothing to do."""
-
-    def tokens(self, texts: list[str]) -> list[np.ndarray]:
-        """(L, E) a text."""
-        return [self.cache.read(text) for text in texts]
-
-
 def _measure_ours(
     folder: Path, expressions: list[Expression], config: DataConfig, options: argparse.Namespace
 ) -> Clock:
-    tracks = LabelledTracks([ShardReader(folder / "shards")], LossConfig())
-    split = (expressions, tracks)
-    text: Any = CachedText(folder / "text")
-    data = SelectorDataModule(split, split, text, config)
     scorer: Any = None  # nothing is validated
     module = SelectorModule(TrackSelector(), LossConfig(), OptimizerConfig(), scorer)
     clock = Clock(options.device)
-    loader = data.train_dataloader()
+    loader = open_data(folder, expressions, config).train_dataloader()
     per_step = len(expressions) / len(loader)
     num_steps = 1 + max(1, round(options.expressions / per_step))
     trainer = pl.Trainer(

@@ -290,6 +290,9 @@ class GenerateConfig(RunConfig):
     split: str = MISSING
     checkpoint: str | None = None
     """Takes the place of tracker.checkpoint."""
+    token_dtype: str = "auto"
+    """Of object tokens on disk: float16, float32, or auto: float16 where the trainer's precision is
+    bf16-mixed (whose pointers float16 holds exactly), else float32."""
     seed: int = 42
     text_encoder: TextEncoderConfig | None = field(default=None, metadata=UNUSED)
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)

@@ -34,6 +34,7 @@ STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn")
 FIRST_TRACKER_SEED = 10_000_000
 """The small tracker was trained on the scenes of this seed and of those above it."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+TOKEN_DTYPES = ("auto", "float16", "float32")
 TRAINING_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """The weights themselves stay float32."""
 
@@ -62,6 +63,8 @@ def _problems(config: Any) -> Problems:
     top = vars(config)
     if isinstance(config, TrainConfig):
         yield from _one_of("trainer.precision", config.trainer.precision, TRAINING_PRECISIONS)
+    if "token_dtype" in top:
+        yield from _one_of("token_dtype", top["token_dtype"], TOKEN_DTYPES)
     if "threshold" in top:
         yield from _in_unit_interval("threshold", top["threshold"])
     if "num_threads" in top:

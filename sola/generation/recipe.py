@@ -40,6 +40,8 @@ class Recipe:
     trainer: TrainerConfig
     seed: int
     """Of weights that are random."""
+    token_dtype: str = "auto"
+    """Of object tokens on disk, see ``GenerateConfig``."""
 
     def check(self) -> None:
         """Look for what it needs, before anything is written.
@@ -70,6 +72,7 @@ class Recipe:
         return {
             **self._describe_origin(dataset),
             **self.describe_tracker(),
+            "token_dtype": self._stored_dtype,
             "config": {
                 "prompt_source": self._rule(),
                 "tracker": self._network(),
@@ -118,6 +121,12 @@ class Recipe:
             key: f"random, seed {self.seed}" if sha256 == RANDOM_WEIGHTS else sha256
             for key, sha256 in weights.items()
         }
+
+    @property
+    def _stored_dtype(self) -> str:
+        if self.token_dtype != "auto":
+            return self.token_dtype
+        return "float16" if self.trainer.precision == "bf16-mixed" else "float32"
 
     def _rule(self) -> dict[str, Any]:
         """All of a prompt source but where its weights lie: their contents count."""

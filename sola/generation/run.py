@@ -43,7 +43,7 @@ def run_generation(config: GenerateConfig) -> Path:
     tracker = dataclasses.replace(
         config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
     )
-    recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed)
+    recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed, config.token_dtype)
     recipe.check()
     make_dataset(config.dataset, config.split)
     dataset = open_dataset(config.dataset, config.split)

@@ -104,6 +104,7 @@ def _describe(
         "tracker": config.tracker.name,
         "token_dim": config.tracker.token_dim,
         "checkpoint_sha256": weights,
+        "token_dtype": "float32" if config.token_dtype == "auto" else config.token_dtype,
         **({"detector_sha256": UNKNOWN} if is_gdino else {}),
         "annotations_sha256": annotations_sha256,
         "config": {"imported_from": "track files of the published code"},

@@ -1,13 +1,19 @@
 """One entry of a shard, written to and read from an HDF5 group (FORMAT.md says how)."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import h5py
 import numpy as np
+import torch
 
 from sola.types import Labels, Masklet, MeanOverlaps, Prompt, RunLength, Tracks
 
+log = logging.getLogger(__name__)
+
+FULL_DTYPE = "float32"
+"""Of object tokens in memory, and of those on disk where nothing else is said."""
 NO_BOX = (float("nan"),) * 4
 MEANS = ("iou", "precision", "recall")
 """Fields of ``MeanOverlaps``."""
@@ -18,10 +24,17 @@ def entry_name(video_id: str, expression_id: str = "") -> str:
     return f"{video_id}/{expression_id}" if expression_id else video_id
 
 
-def write_entry(group: h5py.Group, tracks: Tracks) -> None:
-    """Write all arrays of an entry into an empty group."""
+def write_entry(group: h5py.Group, tracks: Tracks, token_dtype: str = FULL_DTYPE) -> None:
+    """Write all arrays of an entry into an empty group.
+
+    Args:
+        group: takes them.
+        tracks: the entry.
+        token_dtype: of its object tokens on disk, float16 or float32. Where float16 would make a
+            finite value infinite, the entry's tokens are written as float32, with a warning.
+    """
     group.attrs["size"] = np.array(tracks.size, np.int64)
-    group["object_tokens"] = tracks.object_tokens.astype(np.float32)
+    group["object_tokens"] = _in_range(tracks, np.dtype(token_dtype))
     group["object_scores"] = tracks.object_scores.astype(np.float32)
     num_tracks, num_frames = tracks.object_scores.shape
     codes = (code for masklet in tracks.masklets for code in masklet)
@@ -41,7 +54,7 @@ def read_entry(group: h5py.Group, video_id: str, expression_id: str, source: str
     return Tracks(
         video_id=video_id,
         expression_id=expression_id,
-        object_tokens=group["object_tokens"][()],
+        object_tokens=read_tokens(group),
         object_scores=group["object_scores"][()],
         masklets=tuple(
             codes[idx * num_frames : (idx + 1) * num_frames] for idx in range(num_tracks)
@@ -51,6 +64,13 @@ def read_entry(group: h5py.Group, video_id: str, expression_id: str, source: str
         labels=read_labels(group),
         numbers=tuple(group["numbers"][()].tolist()) if "numbers" in group else None,
     )
+
+
+def read_tokens(group: h5py.Group) -> np.ndarray:
+    """Object tokens alone: (N, T, D) float32, whatever they are on disk."""
+    stored: np.ndarray = group["object_tokens"][()]
+    # torch converts four times as fast as numpy, and that is faster than HDF5
+    return torch.from_numpy(stored).float().numpy()
 
 
 def read_labels(group: h5py.Group) -> Labels | MeanOverlaps | None:
@@ -102,6 +122,22 @@ def read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple
         for frame_idx, mask, area, object_id, predicted_iou, stability in columns
     ]
     return tuple(_with_detections(group, prompts))
+
+
+def _in_range(tracks: Tracks, dtype: np.dtype) -> np.ndarray:
+    """Object tokens in a type that holds them."""
+    largest = np.abs(tracks.object_tokens).max(initial=0)
+    if largest <= np.finfo(dtype).max:
+        return tracks.object_tokens.astype(dtype)
+    log.warning(
+        "%s: an object token is %g, beyond the range of %s; the tokens of this entry are stored "
+        "as %s",
+        entry_name(tracks.video_id, tracks.expression_id),
+        largest,
+        dtype,
+        FULL_DTYPE,
+    )
+    return tracks.object_tokens.astype(FULL_DTYPE)
 
 
 def _write_codes(group: h5py.Group, codes: Iterable[RunLength], shape: tuple[int, ...]) -> None:

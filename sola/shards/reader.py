@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from sola.files import read_json, readable_hdf5
-from sola.shards.entry import entry_name, read_entry, read_labels
+from sola.shards.entry import entry_name, read_entry, read_labels, read_tokens
 from sola.shards.writer import FORMAT_VERSION, INDEX_FILE
 from sola.types import Labels, MeanOverlaps, Tracks
 
@@ -17,6 +17,9 @@ FOLDERS = ("tracker", "prompt_source", "split", "dataset")
 """What names the folder of some tracks, the one above it, and so on."""
 KEYS = ("source", "token_dim", "entries")
 """What index.json cannot do without."""
+
+METADATA_CACHE_BYTES = 1 << 16
+"""Kept by HDF5 of each shard."""
 
 
 class ShardReader:
@@ -67,8 +70,7 @@ class ShardReader:
     def read_tokens(self, video_id: str, expression_id: str = "") -> np.ndarray:
         """Object tokens of one entry alone: (N, T, D) float32."""
         with self._group(video_id, expression_id) as group:
-            tokens: np.ndarray = group["object_tokens"][()]
-        return tokens
+            return read_tokens(group)
 
     def read_labels(self, video_id: str, expression_id: str = "") -> Labels | MeanOverlaps | None:
         """Overlaps with ground truth of one entry alone; None where it has none."""
@@ -109,11 +111,24 @@ class ShardReader:
 
     def _file(self, name: str) -> h5py.File:
         if name not in self._files:
-            self._files[name] = h5py.File(self.tracks_dir / name, "r")
+            self._files[name] = _open(self.tracks_dir / name)
         return self._files[name]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": {}}
+
+
+def _open(path: Path) -> h5py.File:
+    """A shard, of which HDF5 remembers little: by default it keeps what it learnt of every group.
+
+    Arrays are contiguous, so that HDF5 has nothing else to keep.
+    """
+    file = h5py.File(path, "r")
+    cache = file.id.get_mdc_config()
+    cache.set_initial_size = True
+    cache.initial_size = cache.min_size = cache.max_size = METADATA_CACHE_BYTES
+    file.id.set_mdc_config(cache)
+    return file
 
 
 def _read_index(path: Path) -> dict[str, Any]:

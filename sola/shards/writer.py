@@ -13,13 +13,15 @@ from typing import Any
 import h5py
 
 from sola.files import read_json, readable_hdf5, whole_file, write_json
-from sola.shards.entry import entry_name, write_entry
+from sola.shards.entry import FULL_DTYPE, entry_name, write_entry
 from sola.types import Tracks
 
 FORMAT_VERSION = 2
 INDEX_FILE = "index.json"
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"
+DEFAULTS = {"token_dtype": FULL_DTYPE}
+"""What index.json means where it does not say."""
 MAX_SHARD_BYTES = 1 << 30
 
 
@@ -32,14 +34,17 @@ class ShardWriter:
         Args:
             tracks_dir: final folder; see ``sola.shards.tracks_dir``.
             description: what index.json says beside the entries. A run with another description
-                is not continued.
+                is not continued. ``token_dtype`` (float16, float32; if absent, the latter) is that
+                of object tokens on disk.
 
         Raises:
             ValueError: if the folder holds tracks, finished or not, of another description.
         """
         self.tracks_dir, self.staging_dir = tracks_dir, tracks_dir / STAGING_DIR
         # through JSON, so that it compares equal to what is read back
-        self.description = json.loads(json.dumps({"format_version": FORMAT_VERSION, **description}))
+        self.description = json.loads(
+            json.dumps({"format_version": FORMAT_VERSION, **DEFAULTS, **description})
+        )
         self._refuse_other_description()
 
     @property
@@ -64,7 +69,7 @@ class ShardWriter:
         """
         path = self._staged_path(entry_name(tracks.video_id, tracks.expression_id))
         with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
-            write_entry(file, tracks)
+            write_entry(file, tracks, self.description["token_dtype"])
         return path.stat().st_size
 
     def finish(self, entries: Sequence[tuple[str, str]]) -> None:
@@ -123,7 +128,7 @@ class ShardWriter:
             if path.name == RUN_FILE and not any(self.staging_dir.rglob("*.h5")):
                 continue  # that run made nothing
             remedy = f"Delete the folder {self.tracks_dir} to make these tracks again."
-            found = read_json(path, remedy)
+            found = DEFAULTS | read_json(path, remedy)
             difference = first_difference(found, self.description)
             if difference:
                 raise ValueError(

@@ -15,7 +15,7 @@ class Sample:
     """Tracks of a video, and X expressions that choose among them."""
 
     tokens: Tensor
-    """(N, T, D) float32."""
+    """(N, T, D) float32; other samples may share it, so it is not to be written to."""
     texts: tuple[Tensor, ...]
     """X text token arrays (L, E) float32."""
     labels: Tensor

@@ -62,7 +62,7 @@ class LabelledTracks:
         return sum(reader.num_tracks(*entry_of(reader, expression)) for reader in self.readers)
 
     def tokens(self, expression: Expression) -> NDArray[np.float32]:
-        """Object tokens of an expression's tracks: (N, T, D).
+        """Object tokens of an expression's tracks: (N, T, D); not to be written to.
 
         Raises:
             ValueError: if a source lacks the expression, or sources differ in the number of frames.
@@ -78,7 +78,7 @@ class LabelledTracks:
                 f"have different numbers of frames: {sorted(lengths)}. Delete them and run "
                 "generate.py again."
             )
-        return np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def labels(self, expression: Expression) -> NDArray[np.bool_]:
         """Which of its tracks an expression means: (N,).

@@ -39,6 +39,7 @@ BROKEN = [
     ("train", ["trainer.limit_val_batches=0"], "trainer.limit_val_batches is 0.0; it is above 0"),
     ("train", ["trainer.limit_train_batches=0"], "limit_train_batches is 0.0; it is above 0"),
     ("train", ["data.train_sources=[gtt]"], "known are gt, grid, gdino. Did you mean gt?"),
+    ("generate", ["split=train", "token_dtype=float8"], "known are auto, float16, float32"),
     ("generate", ["split=tran"], "known are train, valid_u. Did you mean train?"),
     ("train", ["trainer.precision=bf16"], "known are 32-true, bf16-mixed"),
     ("train", ["logger.name=paper"], "known are wandb, csv"),

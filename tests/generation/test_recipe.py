@@ -26,7 +26,9 @@ def _recipe(compose: Compose, source: str, *overrides: str) -> tuple[Recipe, Spl
         *overrides,
     )
     make_dataset(config.dataset, "train")
-    recipe = Recipe(config.prompt_source, config.tracker, config.trainer, config.seed)
+    recipe = Recipe(
+        config.prompt_source, config.tracker, config.trainer, config.seed, config.token_dtype
+    )
     return recipe, open_dataset(config.dataset, "train")
 
 
@@ -106,3 +108,20 @@ def test_a_trainer_that_cannot_generate_is_refused(
     recipe, _ = _recipe(compose, "grid", override)
     with pytest.raises(ValueError, match=message):
         recipe.check()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("trainer.precision=32-true", "float32"),
+        ("trainer.precision=bf16-mixed", "float16"),
+        ("trainer.precision=16-mixed", "float32"),
+        ("token_dtype=float16", "float16"),
+        ("token_dtype=float32", "float32"),
+    ],
+)
+def test_object_tokens_are_stored_as_wide_as_they_are_computed(
+    compose: Compose, override: str, expected: str
+) -> None:
+    recipe, split = _recipe(compose, "grid", override)
+    assert recipe.describe_tracks(split)["token_dtype"] == expected

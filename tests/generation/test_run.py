@@ -99,6 +99,19 @@ def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(
     _assert_equal(whole, again)
 
 
+def test_float16_holds_the_tokens_of_a_run_in_bf16(compose: Compose) -> None:
+    precision = "trainer.precision=bf16-mixed"
+    halves = run_generation(_config(compose, "gt", precision))
+    whole = run_generation(
+        _config(compose, "gt", precision, "token_dtype=float32", "tracker.name=whole")
+    )
+    dtypes = [ShardReader(folder).index["token_dtype"] for folder in (halves, whole)]
+    assert dtypes == ["float16", "float32"]
+    _assert_equal(_contents(halves), _contents(whole))
+    with pytest.raises(ValueError, match="token_dtype=float16, asked for is float32"):
+        run_generation(_config(compose, "gt", precision, "token_dtype=float32"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num_videos", [1, 3])
 def test_two_processes_make_the_tracks_of_one(tmp_path: Path, num_videos: int) -> None:

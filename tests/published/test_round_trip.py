@@ -116,6 +116,24 @@ def test_shards_made_here_go_through_a_tree_unchanged(tmp_path: Path) -> None:
     assert again.size == tracks.size
 
 
+@pytest.mark.parametrize("token_dtype", ["float16", "float32"])
+def test_tokens_go_into_a_tree_as_float32(tmp_path: Path, token_dtype: str) -> None:
+    tracks = drawn.make_tracks("v1", (SMALL, LARGE))
+    rounded = tracks.object_tokens.astype(token_dtype).astype(np.float32)
+    description = {"source": "gt", "token_dim": 4, "token_dtype": token_dtype}
+    made = ShardWriter(tmp_path / "made", description)
+    made.start()
+    made.stage(tracks)
+    made.finish([("v1", "")])
+
+    export_tracks(ShardReader(tmp_path / "made"), tmp_path / "tree")
+
+    for number in range(2):
+        found = np.load(tmp_path / f"tree/sam2_object_tokens/v1/{number:05d}.npy")
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, rounded[number])
+
+
 def test_tracks_made_here_get_the_published_numbers(tmp_path: Path) -> None:
     masks = (SMALL, LARGE, SMALL)
     for source, numbers in (("gt", [0, 1, 2]), ("grid", [1, 0, 2])):

@@ -171,7 +171,7 @@ def test_an_entry_that_fails_in_mid_write_is_not_there(
     writer = ShardWriter(tmp_path, DESCRIPTION)
     writer.start()
 
-    def fail(group: h5py.Group, tracks: Tracks) -> None:
+    def fail(group: h5py.Group, tracks: Tracks, token_dtype: str) -> None:
         group["object_tokens"] = tracks.object_tokens
         raise OSError("disk full")
 

@@ -79,6 +79,21 @@ def test_what_expressions_share_is_read_once(
     }
 
 
+def test_sources_stored_in_different_types_are_read_as_one(
+    write_tracks: Callable[..., Path],
+) -> None:
+    dtypes = {"gt": "float32", "grid": "float16"}
+    folders = [
+        write_tracks("train", name, {"v0": "ab"}, token_dtype=dtype)
+        for name, dtype in dtypes.items()
+    ]
+    whole, halves = np.split(
+        LabelledTracks([ShardReader(f) for f in folders], LossConfig()).tokens(EXPRESSIONS[0]), 2
+    )
+    assert whole.dtype == np.float32
+    np.testing.assert_array_equal(whole.astype(np.float16), halves)
+
+
 def test_an_expression_that_the_tracks_do_not_know_is_named(open_tracks: OpenTracks) -> None:
     tracks = open_tracks("grid", "gdino")
 
