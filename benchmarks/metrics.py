@@ -2,6 +2,7 @@
 
     python benchmarks/metrics.py            # videos of 480p, 720p and 1080p
     python benchmarks/metrics.py --epoch    # and a validation epoch of the size of MeViS's valid_u
+    python benchmarks/metrics.py --oracle   # instead: what the oracle costs where tracks are many
 
 The plain side compares whole frames that are decoded already: boundaries of both masks, cv2.dilate
 of both with the disk, for every pair of a selection and a target. Ours starts from run lengths, so
@@ -29,6 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sola.evaluation.oracle import OracleOfVideo
 from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.tracks import TrackSources
 from sola.masks import decode, encode, merge
@@ -44,6 +46,7 @@ EPOCH_DISTINCT = 5
 """Videos drawn for the epoch; each is met under several names, as a video of its own."""
 EPOCH_BAR_S = 180
 CORES = 2
+ORACLE_VIDEOS, ORACLE_BAR_S = 3, 10
 SPEED_BAR = 8.0
 T = TypeVar("T")
 Masks = NDArray[np.bool_]
@@ -57,7 +60,11 @@ def main() -> None:
     parser.add_argument("--epoch", action="store_true", help="a validation epoch too (minutes)")
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    parser.add_argument("--oracle", action="store_true", help="only what the oracle costs")
     options = parser.parse_args()
+    if options.oracle:
+        _measure_oracle()
+        return
     print(
         f"objects {NUM_OBJECTS}, tracks {NUM_TRACKS}, frames {NUM_FRAMES}; CPU ms a frame of a pair"
     )
@@ -211,6 +218,24 @@ def _measure_epoch() -> None:
     )
     print(f"ratio epoch_cpu_seconds_over_cores {cpu / CORES:.1f} bar {EPOCH_BAR_S}")
     print(f"ratio epoch_seconds {wall:.1f} bar {EPOCH_BAR_S}")
+
+
+def _measure_oracle() -> None:
+    """Best selection and best track of the objects of a video, alone and together."""
+    together = [("0", "1"), ("2", "4"), ("1", "2", "3"), ("0", "1", "2", "3", "4")]
+    targets = [*((str(idx),) for idx in range(NUM_OBJECTS)), *together]
+    print(f"oracle: {EPOCH_TRACKS} tracks, {EPOCH_FRAMES} frames of 720p, {len(targets)} targets")
+    spent = []
+    for seed in range(ORACLE_VIDEOS):
+        scorer = VideoScorer(*draw_video(seed, SIZES["720p"], EPOCH_TRACKS, EPOCH_FRAMES))
+        oracle = OracleOfVideo(scorer)
+        searches = {"best selection": oracle, "best track": oracle.best_track}
+        for name, search in searches.items():
+            seconds = [_timed(lambda t=t, f=search: f(t, range(EPOCH_TRACKS)))[0] for t in targets]
+            print(f"video {seed}, {name}: {sum(seconds):.1f} s of CPU, {max(seconds):.1f} at most")
+            spent += [sum(seconds)]
+        print(f"video {seed}: {len(scorer._scores)} selections scored", flush=True)
+    print(f"ratio oracle_cpu_seconds_a_video {sum(spent) / ORACLE_VIDEOS:.1f} bar {ORACLE_BAR_S}")
 
 
 class _Renamed(ShardReader):

@@ -32,6 +32,7 @@ LAYERS = {
 PROGRAMS = {
     "sola/tracking/small/train.py",
     "sola/tracking/small/evaluate.py",
+    "sola/evaluation/compare.py",
     "sola/reporting/check_submission.py",
     "sola/published/__main__.py",
 }

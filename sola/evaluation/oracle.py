@@ -3,7 +3,8 @@
 Best means highest J&F of the union. Candidates are those tracks that share a pixel with the target
 on some frame. Up to ``MAX_ENUMERATED`` of them, every subset is considered, which is exact among
 candidates; above, tracks are added one at a time, always the one that raises J&F most, until none
-does: a lower bound of the best.
+does: a lower bound of the best. Few selections are scored: ``Target.best`` leaves out those whose
+bound is too low.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.evaluation.bounds import Additions, Target
 from sola.evaluation.scorer import Score, VideoScorer
-from sola.masks import Runs, count_combinations, jaccard, shared_pixels, unite
+from sola.masks import count_combinations
 
 MAX_ENUMERATED = 8
 """256 subsets, of each of which J is computed."""
@@ -35,67 +37,80 @@ class Oracle:
 
 
 class OracleOfVideo:
-    """``best_selection`` of one video, searched for once for the same objects and tracks."""
+    """``best_selection`` and ``best_track`` of one video.
+
+    What they find is kept, and so is what tracks have in common with the last target.
+    """
 
     def __init__(self, scorer: VideoScorer) -> None:
         self.scorer = scorer
         self._found: dict[tuple[frozenset[str], tuple[int, ...]], Oracle] = {}
+        self._single: dict[tuple[frozenset[str], tuple[int, ...]], frozenset[int]] = {}
+        self._last: tuple[frozenset[str], Target] | None = None
 
     def __call__(self, object_ids: Sequence[str], tracks: Sequence[int]) -> Oracle:
         """See ``best_selection``."""
         key = (frozenset(object_ids), tuple(tracks))
         if key not in self._found:
-            self._found[key] = best_selection(self.scorer, object_ids, tracks)
+            self._found[key] = best_selection(self._target(key[0]), tracks)
         return self._found[key]
 
+    def best_track(self, object_ids: Sequence[str], tracks: Sequence[int]) -> frozenset[int]:
+        """See ``best_track``."""
+        key = (frozenset(object_ids), tuple(tracks))
+        if key not in self._single:
+            self._single[key] = best_track(self._target(key[0]), tracks)
+        return self._single[key]
 
-def best_selection(scorer: VideoScorer, object_ids: Sequence[str], tracks: Sequence[int]) -> Oracle:
-    """The selection of tracks with the highest J&F against the union of the objects.
+    def _target(self, object_ids: frozenset[str]) -> Target:
+        if self._last is None or self._last[0] != object_ids:
+            self._last = (object_ids, Target(self.scorer, sorted(object_ids)))
+        return self._last[1]
+
+
+def best_selection(target: Target, tracks: Sequence[int]) -> Oracle:
+    """The selection of tracks with the highest J&F against a target.
 
     Args:
-        scorer: of the video.
-        object_ids: objects that an expression means; none: the best answer is to select nothing.
+        target: what an expression means; empty: the best answer is to select nothing.
         tracks: indices of the tracks to choose among.
 
     Returns:
         The selection; exact where there are at most ``MAX_ENUMERATED`` candidates.
-
-    Raises:
-        ValueError: if an object has no masklet.
     """
-    candidates = _overlapping(scorer, scorer.union(object_ids), tracks)
-    if len(candidates) <= MAX_ENUMERATED:
-        selected = _enumerate(scorer, object_ids, candidates)
-    else:
-        selected = _add_greedily(scorer, object_ids, candidates)
-    score = scorer.score(selected, object_ids)
-    return Oracle(selected, score, is_exact=len(candidates) <= MAX_ENUMERATED)
+    candidates = [idx for idx in tracks if target.inside(idx).any()]
+    is_exact = len(candidates) <= MAX_ENUMERATED
+    search = _enumerate if is_exact else _add_greedily
+    selected = search(target, candidates)
+    return Oracle(selected, target.score(selected), is_exact)
 
 
-def _overlapping(scorer: VideoScorer, target: Runs, tracks: Sequence[int]) -> list[int]:
-    return [idx for idx in tracks if shared_pixels(scorer.union([idx]), target).any()]
+def best_track(target: Target, tracks: Sequence[int]) -> frozenset[int]:
+    """The one track with the highest J&F against a target, that of the highest J of equals.
+
+    None of them where there are none; but one, right or not, where the target is empty.
+    """
+    found = target.best(Additions(target, tracks).options())
+    return frozenset() if found is None else found
 
 
-def _enumerate(
-    scorer: VideoScorer, object_ids: Sequence[str], candidates: Sequence[int]
-) -> frozenset[int]:
-    """Best of all subsets; F is computed only where J leaves room for it, as F is at most 1."""
-    j = _j_of_subsets(scorer, object_ids, candidates)
+def _enumerate(target: Target, candidates: Sequence[int]) -> frozenset[int]:
+    """Best of all subsets."""
+    j = _j_of_subsets(target, candidates)
     sizes = np.array([subset.bit_count() for subset in range(len(j))])
-    best, best_rank = frozenset[int](), (-1.0, 0)
-    for subset in np.lexsort((sizes, -j)).tolist():
-        if (j[subset] + 1) / 2 < best_rank[0] - 1e-12:
-            break
-        selected = frozenset(idx for bit, idx in enumerate(candidates) if subset >> bit & 1)
-        rank = (scorer.score(selected, object_ids).jf, -int(sizes[subset]))
-        if rank > best_rank:
-            best, best_rank = selected, rank
-    return best
+    subsets = [
+        (
+            float(j[number]),
+            frozenset(idx for bit, idx in enumerate(candidates) if number >> bit & 1),
+        )
+        for number in np.lexsort((sizes, -j)).tolist()
+    ]
+    found = target.best(subsets)
+    assert found is not None, "there is the empty subset"
+    return found
 
 
-def _j_of_subsets(
-    scorer: VideoScorer, object_ids: Sequence[str], candidates: Sequence[int]
-) -> NDArray[np.float64]:
+def _j_of_subsets(target: Target, candidates: Sequence[int]) -> NDArray[np.float64]:
     """J of the union of every subset of the candidates; bit k of a subset's number is candidate k.
 
     The pixels of a union are those of the combinations that share a bit with the subset.
@@ -105,43 +120,19 @@ def _j_of_subsets(
     num_subsets = 2 ** len(candidates)
     subsets = np.arange(num_subsets)
     is_hit = (subsets[:, None] & subsets[None]) != 0  # (subset, combination)
-    parts = [*(scorer.union([idx]) for idx in candidates), scorer.union(object_ids)]
-    counts = count_combinations(parts)  # the last bit is the target's
-    outside, inside = counts[:, :num_subsets], counts[:, num_subsets:]
+    counts = count_combinations([*map(target.runs_of, candidates), target.runs])
+    outside, inside = counts[:, :num_subsets], counts[:, num_subsets:]  # the last bit: the target's
     shared = inside @ is_hit.T  # (T, subset)
     union = outside @ is_hit.T + inside.sum(axis=1, keepdims=True)
     return np.where(union == 0, 1.0, shared / np.maximum(union, 1)).mean(axis=0)
 
 
-def _add_greedily(
-    scorer: VideoScorer, object_ids: Sequence[str], candidates: Sequence[int]
-) -> frozenset[int]:
-    selected = frozenset[int]()
-    best = scorer.score(selected, object_ids).jf
+def _add_greedily(target: Target, candidates: Sequence[int]) -> frozenset[int]:
+    """Adds the track that raises J&F most, the one of the highest J of equals, until none does."""
+    additions, best = Additions(target, candidates), target.score(frozenset()).jf
     while True:
-        found = None
-        for j, idx in _by_j_when_added(scorer, object_ids, selected, candidates):
-            if (j + 1) / 2 < best:
-                break  # F is at most 1: neither this track nor those behind it can raise J&F
-            jf = scorer.score(selected | {idx}, object_ids).jf
-            if jf > best:
-                found, best = idx, jf
+        found = target.best(additions.options(), above=best, match=additions.match)
         if found is None:
-            return selected
-        selected |= {found}
-
-
-def _by_j_when_added(
-    scorer: VideoScorer,
-    object_ids: Sequence[str],
-    selected: frozenset[int],
-    candidates: Sequence[int],
-) -> list[tuple[float, int]]:
-    """(J, track) of the union with each candidate not yet selected, highest J first."""
-    target, chosen = scorer.union(object_ids), scorer.union(selected)
-    j = {
-        idx: float(jaccard(unite([chosen, scorer.union([idx])]), target).mean())
-        for idx in candidates
-        if idx not in selected
-    }
-    return sorted(((value, idx) for idx, value in j.items()), reverse=True)
+            return additions.selected
+        additions.add(*(found - additions.selected))
+        best = target.score(found).jf

@@ -7,22 +7,24 @@ from typing import Protocol
 import numpy as np
 
 from sola.config.progress import progress
+from sola.evaluation.groups import groups_of
 from sola.evaluation.oracle import OracleOfVideo
 from sola.evaluation.other_text import choose_other_texts
 from sola.evaluation.parallel import map_in_order
 from sola.evaluation.scorer import Score, VideoScorer
 from sola.evaluation.scores import Scores, group_by_video
-from sola.evaluation.tracks import VideoReader
+from sola.evaluation.tracks import VideoReader, VideoTracks
 from sola.masks import areas
 from sola.types import Expression, Masklet, Video
 
 SELECTION = "selection"
 ORACLE = "oracle"
+BEST_TRACK = "best_track"
 ALL_TRACKS = "all_tracks"
 LARGEST_TRACK = "largest_track"
 NONE = "none"
 OTHER_TEXT = "other_text"
-ANSWERS = (SELECTION, ORACLE, ALL_TRACKS, LARGEST_TRACK, NONE)
+ANSWERS = (SELECTION, ORACLE, BEST_TRACK, ALL_TRACKS, LARGEST_TRACK, NONE)
 """Answers that every expression has; ``OTHER_TEXT`` exists where the video has a partner for it."""
 
 
@@ -68,6 +70,10 @@ class ExpressionResult:
     answers: dict[str, Answer]
     """By name: ``ANSWERS``, and ``OTHER_TEXT`` where it exists."""
     oracle_is_exact: bool
+    oracle_by_source: dict[str, Answer]
+    """By prompt source: the best choice among its tracks alone. Those without tracks are absent."""
+    groups: dict[str, str]
+    """Label by group, see ``groups_of``."""
     other_expression_id: str | None
     """Expression whose text was given instead in ``OTHER_TEXT``."""
     curve: tuple[Score, ...]
@@ -81,6 +87,8 @@ class VideoTask:
     where: str
     """For messages."""
     masklets: tuple[Masklet, ...]
+    track_sources: tuple[str, ...]
+    """Prompt source of each track; () where they have none."""
     ground_truth: Mapping[str, Masklet]
     expressions: tuple[Expression, ...]
     scores: Scores
@@ -125,7 +133,8 @@ def evaluate_expressions(
     tasks = (
         VideoTask(
             where=f"video {video_id} of {dataset.name}/{dataset.split}",
-            masklets=_read_masklets(sources, scores, expressions),
+            masklets=video.masklets,
+            track_sources=tuple(prompt.source for prompt in video.prompts),
             ground_truth=dataset.ground_truth(video_id),
             expressions=tuple(expressions),
             scores=scores.part(expressions),
@@ -134,6 +143,7 @@ def evaluate_expressions(
             curve_thresholds=tuple(curve_thresholds),
         )
         for video_id, expressions in videos.items()
+        for video in [_read_tracks(sources, scores, expressions)]
     )
     results = []
     with progress(f"J and F of {dataset.name}/{dataset.split}", len(videos)) as advance:
@@ -164,26 +174,35 @@ def _measure(
     objects, scores = expression.object_ids or (), task.scores
     tracks = scores.of(expression).tracks
     best = oracle(objects, tracks)
+    by_source = {
+        source: oracle(objects, own)
+        for source, own in _by_source(tracks, task.track_sources).items()
+    }
     selections = {
         SELECTION: scores.select(expression, task.threshold),
-        ORACLE: best.selected,
+        # what is greedy among all tracks may end below what one source's own allow
+        ORACLE: max([best, *by_source.values()], key=lambda found: found.score.jf).selected,
+        BEST_TRACK: oracle.best_track(objects, tracks),
         ALL_TRACKS: frozenset(tracks),
         LARGEST_TRACK: largest_track(scorer.tracks, tracks),
         NONE: frozenset[int](),
     }
     if other is not None:
         selections[OTHER_TEXT] = scores.select(expression, task.threshold, text_of=other)
+
+    def answer(selected: frozenset[int]) -> Answer:
+        return Answer(
+            selected=tuple(sorted(selected)),
+            score=scorer.score(selected, objects),
+            is_empty=scorer.union(selected).is_empty,
+        )
+
     return ExpressionResult(
         expression=expression,
-        answers={
-            name: Answer(
-                selected=tuple(sorted(selected)),
-                score=scorer.score(selected, objects),
-                is_empty=scorer.union(selected).is_empty,
-            )
-            for name, selected in selections.items()
-        },
+        answers={name: answer(selected) for name, selected in selections.items()},
         oracle_is_exact=best.is_exact,
+        oracle_by_source={source: answer(found.selected) for source, found in by_source.items()},
+        groups=groups_of(expression, scorer.union(objects)),
         other_expression_id=None if other is None else other.expression_id,
         curve=tuple(
             scorer.score(scores.select(expression, threshold), objects)
@@ -203,6 +222,14 @@ def largest_track(masklets: Sequence[Masklet], tracks: Sequence[int]) -> frozens
         return frozenset()
     num_pixels = areas([masklets[idx] for idx in tracks]).sum(axis=1, dtype=np.int64)
     return frozenset([tracks[int(np.argmax(num_pixels))]])
+
+
+def _by_source(tracks: Sequence[int], sources: Sequence[str]) -> dict[str, list[int]]:
+    """The tracks of each prompt source that has any."""
+    found: dict[str, list[int]] = {}
+    for idx in tracks if sources else ():
+        found.setdefault(sources[idx], []).append(idx)
+    return found
 
 
 def check_ground_truth(dataset: Benchmark) -> None:
@@ -227,9 +254,9 @@ def check_ground_truth(dataset: Benchmark) -> None:
         )
 
 
-def _read_masklets(
+def _read_tracks(
     sources: VideoReader, scores: Scores, expressions: Sequence[Expression]
-) -> tuple[Masklet, ...]:
+) -> VideoTracks:
     """A video's tracks, which must be those that the scores are of."""
     video = sources.read(expressions)
     for expression in expressions:
@@ -240,4 +267,4 @@ def _read_masklets(
                 f"{expression.expression_id}, which now has the tracks {list(found)}: they have "
                 "changed since. Score again."
             )
-    return video.masklets
+    return video

@@ -113,6 +113,14 @@ class VideoScorer:
         """
         return self._union(frozenset[int | str](members)).runs
 
+    def boundaries(self, members: Iterable[int] | Iterable[str]) -> list[Boundary]:
+        """Boundaries of the union of tracks, or of objects: those of 16 frames each.
+
+        Raises:
+            ValueError: if an object has no masklet.
+        """
+        return self._union(frozenset[int | str](members)).boundaries
+
     def _score(self, selected: frozenset[int], object_ids: frozenset[str]) -> Score:
         preds, target = self._union(selected), self._union(object_ids)
         if self.num_frames == 0:

@@ -1,17 +1,29 @@
 """Means over expressions, with the names that make them numbers of something."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from sola.evaluation import intervals
+from sola.evaluation.groups import LABELS, MEANINGS
 from sola.evaluation.oracle import METHOD
-from sola.evaluation.protocol import ANSWERS, ORACLE, OTHER_TEXT, SELECTION, ExpressionResult
+from sola.evaluation.protocol import (
+    ANSWERS,
+    NONE,
+    ORACLE,
+    OTHER_TEXT,
+    SELECTION,
+    Answer,
+    ExpressionResult,
+)
 from sola.evaluation.scorer import Score
 
 SELECTION_WHERE_OTHER = "selection_where_other_text"
 """The plain selection on the expressions that have another text: what ``OTHER_TEXT`` falls from."""
 CURVE_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+MEASURES = ("J", "F", "J&F")
 
 
 def summarise(
@@ -20,22 +32,77 @@ def summarise(
     """All means of an evaluation, ready for JSON.
 
     Args:
-        results: one an expression.
+        results: one an expression; all have answers of the same names, but for ``OTHER_TEXT``.
         curve_thresholds: those that the results' curves were measured at.
 
     Returns:
-        "results" by answer, "by_kind" by kind of expression and answer, each {"J", "F", "J&F" in
-        [0, 1], or None without expressions; "num_expressions"}; "curve", "oracle", "left_out".
+        "results" by answer, "by_kind" by kind of expression and answer, "by_group" by group, label
+        and answer, each {"J", "F", "J&F" in [0, 1], or None without expressions; "interval", the
+        ends of each by its name, or None with fewer than two videos; "num_expressions",
+        "num_videos"}; "groups", "intervals"; and where there is an oracle: "by_source", "losses",
+        "curve", "oracle", "left_out".
     """
-    kinds = sorted({result.expression.kind for result in results})
+    names = [name for name in ANSWERS if all(name in result.answers for result in results)]
+    summary = {
+        "results": _means(results, names),
+        "by_kind": {
+            kind: _means(of_kind, [name for name in names if name in (SELECTION, ORACLE)])
+            for kind, of_kind in sorted(
+                _split(results, [r.expression.kind for r in results]).items()
+            )
+        },
+        "by_group": _by_group(results, names),
+        "groups": MEANINGS,
+        "intervals": intervals.METHOD,
+    }
+    return summary | (_about_oracle(results, curve_thresholds) if ORACLE in names else {})
+
+
+def list_results(results: Sequence[ExpressionResult]) -> list[dict[str, Any]]:
+    """One entry an expression, ready for JSON: what was selected, where tracks were, and scores."""
+    return [
+        {
+            "video": result.expression.video_id,
+            "expression": result.expression.expression_id,
+            "text": result.expression.text,
+            "kind": result.expression.kind,
+            "objects": list(result.expression.object_ids or ()),
+            "groups": result.groups,
+            **(_describe_choice(result) if ORACLE in result.answers else {}),
+            "answers": {
+                name: _describe_answer(answer, has_tracks=ORACLE in result.answers)
+                for name, answer in result.answers.items()
+            },
+        }
+        for result in results
+    ]
+
+
+def _describe_choice(result: ExpressionResult) -> dict[str, Any]:
+    return {
+        "other_expression": result.other_expression_id,
+        "oracle_is_exact": result.oracle_is_exact,
+        "oracle_by_source": {
+            source: _describe_answer(answer, has_tracks=True)
+            for source, answer in result.oracle_by_source.items()
+        },
+    }
+
+
+def _describe_answer(answer: Answer, *, has_tracks: bool) -> dict[str, Any]:
+    tracks = {"tracks": list(answer.selected)} if has_tracks else {}
+    return {**tracks, **_as_json(answer.score)}
+
+
+def _about_oracle(
+    results: Sequence[ExpressionResult], curve_thresholds: Sequence[float]
+) -> dict[str, Any]:
     num_exact = sum(result.oracle_is_exact for result in results)
     num_other = sum(OTHER_TEXT in result.answers for result in results)
+    by_source = _by_source(results)
     return {
-        "results": _means(results, ANSWERS),
-        "by_kind": {
-            kind: _means([r for r in results if r.expression.kind == kind], (SELECTION, ORACLE))
-            for kind in kinds
-        },
+        "by_source": by_source,
+        "losses": _losses(results, by_source),
         "curve": [
             {"threshold": threshold, **_mean([result.curve[i] for result in results])}
             for i, threshold in enumerate(curve_thresholds)
@@ -49,32 +116,93 @@ def summarise(
     }
 
 
-def list_results(results: Sequence[ExpressionResult]) -> list[dict[str, Any]]:
-    """One entry an expression, ready for JSON: what was selected and what it scored."""
-    return [
-        {
-            "video": result.expression.video_id,
-            "expression": result.expression.expression_id,
-            "text": result.expression.text,
-            "kind": result.expression.kind,
-            "other_expression": result.other_expression_id,
-            "oracle_is_exact": result.oracle_is_exact,
-            "answers": {
-                name: {"tracks": list(answer.selected), **_as_json(answer.score)}
-                for name, answer in result.answers.items()
-            },
+def _by_group(
+    results: Sequence[ExpressionResult], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    shown = [name for name in names if name in (SELECTION, ORACLE)]
+    by_group = {}
+    for group, labels in LABELS.items():
+        parts = _split(results, [result.groups[group] for result in results])
+        by_group[group] = {
+            label: {name: _measure(parts[label], _score_of(name)) for name in shown}
+            for label in labels
+            if label in parts
         }
-        for result in results
-    ]
+    return by_group
+
+
+def _by_source(results: Sequence[ExpressionResult]) -> dict[str, Any]:
+    """The oracle among the tracks of each prompt source alone."""
+    sources = dict.fromkeys(source for result in results for source in result.oracle_by_source)
+    return {source: _measure(results, _oracle_of(source)) for source in sources}
+
+
+def _losses(
+    results: Sequence[ExpressionResult], by_source: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What lies between the selection and a perfect answer."""
+
+    def lost_by_selection(result: ExpressionResult) -> Score:
+        best, found = (result.answers[name].score for name in (ORACLE, SELECTION))
+        return Score(best.j - found.j, best.boundary_f - found.boundary_f)
+
+    def lost_by_generation(score_of: ScoreOf) -> ScoreOf:
+        def lost(result: ExpressionResult) -> Score:
+            score = score_of(result)
+            return Score(1 - score.j, 1 - score.boundary_f)
+
+        return lost
+
+    return {
+        "generation": _measure(results, lost_by_generation(_score_of(ORACLE))),
+        "selection": _measure(results, lost_by_selection),
+        **{
+            f"generation from {source} alone": _measure(
+                results, lost_by_generation(_oracle_of(source))
+            )
+            for source in by_source
+        },
+    }
+
+
+ScoreOf = Callable[[ExpressionResult], Score]
+
+
+def _score_of(name: str) -> ScoreOf:
+    return lambda result: result.answers[name].score
+
+
+def _oracle_of(source: str) -> ScoreOf:
+    """Nothing is selected where a source has no tracks."""
+    return lambda result: result.oracle_by_source.get(source, result.answers[NONE]).score
+
+
+def _split(
+    results: Sequence[ExpressionResult], labels: Sequence[str]
+) -> dict[str, list[ExpressionResult]]:
+    parts: dict[str, list[ExpressionResult]] = defaultdict(list)
+    for result, label in zip(results, labels, strict=True):
+        parts[label].append(result)
+    return parts
 
 
 def _means(results: Sequence[ExpressionResult], names: Iterable[str]) -> dict[str, Any]:
+    means = {name: _measure(results, _score_of(name)) for name in names}
+    if ORACLE not in means:
+        return means
     with_other = [result for result in results if OTHER_TEXT in result.answers]
-    return {
-        **{name: _mean([r.answers[name].score for r in results]) for name in names},
-        SELECTION_WHERE_OTHER: _mean([r.answers[SELECTION].score for r in with_other]),
-        OTHER_TEXT: _mean([r.answers[OTHER_TEXT].score for r in with_other]),
-    }
+    means[SELECTION_WHERE_OTHER] = _measure(with_other, _score_of(SELECTION))
+    return means | {OTHER_TEXT: _measure(with_other, _score_of(OTHER_TEXT))}
+
+
+def _measure(results: Sequence[ExpressionResult], score_of: ScoreOf) -> dict[str, Any]:
+    """Mean and interval of something that each expression has."""
+    scores = [score_of(result) for result in results]
+    values = np.array([(*score, score.jf) for score in scores]).reshape(-1, len(MEASURES))
+    sums, counts = intervals.sum_by_video([r.expression.video_id for r in results], values)
+    ends = intervals.interval_of_mean(sums, counts)
+    interval = None if ends is None else dict(zip(MEASURES, map(list, ends), strict=True))
+    return {**_mean(scores), "interval": interval, "num_videos": len(counts)}
 
 
 def _mean(scores: Sequence[Score]) -> dict[str, Any]:

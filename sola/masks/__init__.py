@@ -19,8 +19,11 @@ from sola.masks.runs import (
     count_combinations,
     empty_runs,
     find_runs,
+    intersect,
     jaccard,
+    pixels_by_frame,
     shared_pixels,
+    subtract,
     unite,
 )
 
@@ -39,12 +42,15 @@ __all__ = [
     "empty_runs",
     "encode",
     "find_runs",
+    "intersect",
     "intersections",
     "jaccard",
     "merge",
     "pack_masks",
     "pack_runs",
+    "pixels_by_frame",
     "resize",
     "shared_pixels",
+    "subtract",
     "unite",
 ]

@@ -88,6 +88,16 @@ def unite(parts: Sequence[Runs]) -> Runs:
     return replace(parts[0], starts=starts[is_first], ends=ends[is_last])
 
 
+def intersect(a: Runs, b: Runs) -> Runs:
+    """Pixels inside both of two masklets of one length and size."""
+    return _runs_where(a, b, is_in_b=True)
+
+
+def subtract(a: Runs, b: Runs) -> Runs:
+    """Pixels inside the first of two masklets of one length and size, and outside the second."""
+    return _runs_where(a, b, is_in_b=False)
+
+
 def jaccard(a: Runs, b: Runs) -> NDArray[np.float64]:
     """Intersection over union of two masklets of one length and size, frame by frame.
 
@@ -95,7 +105,7 @@ def jaccard(a: Runs, b: Runs) -> NDArray[np.float64]:
         (T,) float64 in [0, 1]; 1 on a frame where both are empty.
     """
     shared = shared_pixels(a, b)
-    union = _pixels_by_frame(a) + _pixels_by_frame(b) - shared
+    union = pixels_by_frame(a) + pixels_by_frame(b) - shared
     return np.where(union == 0, 1.0, shared / np.maximum(union, 1))
 
 
@@ -104,6 +114,11 @@ def shared_pixels(a: Runs, b: Runs) -> NDArray[np.int64]:
     inside = np.cumsum(_pixels_before(a, b.ends) - _pixels_before(a, b.starts))
     num_runs = np.searchsorted(b.starts, _frame_ends(b))  # no run goes beyond its frame
     return np.diff(np.concatenate([[0], inside])[num_runs], prepend=0)
+
+
+def pixels_by_frame(runs: Runs) -> NDArray[np.int64]:
+    """Pixels of each mask: (T,)."""
+    return np.diff(_pixels_before(runs, _frame_ends(runs)), prepend=0)
 
 
 def count_combinations(parts: Sequence[Runs]) -> NDArray[np.int64]:
@@ -127,8 +142,15 @@ def count_combinations(parts: Sequence[Runs]) -> NDArray[np.int64]:
     return counts.astype(np.int64).reshape(-1, 1 << len(parts))
 
 
-def _pixels_by_frame(runs: Runs) -> NDArray[np.int64]:
-    return np.diff(_pixels_before(runs, _frame_ends(runs)), prepend=0)
+def _runs_where(a: Runs, b: Runs, *, is_in_b: bool) -> Runs:
+    """Runs of the pixels of a that are in b, or that are not."""
+    places = np.concatenate([a.starts, a.ends, b.starts, b.ends])
+    bits = np.repeat(np.array([1, 2], dtype=np.uint8), [2 * len(a.starts), 2 * len(b.starts)])
+    order = np.argsort(places, kind="stable")
+    places, inside = places[order], np.bitwise_xor.accumulate(bits[order])
+    # Between two places that follow each other nothing changes; a run ends with its frame.
+    is_kept = (inside[:-1] == (3 if is_in_b else 1)) & (places[1:] > places[:-1])
+    return replace(a, starts=places[:-1][is_kept], ends=places[1:][is_kept])
 
 
 def _frame_ends(runs: Runs) -> NDArray[np.int64]:

@@ -37,19 +37,23 @@ class Boundary:
     @cached_property
     def num_pixels(self) -> NDArray[np.int64]:
         """Pixels of each frame's boundary; may be 0 for a mask that fills the frame."""
-        return count_by_frame(self._places[2], self.masks.num_frames)
+        return count_by_frame(self.places.bits, self.masks.num_frames)
 
     def matches(self, other: "Boundary") -> NDArray[np.int64]:
         """Pixels of each frame's boundary within the tolerance of the other's: (frames,)."""
-        columns, rows, bits = self._places
-        columns = columns - (other.masks.left - self.radius_px)
-        rows = rows - (other.masks.top - self.radius_px)
-        width, height = (side + 2 * other.radius_px for side in other.masks.inside.shape)
-        is_near = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        if not is_near.any():
-            return np.zeros(self.masks.num_frames, dtype=np.int64)
-        near = other.surroundings[columns[is_near], rows[is_near]]
-        return count_by_frame(bits[is_near] & near, self.masks.num_frames)
+        return count_by_frame(self.near(other), self.masks.num_frames)
+
+    def near(self, other: "Boundary") -> NDArray[np.uint16]:
+        """On which frames each of the places is within the tolerance of the other's boundary: bits.
+
+        What is near either of two others is the bitwise "or" of what is near each.
+        """
+        return self.places.near(other)
+
+    @cached_property
+    def places(self) -> "Places":
+        """All frames' boundary pixels."""
+        return _find_places(self._pixels, self.masks.left, self.masks.top)
 
     @cached_property
     def surroundings(self) -> NDArray[np.uint16]:
@@ -63,13 +67,72 @@ class Boundary:
     def _pixels(self) -> NDArray[np.uint16]:
         return boundary_map(self.masks.inside)
 
-    @cached_property
-    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]:
-        """Columns and rows in the frame of all frames' boundary pixels, and whose they are."""
-        flat = self._pixels.ravel()
-        places = np.flatnonzero(flat.astype(bool))
-        columns, rows = np.divmod(places, max(self._pixels.shape[1], 1))
-        return columns + self.masks.left, rows + self.masks.top, flat[places]
+
+@dataclass(frozen=True)
+class Places:
+    """Boundary pixels of up to 16 frames, each place of the frame once."""
+
+    columns: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    bits: NDArray[np.uint16]
+    """On which frames a place is on the boundary."""
+
+    def near(self, other: Boundary) -> NDArray[np.uint16]:
+        """On which of these frames each place is within the tolerance of a boundary: bits."""
+        columns = self.columns - (other.masks.left - other.radius_px)
+        rows = self.rows - (other.masks.top - other.radius_px)
+        width, height = (side + 2 * other.radius_px for side in other.masks.inside.shape)
+        is_within = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        near = np.zeros_like(self.bits)
+        if is_within.any():
+            around = other.surroundings[columns[is_within], rows[is_within]]
+            near[is_within] = self.bits[is_within] & around
+        return near
+
+
+class GrowingUnion:
+    """The union of up to 16 frames' masks, and what its boundary would be if others were added.
+
+    A mask changes the boundary within its own box alone, so only this is computed again.
+
+    Args:
+        masks: the union so far.
+        target: the boundary that the union's is to match.
+        size: (H, W) of the frame.
+    """
+
+    def __init__(self, masks: FrameBits, target: Boundary, size: tuple[int, int]) -> None:
+        self._target, self._num_frames = target, masks.num_frames
+        self._inside = np.zeros(size[::-1], dtype=np.uint16)
+        width, height = masks.inside.shape
+        self._inside[masks.left :, masks.top :][:width, :height] = masks.inside
+        self._places = Boundary(masks, target.radius_px).places
+        self._near = self._places.near(target)
+        self._num_pixels = count_by_frame(self._places.bits, self._num_frames)
+        self._num_matched = count_by_frame(self._near, self._num_frames)
+
+    def with_masks(self, added: FrameBits) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pixels of the boundary that match the target's, and all of them: (frames,) each."""
+        (width, height), old = added.inside.shape, self._places
+        is_lost = (old.columns >= added.left) & (old.columns < added.left + width)
+        is_lost &= (old.rows >= added.top) & (old.rows < added.top + height)
+        # A column and a row more where the frame goes on: the box's last are compared with them.
+        masks = self._inside[added.left :, added.top :][: width + 1, : height + 1].copy()
+        masks[:width, :height] |= added.inside
+        new = _find_places(boundary_map(masks)[:width, :height], added.left, added.top)
+        matched, lost_matched, pixels, lost_pixels = (
+            count_by_frame(bits, self._num_frames)
+            for bits in (new.near(self._target), self._near[is_lost], new.bits, old.bits[is_lost])
+        )
+        return self._num_matched + matched - lost_matched, self._num_pixels + pixels - lost_pixels
+
+
+def _find_places(pixels: NDArray[np.uint16], left: int, top: int) -> Places:
+    """Pixels of a boundary in a box that begins at a column and row of the frame."""
+    flat = pixels.ravel()
+    found = np.flatnonzero(flat.astype(bool))
+    columns, rows = np.divmod(found, max(pixels.shape[1], 1))
+    return Places(columns + left, rows + top, flat[found])
 
 
 def boundary_map(masks: NDArray[Any]) -> NDArray[Any]:
@@ -110,9 +173,20 @@ def f_measures(preds: Sequence[Boundary], target: Sequence[Boundary]) -> NDArray
 
 
 def _f_of_frames(preds: Boundary, target: Boundary) -> NDArray[np.float64]:
-    num_preds, num_target = preds.num_pixels, target.num_pixels
-    precision = preds.matches(target) / np.maximum(num_preds, 1)
-    recall = target.matches(preds) / np.maximum(num_target, 1)
+    return f_of_counts(
+        preds.matches(target), preds.num_pixels, target.matches(preds), target.num_pixels
+    )
+
+
+def f_of_counts(
+    matched_preds: NDArray[np.int64],
+    num_preds: NDArray[np.int64],
+    matched_target: NDArray[np.int64],
+    num_target: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """F of each frame from pixels of the boundaries, all and those that match: (T,) each."""
+    precision = matched_preds / np.maximum(num_preds, 1)
+    recall = matched_target / np.maximum(num_target, 1)
     total = precision + recall
     measure = 2 * precision * recall / np.where(total > 0, total, 1.0)
     return np.where((num_preds == 0) & (num_target == 0), 1.0, measure)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +25,12 @@ from sola.evaluation.run import EVALUATION_FILE
 from sola.evaluation.scored_split import open_split, versions
 from sola.evaluation.scorer import Score
 from sola.evaluation.scores import ExpressionScores, Scores
-from sola.evaluation.table import official_line
+from sola.evaluation.summary import list_results, summarise
+from sola.evaluation.table import official_line, print_tables
 from sola.evaluation.tracks import VideoTracks
 from sola.files import write_json
 from sola.masks import empty_masklet, encode
-from sola.reporting.png import mask_faults
+from sola.reporting.png import read_mask
 from sola.reporting.submission_faults import (
     NUM_THREADS,
     Files,
@@ -84,19 +84,17 @@ class PredictedTracks:
             return encode(np.stack(list(pool.map(self._mask, names))))
 
     def _mask(self, name: str) -> NDArray[np.bool_]:
-        data = self.files.read(self.prefix + name)
-        faults = mask_faults(data, self.wanted[name])
+        faults, mask = read_mask(self.files.read(self.prefix + name), self.wanted[name])
         if faults:
             raise ValueError(f"{self.prefix}{name}: {'; '.join(faults)}. Predict it again.")
-        mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         assert mask is not None, "without faults"
-        return np.asarray(mask > 0)
+        return mask
 
 
 def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
     """Scores masks in the layout of a submission; ``<video>/<expression id>/<frame>.png``.
 
-    Writes evaluation.json into the output folder and prints the protocol's numbers.
+    Writes evaluation.json into the output folder and prints the tables.
 
     Args:
         config: ``predictions`` names a zip or a folder; see ``EvaluateConfig``.
@@ -119,7 +117,8 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         dataset, sources, scores, threshold=THRESHOLD, seed=None, num_workers=config.num_workers
     )
     results = [
-        _as_zero(result) if _key(result) in sources.missing else result for result in results
+        _selection_alone(_as_zero(result) if _key(result) in sources.missing else result)
+        for result in results
     ]
     protocol = official_numbers(dataset, sources, scores, results, threshold=THRESHOLD)
     evaluation = {
@@ -128,12 +127,15 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         "predictions": str(path),
         "protocol": protocol,
         "num_expressions": len(results),
+        "num_videos": len({result.expression.video_id for result in results}),
         "num_missing_as_zero": len(sources.missing),
         "versions": versions(),
-        "expressions": [_describe(result) for result in results],
+        **summarise(results),
+        "expressions": list_results(results),
     }
     output_path = Path(config.paths.output_dir) / EVALUATION_FILE
     write_json(output_path, evaluation)
+    print_tables(evaluation)
     log.info(
         "%s, %s/%s, %d expressions, of which %d are missing and count 0: %s",
         path,
@@ -208,8 +210,6 @@ def _as_zero(result: ExpressionResult) -> ExpressionResult:
     return replace(result, answers={**result.answers, SELECTION: answer})
 
 
-def _describe(result: ExpressionResult) -> dict[str, Any]:
-    score = result.answers[SELECTION].score
-    video_id, expression_id = _key(result)
-    named = {"video": video_id, "expression": expression_id}
-    return {**named, "J": score.j, "F": score.boundary_f, "J&F": score.jf}
+def _selection_alone(result: ExpressionResult) -> ExpressionResult:
+    """Without what tracks could have answered: masks that are handed in are no choice of any."""
+    return replace(result, answers={SELECTION: result.answers[SELECTION]})

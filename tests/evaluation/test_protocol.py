@@ -29,6 +29,7 @@ def results(dataset: SimpleNamespace, sources: TrackSources, scores: Scores):
 BY_HAND = {
     "selection": ([1, 12 / 16, 1, 1], [1, SEVEN_NINTHS, 1, 1]),
     "oracle": ([1, 1, 1, 1], [1, 1, 1, 1]),
+    "best_track": ([1, 1, 12 / 16, 0], [1, 1, SEVEN_NINTHS, 0]),
     "all_tracks": ([4 / 16, 12 / 16, 1, 0], [EIGHT_FIFTEENTHS, SEVEN_NINTHS, 1, 0]),
     "largest_track": ([0, 1, 12 / 16, 0], [0, 1, SEVEN_NINTHS, 0]),
     "none": ([0, 0, 0, 1], [0, 0, 0, 1]),
@@ -46,6 +47,13 @@ def test_means_are_those_worked_out_by_hand(results, answer: str) -> None:
         "F": pytest.approx(boundary_f, abs=1e-12),
         "J&F": pytest.approx((j + boundary_f) / 2, abs=1e-12),
         "num_expressions": 5,
+        "num_videos": 2,
+        # v2 scores 0; a quarter of the draws are of it alone, a quarter of v1 alone
+        "interval": {
+            "J": [0, pytest.approx(j * 5 / 4)],
+            "F": [0, pytest.approx(boundary_f * 5 / 4)],
+            "J&F": [0, pytest.approx((j + boundary_f) * 5 / 8)],
+        },
     }
 
 
@@ -68,6 +76,7 @@ def test_another_text_is_compared_with_the_selection_on_the_same_expressions(res
 OWN_BY_HAND = {
     "selection": ([1, 0, 4 / 16, 0, 0], [1, 0, EIGHT_FIFTEENTHS, 0, 0]),
     "oracle": ([1, 0, 1, 1, 1], [1, 0, 1, 1, 1]),
+    "best_track": ([1, 0, 12 / 16, 0, 1], [1, 0, SEVEN_NINTHS, 0, 1]),
     "all_tracks": ([1, 0, 1, 0, 1], [1, 0, 1, 0, 1]),
     "largest_track": ([1, 0, 12 / 16, 0, 1], [1, 0, SEVEN_NINTHS, 0, 1]),
     "none": ([0, 0, 0, 1, 0], [0, 0, 0, 1, 0]),
@@ -141,7 +150,58 @@ def test_kinds_have_means_of_their_own(results) -> None:
     assert by_kind["appearance"]["selection"]["J"] == pytest.approx((1 + 12 / 16) / 3)
     assert by_kind["appearance"]["oracle"]["J&F"] == pytest.approx(2 / 3)
     assert by_kind["appearance"][OTHER_TEXT]["num_expressions"] == 2
-    assert by_kind["group"][OTHER_TEXT] == {"J": None, "F": None, "J&F": None, "num_expressions": 0}
+    assert by_kind["group"][OTHER_TEXT]["J&F"] is None
+    assert by_kind["group"][OTHER_TEXT]["num_expressions"] == 0
+    assert by_kind["group"]["selection"]["interval"] is None  # of one video
+
+
+def test_groups_have_means_of_their_own(results) -> None:
+    by_group = summarise(results)["by_group"]
+
+    objects = {label: m["selection"]["num_expressions"] for label, m in by_group["objects"].items()}
+    assert objects == {"0": 1, "1": 3, "2": 1}
+    assert by_group["objects"]["1"]["selection"]["J"] == pytest.approx((1 + 12 / 16) / 3)
+    assert by_group["objects"]["1"]["oracle"]["J"] == pytest.approx(2 / 3)
+    # of 400 px the small one covers 4, the large one 12
+    assert {label: m["oracle"]["num_videos"] for label, m in by_group["size"].items()} == {
+        "nowhere": 1,
+        "medium": 2,
+    }
+
+
+def test_each_source_has_an_oracle_of_its_own(
+    dataset: SimpleNamespace, make_reader: type, own_scores: Scores
+) -> None:
+    """Tracks of the video: none but the small one; of expressions: those of ``OWN_TRACKS``."""
+    shared = make_reader({"v1": (drawn.SMALL,), "v2": ()})
+    sources = TrackSources([shared, make_reader(drawn.OWN_TRACKS, "gdino")])
+    rows = {"v1": [(0, 1), (0,), (0, 2, 3), (0, 4)], "v2": [(0,)]}
+    by_expression = {
+        (video_id, str(number)): ExpressionScores(
+            tracks, {text: np.zeros(len(tracks), np.float32) for text in "0123"}
+        )
+        for video_id, of_video in rows.items()
+        for number, tracks in enumerate(of_video)
+    }
+
+    results = evaluate_expressions(
+        dataset, sources, Scores(by_expression, {}), threshold=0.5, seed=42
+    )
+
+    summary = summarise(results)
+    # grid finds the small one, 4 of the 16 px of both, and nothing in v2; the fourth means nothing
+    grid, gdino = ([1, 0, 4 / 16, 1, 0], [1, 0, 1, 1, 1])
+    assert summary["by_source"]["grid"]["J"] == pytest.approx(sum(grid) / 5)
+    assert summary["by_source"]["gdino"]["J"] == pytest.approx(sum(gdino) / 5)
+    assert summary["results"]["oracle"]["J"] == pytest.approx(sum(gdino) / 5)
+    losses = {name: loss["J"] for name, loss in summary["losses"].items()}
+    assert losses == {
+        "generation": pytest.approx(1 / 5),
+        "selection": pytest.approx((sum(gdino) - 1) / 5),  # nothing is selected
+        "generation from grid alone": pytest.approx(1 - sum(grid) / 5),
+        "generation from gdino alone": pytest.approx(1 / 5),
+    }
+    assert list_results(results)[2]["oracle_by_source"]["grid"]["tracks"] == [0]
 
 
 def test_the_curve_is_that_of_the_selection_at_its_thresholds(results) -> None:

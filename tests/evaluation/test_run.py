@@ -19,6 +19,8 @@ EXPECTED_NAMES = {
     "text_encoder",
     "versions",
     "seed",
+    "intervals",
+    "groups",
 }
 
 
@@ -77,6 +79,8 @@ def test_tracks_of_expressions_are_measured_each_for_its_own(
     videos = json.loads((Path(config.paths.output_dir) / "scores.json").read_text())["videos"]
     assert [tracks["source"] for tracks in evaluation["tracks"]] == sorted(sources, reverse=True)
     assert evaluation["results"]["oracle"]["J"] == pytest.approx(oracle)
+    assert evaluation["by_source"]["gdino"]["J"] == pytest.approx(4 / 5)
+    assert sorted(evaluation["by_source"]) == sorted(sources)
     assert evaluation["num_expressions_without_tracks"] == (1 if sources == ["gdino"] else 0)
     assert evaluation["results"]["other_text"]["num_expressions"] == 2
     for entry in evaluation["expressions"]:

@@ -35,16 +35,21 @@ def cells(lines: list[str], label: str) -> list[list[str]]:
 def test_every_answer_has_a_row_in_percent(dataset, sources, scores) -> None:
     lines = printed(dataset, sources, scores)
 
-    assert cells(lines, "selection") == [["75.0", "75.6", "75.3", "5"]]
-    assert cells(lines, "all tracks") == [["40.0", "46.2", "43.1", "5"]]
+    assert cells(lines, "selection") == [["75.0", "75.6", "75.3 [0.0, 94.1]", "5"]]
+    assert cells(lines, "best single track") == [["55.0", "55.6", "55.3 [0.0, 69.1]", "5"]]
+    assert cells(lines, "all tracks") == [["40.0", "46.2", "43.1 [0.0, 53.9]", "5"]]
     assert cells(lines, "selection under another text") == [["12.5", "26.7", "19.6", "2"]]
-    assert cells(lines, "appearance") == [["58.8", "66.7", "88.2", "19.6", "3"]]
+    assert cells(lines, "appearance") == [["58.8 [0.0, 88.2]", "66.7", "88.2", "19.6", "3"]]
     assert cells(lines, "group") == [["100.0", "100.0", "-", "-", "1"]]
+    assert cells(lines, "objects") == [["0", "100.0", "100.0", "1", "1"]]
     text = "\n".join(lines)
     assert "by the protocol of mevis_v2: J&F 75.3, N-acc -" in text
     assert "another text: 3 of 5 expressions" in text
     assert "1 of 5 expressions have no tracks" in text
     assert "by threshold: 0.5: 75.3" in text
+    assert "lost by selection (oracle - selection), J&F: 4.7 [0.0, 5.9]" in text
+    assert "lost by generation (100 - oracle), J&F: 20.0 [0.0, 100.0]" in text
+    assert "frames:" not in text  # all videos are as long
 
 
 def test_kinds_that_nobody_recorded_are_not_shown(dataset, sources, scores) -> None:

@@ -13,10 +13,13 @@ from sola.masks import (
     empty_runs,
     encode,
     find_runs,
+    intersect,
     jaccard,
     pack_masks,
     pack_runs,
+    pixels_by_frame,
     shared_pixels,
+    subtract,
     unite,
 )
 
@@ -112,3 +115,15 @@ def test_the_runs_of_nothing_are_none() -> None:
     assert pack_runs(empty_runs(0, SIZE)) == [] == pack_masks(np.zeros((0, *SIZE), dtype=bool))
     np.testing.assert_array_equal(jaccard(nothing, nothing), np.ones(FRAMES))
     np.testing.assert_array_equal(count_combinations([nothing]), np.zeros((FRAMES, 2)))
+
+
+@given(masklets(2))
+def test_parts_of_a_masklet_are_those_of_its_pixels(masks: np.ndarray) -> None:
+    a, b = map(runs_of, masks)
+
+    for found, wanted in (
+        (intersect(a, b), masks[0] & masks[1]),
+        (subtract(a, b), masks[0] & ~masks[1]),
+    ):
+        np.testing.assert_array_equal(whole(found), wanted)
+        np.testing.assert_array_equal(pixels_by_frame(found), wanted.sum(axis=(1, 2)))

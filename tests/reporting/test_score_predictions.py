@@ -11,8 +11,9 @@ import drawn_split as drawn
 import numpy as np
 import pytest
 
-from sola.config.schema import EvaluateConfig
+from sola.config.schema import EvaluateConfig, PathsConfig
 from sola.evaluation import scored_split
+from sola.evaluation.comparison import compare, read_run
 from sola.evaluation.run import run_evaluation
 from sola.masks import decode
 from sola.reporting.predict import run_predict
@@ -67,6 +68,23 @@ def test_masks_of_ours_score_what_evaluation_says(
     expected = run_evaluation(config())["protocol"]
 
     assert run_scoring(config(predictions=str(masks_dir)))["protocol"] == expected
+
+
+def test_masks_are_compared_with_a_selection(
+    config: Callable[..., Any], right: Path, tmp_path: Path
+) -> None:
+    ours = run_evaluation(config(paths=PathsConfig(str(tmp_path / "data"), str(tmp_path / "ours"))))
+    theirs = run_scoring(config(predictions=str(right)))
+
+    found = compare(read_run(tmp_path / "ours"), read_run(tmp_path / "output"), "selection")
+
+    means = [run["results"]["selection"] for run in (ours, theirs)]
+    assert found["all"]["difference"]["J"] == pytest.approx(means[1]["J"] - means[0]["J"])
+    assert found["b"]["predictions"] == str(right)
+    assert theirs["by_group"].keys() == ours["by_group"].keys()
+    assert theirs["by_kind"]["appearance"]["selection"]["J"] == 1
+    assert theirs["results"].keys() == {"selection"}
+    assert "tracks" not in theirs["expressions"][0]["answers"]["selection"]
 
 
 def test_missing_masks_are_listed(config: Callable[..., Any], right: Path) -> None:
