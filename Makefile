@@ -11,6 +11,7 @@ DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
 RESULTS_DIR = outputs/results
+SELECTORS = small baseline
 SEEDS ?= 0 1 2
 # The best of 0.1, 0.2, ... on split tune.
 THRESHOLD ?= 0.3
@@ -43,21 +44,21 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 	$(RUN) evaluate.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/evaluation
 	$(RUN) predict.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/prediction
 
-results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds (about two hours)
+results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds, and the baseline's
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes_large split=tune prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
-	@for seed in $(SEEDS); do set -e; \
-		run=$(RESULTS_DIR)/seed_$$seed; \
+	@for selector in $(SELECTORS); do for seed in $(SEEDS); do set -e; \
+		run=$(RESULTS_DIR)/$$selector/seed_$$seed; \
 		if test -e $$run/valid_u/evaluation.json; then echo "$$run is there: not trained again (make clean removes it)"; continue; fi; \
 		set -x; \
-		$(RUN) train.py experiment=moving_shapes seed=$$seed hydra.run.dir=$$run; \
+		$(RUN) train.py experiment=moving_shapes selector=$$selector seed=$$seed hydra.run.dir=$$run; \
 		for split in tune valid_u; do \
 			$(RUN) evaluate.py dataset=moving_shapes_large split=$$split threshold=$(THRESHOLD) ckpt_path=$$run/best.ckpt hydra.run.dir=$$run/$$split; done; \
-		{ set +x; } 2>/dev/null; done
-	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/seed_*/tune
-	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/seed_*/valid_u
+		{ set +x; } 2>/dev/null; done; done
+	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small/seed_*/tune --baseline $(RESULTS_DIR)/baseline/seed_*/tune
+	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small/seed_*/valid_u --baseline $(RESULTS_DIR)/baseline/seed_*/valid_u
 
 test: setup  ## every test but the slow ones
 	$(RUN) -m pytest
