@@ -74,7 +74,7 @@ def open_data(
     folder: Path, expressions: list[Expression], config: DataConfig, token_dtype: str = "float32"
 ) -> SelectorDataModule:
     """The shards of one type, as training reads them."""
-    tracks = LabelledTracks([ShardReader(folder / token_dtype)], LossConfig())
+    tracks = LabelledTracks([ShardReader(folder / token_dtype)], LossConfig(), keep=config.window)
     text: Any = CachedText(folder / "text")
     return SelectorDataModule((expressions, tracks), (expressions, tracks), text, config)
 

@@ -66,6 +66,9 @@ COMMAND_LINE = [
     Case("a key that is added", TRAIN, "+foo=1"),
     Case("a value out of its range", EVALUATE, "threshold=2"),
     Case("a value of the wrong type", TRAIN, "trainer.max_epochs=three"),
+    Case("a window of nothing", TRAIN, "data.window=0"),
+    Case("a checkpoint after no step", TRAIN, "trainer.checkpoint_every_n_steps=0"),
+    Case("a checkpoint after no time", TRAIN, "trainer.checkpoint_every_n_minutes=0"),
     Case("one value for a list", TRAIN, "data.train_sources=gt"),
     Case("a misspelt prompt source", PREDICT, "sources=[grit]"),
     Case("a bracket left open", TRAIN, "data.train_sources=[gt"),
@@ -201,6 +204,7 @@ CHECKPOINTS = [
         lambda: write_checkpoint(CKPT, text_encoder="words"),
     ),
     Case("nothing to resume from", TRAIN, "ckpt_path=last.ckpt"),
+    Case("two places to resume from", TRAIN, "ckpt_path=last.ckpt resume=true"),
     Case("no state of the optimiser", TRAIN, "ckpt_path=best.ckpt"),
     Case(
         "another network to resume from",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,17 @@ _OWN_LOGGERS = ("sola", "__main__")
 
 
 class OwnMessages(logging.Filter):
-    """Passes what sola says, and of other packages only warnings and worse."""
+    """Passes what sola says, and of other packages only warnings and worse.
+
+    Of the processes of several devices, one speaks; the others have but warnings.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to show a record."""
-        return record.levelno >= logging.WARNING or record.name.split(".")[0] in _OWN_LOGGERS
+        if record.levelno >= logging.WARNING:
+            return True
+        is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+        return is_first and record.name.split(".")[0] in _OWN_LOGGERS
 
 
 def console_handler() -> logging.Handler:

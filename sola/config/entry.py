@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.conversion import CONF_DIR, load, register_schemas
+from sola.config.job import separate_job
 from sola.config.messages import explain, explain_flag
 
 Schema = TypeVar("Schema")
@@ -130,7 +131,7 @@ def _run_job(
     config = None
     try:
         config = load(composed, schema)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), separate_job():
             for pattern in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
             return task(config)

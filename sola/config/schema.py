@@ -223,10 +223,13 @@ class DataConfig:
     With gdino among train_sources each has tracks of its own, and a sample is one expression.
     Validation goes by video wherever tracks are shared."""
     batch_size: int = 1
-    """Samples a step."""
+    """Samples a step and device."""
     max_tokens: int | None = None
     """Instead of batch_size: samples are packed into steps of at most so many object tokens, which
     are expressions x tracks x frames, summed over the step; a video is cut to it by expressions."""
+    window: int = 32
+    """Videos whose samples are shuffled among each other; their tracks are read once and kept in
+    memory, by every worker, until all are seen. Videos themselves are shuffled every epoch."""
     num_workers: int = 0
 
 
@@ -255,6 +258,11 @@ class TrainerConfig:
     ema_decay: float | None = None
     """Validated and saved are the weights' exponential moving average over steps, with this decay;
     None: the weights themselves."""
+    checkpoint_every_n_steps: int | None = None
+    """Optimiser steps from one last.ckpt to the next within an epoch; None: not by steps. After
+    every epoch it is written anyhow."""
+    checkpoint_every_n_minutes: float | None = 10.0
+    """The same by time."""
 
 
 @dataclass
@@ -312,7 +320,9 @@ class TrainConfig(RunConfig):
     threshold: float = 0.5
     """A track is selected when its score is above this."""
     ckpt_path: str | None = None
-    """Resume from this checkpoint."""
+    """Resume from this checkpoint, a last.ckpt."""
+    resume: bool = False
+    """Resume from last.ckpt in the output folder if there is one, else start."""
     seed: int = 42
 
 

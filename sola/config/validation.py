@@ -63,6 +63,8 @@ def _problems(config: Any) -> Problems:
     top = vars(config)
     if isinstance(config, TrainConfig):
         yield from _one_of("trainer.precision", config.trainer.precision, TRAINING_PRECISIONS)
+        if config.resume and config.ckpt_path is not None:
+            yield f"resume=true and ckpt_path={config.ckpt_path}: give one of the two."
     if "token_dtype" in top:
         yield from _one_of("token_dtype", top["token_dtype"], TOKEN_DTYPES)
     if "threshold" in top:
@@ -266,6 +268,7 @@ def _check_data(name: str, section: DataConfig) -> Problems:
                 f"{name}.batch_size is {section.batch_size}, but {name}.max_tokens says how large "
                 f"a step is. Leave {name}.batch_size at 1."
             )
+    yield from _at_least(1, f"{name}.window", section.window)
     yield from _at_least(0, f"{name}.num_workers", section.num_workers)
 
 
@@ -281,6 +284,13 @@ def _check_trainer(name: str, section: TrainerConfig) -> Problems:
         yield from _at_least(0, f"{name}.{key}", getattr(section, key))
     if section.early_stopping_patience is not None:
         yield from _at_least(1, f"{name}.early_stopping_patience", section.early_stopping_patience)
+    if section.checkpoint_every_n_steps is not None:
+        yield from _at_least(
+            1, f"{name}.checkpoint_every_n_steps", section.checkpoint_every_n_steps
+        )
+    if section.checkpoint_every_n_minutes is not None:
+        minutes = f"{name}.checkpoint_every_n_minutes"
+        yield from _above_zero(minutes, section.checkpoint_every_n_minutes)
     if section.ema_decay is not None and not 0 < section.ema_decay < 1:
         yield f"{name}.ema_decay is {section.ema_decay}; it lies between 0 and 1."
     for key in ("limit_train_batches", "limit_val_batches"):

@@ -74,7 +74,9 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Pads samples into a batch; what needs no padding gets no mask."""
+    """Pads samples into a batch; what needs no padding gets no mask, no samples an empty batch."""
+    if not samples:
+        return _nothing()
     tokens = [sample.tokens for sample in samples]
     texts = [text for sample in samples for text in sample.texts]
     counts = [len(sample.texts) for sample in samples]
@@ -94,6 +96,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         text_mask=_mask(text_lengths),
         video_idx=None if len(samples) == 1 or set(counts) == {1} else video_idx,
     )
+
+
+def _nothing() -> Batch:
+    no_text, no_flags = torch.zeros(0, 0, 0), torch.zeros(0, dtype=torch.bool)
+    return Batch(torch.zeros(0, 0, 0, 0), no_text, no_flags[:, None], no_flags, (), ())
 
 
 def _mask(lengths: Tensor) -> Tensor | None:

@@ -16,35 +16,37 @@ from pytorch_lightning.callbacks import (
 from sola.config.progress import progress
 from sola.config.schema import TrainerConfig
 from sola.training.module import VALID_JF
+from sola.training.resuming import LastCheckpoint, Resumption
 
 log = logging.getLogger(__name__)
 
 BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
 
 
-def make_checkpoints(output_dir: Path, *, is_averaged: bool = False) -> list[Callback]:
+def make_checkpoints(output_dir: Path, config: TrainerConfig) -> list[Callback]:
     """Keeps best.ckpt (weights of the best valid/J&F) and last.ckpt (all, to resume from).
 
     Args:
         output_dir: folder of the run.
-        is_averaged: weights are averaged. Lightning puts the average only into whole checkpoints;
-            best.ckpt is then one.
+        config: how often last.ckpt is written. Where weights are averaged, best.ckpt holds all,
+            too: Lightning puts the average only into whole checkpoints.
     """
     best = ModelCheckpoint(
         dirpath=output_dir,
         filename=Path(BEST_FILE).stem,
         monitor=VALID_JF,
         mode="max",
-        save_weights_only=not is_averaged,
+        save_weights_only=config.ema_decay is None,
         enable_version_counter=False,
     )
-    last = ModelCheckpoint(
-        dirpath=output_dir,
-        filename=Path(LAST_FILE).stem,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
+    if config.fast_dev_run:
+        return [best]
+    last = LastCheckpoint(
+        output_dir / LAST_FILE,
+        every_n_steps=config.checkpoint_every_n_steps,
+        every_n_minutes=config.checkpoint_every_n_minutes,
     )
-    return [best, last]
+    return [best, Resumption(), last]
 
 
 def make_options(config: TrainerConfig) -> list[Callback]:

@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +14,8 @@ from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import entry_of
 from sola.text import TextTokens
 from sola.training.batch import Sample, collate
+from sola.training.loader import ResumableLoader
+from sola.training.order import Item, StepSampler, deal, draw_order, pack
 from sola.training.sources import LabelledTracks
 from sola.types import Expression
 
@@ -95,49 +97,6 @@ class SelectionDataset(Dataset[Sample]):
         self.tracks, self.text = pickle.loads(pickle.dumps((self.tracks, self.text)))
 
 
-class PackedSamples(Dataset[list[Sample]]):
-    """Samples in packs of at most ``max_tokens`` object tokens, each of them a step.
-
-    Which samples are together is drawn once, by the seed; a larger one is alone. So an epoch has
-    the same number of steps every time, and packs are shuffled and dealt to devices as samples are.
-    """
-
-    def __init__(self, samples: SelectionDataset, max_tokens: int, *, seed: int) -> None:
-        self.samples = samples
-        sizes = [samples.num_tokens(expressions) for expressions in samples.samples]
-        self.packs = pack(sizes, max_tokens, seed=seed)
-
-    def __len__(self) -> int:
-        return len(self.packs)
-
-    def __getitem__(self, index: int) -> list[Sample]:
-        return [self.samples[idx] for idx in self.packs[index]]
-
-    def reopen(self) -> None:
-        """See ``SelectionDataset.reopen``."""
-        self.samples.reopen()
-
-
-def pack(sizes: Sequence[int], max_tokens: int, *, seed: int) -> list[list[int]]:
-    """Every index once, in packs whose sizes add up to at most ``max_tokens``.
-
-    Args:
-        sizes: of the things to pack.
-        max_tokens: a size beyond it has a pack of its own.
-        seed: of the order in which packs are filled.
-    """
-    order = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed)).tolist()
-    packs: list[list[int]] = []
-    room = -1
-    for idx in order:
-        if sizes[idx] > room:
-            packs.append([])
-            room = max_tokens
-        packs[-1].append(idx)
-        room -= sizes[idx]
-    return packs
-
-
 class SelectorDataModule(pl.LightningDataModule):
     """Batches of training and validation samples.
 
@@ -149,7 +108,7 @@ class SelectorDataModule(pl.LightningDataModule):
         valid: those of the validation split.
         text: gives text tokens; encodes what is new before the first batch.
         config: how samples are made and batched.
-        seed: of what ``config.max_tokens`` packs together.
+        seed: of their order, and of what ``config.max_tokens`` packs together.
     """
 
     def __init__(
@@ -174,31 +133,56 @@ class SelectorDataModule(pl.LightningDataModule):
         samples = [*self.train_set.samples, *self.valid_set.samples]
         self.text.prepare([e.text for expressions in samples for e in expressions])
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled samples, ``batch_size`` a step, or shuffled packs of them."""
-        if self.config.max_tokens is None:
-            return self._loader(self.train_set, batch_size=self.config.batch_size, shuffle=True)
-        packs = PackedSamples(self.train_set, self.config.max_tokens, seed=self.seed)
-        return self._loader(packs, batch_size=None, shuffle=True)
+    def train_dataloader(self) -> ResumableLoader:
+        """This process' part of every step: ``batch_size`` samples, or a pack of them."""
+        items, groups = self._items()
+        rank, num_ranks = self._place()
+        steps = StepSampler(
+            items,
+            groups,
+            batch_size=self.config.batch_size,
+            window=1 if self.config.max_tokens else self.config.window,
+            seed=self.seed,
+            rank=rank,
+            num_ranks=num_ranks,
+        )
+        return ResumableLoader(self.train_set, steps, **self._options())
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """One sample a step."""
-        return self._loader(self.valid_set, batch_size=1, shuffle=False)
+        """This process' samples, one a step; steps without one make processes equal."""
+        steps = deal(len(self.valid_set), *self._place())
+        return DataLoader(self.valid_set, batch_sampler=steps, **self._options())
 
-    def _loader(
-        self, dataset: Dataset[Any], *, batch_size: int | None, shuffle: bool
-    ) -> DataLoader[Any]:
+    def _items(self) -> tuple[list[Item], list[Hashable]]:
+        """Samples and their videos, or packs of samples and the windows that they begin in."""
+        samples = self.train_set.samples
+        videos: list[Hashable] = [expressions[0].video_id for expressions in samples]
+        max_tokens, window = self.config.max_tokens, self.config.window
+        if max_tokens is None:
+            return [(idx,) for idx in range(len(samples))], videos
+        order = draw_order(videos, window=window, seed=self.seed, epoch=0)
+        sizes = [self.train_set.num_tokens(expressions) for expressions in samples]
+        packs = pack(sizes, max_tokens, order)
+        numbers = {video: n for n, video in enumerate(dict.fromkeys(videos[i] for i in order))}
+        return packs, [numbers[videos[members[0]]] // window for members in packs]
+
+    def _place(self) -> tuple[int, int]:
+        """This process' rank, and the number of processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _options(self) -> dict[str, Any]:
         num_workers = self.config.num_workers
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            num_workers=num_workers,
-            collate_fn=collate,
-            worker_init_fn=_reopen_in_worker,
-            persistent_workers=num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return {
+            "num_workers": num_workers,
+            "collate_fn": collate,
+            "worker_init_fn": _reopen_in_worker,
+            "persistent_workers": num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+            # of its own: the numbers that dropout draws depend on the steps alone
+            "generator": torch.Generator().manual_seed(self.seed),
+        }
 
 
 def _reopen_in_worker(worker_id: int) -> None:

@@ -1,7 +1,9 @@
 """Where the numbers of a run go: a CSV file, or Weights & Biases."""
 
+import csv
 import logging
 import os
+import warnings
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,13 +28,17 @@ OFFLINE_MODES = ("offline", "dryrun")
 NETRC_FILES = ("~/.netrc", "~/_netrc")
 
 
-def make_logger(config: LoggerConfig, output_dir: Path, *, is_dry: bool = False) -> Logger:
+def make_logger(
+    config: LoggerConfig, output_dir: Path, *, is_dry: bool = False, first_step: int = 0
+) -> Logger:
     """The logger of a run; says which, as the run's first line.
 
     Args:
         config: which.
         output_dir: folder of the run.
         is_dry: nothing is written (``trainer.fast_dev_run``).
+        first_step: optimiser steps done before, by a run that this one goes on with; a CSV file
+            that is there keeps its rows of these.
 
     Raises:
         ValueError: if the name is not known, or the file that logins are kept in cannot be read.
@@ -42,7 +48,7 @@ def make_logger(config: LoggerConfig, output_dir: Path, *, is_dry: bool = False)
         return DummyLogger()
     if config.name == "csv":
         log.info("logger: CSV, %s", output_dir / "metrics.csv")
-        return CSVLogger(save_dir=output_dir, name="", version="")
+        return _make_csv(output_dir, first_step)
     if config.name == "wandb":
         return _make_wandb(config, output_dir)
     raise ValueError(f"logger.name={config.name}: not known; choose one of {LOGGERS}.")
@@ -52,6 +58,22 @@ def finish_logger(logger: Logger) -> None:
     """Ends a run of W&B, so that the next job of a sweep gets a run of its own."""
     if isinstance(logger, WandbLogger):
         logger.experiment.finish()
+
+
+def _make_csv(output_dir: Path, first_step: int) -> Logger:
+    logger = CSVLogger(save_dir=output_dir, name="", version="")
+    path = output_dir / "metrics.csv"
+    if first_step == 0 or not path.is_file() or os.environ.get("LOCAL_RANK", "0") != "0":
+        return logger
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+        experiment = logger.experiment  # deletes the file
+    done = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < first_step]
+    experiment.metrics += [{k: v for k, v in row.items() if v} for row in done]
+    experiment.save()
+    return logger
 
 
 def _make_wandb(config: LoggerConfig, output_dir: Path) -> Logger:

@@ -9,6 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sola.config.schema import LossConfig, OptimizerConfig
 from sola.selector import Selector
@@ -20,12 +21,16 @@ from sola.selector.losses import (
     combine_losses,
 )
 from sola.training.batch import Batch
+from sola.training.means import RunningMeans
 from sola.training.optimization import make_optimizer, make_schedules
 from sola.training.scoring import ValidationScorer
 
 VALID_LOSS, VALID_JF = "valid/loss", "valid/J&F"
 POSITIVES = "train/positives"
 """Tracks that an expression means, on average."""
+LOSS_PARTS = ("loss", "bce", "alignment")
+MEANS_KEY = "train_means"
+"""Of a checkpoint: the means of the epoch so far."""
 
 log = logging.getLogger(__name__)
 
@@ -56,24 +61,39 @@ class SelectorModule(pl.LightningModule):
         self.selector = selector
         self.loss_config, self.optimizer_config, self.scorer = loss, optimizer, scorer
         self.threshold, self.provenance = threshold, dict(provenance or {})
+        self._train_means = RunningMeans(*LOSS_PARTS, POSITIVES)
+        self._valid_means = RunningMeans(*LOSS_PARTS, "J", "F", "J&F")
+        self._metrics: dict[str, float] = {}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Loss of a batch; None, which skips the step, where no expression has tracks."""
-        if not any(batch.num_tracks):
-            return None
-        loss, _ = self._step(batch, "train")
-        self.log(
-            POSITIVES,
-            batch.labels.sum() / len(batch.labels),
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(batch.labels),
-        )
-        return loss.total
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """This process' part of the step's loss.
+
+        The mean of all processes' parts, and so of their gradients, is that of the step's
+        expressions that have tracks, whichever process has them.
+        """
+        loss = self.compute(batch)[0] if any(batch.num_tracks) else self._no_loss()
+        step = RunningMeans(*LOSS_PARTS, POSITIVES)
+        num_own = _add_losses(step, loss, batch)
+        num_rows = len(batch.labels)
+        step.add({POSITIVES: batch.labels.sum() / max(num_rows, 1)}, num_rows)
+        num_processes = step.gather(self.device)
+        self._train_means.add_all(step)
+        means = step.means()
+        self.log_dict({f"train/{name}_step": means[name] for name in LOSS_PARTS if name in means})
+        return loss.total * (num_processes * num_own / max(step.count("loss"), 1))
+
+    def on_train_epoch_start(self) -> None:
+        """Starts the epoch's means."""
+        self._train_means.reset()
 
     def on_train_epoch_end(self) -> None:
-        """Warns where there is nothing to learn: not one track is meant by any expression."""
-        if self.current_epoch == 0 and self.trainer.callback_metrics.get(POSITIVES) == 0:
+        """Logs means; warns where not one track is meant by any expression: nothing to learn."""
+        metrics = self._train_metrics()
+        self.log_dict(metrics, logger=False)
+        row = {"epoch": self.current_epoch} | {k: float(v) for k, v in metrics.items()}
+        for logger in self.loggers:  # Lightning would do so after last.ckpt is written
+            logger.log_metrics(row, step=self.global_step - 1)
+        if self.current_epoch == 0 and metrics[POSITIVES] == 0:
             log.warning(
                 "no track of the training split overlaps an expression's objects by more than "
                 "loss.label_iou=%s: every label is negative. Check the tracks: tracker, its "
@@ -82,8 +102,10 @@ class SelectorModule(pl.LightningModule):
             )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Logs loss, and J, F and J&F of the union of the selected tracks."""
-        _, logits = self._step(batch, "valid")
+        """Adds up loss, and J, F and J&F of the union of the selected tracks."""
+        if not batch.expressions:
+            return  # other processes have one more video
+        loss, logits = self.compute(batch)
         is_selected = (logits.sigmoid() > self.threshold).cpu().numpy()
         scores = [
             self.scorer.score(expression, row[:count])
@@ -92,11 +114,31 @@ class SelectorModule(pl.LightningModule):
             )
         ]
         means = {
-            "valid/J": float(np.mean([score.j for score in scores])),
-            "valid/F": float(np.mean([score.boundary_f for score in scores])),
-            VALID_JF: float(np.mean([score.jf for score in scores])),
+            "J": float(np.mean([score.j for score in scores])),
+            "F": float(np.mean([score.boundary_f for score in scores])),
+            "J&F": float(np.mean([score.jf for score in scores])),
         }
-        self.log_dict(means, on_epoch=True, sync_dist=True, batch_size=len(scores))
+        _add_losses(self._valid_means, loss, batch)
+        self._valid_means.add(means, len(scores))
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the means over all processes' expressions."""
+        self._valid_means.gather(self.device)
+        means = self._valid_means.means()
+        self.log_dict({f"valid/{name}": value for name, value in means.items()})
+        self._valid_means.reset()
+
+    def on_validation_end(self) -> None:
+        """Moves plateau schedules on: Lightning would do so after last.ckpt is written."""
+        loss = self.trainer.callback_metrics.get(VALID_LOSS)
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau) and loss is not None:
+                config.scheduler.step(loss)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Moves the other schedules on."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule."""
@@ -107,16 +149,14 @@ class SelectorModule(pl.LightningModule):
             self.optimizer_config,
             num_steps=int(self.trainer.estimated_stepping_batches),
             monitor=VALID_LOSS,
-            check_every_n_epochs=self.trainer.check_val_every_n_epoch or 1,
         )
         return [optimizer], schedules
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the weights are, in plain types, so that they load with weights_only."""
-        metrics = {
-            name: float(value)
-            for name, value in self.trainer.callback_metrics.items()
-            if bool(value.isfinite())
+        metrics = self.trainer.callback_metrics | self._train_metrics()
+        self._metrics |= {
+            name: float(value) for name, value in metrics.items() if bool(value.isfinite())
         }
         checkpoint[PROVENANCE_KEY] = {
             **self.provenance,
@@ -125,8 +165,14 @@ class SelectorModule(pl.LightningModule):
             "loss": dataclasses.asdict(self.loss_config),
             "epoch": self.current_epoch,
             "step": self.global_step,
-            "metrics": metrics,
+            "metrics": dict(self._metrics),
         }
+        checkpoint[MEANS_KEY] = self._train_means.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up the metrics of a run that was cut off."""
+        self._train_means.load_state_dict(checkpoint.get(MEANS_KEY, {}))
+        self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
 
     def compute(self, batch: Batch) -> tuple[SelectionLoss, Tensor]:
         """Loss of a batch, and logits (B, N)."""
@@ -160,21 +206,19 @@ class SelectorModule(pl.LightningModule):
         weight = config.alignment_weight
         return combine_losses(bce, alignment, batch.has_tracks, alignment_weight=weight)
 
-    def _step(self, batch: Batch, stage: str) -> tuple[SelectionLoss, Tensor]:
-        """Logs the loss of the expressions that have tracks."""
-        loss, logits = self.compute(batch)
-        num_samples = sum(count > 0 for count in batch.num_tracks)
-        if num_samples:
-            self._log_loss(loss, stage, num_samples)
-        return loss, logits
+    def _train_metrics(self) -> dict[str, Tensor]:
+        means = self._train_means.means().items()
+        return {name if name == POSITIVES else f"train/{name}_epoch": mean for name, mean in means}
 
-    def _log_loss(self, loss: SelectionLoss, stage: str, num_samples: int) -> None:
-        is_training = stage == "train"
-        parts = {"loss": loss.total, "bce": loss.bce, "alignment": loss.alignment}
-        self.log_dict(
-            {f"{stage}/{name}": value.detach() for name, value in parts.items()},
-            on_step=is_training,
-            on_epoch=True,
-            sync_dist=not is_training,
-            batch_size=num_samples,
-        )
+    def _no_loss(self) -> SelectionLoss:
+        """0, with gradient 0 for every parameter: what other processes wait for."""
+        zero = torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
+        return SelectionLoss(zero, zero, zero)
+
+
+def _add_losses(means: RunningMeans, loss: SelectionLoss, batch: Batch) -> int:
+    """Adds a batch's losses; returns of how many expressions, those that have tracks."""
+    num_expressions = sum(count > 0 for count in batch.num_tracks)
+    parts = zip(LOSS_PARTS, (loss.total, loss.bce, loss.alignment), strict=True)
+    means.add(dict(parts), num_expressions)
+    return num_expressions

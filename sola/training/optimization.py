@@ -36,7 +36,6 @@ def make_schedules(
     *,
     num_steps: int,
     monitor: str,
-    check_every_n_epochs: int = 1,
 ) -> list[dict[str, Any]]:
     """Schedules as Lightning takes them.
 
@@ -45,7 +44,6 @@ def make_schedules(
         config: schedule and warm-up.
         num_steps: optimiser steps of the whole run.
         monitor: logged value that the plateau schedule watches (lower is better).
-        check_every_n_epochs: how often that value is logged.
 
     Raises:
         ValueError: if the schedule is not known.
@@ -62,8 +60,9 @@ def make_schedules(
     plateau = ReduceLROnPlateau(
         optimizer, factor=config.plateau_factor, patience=config.plateau_patience
     )
-    watch = {"monitor": monitor, "strict": False, "frequency": check_every_n_epochs}
-    schedules: list[dict[str, Any]] = [{"scheduler": plateau, "interval": "epoch", **watch}]
+    schedules: list[dict[str, Any]] = [
+        {"scheduler": plateau, "interval": "epoch", "monitor": monitor, "strict": False}
+    ]
     if config.warmup_steps:
         start = 1 / (config.warmup_steps + 1)
         warmup = LinearLR(optimizer, start_factor=start, total_iters=config.warmup_steps)

@@ -29,6 +29,7 @@ from sola.training.callbacks import (
 from sola.training.data import SelectorDataModule
 from sola.training.loggers import finish_logger, make_logger
 from sola.training.module import VALID_JF, SelectorModule
+from sola.training.resuming import WholeFileIO
 from sola.training.scoring import ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
 
@@ -40,6 +41,7 @@ EXPECTED_WARNINGS = (
     ".*smaller than the logging interval.*",
     ".*The dirpath has changed from.*",  # a run that goes on elsewhere has a best.ckpt of its own
     ".*directory .* exists and is not empty.*",  # Hydra's own files are there before us
+    ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged is of all processes
 )
 
 
@@ -51,13 +53,16 @@ def run_training(config: TrainConfig) -> Path:
 
     Returns:
         The checkpoint with the best valid/J&F: ``best.ckpt`` in the output folder. A run that goes
-        on from ``ckpt_path`` chooses among its own epochs; ``trainer.fast_dev_run`` writes none.
+        on in its own folder chooses among all its epochs, one that goes on in another folder among
+        those that are left; ``trainer.fast_dev_run`` writes none.
 
     Raises:
         ValueError: if a GPU is asked for and none is there, data or tracks are missing or do not
             belong together, a width does not fit, or the checkpoint to resume from does not fit.
     """
     output_dir = Path(config.paths.output_dir)
+    if config.resume and (output_dir / LAST_FILE).is_file():
+        config = dataclasses.replace(config, ckpt_path=str(output_dir / LAST_FILE))
     device = pick_device(config.trainer.accelerator)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     if config.trainer.num_threads:
@@ -65,13 +70,14 @@ def run_training(config: TrainConfig) -> Path:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     train_split, valid_split = config.dataset.train_split, config.dataset.valid_split
     train_set, valid_set = open_dataset(config.dataset, train_split), _open_valid(config)
-    train = open_tracks(config, train_set, config.data.train_sources)
+    train = open_tracks(config, train_set, config.data.train_sources, keep=_videos_kept(config))
     valid = open_tracks(config, valid_set, config.data.valid_sources)
     check_same_tokens(train.readers[0], valid.readers[0])
     _check_widths(config)
     selector = _build_selector(config.selector)
-    _check_resume(config, selector)
-    logger = make_logger(config.logger, output_dir, is_dry=config.trainer.fast_dev_run)
+    first_step = _check_resume(config, selector)
+    is_dry = config.trainer.fast_dev_run
+    logger = make_logger(config.logger, output_dir, is_dry=is_dry, first_step=first_step)
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     data = SelectorDataModule(
         (train_set.expressions, train),
@@ -97,13 +103,14 @@ def run_training(config: TrainConfig) -> Path:
             trainer.fit(module, data, ckpt_path=config.ckpt_path, weights_only=True)
         finally:
             finish_logger(logger)
+        _wait_for_processes(trainer)
     return _report(trainer, output_dir, valid_split)
 
 
 def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Trainer:
     trainer = config.trainer
     callbacks = [
-        *make_checkpoints(Path(config.paths.output_dir), is_averaged=trainer.ema_decay is not None),
+        *make_checkpoints(Path(config.paths.output_dir), trainer),
         *make_options(trainer),
         LearningRateMonitor(logging_interval="step"),
         TrainingProgress(),
@@ -124,6 +131,8 @@ def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Tra
         limit_val_batches=_limit(trainer.limit_val_batches),
         num_sanity_val_steps=0,
         log_every_n_steps=10,
+        use_distributed_sampler=False,  # the data module deals out the samples
+        plugins=[WholeFileIO()],
         logger=logger,
         callbacks=callbacks,
         default_root_dir=config.paths.output_dir,
@@ -131,6 +140,18 @@ def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Tra
         enable_model_summary=False,
         deterministic="warn" if uses_gpu else None,  # on a CPU everything is
     )
+
+
+def _wait_for_processes(trainer: pl.Trainer) -> None:
+    """Those of the other devices: the next job of a sweep has the machine for itself."""
+    for process in getattr(trainer.strategy.launcher, "procs", []):
+        process.wait()
+
+
+def _videos_kept(config: TrainConfig) -> int:
+    """Those of a window, where a video's expressions are in several steps."""
+    is_whole = config.data.group_by == "video" and config.data.max_tokens is None
+    return 1 if is_whole else config.data.window
 
 
 def _limit(value: float) -> int | float:
@@ -172,10 +193,10 @@ def _check_widths(config: TrainConfig) -> None:
         )
 
 
-def _check_resume(config: TrainConfig, selector: Selector) -> None:
-    """A run goes on only from a last.ckpt of the same network."""
+def _check_resume(config: TrainConfig, selector: Selector) -> int:
+    """A run goes on only from a last.ckpt of the same network; returns the steps that it had."""
     if config.ckpt_path is None:
-        return
+        return 0
     found, _ = load_selector(Path(config.ckpt_path))
     for key, wanted in selector.description.items():
         own = found.description.get(key)
@@ -190,6 +211,7 @@ def _check_resume(config: TrainConfig, selector: Selector) -> None:
             f"{config.ckpt_path}: has weights, but no state of the optimiser to resume from. Use "
             f"the run's {LAST_FILE}."
         )
+    return int(content["global_step"])
 
 
 def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks) -> dict[str, Any]:

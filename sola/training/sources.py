@@ -1,8 +1,9 @@
 """The tracks that a run learns from, and the label rule applied to them."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,39 +19,55 @@ from sola.types import Expression, Labels, MeanOverlaps
 Content = TypeVar("Content")
 
 
-class LastRead(Generic[Content]):
-    """Reads an entry, and keeps it until another one is asked for."""
+class RecentlyRead(Generic[Content]):
+    """Reads entries, and keeps those that were asked for last.
 
-    def __init__(self, read: Callable[[str, str], Content]) -> None:
-        self._read = read
-        self._last: tuple[tuple[str, str], Content] | None = None
+    Args:
+        read: (video id, expression id or "") -> what the entry holds.
+        keep: entries to keep.
+    """
+
+    def __init__(self, read: Callable[[str, str], Content], keep: int) -> None:
+        self._read, self._keep = read, keep
+        self._kept: OrderedDict[tuple[str, str], Content] = OrderedDict()
 
     def __call__(self, entry: tuple[str, str]) -> Content:
         """What the entry (video id, expression id or "") holds."""
-        if self._last is None or self._last[0] != entry:
-            self._last = entry, self._read(*entry)
-        return self._last[1]
+        if entry not in self._kept:
+            while len(self._kept) >= self._keep:
+                self._kept.popitem(last=False)
+            self._kept[entry] = self._read(*entry)
+        self._kept.move_to_end(entry)
+        return self._kept[entry]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": OrderedDict()}
 
 
 class LabelledTracks:
     """Object tokens and labels of a split's expressions from all its sources; masks are not read.
 
     An expression's tracks are those of its video, then those made for it, in the order of
-    ``TrackSources``. What expressions share is read once when they are asked for in turn.
+    ``TrackSources``. What expressions share is read once when they are asked for in turn, or close
+    to one another.
 
     Args:
         readers: one a prompt source, all of one tracker.
         rule: when a track counts as one that an expression means.
+        keep: videos whose tracks stay in memory, those of each source that were asked for last.
 
     Raises:
         ValueError: if the sources' trackers differ.
     """
 
-    def __init__(self, readers: Sequence[AnyReader], rule: LossConfig) -> None:
+    def __init__(self, readers: Sequence[AnyReader], rule: LossConfig, *, keep: int = 1) -> None:
         self.sources, self.rule = TrackSources(readers), rule
         self.readers = in_order(readers)
-        self._tokens = [LastRead(reader.read_tokens) for reader in self.readers]
-        self._counts = [LastRead(reader.read_labels) for reader in self.readers]
+        # what belongs to one expression is not asked for again
+        counts = [1 if reader.is_by_expression else keep for reader in self.readers]
+        pairs = list(zip(self.readers, counts, strict=True))
+        self._tokens = [RecentlyRead(reader.read_tokens, count) for reader, count in pairs]
+        self._counts = [RecentlyRead(reader.read_labels, count) for reader, count in pairs]
         self._labels: dict[tuple[str, str], NDArray[np.bool_]] = {}
 
     def num_tracks(self, expression: Expression) -> int:
@@ -98,7 +115,7 @@ class LabelledTracks:
     def _source_labels(
         self,
         reader: AnyReader,
-        read: LastRead[Labels | MeanOverlaps | None],
+        read: RecentlyRead[Labels | MeanOverlaps | None],
         expression: Expression,
     ) -> NDArray[np.bool_]:
         entry = entry_of(reader, expression)
@@ -117,15 +134,17 @@ class LabelledTracks:
         )
 
 
-def open_tracks(config: TrainConfig, dataset: Split, sources: Sequence[str]) -> LabelledTracks:
-    """The tracks of a split.
+def open_tracks(
+    config: TrainConfig, dataset: Split, sources: Sequence[str], *, keep: int = 1
+) -> LabelledTracks:
+    """The tracks of a split; ``keep`` as for ``LabelledTracks``.
 
     Raises:
         ValueError: if some are missing (with the command that makes them), were made by different
             trackers, or have tokens of another width than the selector.
     """
     readers = [_open(config, dataset, source) for source in sources]
-    tracks = LabelledTracks(readers, config.loss)
+    tracks = LabelledTracks(readers, config.loss, keep=keep)
     if tracks.sources.token_dim != config.selector.token_dim:
         raise ValueError(
             f"{readers[0].tracks_dir}: object tokens are {tracks.sources.token_dim} wide, "

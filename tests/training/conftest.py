@@ -30,6 +30,8 @@ from sola.config.schema import (
 from sola.masks import encode
 from sola.shards import ShardWriter, tracks_dir
 from sola.text import tokens as text_module
+from sola.text.cache import TokenCache
+from sola.text.encoder import identity
 from sola.types import Labels, Prompt, Tracks
 
 TOKEN_DIM, TEXT_DIM, SIZE = 8, 16, (8, 12)
@@ -172,3 +174,28 @@ def config(tmp_path: Path) -> TrainConfig:
         logger=LoggerConfig("csv"),
         paths=PathsConfig(str(tmp_path / "data"), str(tmp_path / "run")),
     )
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, write_tracks: WriteTracks, write_split: Callable[[str], None]
+) -> list[str]:
+    """What follows ``python train.py`` to learn from the three videos; output folders excepted."""
+    for split in ("train", "valid_u"):
+        write_split(split)
+        write_tracks(split, "grid")
+    data_dir, encoder_dir = tmp_path / "data", tmp_path / "encoder"
+    encoder_dir.mkdir()
+    (encoder_dir / "config.json").write_text("{}")
+    encoder = TextEncoderConfig("letters", str(encoder_dir), dim=TEXT_DIM)
+    texts = ("a", "b moving", "c", "ab", "nothing")
+    tokens = {t: np.stack([direction(letter, TEXT_DIM) for letter in t]) for t in texts}
+    TokenCache(data_dir / "text" / encoder.name, identity(encoder)).add(tokens)
+    return [
+        *["dataset=mevis", "dataset.name=shapes", f"dataset.root={data_dir / 'shapes'}"],
+        *["tracker=small", "tracker.name=tiny", f"tracker.token_dim={TOKEN_DIM}", "logger=csv"],
+        *["text_encoder=minilm", "text_encoder.name=letters", f"text_encoder.path={encoder_dir}"],
+        *[f"text_encoder.dim={TEXT_DIM}", "selector=small", "selector.num_layers=1"],
+        *["selector.num_heads=2", "selector.num_negatives=3", "trainer=single_thread"],
+        *[f"data_root={data_dir}", "data.train_sources=[grid]", "optimizer.lr=1e-3"],
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sola.config.schema import LossConfig, OptimizerConfig, TrainConfig
+from sola.config.schema import DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from sola.selector import TrackSelector
 from sola.shards import ShardReader
 from sola.text import TextTokens
@@ -109,4 +109,43 @@ def test_an_expression_without_tracks_adds_no_loss(open_tracks, text, config: Tr
     assert without.total > 0
     assert alone.total == 0
     assert logits.shape == (1, 0)
-    assert module.training_step(collate([nothing]), 0) is None
+    alone.total.backward()
+    assert not any(p.grad.any() for p in module.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch_size": 2}, {"max_tokens": 150}], ids=str)
+@pytest.mark.parametrize("num_epochs", [1, 3])
+def test_an_epoch_reads_the_tokens_of_a_video_once(
+    config: TrainConfig,
+    write_tracks: Callable[..., Path],
+    letter_encoder: None,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, int],
+    num_epochs: int,
+) -> None:
+    read: list[str] = []
+    read_tokens = ShardReader.read_tokens
+
+    def count(reader: ShardReader, video_id: str, expression_id: str = "") -> object:
+        read.append(video_id)
+        return read_tokens(reader, video_id, expression_id)
+
+    monkeypatch.setattr(ShardReader, "read_tokens", count)
+    expressions = [
+        Expression(f"v{number % 3}", str(number), "a", (f"v{number % 3}a",)) for number in range(15)
+    ]
+    tracks = LabelledTracks([ShardReader(write_tracks("train", "grid"))], LossConfig(), keep=2)
+    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+    config.data = DataConfig(window=2, **changes)
+    split = (expressions, tracks)
+    loader = SelectorDataModule(split, split, text, config.data).train_dataloader()
+
+    for epoch in range(num_epochs):
+        loader.steps.set_epoch(epoch)
+        seen = [expression for batch in loader for expression in batch.expressions]
+        assert sorted(e.expression_id for e in seen) == sorted(e.expression_id for e in expressions)
+
+    assert (
+        num_epochs <= len(read) <= 3 * num_epochs + (num_epochs if "max_tokens" in changes else 0)
+    )
+    assert max(len(kept._kept) for kept in tracks._tokens) == 2

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DistributedSampler
 
 from sola.config.schema import DataConfig, OptimizerConfig, SelectorConfig, TrainConfig
 from sola.datasets import open_dataset
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.data import PackedSamples, SelectionDataset, pack
+from sola.training.data import SelectorDataModule
 from sola.training.run import run_training
 from sola.training.sources import open_tracks
 
@@ -112,42 +111,16 @@ class TestOptions:
         self, config: TrainConfig, by_video: bool
     ) -> None:
         split = open_dataset(config.dataset, "train")
-        expressions = split.expressions
         tracks = open_tracks(config, split, ["gt", "grid"])
         text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-        samples = SelectionDataset(
-            expressions, tracks, text, by_video=by_video, skip_empty=True, max_tokens=150
-        )
+        config.data = DataConfig(group_by="video" if by_video else "expression", max_tokens=200)
+        both = (split.expressions, tracks)
+        data = SelectorDataModule(both, both, text, config.data)
 
-        packs = PackedSamples(samples, 300, seed=0)
+        steps = [[data.train_set[idx] for idx in step] for step in data.train_dataloader().steps]
 
-        found = [
-            e for idx in range(len(packs)) for sample in packs[idx] for e in sample.expressions
-        ]
-        assert Counter(found) == Counter(expressions)
-        for idx in range(len(packs)):
-            sizes = [len(s.expressions) * s.tokens[..., 0].numel() for s in packs[idx]]
-            assert max(sizes) <= 150
-            assert sum(sizes) <= 300
-        assert any(len(packs[idx]) > 1 for idx in range(len(packs)))
-
-
-def test_packs_are_those_of_the_seed_and_hold_everything_once() -> None:
-    sizes = [5, 3, 9, 1, 1, 4, 20, 2]
-
-    packs = pack(sizes, 10, seed=1)
-
-    assert sorted(idx for found in packs for idx in found) == list(range(len(sizes)))
-    assert all(sum(sizes[idx] for idx in found) <= 10 for found in packs if found != [6])
-    assert [6] in packs
-    assert packs == pack(sizes, 10, seed=1) != pack(sizes, 10, seed=2)
-
-
-def test_packs_are_dealt_to_devices_without_overlap() -> None:
-    packs = pack([3] * 40, 10, seed=0)
-    dealt = []
-    for rank in range(2):
-        sampler = DistributedSampler(packs, num_replicas=2, rank=rank, shuffle=True, seed=7)
-        sampler.set_epoch(3)
-        dealt.append([idx for step in sampler for idx in packs[step]])
-    assert sorted(dealt[0] + dealt[1]) == list(range(40))
+        found = [e for samples in steps for sample in samples for e in sample.expressions]
+        assert Counter(found) == Counter(split.expressions)
+        for samples in steps:
+            assert sum(len(s.expressions) * s.tokens[..., 0].numel() for s in samples) <= 200
+        assert any(len(samples) > 1 for samples in steps)

@@ -70,7 +70,7 @@ class TestTraining:
         torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=0)
         assert not torch.equal(runs[0]["negative_tokens"], runs[2]["negative_tokens"])
 
-    @pytest.mark.parametrize("num_workers", [0, 1])
+    @pytest.mark.parametrize("num_workers", [0, 2])
     @pytest.mark.parametrize("group_by", ["expression", "video"])
     def test_workers_and_grouping_do_not_change_validation(
         self, config: TrainConfig, group_by: str, num_workers: int
@@ -81,6 +81,19 @@ class TestTraining:
         run_training(config)
         (loss,) = read_metrics(Path(config.paths.output_dir), "valid/loss")
         assert loss == pytest.approx(UNTRAINED_LOSS, rel=1e-4)
+
+    def test_training_does_not_depend_on_the_number_of_workers(
+        self, config: TrainConfig, tmp_path: Path
+    ) -> None:
+        config.selector.dropout, config.data.batch_size = 0.2, 1
+        checkpoints = []
+        for num_workers in (0, 2):
+            config.data.num_workers = num_workers
+            config.paths.output_dir = str(tmp_path / str(num_workers))
+            checkpoints.append(load_selector(run_training(config)))
+        (one, of_one), (two, of_two) = checkpoints
+        torch.testing.assert_close(one.state_dict(), two.state_dict(), rtol=0, atol=0)
+        assert of_one["metrics"] == of_two["metrics"]
 
     def test_a_run_goes_on_from_its_last_checkpoint(
         self, config: TrainConfig, tmp_path: Path
@@ -95,6 +108,25 @@ class TestTraining:
 
         _, provenance = load_selector(tmp_path / "more" / "last.ckpt")
         assert provenance["epoch"] == 2
+        assert len(read_metrics(tmp_path / "more", "valid/loss")) == 1
+
+    def test_a_run_that_goes_on_in_its_folder_knows_its_best(
+        self, config: TrainConfig, tmp_path: Path
+    ) -> None:
+        config.resume, config.trainer.max_epochs = True, 2
+        before = run_training(config).read_bytes()  # nothing to resume from yet
+        config.threshold, config.trainer.max_epochs = 1.0, 3  # nothing is selected
+
+        best_path = run_training(config)
+
+        assert best_path.read_bytes() == before
+        assert len(read_metrics(tmp_path / "run", "valid/loss")) == 3
+        assert run_training(config).read_bytes() == before  # a run that is over
+        config.resume, config.trainer.max_epochs = False, 4
+        config.ckpt_path = str(best_path.with_name("last.ckpt"))
+        config.paths.output_dir = str(tmp_path / "more")
+        _, provenance = load_selector(run_training(config))
+        assert provenance["epoch"] == 3
         assert len(read_metrics(tmp_path / "more", "valid/loss")) == 1
 
     def test_learning_rate_and_losses_are_logged(self, config: TrainConfig) -> None:

@@ -1,0 +1,61 @@
+"""A job of a sweep that may start processes of its own, such as one for every device."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, read_write
+
+RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Tell a process its place among those of a job; a job that has them starts none."""
+
+
+@contextmanager
+def separate_job() -> Iterator[None]:
+    """Lets a job of a sweep start further processes of itself, and the next job its own.
+
+    Lightning starts the other devices' processes with the command line of this one and the folder
+    ``hydra.run.dir``. Of a sweep, these are the command of all its jobs and a folder of none.
+    """
+    argv, variables = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
+    job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:
+        sys.argv = _own_command(job)
+        with read_write(cast(DictConfig, job)):
+            job.run.dir = job.runtime.output_dir
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        _leave_process_group()
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _own_command(job: HydraConf) -> list[str]:
+    """The command line of this job alone; its folder excepted, which Lightning adds."""
+    typed, _ = get_args_parser().parse_known_args()  # of other launchers the line is their own
+    names = ("config_path", "config_name", "config_dir")
+    given = {name: getattr(typed, name) for name in names if getattr(typed, name) is not None}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    search = [line for line in job.overrides.hydra if line.startswith("hydra.searchpath")]
+    return [sys.argv[0], *flags, *job.overrides.task, *search, "hydra.mode=RUN"]
+
+
+def _leave_process_group() -> None:
+    torch = sys.modules.get("torch")  # loaded by now if any job needs it
+    if (
+        torch is not None
+        and torch.distributed.is_available()
+        and torch.distributed.is_initialized()
+    ):
+        torch.distributed.destroy_process_group()

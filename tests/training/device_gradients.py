@@ -1,0 +1,57 @@
+"""A program: three processes with unequal parts of a step, of which one has none.
+
+    python device_gradients.py <a file that they meet in>
+
+Ends with status 0 if the mean of their gradients is the gradient of the whole step.
+"""
+
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+from test_batching import ALONE, VIDEOS, D, E
+
+from sola.config.schema import LossConfig, OptimizerConfig
+from sola.selector import TrackSelector
+from sola.training.batch import Sample, collate
+from sola.training.module import SelectorModule
+
+PARTS: list[list[Sample]] = [[VIDEOS[2], ALONE[0], VIDEOS[1]], [VIDEOS[0]], []]
+
+
+def work(rank: int, module: SelectorModule) -> None:
+    """One process; the first one compares."""
+    dist.init_process_group(
+        "gloo", init_method=f"file://{sys.argv[1]}", rank=rank, world_size=len(PARTS)
+    )
+    module.training_step(collate(PARTS[rank]), 0).backward()
+    for parameter in module.parameters():
+        assert parameter.grad is not None, "other processes would wait for it"
+        dist.all_reduce(parameter.grad)
+    found = [parameter.grad / len(PARTS) for parameter in module.parameters()]
+    dist.destroy_process_group()
+    module.zero_grad()
+    loss, _ = module.compute(collate([sample for part in PARTS for sample in part]))
+    loss.total.backward()
+    expected = [parameter.grad for parameter in module.parameters()]
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def main() -> None:
+    """Starts the processes and ends with their worst status."""
+    torch.manual_seed(0)
+    selector = TrackSelector(D, E, num_heads=2, num_negatives=3)
+    module = SelectorModule(selector, LossConfig(), OptimizerConfig(), None).double().eval()
+    children = []
+    for rank in range(len(PARTS)):
+        child = os.fork()
+        if child == 0:
+            work(rank, module)
+            os._exit(0)
+        children.append(child)
+    sys.exit(max(os.waitpid(child, 0)[1] for child in children) > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Several processes learn what one does, in a run and in every job of a sweep."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from commands import ROOT, run_command
+
+from sola.selector.checkpoint import load_selector
+
+ALIKE = {"rtol": 1e-5, "atol": 5e-6}
+TWO = ["trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1"]
+# 15 expressions about 3 videos: the last step, and the last of validation, leave a process without
+EQUAL = [
+    "selector.dropout=0",
+    "selector.attention_dropout=0",
+    "trainer.max_epochs=2",
+    "optimizer.lr=1e-5",
+]
+
+
+def start(command: list[str], *more: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "train.py", *command, *EQUAL, *TWO, *more],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARN" not in done.stderr
+    assert done.stderr.count("logger: CSV") == done.stderr.count("on split valid_u") > 0
+
+
+def train_alone(command: list[str], *more: str) -> None:
+    outcome = run_command("train.py", *command, *EQUAL, "data.batch_size=2", *more)
+    assert outcome.status == 0, outcome.errors
+
+
+def numbers(run_dir: Path) -> dict[str, list[float]]:
+    """Every column of metrics.csv, without the rows that lack it."""
+    with (run_dir / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows if row[name]] for name in rows[0]}
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    expected, found = numbers(one), numbers(other)
+    assert found.keys() == expected.keys()
+    assert {"valid/J&F", "valid/loss", "train/loss_epoch"} <= found.keys()
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, rel=1e-5, abs=1e-7), name
+    weights = [load_selector(d / "last.ckpt")[0].state_dict() for d in (one, other)]
+    torch.testing.assert_close(*weights, **ALIKE)
+
+
+def test_two_processes_learn_what_one_with_twice_the_batch_learns(
+    tmp_path: Path, command: list[str]
+) -> None:
+    start(command, f"hydra.run.dir={tmp_path / 'two'}")
+    train_alone(command, f"hydra.run.dir={tmp_path / 'one'}")
+    assert_alike(tmp_path / "one", tmp_path / "two")
+
+
+def test_the_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("device_gradients.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path / "meeting")],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_every_job_of_a_sweep_has_processes_of_its_own(tmp_path: Path, command: list[str]) -> None:
+    two = tmp_path / "two"
+    sweep = ["seed=0,1", f"hydra.sweep.dir={two}", "hydra.sweep.subdir=job_${seed}"]
+    start(["-m", *command], *sweep)
+    for seed in (0, 1):
+        train_alone(command, f"seed={seed}", f"hydra.run.dir={tmp_path / str(seed)}")
+        assert_alike(tmp_path / str(seed), two / f"job_{seed}")
+    assert sorted(path.name for path in two.iterdir() if path.is_dir()) == ["job_0", "job_1"]

@@ -1,0 +1,145 @@
+"""train.py killed at random moments goes on to the bits of a run that was never killed."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).parents[2]
+# Imports what is heavy once; every run is a child of its own, and some children are killed at a
+# random moment after they have changed last.ckpt.
+DRIVER = """
+import json, os, random, runpy, signal, sys, time
+from pathlib import Path
+
+import sola.training.run
+
+command, folder, num_kills, seed = json.loads(sys.argv[1])
+rng = random.Random(seed)
+
+
+def start(name, *more):
+    child = os.fork()
+    if child == 0:
+        sys.argv = ["train.py", *command, f"hydra.run.dir={folder}/{name}", *more]
+        runpy.run_path("train.py", run_name="__main__")
+        os._exit(0)
+    return child
+
+
+def finish(child):
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, status
+
+
+def changed(path):
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def wait_for_change(path, child):
+    # whether the child has written it, and not ended
+    before = changed(path)
+    while changed(path) == before:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return False
+        time.sleep(0.001)
+    return True
+
+
+child = start("whole")
+assert wait_for_change(Path(folder, "whole", "last.ckpt"), child)
+begin = time.monotonic()
+finish(child)
+duration = time.monotonic() - begin
+last, is_over, kills = Path(folder, "killed", "last.ckpt"), False, 0
+while not is_over:
+    child = start("killed", *([f"ckpt_path={last}"] if kills else []))
+    if kills < num_kills and wait_for_change(last, child):
+        time.sleep(rng.uniform(0, 1.2 * duration / num_kills))
+        os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    is_over = status != signal.SIGKILL
+    kills += not is_over
+assert status == 0, status
+print(kills)
+"""
+# Folders; the score of the last validation, and calls that do nothing, which Lightning counts.
+EXCEPTED = {"dirpath", "best_model_path", "last_model_path", "kth_best_model_path"}
+EXCEPTED |= {"best_k_models", "current_score", "epoch_loop.scheduler_progress"}
+
+
+def run_driver(folder: Path, command: list[str], *, num_kills: int, seed: int) -> None:
+    arguments = json.dumps([command, str(folder), num_kills, seed])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = ['.']\n{DRIVER}", arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout.split()[-1]) <= num_kills
+
+
+def differences(a: Any, b: Any, where: str = "") -> list[str]:
+    """Where two contents of checkpoints are not the same bits; folders may differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = (a.keys() | b.keys()) - EXCEPTED
+        return [x for key in keys for x in differences(a.get(key), b.get(key), f"{where}/{key}")]
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
+        pairs = enumerate(zip(a, b, strict=True))
+        return [x for idx, (one, two) in pairs for x in differences(one, two, f"{where}/{idx}")]
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return [] if torch.equal(a, b) else [where]
+    return [] if a == b else [f"{where}: {a} {b}"]
+
+
+def assert_same_end(folder: Path) -> None:
+    for name in ("last.ckpt", "best.ckpt"):
+        whole, killed = (
+            torch.load(folder / run / name, weights_only=True) for run in ("whole", "killed")
+        )
+        assert differences(whole, killed) == []
+    rows = []
+    for run in ("whole", "killed"):
+        with (folder / run / "metrics.csv").open() as file:
+            rows.append([dict(sorted(row.items())) for row in csv.DictReader(file)])
+    assert rows[0] == rows[1]
+    assert not list((folder / "killed").glob("*.part"))
+
+
+OPTIONS = ["selector.dropout=0.2", "trainer.checkpoint_every_n_steps=3"]
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, command: list[str]) -> None:
+    command += [*OPTIONS, "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"]
+    run_driver(tmp_path, command, num_kills=2, seed=0)
+    assert_same_end(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["data.num_workers=2", "optimizer.plateau_patience=0"],
+        ["optimizer.schedule=cosine", "optimizer.warmup_steps=5", "trainer.ema_decay=0.9"],
+        ["trainer.accumulate_grad_batches=2", "trainer.early_stopping_patience=1"],
+        ["data.group_by=video", "data.batch_size=2", "trainer.checkpoint_every_n_steps=1"],
+        ["trainer.devices=2", "trainer.strategy=ddp"],
+        ["data.max_tokens=150", "optimizer.plateau_patience=0", "optimizer.lr=0.1"],
+        ["trainer.limit_train_batches=7", "trainer.checkpoint_every_n_minutes=0.001"],
+    ],
+    ids=" ".join,
+)
+def test_a_run_killed_many_times_goes_on_bit_for_bit(
+    tmp_path: Path, command: list[str], changes: list[str]
+) -> None:
+    command += [*OPTIONS, "trainer.max_epochs=6", *changes]
+    run_driver(tmp_path, command, num_kills=8, seed=len(" ".join(changes)))
+    assert_same_end(tmp_path)

@@ -1,0 +1,168 @@
+"""An epoch's order, its windows, and how it is dealt to devices."""
+
+import itertools
+import math
+from collections import Counter
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+from torch.utils.data import Dataset
+
+from sola.training.loader import ResumableLoader
+from sola.training.order import StepSampler, deal, draw_order, pack
+
+VIDEOS = st.lists(st.integers(0, 12), min_size=1, max_size=60)
+COUNT = st.integers(1, 9)
+
+
+def make_sampler(videos: list[int], **changes: int) -> StepSampler:
+    items = [(idx,) for idx in range(len(videos))]
+    values = {"batch_size": 1, "window": 3, "seed": 0} | changes
+    return StepSampler(items, videos, **values)
+
+
+def steps_of(sampler: StepSampler, epoch: int) -> list[list[int]]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+@given(VIDEOS, COUNT, COUNT, COUNT, st.integers(0, 5))
+@settings(max_examples=300)
+def test_devices_see_what_one_with_a_larger_batch_sees(
+    videos: list[int], num_ranks: int, batch_size: int, window: int, epoch: int
+) -> None:
+    ranks = [
+        make_sampler(videos, batch_size=batch_size, window=window, rank=rank, num_ranks=num_ranks)
+        for rank in range(num_ranks)
+    ]
+    alone = make_sampler(videos, batch_size=batch_size * num_ranks, window=window)
+
+    dealt = [steps_of(rank, epoch) for rank in ranks]
+    whole = steps_of(alone, epoch)
+
+    assert {len(steps) for steps in dealt} == {len(whole)} == {len(alone)}
+    for own, union in zip(zip(*dealt, strict=True), whole, strict=True):
+        assert sorted(itertools.chain(*own)) == sorted(union)
+        sizes = [len(part) for part in own]
+        assert max(sizes) <= batch_size
+        assert max(sizes) - min(sizes) <= 1
+    assert sorted(itertools.chain(*whole)) == list(range(len(videos)))
+
+
+@given(VIDEOS, COUNT, COUNT)
+def test_a_pass_that_starts_later_is_the_rest_of_the_whole(
+    videos: list[int], batch_size: int, start: int
+) -> None:
+    sampler = make_sampler(videos, batch_size=batch_size, num_ranks=2)
+    whole = steps_of(sampler, 1)
+    sampler.start = start
+    assert steps_of(sampler, 1) == whole[start:]
+
+
+@given(VIDEOS, COUNT)
+def test_a_window_has_all_samples_of_its_videos(videos: list[int], window: int) -> None:
+    order = [videos[idx] for idx in draw_order(videos, window=window, seed=1, epoch=0)]
+
+    counts = Counter(videos)
+    while order:
+        size = 0
+        chosen: set[int] = set()
+        while size < len(order) and (len(chosen) < window or order[size] in chosen):
+            chosen.add(order[size])
+            size += 1
+        # all of the window's first videos, nothing else: each is over with it
+        assert size == sum(counts[video] for video in chosen)
+        order = order[size:]
+
+
+def test_orders_are_those_of_the_seed_and_the_epoch() -> None:
+    videos = [idx // 5 for idx in range(200)]
+    orders = [
+        draw_order(videos, window=4, seed=seed, epoch=epoch) for seed in (1, 2) for epoch in (0, 1)
+    ]
+    assert orders[0] == draw_order(videos, window=4, seed=1, epoch=0)
+    assert len({tuple(order) for order in orders}) == 4
+    neighbours = sum(videos[a] == videos[b] for a, b in zip(orders[0], orders[0][1:], strict=False))
+    assert neighbours < 80  # of one video after the other: about 4 in 19, not 4 in 5
+
+
+@given(st.integers(1, 40), st.integers(1, 9))
+def test_validation_is_dealt_once_and_in_equally_many_steps(
+    num_samples: int, num_ranks: int
+) -> None:
+    dealt = [deal(num_samples, rank, num_ranks) for rank in range(num_ranks)]
+    assert {len(steps) for steps in dealt} == {math.ceil(num_samples / num_ranks)}
+    assert sorted(idx for steps in dealt for step in steps for idx in step) == list(
+        range(num_samples)
+    )
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=40))
+def test_packs_hold_everything_once_and_at_most_the_budget(sizes: list[int]) -> None:
+    order = draw_order(range(len(sizes)), window=3, seed=1, epoch=0)
+
+    packs = pack(sizes, 10, order)
+
+    assert sorted(idx for found in packs for idx in found) == list(range(len(sizes)))
+    assert all(sum(sizes[idx] for idx in found) <= 10 for found in packs if len(found) > 1)
+    assert list(itertools.chain(*packs)) == order
+
+
+class Positions(Dataset[int]):
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def make_loader(num_workers: int = 0, **changes: int) -> ResumableLoader:
+    sampler = make_sampler([idx // 3 for idx in range(23)], batch_size=2, **changes)
+    return ResumableLoader(
+        Positions(), sampler, num_workers=num_workers, collate_fn=list, generator=torch.Generator()
+    )
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_loader_goes_on_from_its_place_in_the_epoch_and_then_serves_whole_ones(
+    num_workers: int,
+) -> None:
+    loader = make_loader(num_workers)
+    expected = [steps_of(make_loader().steps, epoch) for epoch in range(3)]
+    before = torch.get_rng_state()
+
+    loader.steps.set_epoch(1)
+    served = iter(loader)
+    assert [next(served) for _ in range(5)] == expected[1][:5]
+    state = loader.state_dict()
+    resumed = make_loader(num_workers)
+    resumed.load_state_dict(state)
+    again = iter(resumed)  # asked for before the epoch is told
+    resumed.steps.set_epoch(1)
+
+    assert list(again) == expected[1][5:]
+    resumed.steps.set_epoch(2)
+    assert list(resumed) == expected[2]
+    assert len(resumed) == 12
+    assert num_workers or torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 3}, "seed was 0, is 3. Resume with its configuration"),
+        ({"window": 4}, "data.window was 3, is 4"),
+        ({"num_ranks": 2}, "steps was 12, is 6; samples or packs a step was 2, is 4"),
+    ],
+)
+def test_a_loader_refuses_to_go_on_within_an_epoch_of_another_order(
+    changes: dict[str, int], message: str
+) -> None:
+    loader = make_loader()
+    next(iter(loader))
+    other = make_loader(**changes)
+    other.load_state_dict(loader.state_dict())
+    with pytest.raises(ValueError, match=message):
+        next(iter(other))
+    other.load_state_dict(loader.state_dict())
+    other.steps.set_epoch(1)  # the place between two epochs is the same in any order
+    assert len(list(other)) == len(other)
