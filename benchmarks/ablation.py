@@ -56,7 +56,9 @@ TABLES = {
         "moving_shapes_large",
         3,
         {
-            "the recipe": (),
+            "the recipe, motion gain 8": (),
+            "motion gain 1, as in the paper": ("selector.options.motion_gain=1",),
+            "motion gain 4": ("selector.options.motion_gain=4",),
             "time steps 2 -> 4": ("selector.options.motion_strides=[2,2,1,1,1]",),
             "time steps 2 -> 16": ("selector.options.motion_strides=[1,1,1,1,1]",),
             "time unit 100 -> 4": ("selector.options.time_unit=4",),

@@ -68,6 +68,8 @@ class MotionEncoder(nn.Module):
         text_dim: E, width of a text token and of the result.
         strides: of the five blocks; each divides the number of frames and rounds up. The paper's
             (2, 2, 2, 1, 1) leave T' = ceil(ceil(ceil(T / 2) / 2) / 2).
+        gain: factor on what a track's tokens differ from their mean over time. Above 1, what
+            changes is not drowned by what stays.
         num_groups: groups of the normalisation.
         dropout: after every block.
     """
@@ -78,10 +80,12 @@ class MotionEncoder(nn.Module):
         text_dim: int,
         *,
         strides: Sequence[int],
+        gain: float,
         num_groups: int,
         dropout: float,
     ) -> None:
         super().__init__()
+        self.gain = gain
         hidden_dim = 2 * token_dim
         widths = (token_dim, hidden_dim, hidden_dim, hidden_dim, text_dim, text_dim)
         self.blocks = nn.ModuleList(
@@ -101,6 +105,13 @@ class MotionEncoder(nn.Module):
             (S', E), packed, and their layout, of T' frames.
         """
         tracks = layout.tracks
+        if self.gain != 1:
+            tokens = join([self._amplify(block) for block in split(tokens, tracks)])
         for block in self.blocks:
             tokens, tracks = block(tokens, tracks)
         return self.output(tokens), layout.with_frames([num_frames for _, num_frames in tracks])
+
+    def _amplify(self, tokens: Tensor) -> Tensor:
+        """Moves tokens (A, T, D) away from their mean over time."""
+        mean = tokens.mean(dim=1, keepdim=True)
+        return mean + self.gain * (tokens - mean)

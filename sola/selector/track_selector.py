@@ -32,6 +32,7 @@ class TrackSelector(Selector):
         dropout: of the motion encoder.
         attention_dropout: of the attention weights.
         motion_strides: of the motion encoder's five blocks, see there.
+        motion_gain: of the motion encoder, see there; the paper's network has none.
         time_unit: the temporal encoding counts time in so many of the motion encoder's frames.
 
     Raises:
@@ -53,14 +54,20 @@ class TrackSelector(Selector):
         dropout: float = 0.2,
         attention_dropout: float = 0.1,
         motion_strides: Sequence[int] = STRIDES,
+        motion_gain: float = 1.0,
         time_unit: float = 100.0,
     ) -> None:
         super().__init__()
         _check_widths(token_dim, text_dim, num_heads, num_groups)
-        _check_time(motion_strides, time_unit)
+        _check_time(motion_strides, motion_gain, time_unit)
         self.time_unit = time_unit
         self.motion_encoder = MotionEncoder(
-            token_dim, text_dim, strides=motion_strides, num_groups=num_groups, dropout=dropout
+            token_dim,
+            text_dim,
+            strides=motion_strides,
+            gain=motion_gain,
+            num_groups=num_groups,
+            dropout=dropout,
         )
         self.layers = nn.ModuleList(
             AlignmentLayer(
@@ -188,11 +195,12 @@ def _check_widths(token_dim: int, text_dim: int, num_heads: int, num_groups: int
             raise ValueError(f"{need}: must divide without remainder. Choose another number.")
 
 
-def _check_time(strides: Sequence[int], time_unit: float) -> None:
+def _check_time(strides: Sequence[int], gain: float, time_unit: float) -> None:
     if len(strides) != len(STRIDES) or min(strides) < 1:
         raise ValueError(
             f"selector.options.motion_strides {list(strides)}: needed are {len(STRIDES)} numbers "
             f"of at least 1, such as the paper's {list(STRIDES)}."
         )
-    if time_unit <= 0:
-        raise ValueError(f"selector.options.time_unit {time_unit:g}: must be above 0.")
+    for name, value in {"motion_gain": gain, "time_unit": time_unit}.items():
+        if value <= 0:
+            raise ValueError(f"selector.options.{name} {value:g}: must be above 0.")

@@ -265,6 +265,7 @@ def test_nothing_is_computed_for_padding_nor_twice_for_a_video(selector: TrackSe
         ({"token_dim": 6}, "token_dim 6 by selector.num_groups 8"),
         ({"motion_strides": [2, 2, 2]}, r"motion_strides \[2, 2, 2\]: needed are 5 numbers"),
         ({"motion_strides": [2, 2, 0, 1, 1]}, "of at least 1"),
+        ({"motion_gain": -1.0}, "motion_gain -1: must be above 0"),
         ({"time_unit": 0.0}, "time_unit 0: must be above 0"),
     ],
 )
@@ -288,6 +289,27 @@ def test_strides_set_the_time_steps_and_the_unit_how_far_apart_they_are(
     assert not torch.allclose(alone(fine.eval(), item)[0], alone(selector, item)[0])
     encodings = fine._temporal_encoding(5)[1], selector._temporal_encoding(26)[25]
     torch.testing.assert_close(*encodings, **EXACT)
+
+
+def test_the_gain_scales_what_tokens_differ_from_their_tracks_mean(
+    selector: TrackSelector,
+) -> None:
+    amplified = TrackSelector(**selector.kwargs | {"motion_gain": 3.0}).double()
+    amplified.load_state_dict(selector.state_dict())
+    short, long = sample(3, 6, 5), sample(2, 9, 5)
+    mean = short.tokens.mean(dim=1, keepdim=True)
+    by_hand = dataclasses.replace(short, tokens=mean + 3 * (short.tokens - mean))
+    expected = alone(selector, by_hand)[0]
+    torch.testing.assert_close(alone(amplified.eval(), short)[0], expected, **EXACT)
+    first, second = (padded(item.tokens, 3, 9)[0] for item in (short, long))
+    frame_mask = torch.arange(9)[None] < torch.tensor([[6], [9]])
+    logits, _ = amplified(
+        torch.stack([first, second]),
+        torch.stack([short.text, long.text]),
+        torch.tensor([[True, True, True], [True, True, False]]),
+        frame_mask,
+    )
+    torch.testing.assert_close(logits[0], expected, **EXACT)
 
 
 def test_a_selector_without_negative_tokens_scores_and_learns() -> None:
