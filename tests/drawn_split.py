@@ -122,7 +122,7 @@ class LetterTokens:
     """In place of sola.text.TextTokens: one token a letter, without an encoder."""
 
     def __init__(self, cache_dir: Path, config: TextEncoderConfig) -> None:
-        self.dim = config.dim
+        self.dim, self.identity = config.dim, config.name
 
     def prepare(self, texts: list[str]) -> None:
         assert texts

@@ -28,7 +28,8 @@ from sola.masks import (
     subtract,
     unite,
 )
-from sola.metrics.boundary import Boundary, GrowingUnion, f_of_counts
+from sola.metrics.boundary import Boundary, f_of_counts
+from sola.metrics.growing import GrowingUnion
 
 SLACK = 1e-9
 """Far above rounding: a bound that is lower than a score by less may still be its equal."""

@@ -1,12 +1,14 @@
 """What is measured of each expression: the selection, and the answers it is compared with."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from sola.config.progress import progress
+from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
 from sola.evaluation.oracle import OracleOfVideo
 from sola.evaluation.other_text import choose_other_texts
@@ -51,6 +53,10 @@ class Benchmark(Protocol):
         """Masklets of a video's objects."""
 
 
+AnswerAs = tuple[Expression, Expression | None]
+"""An expression, and another one whose text is given to its tracks; None: none is, or its own."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One selection of tracks and what it is worth."""
@@ -68,7 +74,7 @@ class ExpressionResult:
 
     expression: Expression
     answers: dict[str, Answer]
-    """By name: ``ANSWERS``, and ``OTHER_TEXT`` where it exists."""
+    """By name: ``ANSWERS``, and ``OTHER_TEXT`` where it exists; see ``at_threshold``."""
     oracle_is_exact: bool
     oracle_by_source: dict[str, Answer]
     """By prompt source: the best choice among its tracks alone. Those without tracks are absent."""
@@ -76,8 +82,10 @@ class ExpressionResult:
     """Label by group, see ``groups_of``."""
     other_expression_id: str | None
     """Expression whose text was given instead in ``OTHER_TEXT``."""
-    curve: tuple[Score, ...]
-    """Score of the selection at each of the curve's thresholds."""
+    curve: Curve
+    """The selection at every threshold."""
+    other_curve: Curve | None
+    """The same of ``OTHER_TEXT``."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,24 @@ class VideoTask:
     """Of these expressions."""
     others: tuple[Expression | None, ...]
     """Whose text is given to each expression's tracks as well."""
-    threshold: float
-    curve_thresholds: tuple[float, ...]
+
+
+class KeptResults(Protocol):
+    """Where results of videos are kept that do not depend on the threshold."""
+
+    def read(self, task: VideoTask) -> list[ExpressionResult] | None:
+        """Those of the very same task; None if there are none."""
+
+    def write(self, task: VideoTask, results: Sequence[ExpressionResult]) -> None:
+        """Keeps them."""
+
+
+class _NothingKept:
+    def read(self, task: VideoTask) -> None:
+        return None
+
+    def write(self, task: VideoTask, results: Sequence[ExpressionResult]) -> None:
+        pass
 
 
 def evaluate_expressions(
@@ -106,8 +130,8 @@ def evaluate_expressions(
     *,
     threshold: float,
     seed: int | None,
-    curve_thresholds: Sequence[float] = (),
     num_workers: int = 0,
+    kept: KeptResults | None = None,
 ) -> list[ExpressionResult]:
     """Measures every expression of a split.
 
@@ -117,8 +141,8 @@ def evaluate_expressions(
         scores: of every expression, also under the other texts of this seed.
         threshold: a track is selected when its score is above this.
         seed: of the choice of other texts; None: none are given.
-        curve_thresholds: further thresholds at which to score the selection.
         num_workers: further processes that compute, which changes time alone; 0: this one does.
+        kept: videos that it has are not measured again; takes what is measured.
 
     Returns:
         One result an expression, video by video; none is left out.
@@ -130,56 +154,102 @@ def evaluate_expressions(
     check_ground_truth(dataset)
     others = {} if seed is None else choose_other_texts(dataset.expressions, seed)
     videos = group_by_video(dataset.expressions)
-    tasks = (
-        VideoTask(
-            where=f"video {video_id} of {dataset.name}/{dataset.split}",
-            masklets=video.masklets,
-            track_sources=tuple(prompt.source for prompt in video.prompts),
-            ground_truth=dataset.ground_truth(video_id),
-            expressions=tuple(expressions),
-            scores=scores.part(expressions),
-            others=tuple(others.get((video_id, e.expression_id)) for e in expressions),
-            threshold=threshold,
-            curve_thresholds=tuple(curve_thresholds),
-        )
-        for video_id, expressions in videos.items()
-        for video in [_read_tracks(sources, scores, expressions)]
-    )
-    results = []
+    kept = kept or _NothingKept()
+    results: dict[str, list[ExpressionResult]] = {}
+    to_measure: deque[VideoTask] = deque()
+
+    def tasks() -> Iterator[VideoTask]:
+        for video_id, expressions in videos.items():
+            video = _read_tracks(sources, scores, expressions)
+            task = VideoTask(
+                where=f"video {video_id} of {dataset.name}/{dataset.split}",
+                masklets=video.masklets,
+                track_sources=tuple(prompt.source for prompt in video.prompts),
+                ground_truth=dataset.ground_truth(video_id),
+                expressions=tuple(expressions),
+                scores=scores.part(expressions),
+                others=tuple(others.get((video_id, e.expression_id)) for e in expressions),
+            )
+            found = kept.read(task)
+            if found is None:
+                to_measure.append(task)
+                yield task
+            else:
+                results[video_id] = found
+                advance("measured before")
+
     with progress(f"J and F of {dataset.name}/{dataset.split}", len(videos)) as advance:
-        for of_video in map_in_order(measure_video, tasks, num_workers):
-            results += of_video
+        for of_video in map_in_order(measure_video, tasks(), num_workers):
+            task = to_measure.popleft()
+            kept.write(task, of_video)
+            results[task.expressions[0].video_id] = of_video
             advance("")
-    return results
+    in_order = (result for video_id in videos for result in results[video_id])
+    return [at_threshold(result, scores, threshold) for result in in_order]
 
 
 def measure_video(task: VideoTask) -> list[ExpressionResult]:
-    """Measures the expressions of one video; see ``evaluate_expressions``."""
+    """Measures the expressions of one video, but for the answers that ``at_threshold`` adds."""
     try:
         scorer = VideoScorer(task.masklets, task.ground_truth)
     except ValueError as error:
         raise ValueError(f"{task.where}: tracks and ground truth do not fit: {error}") from error
     oracle = OracleOfVideo(scorer)
-    pairs = zip(task.expressions, task.others, strict=True)
-    return [_measure(task, scorer, oracle, expression, other) for expression, other in pairs]
+    pairs = list(zip(task.expressions, task.others, strict=True))
+    curves = _trace_all(task, scorer, pairs)
+    return [_measure(task, scorer, oracle, curves, pair) for pair in pairs]
+
+
+def at_threshold(result: ExpressionResult, scores: Scores, threshold: float) -> ExpressionResult:
+    """A result with the answers that depend on the threshold: the selection, and another text's.
+
+    Args:
+        result: of one expression.
+        scores: of the tracks of at least this expression.
+        threshold: a track is selected when its score is above this.
+    """
+
+    def answer(curve: Curve, text_id: str) -> Answer:
+        place = curve.place(threshold)
+        text_of = replace(result.expression, expression_id=text_id)
+        selected = scores.select(result.expression, threshold, text_of=text_of)
+        return Answer(tuple(sorted(selected)), curve.values[place], curve.is_empty[place])
+
+    selection = answer(result.curve, result.expression.expression_id)
+    answers = {SELECTION: selection, **result.answers} | {SELECTION: selection}
+    if result.other_curve is not None and result.other_expression_id is not None:
+        answers[OTHER_TEXT] = answer(result.other_curve, result.other_expression_id)
+    return replace(result, answers=answers)
+
+
+def _trace_all(
+    task: VideoTask, scorer: VideoScorer, pairs: Sequence[AnswerAs]
+) -> dict[AnswerAs, Curve]:
+    """By expression, and the one whose text is given (None: its own)."""
+    asked: list[AnswerAs] = [(expression, None) for expression, _ in pairs]
+    asked += [pair for pair in pairs if pair[1] is not None]
+    scored = []
+    for expression, text_of in asked:
+        row = task.scores.row(expression, text_of=text_of)
+        scored.append(Scored(tuple(row), tuple(row.values()), expression.object_ids or ()))
+    return dict(zip(asked, trace(scorer, scored), strict=True))
 
 
 def _measure(
     task: VideoTask,
     scorer: VideoScorer,
     oracle: OracleOfVideo,
-    expression: Expression,
-    other: Expression | None,
+    curves: Mapping[AnswerAs, Curve],
+    pair: AnswerAs,
 ) -> ExpressionResult:
-    objects, scores = expression.object_ids or (), task.scores
-    tracks = scores.of(expression).tracks
+    expression, other = pair
+    objects, tracks = expression.object_ids or (), task.scores.of(expression).tracks
     best = oracle(objects, tracks)
     by_source = {
         source: oracle(objects, own)
         for source, own in _by_source(tracks, task.track_sources).items()
     }
     selections = {
-        SELECTION: scores.select(expression, task.threshold),
         # what is greedy among all tracks may end below what one source's own allow
         ORACLE: max([best, *by_source.values()], key=lambda found: found.score.jf).selected,
         BEST_TRACK: oracle.best_track(objects, tracks),
@@ -187,14 +257,12 @@ def _measure(
         LARGEST_TRACK: largest_track(scorer.tracks, tracks),
         NONE: frozenset[int](),
     }
-    if other is not None:
-        selections[OTHER_TEXT] = scores.select(expression, task.threshold, text_of=other)
 
     def answer(selected: frozenset[int]) -> Answer:
         return Answer(
             selected=tuple(sorted(selected)),
             score=scorer.score(selected, objects),
-            is_empty=scorer.union(selected).is_empty,
+            is_empty=scorer.is_empty(selected),
         )
 
     return ExpressionResult(
@@ -204,10 +272,8 @@ def _measure(
         oracle_by_source={source: answer(found.selected) for source, found in by_source.items()},
         groups=groups_of(expression, scorer.union(objects)),
         other_expression_id=None if other is None else other.expression_id,
-        curve=tuple(
-            scorer.score(scores.select(expression, threshold), objects)
-            for threshold in task.curve_thresholds
-        ),
+        curve=curves[expression, None],
+        other_curve=None if other is None else curves[pair],
     )
 
 

@@ -15,7 +15,7 @@ from sola.evaluation.scored_split import (
     open_split,
     score_split,
 )
-from sola.evaluation.summary import CURVE_THRESHOLDS, list_results, summarise
+from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.table import print_tables
 from sola.files import write_json
 
@@ -41,7 +41,7 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     dataset = open_split(config)
     check_ground_truth(dataset)
     others = choose_other_texts(dataset.expressions, config.seed)
-    split = score_split(config, dataset, open_sources(config), others)
+    split = score_split(config, dataset, open_sources(config), others, keep=True)
     evaluation = evaluate_split(
         split, threshold=config.threshold, seed=config.seed, num_workers=config.num_workers
     )
@@ -75,8 +75,8 @@ def evaluate_split(
         split.scores,
         threshold=threshold,
         seed=seed,
-        curve_thresholds=CURVE_THRESHOLDS,
         num_workers=num_workers,
+        kept=split.kept,
     )
     protocol = official_numbers(
         split.dataset, split.sources, split.scores, results, threshold=threshold
@@ -92,6 +92,6 @@ def evaluate_split(
         "num_videos": len(split.scores.tracks),
         "num_tracks": num_tracks,
         "num_expressions_without_tracks": sum(is_empty),
-        **summarise(results, CURVE_THRESHOLDS),
+        **summarise(results),
         "expressions": list_results(results),
     }

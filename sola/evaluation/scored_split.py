@@ -4,7 +4,7 @@ import importlib.metadata
 import logging
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import torch
 from sola.config.device import pick_device
 from sola.config.schema import EvaluateConfig, PredictConfig
 from sola.datasets import Split, open_dataset
+from sola.evaluation.kept import KeptEvaluation
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources
 from sola.files import plain, sha256_of_file
 from sola.selector import Selector
 from sola.selector.checkpoint import load_selector, weights_file
-from sola.shards import ShardReader, tracks_dir
+from sola.shards import ShardReader, fingerprint, tracks_dir
 from sola.text import TextTokens
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class ScoredSplit:
     scores: Scores
     provenance: dict[str, Any]
     """Names of every number made from it: data set, split, checkpoint, tracks, versions."""
+    kept: KeptEvaluation | None = None
+    """Where what is measured is kept for further runs; None: nowhere."""
 
 
 def score_split(
@@ -43,6 +46,8 @@ def score_split(
     dataset: Split,
     sources: TrackSources,
     others: OtherTexts | None = None,
+    *,
+    keep: bool = False,
 ) -> ScoredSplit:
     """Scores every expression of a split and saves the scores in the output folder.
 
@@ -51,6 +56,7 @@ def score_split(
         dataset: the split.
         sources: its tracks.
         others: whose text to give to an expression's tracks as well, for comparison.
+        keep: keep the scores in the data folder too, and take them from there if they are known.
 
     Returns:
         All that is needed to select, measure and draw.
@@ -66,7 +72,6 @@ def score_split(
     selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
     selector = selector.to(device)
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-    text.prepare([expression.text for expression in dataset.expressions])
     provenance = {
         "dataset": dataset.name,
         "split": dataset.split,
@@ -79,13 +84,30 @@ def score_split(
         "tracks": [_describe(reader) for reader in sources.readers],
         "versions": versions(),
     }
-    scores = score_expressions(
-        selector, text.tokens, sources, dataset.expressions, others=others, provenance=provenance
-    )
+    kept, scores = None, None
+    if keep:
+        root = Path(config.paths.data_dir) / "cache" / dataset.name / dataset.split / "evaluations"
+        kept = KeptEvaluation(root, _key(provenance, selector, text, dataset, sources, others))
+        scores = kept.read_scores()
+    if kept is not None and scores is not None:
+        log.info("%s: scores of an earlier run, taken from there", kept.scores_path)
+        scores = replace(scores, provenance=provenance)
+    else:
+        text.prepare([expression.text for expression in dataset.expressions])
+        scores = score_expressions(
+            selector,
+            text.tokens,
+            sources,
+            dataset.expressions,
+            others=others,
+            provenance=provenance,
+        )
+        if kept is not None:
+            kept.write_scores(scores)
     scores_path = Path(config.paths.output_dir) / SCORES_FILE
     scores.save(scores_path)
     log.info("%s: scores of %d expressions", scores_path, len(scores.by_expression))
-    return ScoredSplit(dataset, sources, scores, provenance)
+    return ScoredSplit(dataset, sources, scores, provenance, kept)
 
 
 def open_split(config: EvaluateConfig | PredictConfig) -> Split:
@@ -150,6 +172,31 @@ def versions() -> dict[str, str]:
         name: importlib.metadata.version(name) if _is_installed(name) else "" for name in PACKAGES
     }
     return found | installed
+
+
+def _key(
+    provenance: Mapping[str, Any],
+    selector: Selector,
+    text: TextTokens,
+    dataset: Split,
+    sources: TrackSources,
+    others: OtherTexts | None,
+) -> dict[str, Any]:
+    """Everything that the scores of a split depend on."""
+    given = {name: other.expression_id for name, other in (others or {}).items()}
+    asked = [
+        [e.video_id, e.expression_id, e.text, given.get((e.video_id, e.expression_id))]
+        for e in dataset.expressions
+    ]
+    return {
+        **{name: provenance[name] for name in ("dataset", "split", "versions")},
+        "checkpoint_sha256": provenance["checkpoint"]["sha256"],
+        "selector": plain(selector.description),
+        "device": next(selector.parameters()).device.type,
+        "text_encoder": text.identity,
+        "expressions": asked,
+        "tracks": [fingerprint(reader.tracks_dir) for reader in sources.readers],
+    }
 
 
 def _is_installed(package: str) -> bool:

@@ -21,6 +21,7 @@ from sola.masks import (
     unite,
 )
 from sola.metrics.boundary import Boundary, f_measures, tolerance_radius_px
+from sola.metrics.growing import score_growing
 from sola.types import Masklet
 
 NUM_UNIONS_KEPT = 64
@@ -96,6 +97,37 @@ class VideoScorer:
         if key not in self._scores:
             self._scores[key] = self._score(*key)
         return self._scores[key]
+
+    def score_growing(
+        self, selections: Sequence[tuple[Sequence[Sequence[int]], Iterable[str]]]
+    ) -> list[list[Score]]:
+        """J and F of selections that begin with nothing and grow by some tracks a step.
+
+        As ``score`` of each, at a fraction of its time: only what changes is computed anew.
+
+        Args:
+            selections: the tracks that join at every step, and the objects that are meant.
+
+        Returns:
+            For each of ``selections`` one score more than it has steps, that of nothing first.
+
+        Raises:
+            ValueError: if an object has no masklet.
+        """
+        unions = [(steps, frozenset(object_ids)) for steps, object_ids in selections]
+        tracks = {idx for steps, _ in unions for step in steps for idx in step}
+        frames = score_growing(
+            {idx: self._find_runs(idx) for idx in tracks},
+            {object_ids: self.union(object_ids) for _, object_ids in unions},
+            unions,
+        )
+        if self.num_frames == 0:
+            return [[Score(1.0, 1.0)] * len(steps) for steps in frames]
+        return [[Score(*(float(np.mean(x)) for x in step)) for step in steps] for steps in frames]
+
+    def is_empty(self, selected: Iterable[int]) -> bool:
+        """Whether the union of the selected tracks has no pixel on any frame."""
+        return all(self._find_runs(idx).is_empty for idx in selected)
 
     def target(self, object_ids: Iterable[str]) -> Masklet:
         """Union of objects: T run-length masks; [] for no objects.

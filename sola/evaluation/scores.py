@@ -89,17 +89,25 @@ class Scores:
         Raises:
             ValueError: if the expression has no scores, or none under that text.
         """
+        row = self.row(expression, text_of=text_of)
+        return {track: score for track, score in row.items() if score > threshold}
+
+    def row(self, expression: Expression, *, text_of: Expression | None = None) -> dict[int, float]:
+        """The tracks of an expression and their scores; see ``selected``."""
         own, text_id = self.of(expression), (text_of or expression).expression_id
         if text_id not in own.by_text:
             raise ValueError(
                 f"no scores of video {expression.video_id}, expression "
                 f"{expression.expression_id} under the text of expression {text_id}; score it first"
             )
-        row = zip(own.tracks, own.by_text[text_id].tolist(), strict=True)
-        return {track: score for track, score in row if score > threshold}
+        return dict(zip(own.tracks, own.by_text[text_id].tolist(), strict=True))
 
     def save(self, path: Path) -> None:
-        """Writes scores.json: complete or not at all.
+        """Writes scores.json, see ``as_json``: complete or not at all."""
+        write_json(path, self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """What scores.json holds.
 
         Under "videos", a video has its "tracks" and its "expressions". These have "tracks", the
         indices of those among them that may answer, and "scores": by the id of the expression whose
@@ -111,7 +119,7 @@ class Scores:
                 "tracks": list(own.tracks),
                 "scores": {text_id: row.tolist() for text_id, row in own.by_text.items()},
             }
-        content = {
+        return {
             "format_version": FORMAT_VERSION,
             "provenance": self.provenance,
             "videos": {
@@ -119,7 +127,23 @@ class Scores:
                 for video_id, of_video in expressions.items()
             },
         }
-        write_json(path, content)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Scores":
+        """From what ``as_json`` made; every score is the same number."""
+        by_expression = {
+            (video_id, expression_id): ExpressionScores(
+                tracks=tuple(own["tracks"]),
+                by_text={
+                    text_id: np.array(row, dtype=np.float32)
+                    for text_id, row in own["scores"].items()
+                },
+            )
+            for video_id, video in content["videos"].items()
+            for expression_id, own in video["expressions"].items()
+        }
+        tracks = {video_id: video["tracks"] for video_id, video in content["videos"].items()}
+        return cls(by_expression, tracks, content["provenance"])
 
 
 def score_expressions(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sola.evaluation import intervals
+from sola.evaluation.curve import CURVE_THRESHOLDS, best_threshold, mean_curve
 from sola.evaluation.groups import LABELS, MEANINGS
 from sola.evaluation.oracle import METHOD
 from sola.evaluation.protocol import (
@@ -22,25 +23,22 @@ from sola.evaluation.scorer import Score
 
 SELECTION_WHERE_OTHER = "selection_where_other_text"
 """The plain selection on the expressions that have another text: what ``OTHER_TEXT`` falls from."""
-CURVE_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 MEASURES = ("J", "F", "J&F")
 
 
-def summarise(
-    results: Sequence[ExpressionResult], curve_thresholds: Sequence[float] = ()
-) -> dict[str, Any]:
+def summarise(results: Sequence[ExpressionResult]) -> dict[str, Any]:
     """All means of an evaluation, ready for JSON.
 
     Args:
         results: one an expression; all have answers of the same names, but for ``OTHER_TEXT``.
-        curve_thresholds: those that the results' curves were measured at.
 
     Returns:
         "results" by answer, "by_kind" by kind of expression and answer, "by_group" by group, label
         and answer, each {"J", "F", "J&F" in [0, 1], or None without expressions; "interval", the
         ends of each by its name, or None with fewer than two videos; "num_expressions",
         "num_videos"}; "groups", "intervals"; and where there is an oracle: "by_source", "losses",
-        "curve", "oracle", "left_out".
+        "curve" of the selection at ``CURVE_THRESHOLDS``, "best_threshold" of all there are,
+        "oracle", "left_out".
     """
     names = [name for name in ANSWERS if all(name in result.answers for result in results)]
     summary = {
@@ -55,7 +53,7 @@ def summarise(
         "groups": MEANINGS,
         "intervals": intervals.METHOD,
     }
-    return summary | (_about_oracle(results, curve_thresholds) if ORACLE in names else {})
+    return summary | (_about_oracle(results) if ORACLE in names else {})
 
 
 def list_results(results: Sequence[ExpressionResult]) -> list[dict[str, Any]]:
@@ -94,19 +92,15 @@ def _describe_answer(answer: Answer, *, has_tracks: bool) -> dict[str, Any]:
     return {**tracks, **_as_json(answer.score)}
 
 
-def _about_oracle(
-    results: Sequence[ExpressionResult], curve_thresholds: Sequence[float]
-) -> dict[str, Any]:
+def _about_oracle(results: Sequence[ExpressionResult]) -> dict[str, Any]:
     num_exact = sum(result.oracle_is_exact for result in results)
     num_other = sum(OTHER_TEXT in result.answers for result in results)
     by_source = _by_source(results)
     return {
         "by_source": by_source,
         "losses": _losses(results, by_source),
-        "curve": [
-            {"threshold": threshold, **_mean([result.curve[i] for result in results])}
-            for i, threshold in enumerate(curve_thresholds)
-        ],
+        "curve": [_at(results, threshold) for threshold in CURVE_THRESHOLDS],
+        "best_threshold": _best(results),
         "oracle": {
             "method": METHOD,
             "num_exact": num_exact,
@@ -203,6 +197,15 @@ def _measure(results: Sequence[ExpressionResult], score_of: ScoreOf) -> dict[str
     ends = intervals.interval_of_mean(sums, counts)
     interval = None if ends is None else dict(zip(MEASURES, map(list, ends), strict=True))
     return {**_mean(scores), "interval": interval, "num_videos": len(counts)}
+
+
+def _at(results: Sequence[ExpressionResult], threshold: float) -> dict[str, Any]:
+    return {"threshold": threshold, **_mean([result.curve.at(threshold) for result in results])}
+
+
+def _best(results: Sequence[ExpressionResult]) -> dict[str, Any]:
+    best = best_threshold(mean_curve([result.curve for result in results]))
+    return {**_at(results, best.threshold), "from": best.lowest, "to": best.end}
 
 
 def _mean(scores: Sequence[Score]) -> dict[str, Any]:

@@ -197,11 +197,12 @@ def _notes_about_oracle(evaluation: Mapping[str, Any]) -> list[str]:
         f"{oracle['num_greedy']}; {evaluation['num_expressions_without_tracks']} of {num_all} "
         "expressions have no tracks",
     ]
-    if evaluation["curve"]:
-        points = [
-            f"{point['threshold']:g}: {_percent(point['J&F'])}" for point in evaluation["curve"]
-        ]
-        notes.append(f"J&F of the selection by threshold: {', '.join(points)}")
+    best, points = evaluation["best_threshold"], evaluation["curve"][9::10]
+    notes.append(
+        f"best threshold for this split: {best['threshold']:g} (from {best['from']:.4g} to "
+        f"{best['to']:.4g}), J&F {_percent(best['J&F'])}; by threshold: "
+        + ", ".join(f"{p['threshold']:g}: {_percent(p['J&F'])}" for p in points)
+    )
     return notes
 
 

@@ -1,6 +1,13 @@
 """Masks as COCO run-length codes and as bits of frames: pure functions over numpy arrays."""
 
-from sola.masks.frame_bits import FrameBits, count_by_frame, pack_masks, pack_runs
+from sola.masks.frame_bits import (
+    MAX_FRAMES,
+    FrameBits,
+    count_by_frame,
+    pack_frames,
+    pack_masks,
+    pack_runs,
+)
 from sola.masks.run_length import (
     areas,
     boxes,
@@ -28,6 +35,7 @@ from sola.masks.runs import (
 )
 
 __all__ = [
+    "MAX_FRAMES",
     "FrameBits",
     "Runs",
     "areas",
@@ -46,6 +54,7 @@ __all__ = [
     "intersections",
     "jaccard",
     "merge",
+    "pack_frames",
     "pack_masks",
     "pack_runs",
     "pixels_by_frame",

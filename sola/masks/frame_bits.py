@@ -31,18 +31,19 @@ class FrameBits:
 
 def pack_runs(runs: Runs) -> list[FrameBits]:
     """A masklet's frames, 16 at a time."""
-    num_pixels = runs.size[0] * runs.size[1]
-    first_frames = np.arange(0, runs.num_frames, MAX_FRAMES)
-    limits = np.searchsorted(runs.starts, np.append(first_frames, runs.num_frames) * num_pixels)
-    return [
-        _pack_runs(
-            runs.starts[limits[i] : limits[i + 1]] - first_frame * num_pixels,
-            runs.ends[limits[i] : limits[i + 1]] - first_frame * num_pixels,
-            min(runs.num_frames - int(first_frame), MAX_FRAMES),
-            runs.size,
-        )
-        for i, first_frame in enumerate(first_frames)
-    ]
+    return [pack_frames(runs, first) for first in range(0, runs.num_frames, MAX_FRAMES)]
+
+
+def pack_frames(runs: Runs, first_frame: int) -> FrameBits:
+    """The frames of a masklet from one on, 16 of them or as many as there are."""
+    num_pixels, num_frames = runs.size[0] * runs.size[1], runs.num_frames - first_frame
+    num_frames = min(num_frames, MAX_FRAMES)
+    first_pixel = first_frame * num_pixels
+    limits = np.searchsorted(runs.starts, [first_pixel, first_pixel + num_frames * num_pixels])
+    own = slice(*limits)
+    return _pack_runs(
+        runs.starts[own] - first_pixel, runs.ends[own] - first_pixel, num_frames, runs.size
+    )
 
 
 def pack_masks(masks: NDArray[np.bool_]) -> list[FrameBits]:

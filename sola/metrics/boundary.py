@@ -53,7 +53,7 @@ class Boundary:
     @cached_property
     def places(self) -> "Places":
         """All frames' boundary pixels."""
-        return _find_places(self._pixels, self.masks.left, self.masks.top)
+        return find_places(self.pixels, self.masks.left, self.masks.top)
 
     @cached_property
     def surroundings(self) -> NDArray[np.uint16]:
@@ -61,10 +61,11 @@ class Boundary:
 
         Begins radius_px outside the masks' box on every side, be it outside the frame.
         """
-        return _dilate(self._pixels, self.radius_px)
+        return dilate(self.pixels, self.radius_px)
 
     @cached_property
-    def _pixels(self) -> NDArray[np.uint16]:
+    def pixels(self) -> NDArray[np.uint16]:
+        """(w, h): the boundaries within the masks' box."""
         return boundary_map(self.masks.inside)
 
 
@@ -90,45 +91,8 @@ class Places:
         return near
 
 
-class GrowingUnion:
-    """The union of up to 16 frames' masks, and what its boundary would be if others were added.
-
-    A mask changes the boundary within its own box alone, so only this is computed again.
-
-    Args:
-        masks: the union so far.
-        target: the boundary that the union's is to match.
-        size: (H, W) of the frame.
-    """
-
-    def __init__(self, masks: FrameBits, target: Boundary, size: tuple[int, int]) -> None:
-        self._target, self._num_frames = target, masks.num_frames
-        self._inside = np.zeros(size[::-1], dtype=np.uint16)
-        width, height = masks.inside.shape
-        self._inside[masks.left :, masks.top :][:width, :height] = masks.inside
-        self._places = Boundary(masks, target.radius_px).places
-        self._near = self._places.near(target)
-        self._num_pixels = count_by_frame(self._places.bits, self._num_frames)
-        self._num_matched = count_by_frame(self._near, self._num_frames)
-
-    def with_masks(self, added: FrameBits) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pixels of the boundary that match the target's, and all of them: (frames,) each."""
-        (width, height), old = added.inside.shape, self._places
-        is_lost = (old.columns >= added.left) & (old.columns < added.left + width)
-        is_lost &= (old.rows >= added.top) & (old.rows < added.top + height)
-        # A column and a row more where the frame goes on: the box's last are compared with them.
-        masks = self._inside[added.left :, added.top :][: width + 1, : height + 1].copy()
-        masks[:width, :height] |= added.inside
-        new = _find_places(boundary_map(masks)[:width, :height], added.left, added.top)
-        matched, lost_matched, pixels, lost_pixels = (
-            count_by_frame(bits, self._num_frames)
-            for bits in (new.near(self._target), self._near[is_lost], new.bits, old.bits[is_lost])
-        )
-        return self._num_matched + matched - lost_matched, self._num_pixels + pixels - lost_pixels
-
-
-def _find_places(pixels: NDArray[np.uint16], left: int, top: int) -> Places:
-    """Pixels of a boundary in a box that begins at a column and row of the frame."""
+def find_places(pixels: NDArray[np.uint16], left: int, top: int) -> Places:
+    """Pixels (w, h) of a boundary in a box that begins at a column and row of the frame."""
     flat = pixels.ravel()
     found = np.flatnonzero(flat.astype(bool))
     columns, rows = np.divmod(found, max(pixels.shape[1], 1))
@@ -192,7 +156,7 @@ def f_of_counts(
     return np.where((num_preds == 0) & (num_target == 0), 1.0, measure)
 
 
-def _dilate(pixels: NDArray[np.uint16], radius_px: int) -> NDArray[np.uint16]:
+def dilate(pixels: NDArray[np.uint16], radius_px: int) -> NDArray[np.uint16]:
     """All pixels of the disk around each one, in an array that is radius_px larger all around."""
     width, height = pixels.shape[0], pixels.shape[1] + 2 * radius_px
     # A column's pixels and those up to reach_px above and below; flat, as the margin keeps columns

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sola.shards.prompts import PROMPTS_VERSION, PromptStore
-from sola.shards.reader import ShardReader
+from sola.shards.reader import ShardReader, fingerprint
 from sola.shards.writer import FORMAT_VERSION, ShardWriter
 
 
@@ -37,6 +37,7 @@ __all__ = [
     "PromptStore",
     "ShardReader",
     "ShardWriter",
+    "fingerprint",
     "prompts_dir",
     "short_digest",
     "tracks_dir",

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sola.files import read_json, readable_hdf5
+from sola.files import read_json, readable_hdf5, sha256_of_file
 from sola.shards.entry import entry_name, read_entry, read_labels, read_tokens
 from sola.shards.writer import FORMAT_VERSION, INDEX_FILE
 from sola.types import Labels, MeanOverlaps, Tracks
@@ -116,6 +116,15 @@ class ShardReader:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": {}}
+
+
+def fingerprint(tracks_dir: Path) -> dict[str, Any]:
+    """What changes when finished tracks are made again, in JSON's types; not where they lie."""
+    stats = {path.name: path.stat() for path in sorted(tracks_dir.glob("*.h5"))}
+    return {
+        "index_sha256": sha256_of_file(tracks_dir / INDEX_FILE),
+        "shards": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
+    }
 
 
 def _open(path: Path) -> h5py.File:

@@ -32,6 +32,11 @@ class TextTokens:
         self._cache = TokenCache(cache_dir / config.name, identity(config))
         self._cache.refresh()
 
+    @property
+    def identity(self) -> str:
+        """What tells the encoder, its weights included, from others."""
+        return self._cache.identity
+
     def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Text tokens of every text.
 

@@ -15,8 +15,15 @@ from pytorch_lightning.callbacks import (
 
 from sola.config.progress import progress
 from sola.config.schema import TrainerConfig
-from sola.training.module import VALID_JF
 from sola.training.resuming import LastCheckpoint, Resumption
+from sola.training.scoring import (
+    VALID_F,
+    VALID_J,
+    VALID_JF,
+    VALID_JF_BEST,
+    VALID_ORACLE_JF,
+    VALID_THRESHOLD_BEST,
+)
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +104,14 @@ class TrainingProgress(Callback):
             return
         metrics = trainer.callback_metrics
         log.info(
-            "epoch %d/%s: valid loss %.4f, J %.1f, F %.1f, J&F %.1f",
+            "epoch %d/%s: valid loss %.4f, J %.1f, F %.1f, J&F %.1f (%.1f at threshold %g, "
+            "oracle %.1f)",
             trainer.current_epoch + 1,
             trainer.max_epochs,
             metrics.get("valid/loss", float("nan")),
-            *(100 * float(metrics[name]) for name in ("valid/J", "valid/F", VALID_JF)),
+            *(100 * float(metrics[name]) for name in (VALID_J, VALID_F, VALID_JF, VALID_JF_BEST)),
+            round(float(metrics[VALID_THRESHOLD_BEST]), 2),  # of a float32
+            100 * float(metrics[VALID_ORACLE_JF]),
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

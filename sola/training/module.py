@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -23,9 +22,9 @@ from sola.selector.losses import (
 from sola.training.batch import Batch
 from sola.training.means import RunningMeans
 from sola.training.optimization import make_optimizer, make_schedules
-from sola.training.scoring import ValidationScorer
+from sola.training.scoring import ThresholdMeans, ValidationScorer
 
-VALID_LOSS, VALID_JF = "valid/loss", "valid/J&F"
+VALID_LOSS = "valid/loss"
 POSITIVES = "train/positives"
 """Tracks that an expression means, on average."""
 LOSS_PARTS = ("loss", "bce", "alignment")
@@ -62,7 +61,8 @@ class SelectorModule(pl.LightningModule):
         self.loss_config, self.optimizer_config, self.scorer = loss, optimizer, scorer
         self.threshold, self.provenance = threshold, dict(provenance or {})
         self._train_means = RunningMeans(*LOSS_PARTS, POSITIVES)
-        self._valid_means = RunningMeans(*LOSS_PARTS, "J", "F", "J&F")
+        self._valid_means = RunningMeans(*LOSS_PARTS)
+        self._thresholds = ThresholdMeans(threshold)
         self._metrics: dict[str, float] = {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -101,32 +101,30 @@ class SelectorModule(pl.LightningModule):
                 self.loss_config.label_iou,
             )
 
+    def on_validation_epoch_start(self) -> None:
+        """Begins anew; the update of nothing is for a process that gets no expressions."""
+        self._valid_means.reset()
+        self._thresholds.reset()
+        self._thresholds.update([], [])
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Adds up loss, and J, F and J&F of the union of the selected tracks."""
+        """Adds up loss, and J and F of the unions of selected tracks by threshold."""
         if not batch.expressions:
             return  # other processes have one more video
         loss, logits = self.compute(batch)
-        is_selected = (logits.sigmoid() > self.threshold).cpu().numpy()
-        scores = [
-            self.scorer.score(expression, row[:count])
-            for expression, row, count in zip(
-                batch.expressions, is_selected, batch.num_tracks, strict=True
-            )
-        ]
-        means = {
-            "J": float(np.mean([score.j for score in scores])),
-            "F": float(np.mean([score.boundary_f for score in scores])),
-            "J&F": float(np.mean([score.jf for score in scores])),
-        }
         _add_losses(self._valid_means, loss, batch)
-        self._valid_means.add(means, len(scores))
+        scores = logits.float().sigmoid().cpu().numpy()
+        rows = [row[:count] for row, count in zip(scores, batch.num_tracks, strict=True)]
+        thresholds = sorted(set(self._thresholds.thresholds))
+        curves = self.scorer.trace(batch.expressions, rows, thresholds=thresholds)
+        self._thresholds.update(curves, [self.scorer.oracle(e) for e in batch.expressions])
 
     def on_validation_epoch_end(self) -> None:
         """Logs the means over all processes' expressions."""
         self._valid_means.gather(self.device)
         means = self._valid_means.means()
         self.log_dict({f"valid/{name}": value for name, value in means.items()})
-        self._valid_means.reset()
+        self.log_dict(self._thresholds.compute())
 
     def on_validation_end(self) -> None:
         """Moves plateau schedules on: Lightning would do so after last.ckpt is written."""

@@ -28,9 +28,9 @@ from sola.training.callbacks import (
 )
 from sola.training.data import SelectorDataModule
 from sola.training.loggers import finish_logger, make_logger
-from sola.training.module import VALID_JF, SelectorModule
+from sola.training.module import SelectorModule
 from sola.training.resuming import WholeFileIO
-from sola.training.scoring import ValidationScorer
+from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
 
 log = logging.getLogger(__name__)

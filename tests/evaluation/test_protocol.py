@@ -6,7 +6,13 @@ import drawn_split as drawn
 import numpy as np
 import pytest
 
-from sola.evaluation.protocol import OTHER_TEXT, evaluate_expressions, largest_track
+from sola.evaluation.protocol import (
+    OTHER_TEXT,
+    at_threshold,
+    evaluate_expressions,
+    largest_track,
+)
+from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import ExpressionScores, Scores
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.tracks import TrackSources
@@ -20,9 +26,7 @@ SEVEN_NINTHS = 7 / 9
 
 @pytest.fixture
 def results(dataset: SimpleNamespace, sources: TrackSources, scores: Scores):
-    return evaluate_expressions(
-        dataset, sources, scores, threshold=0.5, seed=42, curve_thresholds=(0.15, 0.5, 0.85)
-    )
+    return evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42)
 
 
 # J and F of the four expressions of v1; the expression of v2 scores 0 throughout.
@@ -124,17 +128,7 @@ def test_the_tracks_of_a_video_are_read_once(
 
 @pytest.mark.slow
 def test_several_processes_find_what_one_does(dataset, sources, scores, results) -> None:
-    thresholds = (0.15, 0.5, 0.85)
-
-    found = evaluate_expressions(
-        dataset,
-        sources,
-        scores,
-        threshold=0.5,
-        seed=42,
-        curve_thresholds=thresholds,
-        num_workers=2,
-    )
+    found = evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42, num_workers=2)
 
     assert found == results
 
@@ -205,14 +199,41 @@ def test_each_source_has_an_oracle_of_its_own(
 
 
 def test_the_curve_is_that_of_the_selection_at_its_thresholds(results) -> None:
-    curve = summarise(results, (0.15, 0.5, 0.85))["curve"]
+    curve = {point["threshold"]: point for point in summarise(results)["curve"]}
 
-    assert [point["threshold"] for point in curve] == [0.15, 0.5, 0.85]
-    assert curve[1]["J"] == pytest.approx((1 + 12 / 16 + 1 + 1) / 5)
+    assert list(curve) == [step / 100 for step in range(1, 100)]
+    assert curve[0.5]["J"] == pytest.approx((1 + 12 / 16 + 1 + 1) / 5)
     # at 0.15 "the large one" gets both tracks, and so does "the green one" the large one: 0
-    assert curve[0]["J"] == pytest.approx((1 + 12 / 16 + 1 + 0) / 5)
+    assert curve[0.15]["J"] == pytest.approx((1 + 12 / 16 + 1 + 0) / 5)
     # at 0.85 "the large one" gets nothing, "both" the small one alone
-    assert curve[2]["J"] == pytest.approx((1 + 0 + 4 / 16 + 1) / 5)
+    assert curve[0.85]["J"] == pytest.approx((1 + 0 + 4 / 16 + 1) / 5)
+
+
+def test_the_best_threshold_is_in_an_interval_of_equals(results) -> None:
+    best = summarise(results)["best_threshold"]
+
+    # from where "the green one" gets nothing to where "the large one" loses the large track
+    assert (best["from"], best["to"]) == (np.float32(0.2), np.float32(0.6))
+    assert best["threshold"] == 0.4
+    assert best["J"] == pytest.approx((1 + 12 / 16 + 1 + 1) / 5)
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.5, 0.65, 0.95])
+def test_results_of_one_threshold_become_those_of_another(
+    results, dataset, sources, scores, threshold: float
+) -> None:
+    expected = evaluate_expressions(dataset, sources, scores, threshold=threshold, seed=42)
+
+    assert [at_threshold(result, scores, threshold) for result in results] == expected
+    for result in expected:
+        scorer = VideoScorer(
+            drawn.TRACKS[result.expression.video_id],
+            drawn.GROUND_TRUTH[result.expression.video_id],
+        )
+        for answer in result.answers.values():
+            objects = result.expression.object_ids
+            assert answer.score == scorer.score(answer.selected, objects)
+            assert answer.is_empty == scorer.union(answer.selected).is_empty
 
 
 def test_the_list_names_what_was_selected(results) -> None:

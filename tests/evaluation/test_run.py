@@ -44,7 +44,9 @@ def test_numbers_come_with_their_names(
     assert written["num_expressions"] == written["results"]["selection"]["num_expressions"] == 5
     assert (written["num_videos"], written["num_expressions_without_tracks"]) == (2, 1)
     assert written["results"]["oracle"]["J"] == pytest.approx(4 / 5)
-    assert [point["threshold"] for point in written["curve"]] == [i / 10 for i in range(1, 10)]
+    assert [point["threshold"] for point in written["curve"]] == [i / 100 for i in range(1, 100)]
+    at_best = written["best_threshold"]
+    assert at_best["J&F"] >= max(point["J&F"] for point in written["curve"])
     videos = json.loads((output_dir / "scores.json").read_text())["videos"]
     for entry in written["expressions"]:
         assert_selected(videos[entry["video"]]["expressions"][entry["expression"]], entry)

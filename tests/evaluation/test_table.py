@@ -14,15 +14,13 @@ from sola.evaluation.tracks import TrackSources
 
 
 def printed(dataset: SimpleNamespace, sources: TrackSources, scores: Scores) -> list[str]:
-    results = evaluate_expressions(
-        dataset, sources, scores, threshold=0.5, seed=42, curve_thresholds=(0.5,)
-    )
+    results = evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42)
     names = {"dataset": "drawn", "split": "valid_u", "threshold": 0.5}
     numbers = {"J&F": 0.753, "N-acc": None}
     names["protocol"] = {"name": "mevis_v2", "numbers": numbers}
     counts = {"num_videos": 2, "num_expressions_without_tracks": 1}
     text = StringIO()
-    evaluation = {**names, **counts, **summarise(results, (0.5,))}
+    evaluation = {**names, **counts, **summarise(results)}
     print_tables(evaluation, Console(file=text, width=160))
     return text.getvalue().splitlines()
 
@@ -46,7 +44,8 @@ def test_every_answer_has_a_row_in_percent(dataset, sources, scores) -> None:
     assert "by the protocol of mevis_v2: J&F 75.3, N-acc -" in text
     assert "another text: 3 of 5 expressions" in text
     assert "1 of 5 expressions have no tracks" in text
-    assert "by threshold: 0.5: 75.3" in text
+    assert "best threshold for this split: 0.4 (from 0.2 to 0.6), J&F 75.3" in text
+    assert "0.5: 75.3, 0.6: " in text
     assert "lost by selection (oracle - selection), J&F: 4.7 [0.0, 5.9]" in text
     assert "lost by generation (100 - oracle), J&F: 20.0 [0.0, 100.0]" in text
     assert "frames:" not in text  # all videos are as long

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import drawn_split as drawn
 import numpy as np
 import pytest
 
+from sola.evaluation.curve import Curve
+from sola.evaluation.scorer import Score
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.training import scoring
-from sola.training.scoring import ValidationScorer
+from sola.training.scoring import GRID, ThresholdMeans, ValidationScorer
 from sola.types import Tracks
 
 LENGTHS = {"0": 3, "1": 2, "2": 4, "3": 3}
@@ -40,8 +43,14 @@ def scorer(videos_read: list[str]) -> ValidationScorer:
     return ValidationScorer(read, lambda video_id: drawn.GROUND_TRUTH[video_id])
 
 
-def flags(num_tracks: int, selected: Sequence[int]) -> np.ndarray:
-    return np.isin(np.arange(num_tracks), selected)
+def row(num_tracks: int, selected: Sequence[int]) -> np.ndarray:
+    return np.isin(np.arange(num_tracks), selected).astype(np.float32) * np.float32(0.9)
+
+
+def score(scorer: ValidationScorer, number: str, selected: Sequence[int]) -> Score:
+    scores = row(LENGTHS[number], selected)
+    (curve,) = scorer.trace([drawn.EXPRESSIONS[int(number)]], [scores], thresholds=[0.5])
+    return curve.at(0.5)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +69,7 @@ def flags(num_tracks: int, selected: Sequence[int]) -> np.ndarray:
 def test_positions_are_those_of_the_expressions_tracks(
     scorer: ValidationScorer, number: str, selected: list[int], j: float
 ) -> None:
-    expression = drawn.EXPRESSIONS[int(number)]
-
-    assert scorer.score(expression, flags(LENGTHS[number], selected)).j == pytest.approx(j)
+    assert score(scorer, number, selected).j == pytest.approx(j)
 
 
 def test_an_expression_without_tracks_is_answered_by_nothing(scorer: ValidationScorer) -> None:
@@ -72,17 +79,91 @@ def test_an_expression_without_tracks_is_answered_by_nothing(scorer: ValidationS
         lambda video_id: drawn.GROUND_TRUTH[video_id],
     )
 
-    assert scorer.score(drawn.EXPRESSIONS[1], flags(0, [])) == (0, 0)
+    (curve,) = scorer.trace([drawn.EXPRESSIONS[1]], [row(0, [])], thresholds=GRID)
+
+    assert curve.at(0.5) == (0, 0)
+    assert scorer.oracle(drawn.EXPRESSIONS[1]) == (0, 0)
 
 
-def test_a_video_is_read_once_for_all_its_expressions(
+def test_the_expressions_of_a_video_are_scored_together(scorer: ValidationScorer) -> None:
+    rows = [row(LENGTHS[number], [1]) for number in LENGTHS]
+
+    together = scorer.trace(drawn.EXPRESSIONS[:4], rows, thresholds=GRID)
+
+    assert [curve.at(0.5) for curve in together] == [score(scorer, n, [1]) for n in LENGTHS]
+
+
+def test_the_oracle_is_found_once(
     scorer: ValidationScorer, videos_read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring, "MAX_PIXELS_KEPT", 1)  # one video at a time
 
     for _ in range(2):
-        for number, length in LENGTHS.items():
-            scorer.score(drawn.EXPRESSIONS[int(number)], flags(length, [0]))
-        scorer.score(drawn.EXPRESSIONS[4], flags(1, [0]))
+        found = [scorer.oracle(expression) for expression in drawn.EXPRESSIONS]
 
-    assert videos_read == ["v1", "v2"]  # the second time every score is known
+    assert found == [(1, 1)] * 5
+    assert videos_read == ["v1", "v2"]
+
+
+def test_the_search_for_the_oracle_ends(
+    scorer: ValidationScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "MAX_ORACLE_PIXELS", 2 * 20 * 20 * 3 + 1)  # two searches
+
+    found = [scorer.oracle(expression) for expression in drawn.EXPRESSIONS * 2]
+
+    assert found == [(1, 1), (1, 1), None, None, None] * 2
+    means = ThresholdMeans(0.5)
+    curve = Curve((), (Score(0, 0),), (True,))
+    means.update([curve] * 10, found)
+    assert means.compute()["valid/oracle_J&F"] == 1
+
+
+def means_of(scorer: ValidationScorer, numbers: Sequence[str], **kwargs: Any) -> ThresholdMeans:
+    means = ThresholdMeans(0.5, **kwargs)
+    means.update([], [])  # what a process without expressions does
+    for number in numbers:
+        scores = np.linspace(0.04, 0.92, LENGTHS[number] + int(number), dtype=np.float32)
+        expression = drawn.EXPRESSIONS[int(number)]
+        thresholds = sorted(set(means.thresholds))
+        scores = scores[: LENGTHS[number]]
+        curves = scorer.trace([expression], [scores], thresholds=thresholds)
+        means.update(curves, [scorer.oracle(expression)])
+    return means
+
+
+def test_means_are_those_of_the_selections_at_each_threshold(scorer: ValidationScorer) -> None:
+    means = means_of(scorer, list(LENGTHS)).compute()
+
+    jf = []
+    for threshold in (0.5, *GRID):
+        found = []
+        for number in LENGTHS:
+            scores = np.linspace(0.04, 0.92, LENGTHS[number] + int(number), dtype=np.float32)
+            selected = np.flatnonzero(scores[: LENGTHS[number]] > threshold)
+            found.append(score(scorer, number, selected.tolist()))
+        jf.append(np.mean([each.jf for each in found]))
+        if len(jf) == 1:
+            assert means["valid/J"] == pytest.approx(np.mean([each.j for each in found]))
+            assert means["valid/F"] == pytest.approx(np.mean([each.boundary_f for each in found]))
+    assert len(set(jf)) > 3  # one that never changes would prove nothing
+    assert means["valid/J&F"] == pytest.approx(jf[0], abs=1e-12)
+    assert means["valid/J&F_best"] == pytest.approx(max(jf), abs=1e-12)
+    assert means["valid/threshold_best"] == GRID[int(np.argmax(jf[1:]))]
+    assert means["valid/oracle_J&F"] == 1
+
+
+@pytest.mark.parametrize("theirs", [["1", "3"], []])
+def test_the_best_threshold_is_that_of_all_processes(
+    scorer: ValidationScorer, theirs: list[str]
+) -> None:
+    other = means_of(scorer, theirs)
+    gathered = iter([getattr(other, name) for name in other._defaults])
+    mine = means_of(
+        scorer,
+        [number for number in LENGTHS if number not in theirs],
+        dist_sync_fn=lambda state, group: [state, next(gathered)],
+        distributed_available_fn=lambda: True,
+    )
+
+    assert mine.compute() == pytest.approx(means_of(scorer, list(LENGTHS)).compute(), abs=1e-12)

@@ -1,0 +1,149 @@
+"""What J&F at every threshold costs, beside an evaluation at one; one core, one run.
+
+    python benchmarks/curve.py             # the tracks and the checkpoint of make demo
+    python benchmarks/curve.py CKPT_PATH   # another checkpoint of moving_shapes
+
+Both sides measure split valid_u: selection, oracle and the other answers of evaluate.py. One
+computes J and F of the selection at the threshold 0.5 alone, the other traces the curve of every
+expression, and then reads 99 thresholds and the best one off. "measuring" has all tracks and scores
+in memory, "evaluation" includes the scores, from the checkpoint on. Also printed: the curves
+against one union an expression, without oracle and other answers, and the largest difference of any
+of the 99 means from one that is computed at its threshold.
+
+Prints CPU seconds, the fewest of three runs, and one line per figure,
+``ratio <name> <value> bar <value>``.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+from unittest import mock
+
+import numpy as np
+import torch
+
+from sola.config import compose
+from sola.evaluation import curve as curve_module
+from sola.evaluation import protocol
+from sola.evaluation.curve import CURVE_THRESHOLDS, Curve, Scored
+from sola.evaluation.protocol import ExpressionResult, VideoTask, measure_video
+from sola.evaluation.scored_split import open_sources, open_split, score_split
+from sola.evaluation.scorer import VideoScorer
+from sola.evaluation.scores import group_by_video
+from sola.evaluation.summary import summarise
+
+RATIO_BAR = 3.0
+THRESHOLD = 0.5
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Measures the checkpoint that the command line names."""
+    parser = argparse.ArgumentParser(description="cost of J&F at every threshold")
+    parser.add_argument("ckpt_path", nargs="?", default="outputs/demo/best.ckpt", type=Path)
+    ckpt_path = parser.parse_args().ckpt_path
+    if not ckpt_path.exists():
+        print(f"{ckpt_path}: not there. Run make demo first.")
+        return
+    torch.set_num_threads(1)
+    start = time.process_time()
+    tasks = _read(ckpt_path)
+    score_s = time.process_time() - start
+    num_expressions = sum(len(task.expressions) for task in tasks)
+    curve_s, results = _timed(lambda: [r for task in tasks for r in measure_video(task)])
+    with mock.patch.object(protocol, "trace", _at_one_threshold):
+        one_s, _ = _timed(lambda: [r for task in tasks for r in measure_video(task)])
+    alone_s, _ = _timed(lambda: _select(tasks, curve_module.trace))
+    unions_s, _ = _timed(lambda: _select(tasks, _at_one_threshold))
+    results = [
+        protocol.at_threshold(r, t.scores, THRESHOLD) for t, r in _with_tasks(tasks, results)
+    ]
+    read_s, summary = _timed(lambda: summarise(results))
+    print(f"{num_expressions} expressions of {len(tasks)} videos; CPU seconds")
+    print(f"tracks, checkpoint and scores: {score_s:.2f}")
+    print(f"measuring at one threshold {one_s:.2f}, at all {curve_s:.2f}")
+    print(f"selection alone: one union {unions_s:.2f}, all thresholds {alone_s:.2f}")
+    print(f"99 thresholds, the best one and all means read off: {read_s:.3f}")
+    print(f"largest difference: {_difference(tasks, summary['curve']):.1e}")
+    whole = (score_s + curve_s + read_s) / (score_s + one_s)
+    print(f"ratio curve_over_measuring {curve_s / one_s:.2f} bar {RATIO_BAR}")
+    print(f"ratio curve_over_evaluation {whole:.2f} bar {RATIO_BAR}")
+
+
+def _read(ckpt_path: Path) -> list[VideoTask]:
+    """All that is measured, as evaluate.py has it, but without another text."""
+    folder = f"paths.output_dir={ckpt_path.parent / 'curve'}"
+    config = compose("evaluate", ["dataset=moving_shapes", f"ckpt_path={ckpt_path}", folder])
+    dataset, sources = open_split(config), open_sources(config)
+    scores = score_split(config, dataset, sources).scores
+    return [
+        VideoTask(
+            where=video_id,
+            masklets=sources.read(expressions).masklets,
+            ground_truth=dataset.ground_truth(video_id),
+            expressions=tuple(expressions),
+            scores=scores.part(expressions),
+            others=(None,) * len(expressions),
+        )
+        for video_id, expressions in group_by_video(dataset.expressions).items()
+    ]
+
+
+def _at_one_threshold(scorer: VideoScorer, scored: Sequence[Scored]) -> list[Curve]:
+    """In place of ``trace``: one union an expression, as the score of every threshold."""
+    curves = []
+    for each in scored:
+        pairs = zip(each.tracks, each.scores, strict=True)
+        selected = [idx for idx, score in pairs if score > THRESHOLD]
+        score = scorer.score(selected, each.object_ids)
+        curves.append(Curve((), (score,), (scorer.is_empty(selected),)))
+    return curves
+
+
+def _select(
+    tasks: Sequence[VideoTask], trace: Callable[[VideoScorer, list[Scored]], list[Curve]]
+) -> None:
+    for task in tasks:
+        trace(VideoScorer(task.masklets, task.ground_truth), _scored(task))
+
+
+def _scored(task: VideoTask) -> list[Scored]:
+    rows = [(e, task.scores.row(e)) for e in task.expressions]
+    return [Scored(tuple(row), tuple(row.values()), e.object_ids or ()) for e, row in rows]
+
+
+def _with_tasks(
+    tasks: Sequence[VideoTask], results: Sequence[ExpressionResult]
+) -> list[tuple[VideoTask, ExpressionResult]]:
+    owners = [task for task in tasks for _ in task.expressions]
+    return list(zip(owners, results, strict=True))
+
+
+def _difference(tasks: Sequence[VideoTask], curve: Sequence[dict[str, float]]) -> float:
+    """Of J&F at 99 thresholds, each computed by itself."""
+    scorers = [VideoScorer(task.masklets, task.ground_truth) for task in tasks]
+    differences = []
+    for threshold, point in zip(CURVE_THRESHOLDS, curve, strict=True):
+        found = []
+        for task, scorer in zip(tasks, scorers, strict=True):
+            for e in task.expressions:
+                selected = task.scores.select(e, threshold)
+                found.append(scorer.score(selected, e.object_ids or ()).jf)
+        differences.append(abs(float(np.mean(found)) - point["J&F"]))
+    return max(differences)
+
+
+def _timed(function: Callable[[], T]) -> tuple[float, T]:
+    """CPU seconds, the fewest of three runs, and what came out."""
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        value = function()
+        times.append(time.process_time() - start)
+    return min(times), value
+
+
+if __name__ == "__main__":
+    main()
