@@ -42,10 +42,9 @@ TABLES = {
     "batching": Ablation(
         "demo",
         "moving_shapes",
-        20,
+        10,
         {
-            "one expression a step, rate 4e-5": (*BY_EXPRESSION, "optimizer.lr=4e-5"),
-            "one expression a step, rate 1e-4": (*BY_EXPRESSION, "optimizer.lr=1e-4"),
+            "one expression a step": (*BY_EXPRESSION, "optimizer.lr=4e-5"),
             "two videos a step": (),
             "packed videos": (PACKED,),
             "packed expressions": ("data.group_by=expression", PACKED),
@@ -80,7 +79,7 @@ def main() -> None:
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--variants", nargs="+", help="some of them alone")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, help="3, for batching 20")
+    parser.add_argument("--epochs", type=int, help="3, for batching 10")
     parser.add_argument("--threshold", type=float, default=0.3)
     parser.add_argument("--sources", default="[grid]", help="of the tracks that are chosen among")
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
