@@ -3,11 +3,16 @@
 import hashlib
 import json
 import math
+import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @contextmanager
@@ -22,9 +27,32 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.rename(path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a write does not say it
         raise
+
+
+@contextmanager
+def whole_hdf5(path: Path) -> Iterator["h5py.File"]:
+    """A new HDF5 file, there whole or not at all.
+
+    Raises:
+        OSError: if the file system refuses (full, over a quota); h5py itself says so in the words
+            of an error of its own.
+    """
+    import h5py
+
+    with whole_file(path) as unfinished:
+        try:
+            with h5py.File(unfinished, "w") as file:
+                yield file
+        except (OSError, RuntimeError) as error:
+            number = re.search(r"errno = (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -75,6 +75,7 @@ COMMAND_LINE = [
     Case("a value that has to be given", PREDICT, "ckpt_path=???"),
     Case("a misspelt flag", GENERATE, "--hlep"),
     Case("values that do not fit together", TRAIN, "selector.num_heads=3"),
+    Case("a part that there is not", GENERATE, "part=4 num_parts=4"),
     Case("true masks of a split without any", GENERATE, "split=valid"),
     Case("a data set only to train on", PREDICT, "dataset=mevis_and_ref_youtube_vos"),
     Case("a GPU where there is none", TRAIN, "trainer=gpu"),
@@ -104,6 +105,7 @@ DATA_SETS = [
     Case("a video with an absolute name", PREDICT, "split=train", rename_video("/x")),
     Case("a video with NUL in its name", GENERATE, "", rename_video("a\0")),
     Case("no frame", GENERATE, "", delete(FRAME)),
+    Case("no frame, and the first such video ends the run", GENERATE, "strict=true", delete(FRAME)),
     Case("a frame cut off", GENERATE, "", cut(FRAME)),
     Case("a frame that is no picture", GENERATE, "", write(FRAME, b"garbage")),
     Case(

@@ -14,6 +14,7 @@ from sola.config.schema import PredictConfig
 from sola.evaluation.scored_split import ScoredSplit, open_selector, score_split
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import plain, write_json
+from sola.generation.job import Share
 from sola.generation.recipe import Recipe
 from sola.generation.run import make_tracks
 from sola.reporting.predict import (
@@ -91,7 +92,7 @@ def _make_tracks(
     source, tracker = recipe.prompt_source.name, config.tracker.name
     folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
     folder /= short_digest(recipe.describe_tracks(shown))
-    make_tracks(recipe, shown, data_dir, folder)
+    make_tracks(recipe, shown, data_dir, folder, share=Share(is_strict=True))
     return ShardReader(folder)
 
 

@@ -4,11 +4,9 @@ import errno
 import logging
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import hydra
@@ -20,7 +18,7 @@ from omegaconf import DictConfig
 from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.conversion import CONF_DIR, load, register_schemas
 from sola.config.job import separate_job
-from sola.config.messages import explain, explain_flag
+from sola.config.messages import explain, explain_flag, is_our_message
 
 Schema = TypeVar("Schema")
 
@@ -42,7 +40,6 @@ _REMEDIES = {
 """What a user can do about an error of the file system."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-_PACKAGE_DIR = Path(__file__).parents[1]
 
 
 class _AlreadyShown(Exception):
@@ -151,11 +148,7 @@ def _users_mistake(error: Exception) -> str | None:
     """The message of an error that a user can mend, None for a fault of the program."""
     if isinstance(error, OSError):
         return _of_file_system(error)
-    if isinstance(error, ValueError):
-        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-        if Path(raised_in).is_relative_to(_PACKAGE_DIR):
-            return str(error)
-    return None
+    return str(error) if is_our_message(error) else None
 
 
 def _of_file_system(error: OSError) -> str | None:

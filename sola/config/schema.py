@@ -302,6 +302,12 @@ class GenerateConfig(RunConfig):
     """Of object tokens on disk: float16, float32, or auto: float16 where the trainer's precision is
     bf16-mixed (whose pointers float16 holds exactly), else float32."""
     seed: int = 42
+    part: int = 0
+    """Which of the jobs that share the videos this one is: 0 to num_parts - 1."""
+    num_parts: int = 1
+    """Jobs that share the videos; each takes the next one that nobody has taken."""
+    strict: bool = False
+    """Whether a video that cannot be tracked ends the run; else the others are tracked first."""
     text_encoder: TextEncoderConfig | None = field(default=None, metadata=UNUSED)
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 

@@ -77,6 +77,8 @@ def _problems(config: Any) -> Problems:
             yield "ckpt_path is missing: the selector to measure (or predictions: masks to score)."
     if "num_workers" in top:
         yield from _at_least(0, "num_workers", top["num_workers"])
+    if "num_parts" in top:
+        yield from _check_parts(top["part"], top["num_parts"])
     if "num_overlays" in top:
         yield from _at_least(0, "num_overlays", top["num_overlays"])
     if "sources" in top:
@@ -310,6 +312,12 @@ def _check_logger(name: str, section: LoggerConfig) -> Problems:
 def _check_split(split: str, dataset: DatasetConfig) -> Problems:
     if dataset.maker is not None:
         yield from _one_of("split", split, tuple(dataset.maker.num_videos))
+
+
+def _check_parts(part: int, num_parts: int) -> Problems:
+    yield from _at_least(1, "num_parts", num_parts)
+    if num_parts >= 1 and not 0 <= part < num_parts:
+        yield f"part is {part}; with num_parts={num_parts} it lies in 0..{num_parts - 1}."
 
 
 def _check_is_one(dataset: DatasetConfig) -> Problems:

@@ -8,21 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
 
+from sola.config.messages import is_our_message
 from sola.config.schema import PromptSourceConfig, TrackerConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
+from sola.generation.failures import Failures
 from sola.generation.find_prompts import KeptPrompts, PromptCounts, PromptFinder, true_prompts
-from sola.generation.track_video import track_prompts
+from sola.generation.plan import SharedVideos
+from sola.generation.track_video import refuse_nan, track_prompts
 from sola.metrics import count_pixels
 from sola.prompts.grounding_dino import Detector
 from sola.shards import PromptStore, ShardWriter
+from sola.tracking.batches import BatchSize
 from sola.tracking.box_masks import BoxMasker
 from sola.tracking.compiled import track_blank_video, warm_up
 from sola.tracking.kernels import AttentionKernels
 from sola.tracking.mask_generator import MaskGenerator
-from sola.tracking.propagation import SAM2Base, VideoTracker
+from sola.tracking.propagation import MAX_OBJECTS, SAM2Base, VideoTracker
 from sola.tracking.stages import DETECTOR, FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 
@@ -42,22 +45,24 @@ class VideoSample:
     """Of the video."""
 
 
-class VideoDataset(Dataset[VideoSample]):
-    """The videos of a split."""
+class VideoReader:
+    """The videos of a split, by id."""
 
-    def __init__(self, dataset: Split, videos: list[Video]) -> None:
-        self.dataset, self.videos = dataset, videos
+    def __init__(self, dataset: Split) -> None:
+        self.dataset = dataset
         self.expressions: dict[str, list[Expression]] = {}
         for expression in dataset.expressions:
             self.expressions.setdefault(expression.video_id, []).append(expression)
 
-    def __len__(self) -> int:
-        return len(self.videos)
+    def read(self, video_id: str) -> VideoSample:
+        """One video.
 
-    def __getitem__(self, index: int) -> VideoSample:
-        video = self.videos[index]
-        masklets = self.dataset.ground_truth(video.video_id) if self.dataset.has_masks else {}
-        expressions = tuple(self.expressions.get(video.video_id, ()))
+        Raises:
+            ValueError: if its ground truth is damaged.
+        """
+        video = self.dataset.videos[video_id]
+        masklets = self.dataset.ground_truth(video_id) if self.dataset.has_masks else {}
+        expressions = tuple(self.expressions.get(video_id, ()))
         return VideoSample(video, VideoFrames(video), masklets, expressions)
 
 
@@ -85,42 +90,62 @@ class VideoReport:
     """Seconds by stage; what is left of ``seconds`` belongs to none."""
 
 
+class SettingsError(ValueError):
+    """Something is wrong that is the same for every video."""
+
+
 class TrackGenerator(pl.LightningModule):
-    """Prompts, tracks and stages one video a step; run it by ``Trainer.predict``."""
+    """Prompts, tracks and stages one video a step; run it by ``Trainer.predict``.
+
+    A video that cannot be tracked (damaged files, too large for the GPU) is written down and
+    passed over; whatever else goes wrong ends the run.
+    """
 
     def __init__(
         self,
         model: SAM2Base,
-        videos: VideoDataset,
+        dataset: Split,
+        videos: SharedVideos,
         rule: PromptSourceConfig,
         tracker: TrackerConfig,
         writer: ShardWriter,
         store: PromptStore,
+        failures: Failures,
         *,
         is_training_split: bool,
+        is_strict: bool,
         make_detector: Callable[[], Detector],
-        on_video: Callable[[VideoReport], None] = lambda report: None,
+        on_start: Callable[[], None],
+        on_stage: Callable[[], None],
+        on_video: Callable[[VideoReport | None], None],
     ) -> None:
         """Take a tracker to videos.
 
         Args:
             model: the tracker.
-            videos: to be tracked.
+            dataset: the split.
+            videos: those of it that this process gets.
             rule: the prompt source.
             tracker: thresholds of the automatic masks, budget for features.
             writer: takes the tracks.
             store: takes the prompts that were found, and may hold some.
+            failures: takes the videos that cannot be tracked.
             is_training_split: grid prompts more frames of these.
+            is_strict: the first video that cannot be tracked ends the run.
             make_detector: called by source gdino where boxes are to be looked for.
-            on_video: called after each video.
+            on_start: called when all processes are there, before the first video.
+            on_stage: called some times a frame; what it raises ends the run.
+            on_video: called after each video; None stands for one that cannot be tracked.
         """
         super().__init__()
         self.model, self.videos, self.rule, self.writer = model, videos, rule, writer
-        self.tracker, self.on_video = tracker, on_video
+        self.tracker, self.on_start, self.on_video = tracker, on_start, on_video
+        self.failures, self.is_strict, self.on_stage = failures, is_strict, on_stage
+        self.reader = VideoReader(dataset)
+        self._batch_size = BatchSize("objects", MAX_OBJECTS)
+        self._reasons: set[str] = set()
         self._make_detector = make_detector
         self._detector: Detector | None = None
-        # of the last videos of a run there may be fewer than processes
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.seconds = self._start = 0.0
         """From the first video to the last, in this process."""
         self.finder = PromptFinder(
@@ -132,19 +157,13 @@ class TrackGenerator(pl.LightningModule):
             open_detector=self._open_detector,
         )
 
-    def predict_dataloader(self) -> DataLoader[VideoSample]:
-        """This process's share of the videos, which may be none."""
-        share = range(self.trainer.global_rank, len(self.videos), self.trainer.world_size)
-        return DataLoader(Subset(self.videos, share), batch_size=None)
-
-    def transfer_batch_to_device(
-        self, batch: VideoSample, device: torch.device, dataloader_idx: int
-    ) -> VideoSample:
-        """Frames stay uint8 in main memory; the tracker moves what it needs."""
-        return batch
+    def predict_dataloader(self) -> SharedVideos:
+        """Ids of this process's videos, which may be none."""
+        return self.videos
 
     def on_predict_start(self) -> None:
         """Say with which kernels a GPU attends, compile if asked, start the clock."""
+        self.on_start()
         with self.trainer.precision_plugin.predict_step_context():
             if self.device.type == "cuda":
                 with AttentionKernels() as kernels:
@@ -158,16 +177,40 @@ class TrackGenerator(pl.LightningModule):
         """Stop the clock."""
         self.seconds = time.perf_counter() - self._start
 
-    def predict_step(self, sample: VideoSample) -> VideoReport:
-        """Make and stage all tracks of a video."""
+    def predict_step(self, video_id: str) -> str:
+        """Make and stage all tracks of a video, or write down why not; gives back its id."""
+        try:
+            report = self._make_tracks(video_id)
+        except torch.OutOfMemoryError as error:
+            reason = _too_large(self.reader.dataset.videos[video_id])
+            self._pass_over(video_id, reason, error)
+        except ValueError as error:
+            if isinstance(error, SettingsError) or not is_our_message(error):
+                raise
+            self._pass_over(video_id, str(error), error)
+        else:
+            self.failures.discard(video_id)
+            self.on_video(report)
+        return video_id
+
+    def _pass_over(self, video_id: str, reason: str, error: Exception) -> None:
+        if self.is_strict or reason in self._reasons:  # the same twice: it is not the video's
+            raise ValueError(reason) from error
+        self._reasons.add(reason)
+        self.failures.add(video_id, reason)
+        log.warning("video %s cannot be tracked: %s", video_id, reason)
+        self.on_video(None)
+
+    def _make_tracks(self, video_id: str) -> VideoReport:
         start = time.perf_counter()
         results = []
-        with measure_stages() as stage_seconds:
+        with measure_stages(self.on_stage) as stage_seconds:
+            sample = self.reader.read(video_id)
             tracker = self._open_video(sample)
             for expression_id, kept in self._find_prompts(sample, tracker.size).items():
                 results.append(self._track(sample, tracker, kept, expression_id))
-        report = VideoReport(
-            video_id=sample.video.video_id,
+        return VideoReport(
+            video_id=video_id,
             num_frames=tracker.num_frames,
             num_tracks=sum(staged.num_tracks for staged in results),
             prompts=sum((staged.prompts for staged in results), start=PromptCounts()),
@@ -175,22 +218,27 @@ class TrackGenerator(pl.LightningModule):
             seconds=time.perf_counter() - start,
             stage_seconds=dict(stage_seconds),
         )
-        self.on_video(report)
-        return report
 
     def _open_video(self, sample: VideoSample) -> VideoTracker:
+        self._batch_size.restore()  # another video may need less memory
         with stage(FRAMES):  # the first one tells their size
             return VideoTracker(
                 self.model,
                 sample.frames,
                 feature_budget_mib=self.tracker.feature_budget_mib,
                 fill_hole_area=self.tracker.fill_hole_area,
+                batch_size=self._batch_size,
             )
 
     def _open_detector(self) -> Detector:
         """The detector, loaded when the first frame has no prompts yet."""
         with stage(DETECTOR):
-            self._detector = self._detector or self._make_detector().to(self.device)
+            try:
+                self._detector = self._detector or self._make_detector().to(self.device)
+            except ValueError as error:
+                if not is_our_message(error):
+                    raise
+                raise SettingsError(str(error)) from error
         return self._detector
 
     def _find_prompts(self, sample: VideoSample, size: tuple[int, int]) -> dict[str, KeptPrompts]:
@@ -213,6 +261,7 @@ class TrackGenerator(pl.LightningModule):
     ) -> StagedEntry:
         video_id = sample.video.video_id
         tracks, counts = track_prompts(video_id, tracker, kept, self.rule, expression_id)
+        refuse_nan(tracks)
         if sample.ground_truth or self.rule.name == "gt":
             with stage(LABELS):
                 labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)
@@ -220,3 +269,10 @@ class TrackGenerator(pl.LightningModule):
         with stage(FILES):
             num_bytes = self.writer.stage(tracks)
         return StagedEntry(len(tracks.masklets), counts, num_bytes)
+
+
+def _too_large(video: Video) -> str:
+    return (
+        f"video {video.video_id}, {len(video.frame_paths)} frames: one object at a time takes more "
+        f"memory than the GPU has. Free the GPU of other processes, or take a smaller tracker."
+    )

@@ -2,32 +2,39 @@
 
 import dataclasses
 import logging
-import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy
 
 from sola.config.progress import progress
 from sola.config.schema import DatasetConfig, GenerateConfig, TrainerConfig
 from sola.datasets import Split, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
-from sola.generation.module import TrackGenerator, VideoDataset, VideoReport
+from sola.generation.job import Job, Share
+from sola.generation.module import TrackGenerator, VideoReport
+from sola.generation.plan import SharedVideos, estimated_costs, longest_first
 from sola.generation.recipe import Recipe
+from sola.generation.stop import Stopped, StopSignals
 from sola.generation.summary import of_all_processes, show_summary
 from sola.shards import PromptStore, ShardWriter, prompts_dir, tracks_dir
 from sola.tracking.builder import build_tracker
 from sola.tracking.compiled import compile_parts
 from sola.tracking.propagation import SAM2Base
-from sola.types import Video
 
 log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(days=2)
 """How long a process that is done waits for the others, whose videos may be longer."""
+STARTED_BY = "SOLA_STARTED_BY"
+"""Names the process that started others of its job, which it waits for, to them."""
 
 
 def run_generation(config: GenerateConfig) -> Path:
@@ -38,7 +45,9 @@ def run_generation(config: GenerateConfig) -> Path:
 
     Raises:
         ValueError: if the data set or the checkpoint is missing, a GPU is asked for and none is
-            there, or tracks made with other settings are in the way.
+            there, tracks made with other settings are in the way, the same part is being made
+            already, or some videos cannot be tracked.
+        SystemExit: if a signal ends the run.
     """
     tracker = dataclasses.replace(
         config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
@@ -65,6 +74,7 @@ def run_generation(config: GenerateConfig) -> Path:
         Path(config.paths.data_dir),
         folder,
         is_training_split=config.split == config.dataset.train_split,
+        share=Share(config.part, config.num_parts, config.strict),
     )
     return folder
 
@@ -76,8 +86,11 @@ def make_tracks(
     folder: Path,
     *,
     is_training_split: bool = False,
+    share: Share | None = None,
 ) -> None:
     """Make the tracks of a split, where they are not there yet.
+
+    Other processes, of this job and of others, may be at the same: each video is made once.
 
     Args:
         recipe: how, checked.
@@ -85,33 +98,52 @@ def make_tracks(
         data_dir: keeps the prompts that are found.
         folder: for the shards.
         is_training_split: grid prompts more frames of these.
+        share: which part of the work this job is; None: all of it.
 
     Raises:
-        ValueError: if tracks made with other settings are in the folder, or frames are unreadable.
+        ValueError: if tracks made with other settings are in the folder, the same part is being
+            made already, or some videos cannot be tracked.
+        SystemExit: if a signal ends the run.
     """
     pl.seed_everything(recipe.seed, verbose=False)
     if recipe.trainer.num_threads:
         torch.set_num_threads(recipe.trainer.num_threads)
     writer = ShardWriter(folder, recipe.describe_tracks(dataset))
-    if writer.is_finished:
+    trainer = _make_trainer(recipe.trainer)
+    is_awaited = os.environ.get(STARTED_BY) == str(os.getppid())
+    if writer.is_finished and not is_awaited:
+        writer.discard_staging()  # of a process that died while it did
         log.info("%s: %d videos are there already, nothing to do", folder, len(dataset.videos))
         return
-    entries = _entries(recipe, dataset)
-    unstaged = {entry[0] for entry in entries if not writer.has(*entry)}
-    missing = [video for video in dataset.videos.values() if video.video_id in unstaged]
-    num_videos = len({entry[0] for entry in entries})  # some may have no expressions
-    if len(missing) < num_videos:
-        log.info("%d of %d videos are there already", num_videos - len(missing), num_videos)
-    trainer = _make_trainer(recipe.trainer)
-    if missing:
-        found_by = recipe.describe_prompts(dataset)
-        store = PromptStore(prompts_dir(data_dir, found_by), found_by)
-        _track_videos(recipe, trainer, dataset, writer, store, missing, is_training_split)
-    trainer.strategy.barrier()  # all processes have staged their videos; one of them packs
-    if not trainer.is_global_zero:
-        return
-    writer.finish(entries)
-    log.info("%s: tracks of %d videos", folder, num_videos)
+    job = Job(
+        writer,
+        _entries(recipe, dataset),
+        share or Share(),
+        num_processes=trainer.world_size,
+        is_leader=trainer.is_global_zero,
+    )
+    with StopSignals(has_parent=is_awaited) as stop, job:
+        missing = set(job.unstaged())
+        if len(missing) < job.num_videos:
+            num_there = job.num_videos - len(missing)
+            log.info("%d of %d videos are there already", num_there, job.num_videos)
+        try:
+            if missing or is_awaited:
+                found_by = recipe.describe_prompts(dataset)
+                store = PromptStore(prompts_dir(data_dir, found_by), found_by)
+                order = longest_first(estimated_costs(recipe.prompt_source, dataset))
+                videos = SharedVideos(
+                    [video_id for video_id in order if video_id in missing],
+                    job.claims,
+                    job.is_settled,
+                    max_length=job.num_videos,
+                )
+                _track_videos(recipe, trainer, dataset, job, videos, store, stop, is_training_split)
+            if trainer.is_global_zero:
+                job.finish()
+        except Stopped as stopped:
+            _say_what_is_kept(job, stopped)
+            raise
 
 
 def make_dataset(config: DatasetConfig, split: str) -> None:
@@ -140,41 +172,93 @@ def _track_videos(
     recipe: Recipe,
     trainer: pl.Trainer,
     dataset: Split,
-    writer: ShardWriter,
+    job: Job,
+    videos: SharedVideos,
     store: PromptStore,
-    videos: list[Video],
+    stop: StopSignals,
     is_training_split: bool,
 ) -> None:
     model = cast(SAM2Base, build_tracker(recipe.tracker))
     if recipe.tracker.compile:
         compile_parts(model)
-    writer.start()
     title = f"{recipe.prompt_source.name} tracks of {dataset.name}/{dataset.split}"
+    shown = (
+        progress(title, len(videos.video_ids))
+        if trainer.is_global_zero
+        else nullcontext(lambda _: None)
+    )
     reports: list[VideoReport] = []
-    with progress(title, math.ceil(len(videos) / trainer.world_size)) as advance:
+    group: Any = None
+    num_shown = 0
 
-        def on_video(report: VideoReport) -> None:
-            reports.append(report)
-            seconds = sum(report.seconds for report in reports)
-            tracks = sum(report.num_tracks for report in reports)
-            frames = sum(report.num_frames for report in reports)
-            advance(f"{tracks / seconds:.1f} tracks/s, {frames / seconds:.1f} frames/s")
+    def on_start() -> None:
+        nonlocal group
+        stop.put_back()
+        stop.adopt(getattr(trainer.strategy.launcher, "procs", []))
+        if dist.is_initialized():
+            # gloo, also beside NCCL: it notices at once when a process dies
+            group = dist.new_group(backend="gloo", timeout=PATIENCE)
+
+    with shown as advance:
+
+        def on_video(report: VideoReport | None) -> None:
+            nonlocal num_shown
+            reports.extend([report] if report else [])
+            for _ in range(videos.position - num_shown):
+                advance(_rates(reports))
+            num_shown = videos.position
 
         module = TrackGenerator(
             model,
-            VideoDataset(dataset, videos),
+            dataset,
+            videos,
             recipe.prompt_source,
             recipe.tracker,
-            writer,
+            job.writer,
             store,
+            job.failures,
             is_training_split=is_training_split,
+            is_strict=job.share.is_strict,
             make_detector=recipe.build_detector,
+            on_start=on_start,
+            on_stage=stop.check,
             on_video=on_video,
         )
-        trainer.predict(module, return_predictions=False)
-    all_reports, all_seconds = of_all_processes(reports, module.seconds)
+        with _names_itself(), stop.at_checks():
+            trainer.predict(module, return_predictions=False)
+    all_reports, all_seconds = of_all_processes(reports, module.seconds, group)
     if trainer.is_global_zero:
-        show_summary(all_reports, all_seconds)
+        show_summary(all_reports, all_seconds, job.failures.reasons())
+
+
+@contextmanager
+def _names_itself() -> Iterator[None]:
+    """Tells the processes that lightning starts inside who started them."""
+    os.environ[STARTED_BY] = str(os.getpid())
+    try:
+        yield
+    finally:
+        del os.environ[STARTED_BY]
+
+
+def _rates(reports: list[VideoReport]) -> str:
+    seconds = sum(report.seconds for report in reports) or 1.0
+    tracks = sum(report.num_tracks for report in reports)
+    frames = sum(report.num_frames for report in reports)
+    return f"{tracks / seconds:.1f} tracks/s, {frames / seconds:.1f} frames/s"
+
+
+def _say_what_is_kept(job: Job, stopped: Stopped) -> None:
+    if not job.is_leader:
+        return
+    num_kept = job.num_videos - (0 if job.writer.is_finished else len(job.unstaged()))
+    log.warning(
+        "%s: %s; %d of %d videos are kept. The same command goes on with the others.",
+        job.writer.tracks_dir,
+        stopped.reason,
+        num_kept,
+        job.num_videos,
+    )
 
 
 def _make_trainer(trainer: TrainerConfig) -> pl.Trainer:
@@ -183,8 +267,8 @@ def _make_trainer(trainer: TrainerConfig) -> pl.Trainer:
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
-        strategy="auto" if is_single else DDPStrategy(timeout=PATIENCE),
-        use_distributed_sampler=False,  # the module deals out the videos
+        strategy="auto" if is_single else DDPStrategy(),
+        use_distributed_sampler=False,  # processes take videos themselves
         precision=trainer.precision,  # type: ignore[arg-type]  # validated before
         logger=False,
         enable_progress_bar=False,

@@ -1,5 +1,6 @@
 """What generate.py ends with: tracks, dropped prompts, where the time went."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 import torch.distributed as dist
@@ -21,27 +22,49 @@ DROPPED = {
 }
 """Label of every rule of ``PromptCounts``."""
 REST = "everything else"
+LOOK_EVERY_S = 0.1
 
 
 def of_all_processes(
-    reports: list[VideoReport], seconds: float
+    reports: list[VideoReport], seconds: float, group: dist.ProcessGroup | None
 ) -> tuple[list[VideoReport], list[float]]:
-    """Reports of all processes and the seconds that each of them ran."""
-    if not (dist.is_available() and dist.is_initialized()):
+    """Reports of all processes and the seconds that each of them ran; waits until all are done.
+
+    Args:
+        reports: of this process.
+        seconds: that it ran.
+        group: the processes, connected by gloo; None: this one is alone.
+
+    Raises:
+        ValueError: if one of them has died.
+    """
+    if group is None:
         return reports, [seconds]
+    everyone = dist.barrier(group, async_op=True)
+    while not everyone.is_completed():
+        time.sleep(LOOK_EVERY_S)  # not in C++, where signals are not heard
     gathered: list[tuple[list[VideoReport], float]] = [(reports, seconds)] * dist.get_world_size()
-    dist.all_gather_object(gathered, (reports, seconds))
+    try:
+        dist.all_gather_object(gathered, (reports, seconds), group)
+    except RuntimeError as error:
+        raise ValueError(
+            "another process of this run has died. Run the same command again, which goes on."
+        ) from error
     return [report for part, _ in gathered for report in part], [each for _, each in gathered]
 
 
 def show_summary(
-    reports: Sequence[VideoReport], seconds: Sequence[float], console: Console | None = None
+    reports: Sequence[VideoReport],
+    seconds: Sequence[float],
+    failures: Mapping[str, str],
+    console: Console | None = None,
 ) -> None:
     """Prints what the videos of a run took.
 
     Args:
         reports: one a video.
         seconds: of each process.
+        failures: videos that cannot be tracked, with their reasons.
         console: where to; None: standard output.
     """
     console = console or table_console()
@@ -51,6 +74,7 @@ def show_summary(
             Text(_totals(reports, seconds)),
             Text(_prompts(counts)),
             _stages(stage_seconds(reports, seconds)),
+            *(Text(f"video {video_id}: {reason}") for video_id, reason in failures.items()),
         )
     )
 

@@ -48,3 +48,22 @@ def track_prompts(
     )
     dropped = PromptCounts(duplicates=queue.num_duplicates, over_cap=queue.num_over_cap)
     return tracks, kept.counts + dropped
+
+
+def refuse_nan(tracks: Tracks) -> None:
+    """Make sure that every object token and score is a number.
+
+    Raises:
+        ValueError: if one is NaN or infinite.
+    """
+    is_sound = np.isfinite(tracks.object_tokens).all(axis=-1) & np.isfinite(tracks.object_scores)
+    if is_sound.all():
+        return
+    broken = np.argwhere(~is_sound)
+    track, frame_idx = broken[0].tolist()
+    prompted = tracks.prompts[track].frame_idx
+    raise ValueError(
+        f"video {tracks.video_id}: track {track} (prompted on frame {prompted}) has an object "
+        f"token or score that is NaN or infinite on frame {frame_idx}, one of {len(broken)} such. "
+        f"Try trainer.precision=32-true."
+    )

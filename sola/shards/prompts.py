@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sola.files import readable_hdf5, whole_file, write_json
+from sola.files import readable_hdf5, whole_hdf5, write_json
 from sola.shards.entry import read_prompts, write_prompts
 from sola.types import FoundPrompts
 
@@ -65,7 +65,7 @@ class PromptStore:
 
     def write(self, video_id: str, found: FoundPrompts) -> None:
         """Keep the prompts of a video, in place of those that are there."""
-        with whole_file(self._path(video_id)) as path, h5py.File(path, "w") as file:
+        with whole_hdf5(self._path(video_id)) as file:
             _write(file, found)
         if not (self.folder / DESCRIPTION_FILE).is_file():
             write_json(self.folder / DESCRIPTION_FILE, self.description)

@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from sola.files import read_json, readable_hdf5, whole_file, write_json
+from sola.files import read_json, readable_hdf5, whole_hdf5, write_json
 from sola.shards.entry import FULL_DTYPE, entry_name, write_entry
 from sola.types import Tracks
 
@@ -53,7 +53,12 @@ class ShardWriter:
         return (self.tracks_dir / INDEX_FILE).is_file()
 
     def start(self) -> None:
-        """Make the folders and write down what this run makes."""
+        """Make the folders and write down what this run makes.
+
+        Raises:
+            ValueError: if another run has put tracks of another description there meanwhile.
+        """
+        self._refuse_other_description()
         self.staging_dir.mkdir(parents=True, exist_ok=True)
         write_json(self.staging_dir / RUN_FILE, self.description)
 
@@ -68,7 +73,7 @@ class ShardWriter:
             Its size on disk, bytes.
         """
         path = self._staged_path(entry_name(tracks.video_id, tracks.expression_id))
-        with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
+        with whole_hdf5(path) as file:
             write_entry(file, tracks, self.description["token_dtype"])
         return path.stat().st_size
 
@@ -83,7 +88,11 @@ class ShardWriter:
         for number, group in enumerate(self._split_by_size(names)):
             packed |= self._pack(f"shard-{number:05d}.h5", group)
         write_json(self.tracks_dir / INDEX_FILE, self.description | {"entries": packed})
-        shutil.rmtree(self.staging_dir)
+        self.discard_staging()
+
+    def discard_staging(self) -> None:
+        """Delete what is staged; for finished tracks, of which nothing of it is needed."""
+        shutil.rmtree(self.staging_dir, ignore_errors=True)  # another process may delete it too
 
     def _staged_path(self, name: str) -> Path:
         return self.staging_dir / f"{name}.h5"
@@ -102,7 +111,7 @@ class ShardWriter:
 
     def _pack(self, file_name: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         entries = {}
-        with whole_file(self.tracks_dir / file_name) as path, h5py.File(path, "w") as shard:
+        with whole_hdf5(self.tracks_dir / file_name) as shard:
             for name in names:
                 num_tracks, num_frames = self._staged_shape(name)
                 with h5py.File(self._staged_path(name), "r") as staged:

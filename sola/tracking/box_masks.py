@@ -7,6 +7,7 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
+from sola.tracking.batches import BatchSize
 from sola.tracking.mask_generator import feature_sizes
 from sola.tracking.stages import MASK_FILTERS, PROMPT_MASKS, stage
 
@@ -33,6 +34,7 @@ class BoxMasker:
     def __init__(self, model: SAM2Base) -> None:
         self.predictor = SAM2ImagePredictor(model)
         self.predictor._bb_feat_sizes = feature_sizes(model)
+        self._batch_size = BatchSize("boxes", BOXES_PER_BATCH)
 
     @torch.inference_mode()
     def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
@@ -47,10 +49,7 @@ class BoxMasker:
         with stage(PROMPT_MASKS):
             self.predictor.set_image(frame)
             try:
-                batches = [
-                    self._decode(boxes[start : start + BOXES_PER_BATCH])
-                    for start in range(0, len(boxes), BOXES_PER_BATCH)
-                ]
+                batches = list(self._batch_size.run(boxes, self._decode))
             finally:
                 self.predictor.reset_predictor()
         return [mask for batch in batches for mask in batch]

@@ -58,6 +58,12 @@ class FrameFeatures:
             "feat_sizes": sizes,
         }
 
+    def forget(self) -> bool:
+        """Keep no features from now on but those of one frame; whether there were any."""
+        has_kept = bool(self._kept)
+        self._kept, self._latest, self._room = {}, (-1, []), 0.0
+        return has_kept
+
     def _maps(self, frame_idx: int) -> FeatureMaps:
         if frame_idx in self._kept:
             return self._kept[frame_idx]

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
-from sam2.utils.amg import batch_iterator, build_point_grid, calculate_stability_score
+from sam2.utils.amg import build_point_grid, calculate_stability_score
 from torch import Tensor
 from torchvision.ops import batched_nms
 
 from sola.config.schema import MaskGeneratorConfig
 from sola.masks import boxes, encode
+from sola.tracking.batches import BatchSize
 from sola.tracking.stages import MASK_FILTERS, PROMPT_MASKS, stage
 from sola.types import RunLength
 
@@ -51,6 +52,7 @@ class MaskGenerator:
                 mask depends on it.
         """
         self.config, self.chunk_pixels = config, chunk_pixels
+        self._batch_size = BatchSize("points", config.points_per_batch)
         num_masks = model.sam_mask_decoder.num_multimask_outputs
         self._masks_per_point = num_masks if config.multimask_output else 1
         self.predictor = SAM2ImagePredictor(model)
@@ -64,11 +66,10 @@ class MaskGenerator:
         with stage(PROMPT_MASKS):
             self.predictor.set_image(frame)
         with stage(MASK_FILTERS):
-            found = [
-                mask
-                for (batch,) in batch_iterator(self.config.points_per_batch, points)
-                for mask in self._masks_at(batch, (height, width))
-            ]
+            batches = self._batch_size.run(
+                points, lambda batch: list(self._masks_at(batch, (height, width)))
+            )
+            found = [mask for masks in batches for mask in masks]
             self.predictor.reset_predictor()
             return _drop_same_boxes(found, self.config.box_nms_thresh)
 

@@ -11,9 +11,13 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from sola.masks import encode
+from sola.tracking.batches import BatchSize
 from sola.tracking.features import FrameFeatures
 from sola.tracking.stages import CODES, PROPAGATION, stage
 from sola.types import Masklet, RunLength
+
+MAX_OBJECTS = 1 << 30
+"""Tracked together where nothing else is said: all prompts that are given."""
 
 FrameOutput = dict[str, Any]
 """What SAM 2 remembers of one frame, under its own names."""
@@ -47,6 +51,7 @@ class VideoTracker:
         *,
         feature_budget_mib: float = 4096,
         fill_hole_area: int = 0,
+        batch_size: BatchSize | None = None,
     ) -> None:
         """Open a video.
 
@@ -56,12 +61,14 @@ class VideoTracker:
             feature_budget_mib: memory for image features that are kept.
             fill_hole_area: largest hole (px) that is filled; above 0 it needs SAM 2's CUDA
                 extension.
+            batch_size: of objects that are tracked together; None: all.
         """
         assert model.memory_temporal_stride_for_eval == 1, "memories are kept for a stride of 1"
         self.model, self.num_frames = model, len(frames)
         self.features = FrameFeatures(model, frames, feature_budget_mib)
         self.size = (frames[0].shape[0], frames[0].shape[1])
         self.fill_hole_area = fill_hole_area
+        self.batch_size = batch_size or BatchSize("objects", MAX_OBJECTS)
         self._memory_positions: list[Tensor] = []  # the same for every frame and object
 
     @torch.inference_mode()
@@ -71,9 +78,20 @@ class VideoTracker:
         Args:
             frame_idx: the prompt frame.
             masks: (n, H, W) bool, n >= 1.
+
+        Raises:
+            torch.OutOfMemoryError: if one object is too much, even with no features kept.
         """
         with stage(PROPAGATION):
-            return self._propagate(frame_idx, masks)
+            return _join(
+                list(
+                    self.batch_size.run(
+                        masks,
+                        lambda batch: self._propagate(frame_idx, batch),
+                        self.features.forget,
+                    )
+                )
+            )
 
     def _propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
         prompted = self._prompt(frame_idx, masks)
@@ -195,6 +213,17 @@ class VideoTracker:
 
         filled: Tensor = fill_holes_in_mask_scores(low_res_masks, self.fill_hole_area)
         return filled
+
+
+def _join(batches: list[Propagated]) -> Propagated:
+    """The tracks of several batches of prompts as those of one."""
+    if len(batches) == 1:
+        return batches[0]
+    return Propagated(
+        masklets=tuple(masklet for batch in batches for masklet in batch.masklets),
+        object_tokens=np.concatenate([batch.object_tokens for batch in batches]),
+        object_scores=np.concatenate([batch.object_scores for batch in batches]),
+    )
 
 
 def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -30,12 +30,14 @@ NETWORKS = (IMAGE_ENCODER, PROPAGATION, PROMPT_MASKS, DETECTOR)
 class _Clock:
     """Seconds of each stage without those of the stages within it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_stage: Callable[[], None]) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._on_stage = on_stage
         self._running: list[str] = []
         self._since = 0.0
 
     def enter(self, name: str) -> None:
+        self._on_stage()
         self._book()
         self._running.append(name)
 
@@ -56,14 +58,19 @@ _clock: _Clock | None = None
 
 
 @contextmanager
-def measure_stages() -> Iterator[Mapping[str, float]]:
+def measure_stages(
+    on_stage: Callable[[], None] = lambda: None,
+) -> Iterator[Mapping[str, float]]:
     """Measures the stages that run inside, in this process.
+
+    Args:
+        on_stage: called before each of them, some times a frame; what it raises ends the work.
 
     Yields:
         Seconds by stage, which grow while it runs; a stage within another counts for itself alone.
     """
     global _clock
-    before, _clock = _clock, _Clock()
+    before, _clock = _clock, _Clock(on_stage)
     try:
         yield _clock.seconds
     finally:

@@ -87,6 +87,8 @@ BROKEN = [
     ("evaluate", ["ckpt_path=x", "sources=[gdino2]"], "sources is 'gdino2'"),
     ("predict", ["ckpt_path=x", "num_overlays=-1"], "num_overlays is -1"),
     ("evaluate", [], "ckpt_path is missing"),
+    ("generate", ["split=train", "part=2", "num_parts=2"], "part is 2; with num_parts=2 it lies"),
+    ("generate", ["split=train", "num_parts=0"], "num_parts is 0; it is at least 1"),
     ("generate", ["dataset.root=???"], "2 required value(s) missing: dataset.root, split"),
 ]
 

@@ -21,8 +21,9 @@ def test_seconds_of_no_stage_are_told_too() -> None:
 
 def test_the_summary_adds_up() -> None:
     console = Console(file=io.StringIO(), width=100)
-    show_summary(REPORTS, [4.0, 2.0], console)
+    show_summary(REPORTS, [4.0, 2.0], {"c": "c.jpg: not found."}, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2 videos, 4 tracks, 2.0 MiB in 4 s: 1.0 tracks/s, 10.0 frames/s" in text
     assert "11 prompts found, 4 tracked; dropped: 1 unstable, 4 parts of another, 2 over" in text
     assert "50% to the networks" in text
+    assert "video c: c.jpg: not found." in text

@@ -36,3 +36,20 @@ def test_nothing_is_booked_outside() -> None:
     with stage("later"):
         pass
     assert dict(seconds) == {}
+
+
+def test_work_can_be_ended_before_a_stage() -> None:
+    calls: list[str] = []
+
+    def end_the_second() -> None:
+        calls.append("asked")
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with measure_stages(end_the_second) as seconds:
+        with stage("first"):
+            pass
+        with pytest.raises(KeyboardInterrupt), stage("second"):
+            calls.append("begun")
+    assert calls == ["asked", "asked"]
+    assert list(seconds) == ["first"]

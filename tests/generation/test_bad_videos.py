@@ -1,0 +1,190 @@
+"""Videos that cannot be tracked: told at once, passed over, tried again; faults of no video."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_runs import assert_equal, assert_nothing_left, contents
+
+from sola.config.schema import GenerateConfig
+from sola.generation import module as module_module
+from sola.generation import run as run_module
+from sola.generation.run import run_generation
+from sola.shards import ShardWriter
+from sola.tracking.builder import build_tracker
+from sola.types import Tracks
+
+Config = Callable[..., GenerateConfig]
+Hook = Callable[..., None]
+
+
+def _frame(config: GenerateConfig, number: int) -> Path:
+    return sorted(Path(config.dataset.root).glob("train/JPEGImages/*/00001.jpg"))[number]
+
+
+def _staged(config: GenerateConfig) -> list[str]:
+    tracks_dir = Path(config.paths.data_dir) / "tracks/moving_shapes/train"
+    return sorted(path.stem for path in tracks_dir.glob("*/*/staging/*.h5"))
+
+
+@pytest.fixture
+def damaged(config: Config) -> tuple[GenerateConfig, list[Tracks], Path, bytes]:
+    """A run, the tracks that it ought to make, and a frame of it that is damaged; its content."""
+    whole = contents(run_generation(config("tracker.name=whole")))
+    made = config()
+    path = _frame(made, 1)
+    content = path.read_bytes()
+    path.write_bytes(b"no picture")
+    return made, whole, path, content
+
+
+def test_a_damaged_video_is_passed_over_and_tried_again(
+    damaged: tuple[GenerateConfig, list[Tracks], Path, bytes],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, whole, path, content = damaged
+    ids = [tracks.video_id for tracks in whole]
+    for _ in range(2):
+        caplog.clear()
+        with pytest.raises(
+            ValueError, match=rf"small: 1 of 3 videos cannot be tracked: {ids[1]} \(.*00001.jpg: un"
+        ):
+            run_generation(config)
+        assert f"video {ids[1]} cannot be tracked: {path}: unreadable image" in caplog.text
+        shown = capsys.readouterr().out.replace("\n", "")  # the table's lines are broken
+        assert f"video {ids[1]}: {path}: unreadable image" in shown
+        assert _staged(config) == [ids[0], ids[2]]
+    (listed,) = Path(config.paths.data_dir).rglob("failed/*.json")
+    assert json.loads(listed.read_text())["video"] == ids[1]
+
+    path.write_bytes(content)
+    made: list[str] = []
+    stage = ShardWriter.stage
+    monkeypatch.setattr(
+        ShardWriter, "stage", lambda self, t: made.append(t.video_id) or stage(self, t)
+    )
+    folder = run_generation(config)
+    assert made == [ids[1]]
+    assert_equal(whole, contents(folder))
+    assert_nothing_left(folder)
+
+
+def test_a_strict_run_ends_with_the_first(config: Config) -> None:
+    made = config("strict=true")
+    run_module.make_dataset(made.dataset, "train")
+    for number in range(3):
+        _frame(made, number).write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"00001.jpg: unreadable image .*\. Get it again\.$"):
+        run_generation(made)
+    assert not list(Path(made.paths.data_dir).rglob("failed/*"))
+
+
+def test_a_fault_of_the_program_ends_the_run(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module_module, "count_pixels", lambda *_: torch.zeros(2).view(3))
+    with pytest.raises(RuntimeError, match="shape"):
+        run_generation(config())
+    monkeypatch.setattr(module_module, "count_pixels", lambda *_: int("three"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        run_generation(config())
+
+
+def test_the_same_fault_twice_is_no_videos_fault(config: Config) -> None:
+    made = config()
+    run_module.make_dataset(made.dataset, "train")
+    (Path(made.dataset.root) / "train/mask_dict.json").write_text("{")
+    with pytest.raises(ValueError, match=r"mask_dict.json: not readable as JSON.* Get the file"):
+        run_generation(made)
+
+
+def _hook(monkeypatch: pytest.MonkeyPatch, before: Hook | None = None, after: Any = None) -> None:
+    """The real tracker, watched where it decodes masks."""
+
+    def build(*arguments: Any) -> torch.nn.Module:
+        model: Any = build_tracker(*arguments)
+        if before is not None:
+            model.sam_mask_decoder.register_forward_pre_hook(before, with_kwargs=True)
+        if after is not None:
+            model.obj_ptr_proj.register_forward_hook(after)
+        return model
+
+    monkeypatch.setattr(run_module, "build_tracker", build)
+
+
+def _small_memory(most: int, batches: list[int]) -> Hook:
+    def refuse(_: torch.nn.Module, __: Any, named: dict[str, torch.Tensor]) -> None:
+        batches.append(len(named["sparse_prompt_embeddings"]))
+        if batches[-1] > most:
+            raise torch.OutOfMemoryError(f"CUDA out of memory: {batches[-1]} at a time")
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("source", "most", "things"),
+    [
+        ("gt", 1, "objects"),
+        ("grid", 10, "points"),
+        pytest.param("gdino", 2, "boxes", marks=pytest.mark.slow),
+    ],
+)
+def test_less_goes_through_a_small_gpu_at_a_time_with_the_same_result(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    source: str,
+    most: int,
+    things: str,
+) -> None:
+    from small_detector import GDINO
+
+    rule = [f"prompt_source={source}", "tracker.mask_generator.points_per_side=8"]
+    rule += GDINO if source == "gdino" else ()
+    ample: list[int] = []
+    _hook(monkeypatch, _small_memory(10**6, ample))
+    whole = contents(run_generation(config(*rule, "tracker.name=whole", num_videos=2)))
+    assert max(ample) > most, "all of it fits: nothing is tested"
+    batches: list[int] = []
+    _hook(monkeypatch, _small_memory(most, batches))
+    again = f"data_root={Path(config().paths.data_dir) / 'again'}"  # prompts are found again
+    folder = run_generation(config(*rule, again, num_videos=2))
+    assert_equal(whole, contents(folder), atol=1e-5)
+    said = [text for text in caplog.messages if "out of GPU memory" in text]
+    assert [text for text in said if f" {things} at a time: going on with fewer" in text]
+    assert len(said) == len(set(said)), "said twice"
+
+
+def test_a_video_of_which_one_object_is_too_much_is_passed_over(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _hook(monkeypatch, _small_memory(0, []))
+    with pytest.raises(
+        ValueError, match=r"2 of 2 videos.*3 frames: one object at a time takes more memory than"
+    ):
+        run_generation(config(num_videos=2))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_tokens_that_are_no_numbers_are_never_written(
+    config: Config, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    calls: list[int] = []
+
+    def spoil(_: torch.nn.Module, __: Any, tokens: torch.Tensor) -> torch.Tensor:
+        calls.append(len(tokens))
+        return tokens.index_fill(0, torch.tensor([0]), value) if len(calls) == 3 else tokens
+
+    made = config(num_videos=2)
+    _hook(monkeypatch, after=spoil)
+    with pytest.raises(
+        ValueError, match=r"1 of 2 videos cannot.*: track \d \(prompted on frame"
+    ) as e:
+        run_generation(made)
+    assert "has an object token or score that is NaN or infinite on frame" in str(e.value)
+    assert len(_staged(made)) == 1

@@ -1,0 +1,217 @@
+"""generate.py as users start and end it: signals, several processes, parts, nodes, full disks."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from commands import ROOT, run_command
+from small_runs import assert_equal, assert_nothing_left, contents, small_run
+
+TRACKS = "tracks/moving_shapes/train/gt/small"
+TWO = ("trainer.devices=2", "trainer.strategy=ddp")
+NUM_VIDEOS = 6
+
+
+def words(data_root: Path, *more: str) -> list[str]:
+    """Of a command line; videos so long that a run can be met in their midst."""
+    folders = (f"data_root={data_root}", f"hydra.run.dir={data_root / 'run'}")
+    return ["generate.py", *small_run(NUM_VIDEOS, num_frames=12), *folders, *more]
+
+
+def start(data_root: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *words(data_root, *more)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def staged(data_root: Path) -> list[Path]:
+    return list((data_root / TRACKS / "staging").glob("*.h5"))
+
+
+def wait_for_staged(data_root: Path, number: int, process: subprocess.Popen[str]) -> None:
+    while len(staged(data_root)) < number:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """What it said, when it has ended."""
+    return process.communicate(timeout=200)[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of a run that nothing disturbed."""
+    data_root = tmp_path_factory.mktemp("whole")
+    outcome = run_command(*words(data_root))
+    assert outcome.status == 0, outcome.errors
+    return data_root
+
+
+def goes_on(whole: Path, data_root: Path, *more: str) -> None:
+    """The same command makes the rest."""
+    outcome = run_command(*words(data_root, *more))
+    assert outcome.status == 0, outcome.errors
+    is_whole(whole, data_root)
+
+
+def is_whole(whole: Path, data_root: Path) -> None:
+    assert_equal(contents(whole / TRACKS), contents(data_root / TRACKS))
+    assert_nothing_left(data_root / TRACKS)
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(each) for each in listed.split()]
+
+
+def has_ended(process_id: int) -> bool:
+    """Whether a process is gone, or would be if somebody asked for its status."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{process_id}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_a_run_at_once(whole: Path, tmp_path: Path, signum: signal.Signals) -> None:
+    process = start(tmp_path)
+    wait_for_staged(tmp_path, 1, process)
+    process.send_signal(signum)
+    begin = time.monotonic()
+    said = end(process)
+    assert time.monotonic() - begin < 30
+    assert process.returncode == 128 + signum
+    kept = len(staged(tmp_path))
+    assert f"stopped by {signum.name}; {kept} of {NUM_VIDEOS} videos are kept" in said
+    assert "Traceback" not in said
+    assert not list((tmp_path / TRACKS).rglob("*.part"))
+    goes_on(whole, tmp_path)
+
+
+@contextmanager
+def small_disk(folder: Path, size_kib: int) -> Iterator[None]:
+    folder.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(folder)]
+    if subprocess.run(options, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("size_kib", [240, 460])
+def test_a_full_disk_is_one_message_and_loses_nothing(
+    whole: Path, tmp_path: Path, size_kib: int
+) -> None:
+    disk, root = tmp_path / "disk", f"dataset.root={whole / 'moving_shapes'}"
+    with small_disk(disk, size_kib):
+        outcome = run_command(*words(disk, root))
+        assert outcome.status == 1
+        assert "No space left on device. Make room" in outcome.errors.splitlines()[-1]
+        assert "Traceback" not in outcome.errors
+        is_packing = size_kib > 400
+        assert (len(staged(disk)) == NUM_VIDEOS) == is_packing
+        assert not list(disk.rglob("*.part"))
+        kept = {path.name: path.read_bytes() for path in staged(disk)}
+        assert kept
+        subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+        goes_on(whole, disk, root)
+        subprocess.run(["rm", "-r", str(disk / "tracks")], check=True)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        outcome = run_command(*words(disk, root, f"hydra.run.dir={tmp_path / 'run'}"))
+        assert outcome.status == 1
+        assert outcome.errors == (
+            f"error: {disk / 'tracks'}: Read-only file system. Choose a place that may be written "
+            f"to (data_root, hydra.run.dir).\n"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["first", "second"])
+def test_a_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
+    whole: Path, tmp_path: Path, victim: str
+) -> None:
+    process = start(tmp_path, *TWO)
+    wait_for_staged(tmp_path, 2, process)
+    (child,) = children_of(process)
+    os.kill(process.pid if victim == "first" else child, signal.SIGKILL)
+    said = end(process)  # both have ended when nobody holds their stderr
+    assert process.returncode == (-signal.SIGKILL if victim == "first" else 1)
+    if victim == "second":
+        assert f"stopped, as its process {child} ended with status -9" in said
+    assert has_ended(child)
+    again = start(tmp_path, *TWO)
+    assert (end(again), again.returncode)[1] == 0
+    is_whole(whole, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_first_process_ends_all(whole: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, *TWO)
+    wait_for_staged(tmp_path, 2, process)
+    (child,) = children_of(process)
+    process.send_signal(signal.SIGTERM)
+    assert "stopped by SIGTERM" in end(process)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert has_ended(child)
+    goes_on(whole, tmp_path)
+
+
+@pytest.mark.slow
+def test_parts_share_the_videos_and_each_is_started_once(whole: Path, tmp_path: Path) -> None:
+    run_command(*words(tmp_path, "dataset.maker.num_videos={train: 6}"))  # the data set
+    subprocess.run(["rm", "-r", str(tmp_path / "tracks")], check=True)
+    parts = [start(tmp_path, f"part={part}", "num_parts=3") for part in (0, 1)]
+    wait_for_staged(tmp_path, 1, parts[0])
+    again = run_command(*words(tmp_path, "part=1", "num_parts=3"))
+    assert again.status == 1
+    assert f"part 1 is being made already (part 1 of 3, process {parts[1].pid} on" in again.errors
+    said = [end(part) for part in parts]
+    assert [part.returncode for part in parts] == [0, 0]
+    assert any(f"tracks of {NUM_VIDEOS} videos" in each for each in said)
+    is_whole(whole, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_nodes_make_the_tracks_of_one(whole: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    subprocess.run(["cp", "-r", str(whole / "moving_shapes"), str(tmp_path)], check=True)
+    nodes = [
+        start(
+            tmp_path,
+            "trainer.num_nodes=2",
+            "trainer.strategy=ddp",
+            f"hydra.run.dir={tmp_path / str(rank)}",
+            NODE_RANK=str(rank),
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(port),
+        )
+        for rank in (0, 1)
+    ]
+    said = [end(node) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    is_whole(whole, tmp_path)
