@@ -215,6 +215,11 @@ CHECKPOINTS = [
         lambda: write_checkpoint(CKPT, {"num_layers": 2}),
     ),
     Case(
+        "another option of the network to resume from",
+        TRAIN,
+        "ckpt_path=best.ckpt selector.options.motion_gain=8",
+    ),
+    Case(
         "published weights with some missing",
         PREDICT,
         "ckpt_path=e.pth",

@@ -201,8 +201,9 @@ def _check_resume(config: TrainConfig, selector: Selector) -> int:
     for key, wanted in selector.description.items():
         own = found.description.get(key)
         if own != wanted and "dropout" not in key:
+            name = f"options.{key}" if key in config.selector.options else key
             raise ValueError(
-                f"{config.ckpt_path}: its selector has {key}={own}, selector.{key} is {wanted}. "
+                f"{config.ckpt_path}: its selector has {key}={own}, selector.{name} is {wanted}. "
                 "Resume with the configuration that the run was started with."
             )
     content = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
