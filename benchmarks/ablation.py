@@ -4,7 +4,8 @@
     python benchmarks/ablation.py motion                    # what limits expressions about motion
 
 The first is made on moving_shapes and needs the tracks of ``make demo``, the second on
-moving_shapes_large with those of ``make results``. Every variant is a ``train.py`` of the recipe
+moving_shapes_large with those of ``make results`` and gt tracks of valid_u: of true prompts alone,
+so that nothing is lost but by the selection. Every variant is a ``train.py`` of the recipe
 with some overrides and fewer epochs, then an ``evaluate.py`` of its best.ckpt on valid_u. Runs
 that are finished are read, not made again. Prints J&F in percent by kind of expression, mean and
 standard deviation over the seeds.
@@ -34,6 +35,10 @@ class Ablation:
     experiment: str
     dataset: str
     num_epochs: int
+    source: str
+    """Prompt source of the tracks that are chosen among."""
+    common: tuple[str, ...]
+    """Overrides of every training."""
     variants: dict[str, tuple[str, ...]]
     """Label of a row -> overrides of its training."""
 
@@ -43,6 +48,8 @@ TABLES = {
         "demo",
         "moving_shapes",
         10,
+        "grid",
+        (),
         {
             "one expression a step": (*BY_EXPRESSION, "optimizer.lr=4e-5"),
             "two videos a step": (),
@@ -54,19 +61,18 @@ TABLES = {
         "moving_shapes",
         "moving_shapes_large",
         3,
+        "gt",
+        ("data.train_sources=[gt]", "data.valid_sources=[gt]"),
         {
-            "the recipe, motion gain 8": (),
+            "the recipe (motion gain 8)": (),
             "motion gain 1, as in the paper": ("selector.options.motion_gain=1",),
             "motion gain 4": ("selector.options.motion_gain=4",),
-            "time steps 2 -> 4": ("selector.options.motion_strides=[2,2,1,1,1]",),
-            "time steps 2 -> 16": ("selector.options.motion_strides=[1,1,1,1,1]",),
-            "time unit 100 -> 4": ("selector.options.time_unit=4",),
+            "4 time steps instead of 2": ("selector.options.motion_strides=[2,2,1,1,1]",),
+            "time unit 4 instead of 100": ("selector.options.time_unit=4",),
             "no negative tokens": ("selector.num_negatives=0",),
-            "32 negative tokens": ("selector.num_negatives=32",),
             "no alignment loss": ("loss.alignment_weight=0",),
-            "labels at 0.7": ("loss.label_iou=0.7",),
-            "empty frames skipped": ("loss.empty_frames=skip",),
-            "gt tracks alone": ("data.train_sources=[gt]",),
+            "labels at IoU 0.7, not 0.5": ("loss.label_iou=0.7",),
+            "positives weigh 1, not 2": ("loss.positive_weight=1",),
             "baseline selector": ("selector=baseline",),
         },
     ),
@@ -80,8 +86,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", help="some of them alone")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, help="3, for batching 10")
-    parser.add_argument("--threshold", type=float, default=0.3)
-    parser.add_argument("--sources", default="[grid]", help="of the tracks that are chosen among")
+    parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
     parser.add_argument("--overrides", nargs="+", default=[], help="such as data_root=...")
     options = parser.parse_args()
@@ -98,7 +103,7 @@ def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> 
     """The evaluation of one variant and seed."""
     variant = re.sub(r"\W+", "_", name)
     folder = options.out / table.dataset / f"{options.epochs}_epochs" / variant / f"seed_{seed}"
-    evaluation = folder / f"valid_u_{options.sources.strip('[]')}"
+    evaluation = folder / "valid_u"
     if not (evaluation / "evaluation.json").is_file():
         if not (folder / "best.ckpt").is_file():
             _call(
@@ -107,6 +112,7 @@ def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> 
                 f"seed={seed}",
                 f"trainer.max_epochs={options.epochs}",
                 "trainer.check_val_every_n_epoch=1",
+                *table.common,
                 *table.variants[name],
                 *options.overrides,
                 f"hydra.run.dir={folder}",
@@ -115,7 +121,7 @@ def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> 
             "evaluate.py",
             f"dataset={table.dataset}",
             "split=valid_u",
-            f"sources={options.sources}",
+            f"sources=[{table.source}]",
             f"threshold={options.threshold}",
             f"ckpt_path={folder / 'best.ckpt'}",
             *options.overrides,
@@ -134,7 +140,7 @@ def _print_table(
     table: Ablation, rows: dict[str, list[dict[str, Any]]], options: argparse.Namespace
 ) -> None:
     print(
-        f"J&F on {table.dataset}/valid_u, tracks {options.sources}, threshold "
+        f"J&F on {table.dataset}/valid_u, {table.source} tracks, threshold "
         f"{options.threshold:g}, {options.epochs} epochs, seeds {options.seeds}"
     )
     print("| variant | all |", " | ".join(KINDS), "|")
