@@ -24,7 +24,7 @@ from typing import Any
 
 KINDS = ("appearance", "both", "motion", "several", "none")
 BY_EXPRESSION = ("data.group_by=expression", "data.batch_size=1")
-PACKED = "data.max_tokens=7000"
+PACKED = ("data.batch_size=1", "data.max_tokens=7000")
 """About two videos of 12 expressions, 17 tracks and 16 frames."""
 
 
@@ -53,8 +53,8 @@ TABLES = {
         {
             "one expression a step": (*BY_EXPRESSION, "optimizer.lr=4e-5"),
             "two videos a step": (),
-            "packed videos": (PACKED,),
-            "packed expressions": ("data.group_by=expression", PACKED),
+            "packed videos": PACKED,
+            "packed expressions": ("data.group_by=expression", *PACKED),
         },
     ),
     "motion": Ablation(
