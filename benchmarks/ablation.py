@@ -81,8 +81,8 @@ TABLES = {
 
 def main() -> None:
     """Makes the runs of a table that are missing, and prints it."""
-    parser = argparse.ArgumentParser(description="tables of short runs on moving_shapes_large")
-    parser.add_argument("table", choices=TABLES)
+    parser = argparse.ArgumentParser(description="tables of short runs on synthetic videos")
+    parser.add_argument("table", nargs="?", choices=TABLES, help="hours each; none: says so")
     parser.add_argument("--variants", nargs="+", help="some of them alone")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, help="3, for batching 10")
@@ -90,6 +90,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
     parser.add_argument("--overrides", nargs="+", default=[], help="such as data_root=...")
     options = parser.parse_args()
+    if options.table is None:
+        print(f"name a table, which takes hours of training: {' or '.join(TABLES)}")
+        return
     table = TABLES[options.table]
     options.epochs = options.epochs or table.num_epochs
     rows = {
@@ -103,7 +106,7 @@ def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> 
     """The evaluation of one variant and seed."""
     variant = re.sub(r"\W+", "_", name)
     folder = options.out / table.dataset / f"{options.epochs}_epochs" / variant / f"seed_{seed}"
-    evaluation = folder / "valid_u"
+    evaluation = folder / f"valid_u_{options.threshold:g}"
     if not (evaluation / "evaluation.json").is_file():
         if not (folder / "best.ckpt").is_file():
             _call(

@@ -82,6 +82,7 @@ def _read(ckpt_path: Path) -> list[VideoTask]:
         VideoTask(
             where=video_id,
             masklets=sources.read(expressions).masklets,
+            track_sources=(),
             ground_truth=dataset.ground_truth(video_id),
             expressions=tuple(expressions),
             scores=scores.part(expressions),

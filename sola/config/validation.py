@@ -30,7 +30,7 @@ CLIP_SOURCES = ("grid", "gdino")
 DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "csv")
 ACCELERATORS = ("auto", "cpu", "gpu")
-STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn")
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
 FIRST_TRACKER_SEED = 10_000_000
 """The small tracker was trained on the scenes of this seed and of those above it."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
@@ -75,6 +75,11 @@ def _problems(config: Any) -> Problems:
         yield from _one_of("missing", top["missing"], ("error", "zero"))
         if not (top["ckpt_path"] or top["predictions"]):
             yield "ckpt_path is missing: the selector to measure (or predictions: masks to score)."
+        if top["ckpt_path"] and top["predictions"]:
+            yield (
+                f"ckpt_path={top['ckpt_path']} and predictions={top['predictions']}: give one of "
+                "the two."
+            )
     if "num_workers" in top:
         yield from _at_least(0, "num_workers", top["num_workers"])
     if "num_parts" in top:
@@ -220,7 +225,7 @@ def _check_text_encoder(name: str, section: TextEncoderConfig) -> Problems:
 
 
 def _check_selector(name: str, section: SelectorConfig) -> Problems:
-    counts = ("token_dim", "text_dim", "num_layers", "num_heads", "num_groups", "num_negatives")
+    counts = ("token_dim", "text_dim", "num_layers", "num_heads", "num_groups")
     given = {key: vars(section)[key] for key in counts if vars(section)[key] is not None}
     broken = [line for key in given for line in _at_least(1, f"{name}.{key}", given[key])]
     yield from broken
@@ -233,6 +238,8 @@ def _check_selector(name: str, section: SelectorConfig) -> Problems:
         yield from _divisible(f"2 * {name}.token_dim", width, "num_groups", groups)
         if section.text_dim % 2:
             yield f"{name}.text_dim is {section.text_dim}; sine and cosine need an even width."
+    if section.num_negatives is not None:
+        yield from _at_least(0, f"{name}.num_negatives", section.num_negatives)
     for key in ("dropout", "attention_dropout"):
         value = getattr(section, key)
         if value is not None and not 0 <= value < 1:

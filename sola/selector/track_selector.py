@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from sola.selector.reference import from_reference, to_reference
 
 STRIDES = (2, 2, 2, 1, 1)
 """The paper's, of the motion encoder."""
+PAPERS_OPTIONS = {"motion_strides": list(STRIDES), "motion_gain": 1, "time_unit": 100}
 
 
 class TrackSelector(Selector):
@@ -125,7 +127,17 @@ class TrackSelector(Selector):
         self.load_state_dict(renamed)
 
     def reference_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the reference implementation's parameter names."""
+        """The weights under the reference implementation's parameter names.
+
+        Raises:
+            ValueError: if the network has options that the names do not tell.
+        """
+        for name, papers in PAPERS_OPTIONS.items():
+            if self.kwargs[name] != papers:
+                raise ValueError(
+                    f"selector.options.{name} is {self.kwargs[name]}, the reference's network has "
+                    f"{papers}: under its names these weights would give other scores."
+                )
         return to_reference(self.state_dict(), num_layers=len(self.layers))
 
     def _temporal_encoding(self, num_frames: int) -> Tensor:
@@ -195,12 +207,14 @@ def _check_widths(token_dim: int, text_dim: int, num_heads: int, num_groups: int
             raise ValueError(f"{need}: must divide without remainder. Choose another number.")
 
 
-def _check_time(strides: Sequence[int], gain: float, time_unit: float) -> None:
-    if len(strides) != len(STRIDES) or min(strides) < 1:
+def _check_time(strides: Any, gain: Any, time_unit: Any) -> None:
+    """Of any type: options are what the command line says."""
+    is_list = isinstance(strides, Sequence) and len(strides) == len(STRIDES)
+    if not is_list or not all(isinstance(stride, int) and stride >= 1 for stride in strides):
         raise ValueError(
-            f"selector.options.motion_strides {list(strides)}: needed are {len(STRIDES)} numbers "
+            f"selector.options.motion_strides {strides}: needed are {len(STRIDES)} whole numbers "
             f"of at least 1, such as the paper's {list(STRIDES)}."
         )
     for name, value in {"motion_gain": gain, "time_unit": time_unit}.items():
-        if value <= 0:
-            raise ValueError(f"selector.options.{name} {value:g}: must be above 0.")
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ValueError(f"selector.options.{name} {value}: must be a number above 0.")

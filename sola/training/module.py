@@ -93,7 +93,9 @@ class SelectorModule(pl.LightningModule):
         row = {"epoch": self.current_epoch} | {k: float(v) for k, v in metrics.items()}
         for logger in self.loggers:  # Lightning would do so after last.ckpt is written
             logger.log_metrics(row, step=self.global_step - 1)
-        if self.current_epoch == 0 and metrics[POSITIVES] == 0:
+        loader = self.trainer.train_dataloader
+        is_whole = loader is not None and self.trainer.num_training_batches == len(loader)
+        if self.current_epoch == 0 and is_whole and metrics[POSITIVES] == 0:
             log.warning(
                 "no track of the training split overlaps an expression's objects by more than "
                 "loss.label_iou=%s: every label is negative. Check the tracks: tracker, its "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sola.config.device import pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
@@ -58,7 +60,8 @@ def run_training(config: TrainConfig) -> Path:
 
     Raises:
         ValueError: if a GPU is asked for and none is there, data or tracks are missing or do not
-            belong together, a width does not fit, or the checkpoint to resume from does not fit.
+            belong together, a width does not fit, a limit leaves no batch, or the checkpoint to
+            resume from does not fit.
     """
     output_dir = Path(config.paths.output_dir)
     if config.resume and (output_dir / LAST_FILE).is_file():
@@ -101,6 +104,14 @@ def run_training(config: TrainConfig) -> Path:
         trainer = _make_trainer(config, logger, uses_gpu=device.type == "cuda")
         try:
             trainer.fit(module, data, ckpt_path=config.ckpt_path, weights_only=True)
+        except MisconfigurationException as error:
+            least = re.search(r"limit_\w+_batches=[\d.]+", str(error))
+            if least is None:
+                raise
+            raise ValueError(
+                f"trainer.{least[0].split('=')[0]} is a share of less than one of the batches that "
+                f"there are. Give at least trainer.{least[0]}."
+            ) from error
         finally:
             finish_logger(logger)
         _wait_for_processes(trainer)
@@ -201,7 +212,7 @@ def _check_resume(config: TrainConfig, selector: Selector) -> int:
     for key, wanted in selector.description.items():
         own = found.description.get(key)
         if own != wanted and "dropout" not in key:
-            name = f"options.{key}" if key in config.selector.options else key
+            name = key if key in vars(config.selector) else f"options.{key}"
             raise ValueError(
                 f"{config.ckpt_path}: its selector has {key}={own}, selector.{name} is {wanted}. "
                 "Resume with the configuration that the run was started with."
@@ -230,6 +241,10 @@ def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks)
         "token_dim": int(index["token_dim"]),
         "text_encoder": config.text_encoder.name,
         "seed": config.seed,
+        **{
+            name: dataclasses.asdict(vars(config)[name])
+            for name in ("optimizer", "data", "trainer")
+        },
     }
 
 

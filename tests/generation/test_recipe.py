@@ -99,7 +99,10 @@ def test_random_weights_of_a_detector_depend_on_the_seed_alone(compose: Compose)
     ("override", "message"),
     [
         ("trainer.precision=bf16-true", "trainer.precision=bf16-true: tracks are not made with it"),
-        ("trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn: tracks are not made with it"),
+        (
+            "trainer.strategy=ddp_find_unused_parameters_true",
+            "trainer.strategy=ddp_find_unused_parameters_true: tracks are not made with it",
+        ),
     ],
 )
 def test_a_trainer_that_cannot_generate_is_refused(

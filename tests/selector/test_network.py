@@ -263,10 +263,13 @@ def test_nothing_is_computed_for_padding_nor_twice_for_a_video(selector: TrackSe
         ({"text_dim": 20}, "text_dim 20 by selector.num_heads 8"),
         ({"text_dim": 24, "num_heads": 2, "num_groups": 5}, "text_dim 24 by selector.num_groups 5"),
         ({"token_dim": 6}, "token_dim 6 by selector.num_groups 8"),
-        ({"motion_strides": [2, 2, 2]}, r"motion_strides \[2, 2, 2\]: needed are 5 numbers"),
+        ({"motion_strides": [2, 2, 2]}, r"motion_strides \[2, 2, 2\]: needed are 5 whole"),
+        ({"motion_strides": 2}, "motion_strides 2: needed are 5 whole"),
+        ({"motion_strides": [2, 2, 2.5, 1, 1]}, "needed are 5 whole numbers"),
         ({"motion_strides": [2, 2, 0, 1, 1]}, "of at least 1"),
-        ({"motion_gain": -1.0}, "motion_gain -1: must be above 0"),
-        ({"time_unit": 0.0}, "time_unit 0: must be above 0"),
+        ({"motion_gain": -1.0}, "motion_gain -1.0: must be a number above 0"),
+        ({"motion_gain": "much"}, "motion_gain much: must be a number above 0"),
+        ({"time_unit": 0.0}, "time_unit 0.0: must be a number above 0"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(kwargs: dict[str, Any], message: str) -> None:
@@ -322,6 +325,17 @@ def test_a_selector_without_negative_tokens_scores_and_learns() -> None:
     alone_loss = alignment_loss(track_tokens, text, None, labels)
     torch.testing.assert_close(loss, alone_loss)
     assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "option", [{"motion_gain": 8.0}, {"motion_strides": [2, 2, 1, 1, 1]}, {"time_unit": 4.0}]
+)
+def test_what_the_references_names_do_not_tell_is_not_written_under_them(
+    selector: TrackSelector, option: dict[str, Any]
+) -> None:
+    other = TrackSelector(**selector.kwargs | option)
+    with pytest.raises(ValueError, match=f"{next(iter(option))} is .* would give other scores"):
+        other.reference_state_dict()
 
 
 def test_weights_of_another_width_or_depth_are_refused(selector: TrackSelector) -> None:

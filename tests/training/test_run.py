@@ -46,6 +46,8 @@ class TestTraining:
         selector, provenance = load_selector(path)
         assert path == Path(config.paths.output_dir) / "best.ckpt"
         assert provenance["metrics"]["valid/J&F"] > 0.6
+        for name in ("loss", "optimizer", "data", "trainer"):
+            assert provenance[name] == dataclasses.asdict(vars(config)[name])
         expected = {
             "dataset": "shapes",
             "tracker": "tiny",
@@ -156,6 +158,20 @@ class TestTraining:
         config.loss.label_iou, config.trainer.max_epochs = label_iou, 1
         run_training(config)
         assert ("every label is negative" in caplog.text) == is_warned
+
+    def test_part_of_an_epoch_says_nothing_of_the_split(
+        self, config: TrainConfig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        config.loss.label_iou, config.trainer.limit_train_batches = 1.0, 0.5
+        config.trainer.max_epochs = 1
+        run_training(config)
+        assert "every label is negative" not in caplog.text
+
+    @pytest.mark.parametrize("name", ["limit_train_batches", "limit_val_batches"])
+    def test_a_share_of_less_than_a_batch_is_refused(self, config: TrainConfig, name: str) -> None:
+        setattr(config.trainer, name, 0.01)
+        with pytest.raises(ValueError, match=rf"trainer\.{name} is .* at least trainer\.{name}=0"):
+            run_training(config)
 
     @pytest.mark.parametrize("name", ["csv", "wandb"])
     def test_a_debug_run_is_one_batch_and_writes_nothing(

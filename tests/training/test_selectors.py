@@ -1,5 +1,6 @@
 """Other selectors: the baseline, and one that is added as docs/selectors.md tells."""
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -82,8 +83,11 @@ def test_the_baseline_learns_and_its_checkpoint_knows_it(
 
 def test_a_run_does_not_go_on_with_another_selector(config: TrainConfig, dataset: None) -> None:
     config.ckpt_path = str(run_training(config).with_name("last.ckpt"))
-    config.selector = SelectorConfig("baseline", token_dim=8, text_dim=16)
+    own, config.selector = config.selector, SelectorConfig("baseline", token_dim=8, text_dim=16)
     with pytest.raises(ValueError, match=r"has name=track_selector, selector\.name is baseline"):
+        run_training(config)
+    config.selector = dataclasses.replace(own, options={"motion_gain": 2})
+    with pytest.raises(ValueError, match=r"motion_gain=1.*, selector\.options\.motion_gain is 2"):
         run_training(config)
 
 
