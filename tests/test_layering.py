@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "types": 0,
     "files": 0,
+    "sealed": 1,
+    "weights_file": 1,
     "masks": 1,
     "config": 1,
     "datasets": 2,
@@ -35,6 +37,7 @@ PROGRAMS = {
     "sola/evaluation/compare.py",
     "sola/reporting/check_submission.py",
     "sola/published/__main__.py",
+    "sola/shards/__main__.py",
 }
 # Heavy packages, and the layers that may import them.
 HOMES = {

@@ -15,8 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from sola.clip.frame import ClipFrame, check_pixels
+from sola.clip.frame import ClipFrame
 from sola.clip.images import to_rgb
+from sola.datasets.frames import MAX_FRAME_PIXELS, check_pixels
 
 GET_AGAIN = "Get the file again, or convert it: ffmpeg -i <file> clip.mp4"
 LOCAL_ONLY = {"protocol_whitelist": "file"}
@@ -77,6 +78,8 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     if cast(Any, stream.codec_context) is None:
         raise ValueError(f"{path}: its video is in a code that nothing here reads. {GET_AGAIN}")
     check_pixels(path, stream.codec_context.width, stream.codec_context.height)
+    # a frame further on may be larger than the first
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     stream.thread_type = "AUTO"
     return stream
 

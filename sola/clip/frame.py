@@ -1,12 +1,8 @@
-"""One frame of a clip, and how large it may be."""
+"""One frame of a clip."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-
-MAX_FRAME_PIXELS = 1 << 26
-"""8192 x 8192, twice of 8K video: one frame takes 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +16,3 @@ class ClipFrame:
     end_s: float
     file: str = ""
     """Name of its image; "" in a video."""
-
-
-def check_pixels(path: Path, width: int, height: int) -> None:
-    """Raise ValueError for a frame that is too large to be held in memory."""
-    if width * height > MAX_FRAME_PIXELS:
-        raise ValueError(
-            f"{path}: frame of {width} x {height} px; at most {MAX_FRAME_PIXELS:,} pixels are "
-            "taken. Scale it down."
-        )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from sola.clip.frame import ClipFrame, check_pixels
+from sola.clip.frame import ClipFrame
 from sola.datasets.frames import open_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -72,14 +72,9 @@ def read_upright(path: Path) -> np.ndarray:
     Raises:
         ValueError: if it is no readable image, too large, or has pixels of unknown range.
     """
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # checked here
-    try:
-        with open_image(path) as image:
-            check_pixels(path, image.width, image.height)
-            _check_kind(path, image)
-            return to_rgb(ImageOps.exif_transpose(image))
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    with open_image(path) as image:
+        _check_kind(path, image)
+        return to_rgb(ImageOps.exif_transpose(image))
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

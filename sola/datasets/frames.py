@@ -13,6 +13,11 @@ from PIL import Image, UnidentifiedImageError
 
 from sola.types import Video
 
+MAX_FRAME_PIXELS = 1 << 26
+"""8192 x 8192, twice of 8K video: one frame takes 200 MB."""
+
+Image.MAX_IMAGE_PIXELS = None  # ``check_pixels`` is told of every image, before it is unpacked
+
 
 def read_frame(path: Path) -> np.ndarray:
     """One frame: (H, W, 3) uint8 RGB.
@@ -39,16 +44,34 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """An image file, whatever goes wrong while it is read told in one sentence.
 
     Raises:
-        ValueError: if the file is missing or no readable image.
+        ValueError: if the file is missing, no readable image, or of too many pixels.
     """
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
+            check_pixels(path, image.width, image.height)
             yield image
     except FileNotFoundError as error:
         raise ValueError(f"{path}: not found. Get the files of this video again.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
         # the last two: a damaged PNG and TIFF
         raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Raise ValueError for a frame that is too large to be held in memory."""
+    if width * height > MAX_FRAME_PIXELS:
+        raise ValueError(
+            f"{path}: frame of {width} x {height} px; at most {MAX_FRAME_PIXELS:,} pixels are "
+            "taken. Scale it down."
+        )
+
+
+def _opened(path: Path) -> Image.Image:
+    """The head of an image is read."""
+    try:
+        return Image.open(path)
+    except ValueError as error:  # such as a text of gigabytes
+        raise UnidentifiedImageError(str(error)) from error
 
 
 class VideoFrames(Sequence[np.ndarray]):

@@ -20,7 +20,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_object)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
         raise ValueError(f"{path}: not readable as JSON ({error}). Get the file again.") from error
 
 

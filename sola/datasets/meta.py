@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sola.datasets.json_file import read_json, repeated_keys
-from sola.datasets.problems import shorten, unsafe_name
+from sola.datasets.problems import shorten
+from sola.files import unsafe_name
 
 NO_EXPRESSIONS = ""
 """In place of an expression's id: the video's expressions cannot be read at all."""

@@ -15,8 +15,9 @@ from sola.datasets.meta import (
     object_ids,
     read_meta,
 )
-from sola.datasets.problems import Problem, raise_first, unsafe_name
+from sola.datasets.problems import Problem, raise_first
 from sola.datasets.split import Split
+from sola.files import unsafe_name
 from sola.types import Expression, Masklet, Video
 
 FRAMES_DIR = "JPEGImages"

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from sola.types import Masklet
 
+MAX_PIXELS = 1 << 26
+"""Of a mask: 8192 x 8192. A code of ten characters can claim a terabyte."""
+
 
 def decode_columns(masklet: Masklet, size: tuple[int, int]) -> NDArray[np.bool_]:
     """The masks of a masklet, transposed, as the runs have them.
@@ -184,10 +187,15 @@ def _checked_runs(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """As ``_run_lengths``, of codes that are whole."""
     height, width = size
+    if height * width > MAX_PIXELS:
+        raise ValueError(
+            f"masks of (height, width) {size} were given; at most {MAX_PIXELS:,} pixels are taken"
+        )
     lengths, first_run, frame_of_run = _run_lengths(masklet)
     num_pixels = np.add.reduceat(lengths, first_run)
     is_wrong = num_pixels != height * width
-    is_wrong[frame_of_run[lengths < 0]] = True
+    # too long ones could add up to the right number, modulo 2**64
+    is_wrong[frame_of_run[(lengths < 0) | (lengths > height * width)]] = True
     if is_wrong.any():
         frame_idx = int(np.argmax(is_wrong))
         raise ValueError(

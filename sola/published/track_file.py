@@ -101,7 +101,7 @@ def _numbered(folder: Path, suffix: str) -> dict[int, Path]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
-    except ValueError as error:  # of JSON or of the text's encoding
+    except (ValueError, RecursionError) as error:  # of JSON or of the text's encoding
         raise ValueError(f"{path}: not readable as JSON ({error}). Copy it again.") from error
     needed = ("anno_id", "rle", "prompt_type")
     if not isinstance(content, dict) or any(key not in content for key in needed):
@@ -126,8 +126,10 @@ def _read_masklet(path: Path, codes: Any) -> Masklet:
 
 def _read_tokens(path: Path) -> np.ndarray:
     try:
-        tokens = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        # a file that is shorter than it says is told before memory is taken; none may run code
+        with np.errstate(over="raise"):
+            tokens = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OSError, EOFError, ArithmeticError) as error:
         raise ValueError(f"{path}: not readable as npy ({error}). Copy it again.") from error
     if tokens.ndim != 2 or tokens.dtype != np.float32:
         raise ValueError(
@@ -136,7 +138,7 @@ def _read_tokens(path: Path) -> np.ndarray:
         )
     if not np.isfinite(tokens).all():
         raise ValueError(f"{path}: object tokens are not all finite.")
-    return np.asarray(tokens)
+    return np.array(tokens)
 
 
 def _read_overlaps(path: Path, content: dict[str, Any]) -> dict[str, dict[str, float]] | None:

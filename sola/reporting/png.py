@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
 """PNG's colour types (W3C PNG specification, section 11.2.1)."""
-MAX_PIXELS = 1 << 28
+MAX_PIXELS = 1 << 26
 VALUES_SHOWN = 5
 
 

@@ -17,7 +17,8 @@ from sola.evaluation.protocol import Benchmark
 from sola.reporting.png import mask_faults
 
 NUM_THREADS = min(16, os.cpu_count() or 1)
-MAX_FILE_BYTES = 1 << 28
+MAX_FILE_BYTES = 1 << 26
+"""Of a mask, unpacked."""
 Size = tuple[int, int]
 """(H, W)."""
 
@@ -183,15 +184,22 @@ def _open_folder(folder: Path) -> Files:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
     names = [path.relative_to(folder).as_posix() for path in paths]
     links = frozenset(name for name in names if (folder / name).is_symlink())
-    return Files(names, links, lambda name: (folder / name).read_bytes())
+
+    def read(name: str) -> bytes:
+        path = folder / name
+        if not path.is_file():
+            raise ValueError("it is no file")
+        _check_bytes(path.stat().st_size)
+        return path.read_bytes()
+
+    return Files(names, links, read)
 
 
 def _open_zip(file: zipfile.ZipFile) -> Files:
     members = {member.orig_filename: member for member in file.infolist()}
 
     def read(name: str) -> bytes:
-        if members[name].file_size > MAX_FILE_BYTES:
-            raise ValueError(f"{members[name].file_size} bytes are too many for a mask")
+        _check_bytes(members[name].file_size)
         try:
             return file.read(members[name])
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -200,3 +208,8 @@ def _open_zip(file: zipfile.ZipFile) -> Files:
     names = [member.orig_filename for member in file.infolist()]
     links = frozenset(n for n, m in members.items() if stat.S_ISLNK(m.external_attr >> 16))
     return Files(names, links, read)
+
+
+def _check_bytes(num_bytes: int) -> None:
+    if num_bytes > MAX_FILE_BYTES:
+        raise ValueError(f"{num_bytes} bytes are too many for a mask")

@@ -1,17 +1,17 @@
 """Selectors on disk: checkpoints of our runs, folders for the hub, the reference's weights."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sola.files import read_json
+from sola.files import Damage, read_json
 from sola.selector.base import PROVENANCE_KEY, Selector, build_selector
 from sola.selector.track_selector import TrackSelector
+from sola.weights_file import read_weights
 
 SELECTOR_PREFIX = "selector."
 """Of the selector's names in the Lightning module's state dict."""
@@ -75,10 +75,15 @@ def _from_hub(folder: Path) -> Selector:
     for name in (HUB_CONFIG, HUB_WEIGHTS):
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: has no {name}. {NEEDED}")
-    provenance = read_json(folder / HUB_CONFIG, NEEDED).get(PROVENANCE_KEY)
-    if provenance is None or "selector" not in provenance:
+    content = read_json(folder / HUB_CONFIG, NEEDED)
+    provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
+    if not isinstance(provenance, dict) or "selector" not in provenance:
         raise ValueError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
-    return _rebuild(folder, provenance, load_file(folder / HUB_WEIGHTS))
+    try:
+        weights = load_file(folder / HUB_WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder / HUB_WEIGHTS}: damaged ({error}). {NEEDED}") from error
+    return _rebuild(folder, provenance, weights)
 
 
 def _rebuild(path: Path, provenance: dict[str, Any], weights: Mapping[str, Tensor]) -> Selector:
@@ -100,9 +105,8 @@ def _read(ckpt_path: Path) -> dict[str, Any]:
     if not ckpt_path.is_file():
         raise ValueError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
     try:
-        content = torch.load(ckpt_path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        # without torch's own words, which advise to run the code in the file
+        content = read_weights(ckpt_path, is_checked=True)
+    except Damage as error:
         raise ValueError(f"{ckpt_path}: not a readable checkpoint. {NEEDED}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")

@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import torch
 
+from sola.files import Damage
+from sola.sealed import SealedGroup, as_texts, seal
 from sola.types import Labels, Masklet, MeanOverlaps, Prompt, RunLength, Tracks
 
 log = logging.getLogger(__name__)
@@ -25,13 +27,16 @@ def entry_name(video_id: str, expression_id: str = "") -> str:
 
 
 def write_entry(group: h5py.Group, tracks: Tracks, token_dtype: str = FULL_DTYPE) -> None:
-    """Write all arrays of an entry into an empty group.
+    """Write all arrays of an entry into an empty group, and their checksums.
 
     Args:
         group: takes them.
         tracks: the entry.
         token_dtype: of its object tokens on disk, float16 or float32. Where float16 would make a
             finite value infinite, the entry's tokens are written as float32, with a warning.
+
+    Raises:
+        ValueError: if an object token is not finite.
     """
     group.attrs["size"] = np.array(tracks.size, np.int64)
     group["object_tokens"] = _in_range(tracks, np.dtype(token_dtype))
@@ -44,49 +49,75 @@ def write_entry(group: h5py.Group, tracks: Tracks, token_dtype: str = FULL_DTYPE
         _write_labels(group.create_group("labels"), tracks.labels)
     if tracks.numbers is not None:
         group["numbers"] = np.array(tracks.numbers, np.int32)
+    seal(group, entry_name(tracks.video_id, tracks.expression_id))
 
 
-def read_entry(group: h5py.Group, video_id: str, expression_id: str, source: str) -> Tracks:
+def read_entry(group: SealedGroup, video_id: str, expression_id: str, source: str) -> Tracks:
     """Everything of an entry."""
-    size = (int(group.attrs["size"][0]), int(group.attrs["size"][1]))
-    codes = _read_codes(group["masklets"], size)
-    num_tracks, num_frames = group["object_scores"].shape
+    size = read_size(group)
+    codes = _read_codes(group.within("masklets"), size)
+    object_scores = group.read("object_scores")
+    num_tracks, num_frames = object_scores.shape
     return Tracks(
         video_id=video_id,
         expression_id=expression_id,
         object_tokens=read_tokens(group),
-        object_scores=group["object_scores"][()],
+        object_scores=object_scores,
         masklets=tuple(
             codes[idx * num_frames : (idx + 1) * num_frames] for idx in range(num_tracks)
         ),
-        prompts=read_prompts(group["prompts"], size, source),
+        prompts=read_prompts(group.within("prompts"), size, source),
         size=size,
         labels=read_labels(group),
-        numbers=tuple(group["numbers"][()].tolist()) if "numbers" in group else None,
+        numbers=tuple(group.read("numbers").tolist()) if group.has("numbers") else None,
     )
 
 
-def read_tokens(group: h5py.Group) -> np.ndarray:
-    """Object tokens alone: (N, T, D) float32, whatever they are on disk."""
-    stored: np.ndarray = group["object_tokens"][()]
+def read_size(group: SealedGroup) -> tuple[int, int]:
+    """(H, W) of all masks of an entry, or of the prompts of a video."""
+    height, width = group.attribute("size").tolist()
+    return height, width
+
+
+def read_tokens(group: SealedGroup) -> np.ndarray:
+    """Object tokens alone: (N, T, D) float32, whatever they are on disk.
+
+    Raises:
+        Damage: if one of them is not finite.
+    """
     # torch converts four times as fast as numpy, and that is faster than HDF5
-    return torch.from_numpy(stored).float().numpy()
+    tokens = torch.from_numpy(group.read("object_tokens")).float()
+    # one pass tells of almost all arrays that there is nothing to look for
+    if not tokens.sum().isfinite() and not tokens.isfinite().all():
+        raise Damage(f"{group.name}: object_tokens has values that are NaN or infinite")
+    return tokens.numpy()
 
 
-def read_labels(group: h5py.Group) -> Labels | MeanOverlaps | None:
+def read_labels(group: SealedGroup) -> Labels | MeanOverlaps | None:
     """Overlaps with ground truth; None where the entry has none."""
-    if "labels" not in group:
+    if not group.has("labels"):
         return None
-    labels = group["labels"]
-    object_ids = tuple(labels["object_ids"].asstr()[()])
-    if "mean_iou" in labels:
-        return MeanOverlaps(object_ids, *(labels[f"mean_{name}"][()] for name in MEANS))
+    labels = group.within("labels")
+    object_ids = tuple(labels.texts("object_ids"))
+    if labels.has("mean_iou"):
+        return MeanOverlaps(object_ids, *(labels.read(f"mean_{name}") for name in MEANS))
     return Labels(
         object_ids=object_ids,
-        intersections=labels["intersections"][()],
-        track_areas=labels["track_areas"][()],
-        object_areas=labels["object_areas"][()],
+        intersections=labels.read("intersections"),
+        track_areas=labels.read("track_areas"),
+        object_areas=labels.read("object_areas"),
     )
+
+
+def check_entry(group: SealedGroup) -> tuple[int, int]:
+    """Read everything that has a checksum; returns (N, T).
+
+    Raises:
+        Damage: if an array is not what was written, or an object token is not finite.
+    """
+    group.check()
+    num_tracks, num_frames, _ = read_tokens(group).shape
+    return num_tracks, num_frames
 
 
 def write_prompts(group: h5py.Group, prompts: Sequence[Prompt]) -> None:
@@ -96,11 +127,11 @@ def write_prompts(group: h5py.Group, prompts: Sequence[Prompt]) -> None:
     group["area"] = np.array([prompt.area for prompt in prompts], np.int32)
     group["predicted_iou"] = np.array([prompt.predicted_iou for prompt in prompts], np.float32)
     group["stability_score"] = np.array([prompt.stability_score for prompt in prompts], np.float32)
-    _write_texts(group, "object_id", [prompt.object_id for prompt in prompts])
+    group["object_id"] = as_texts([prompt.object_id for prompt in prompts])
     _write_detections(group, prompts)
 
 
-def read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple[Prompt, ...]:
+def read_prompts(group: SealedGroup, size: tuple[int, int], source: str) -> tuple[Prompt, ...]:
     """Prompts of a group.
 
     Args:
@@ -109,12 +140,12 @@ def read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple
         source: prompt source of all of them.
     """
     columns = zip(
-        group["frame_idx"][()].tolist(),
+        group.read("frame_idx").tolist(),
         _read_codes(group, size),
-        group["area"][()].tolist(),
-        group["object_id"].asstr()[()],
-        group["predicted_iou"][()].tolist(),
-        group["stability_score"][()].tolist(),
+        group.read("area").tolist(),
+        group.texts("object_id"),
+        group.read("predicted_iou").tolist(),
+        group.read("stability_score").tolist(),
         strict=True,
     )
     prompts = [
@@ -127,12 +158,18 @@ def read_prompts(group: h5py.Group, size: tuple[int, int], source: str) -> tuple
 def _in_range(tracks: Tracks, dtype: np.dtype) -> np.ndarray:
     """Object tokens in a type that holds them."""
     largest = np.abs(tracks.object_tokens).max(initial=0)
+    name = entry_name(tracks.video_id, tracks.expression_id)
+    if not np.isfinite(largest):
+        raise ValueError(
+            f"{name}: the tracker made object tokens that are NaN or infinite. Check its "
+            "checkpoint, or say trainer.precision=32-true."
+        )
     if largest <= np.finfo(dtype).max:
         return tracks.object_tokens.astype(dtype)
     log.warning(
         "%s: an object token is %g, beyond the range of %s; the tokens of this entry are stored "
         "as %s",
-        entry_name(tracks.video_id, tracks.expression_id),
+        name,
         largest,
         dtype,
         FULL_DTYPE,
@@ -146,10 +183,10 @@ def _write_codes(group: h5py.Group, codes: Iterable[RunLength], shape: tuple[int
     group["lengths"] = np.array([len(code) for code in counts], np.int32).reshape(shape)
 
 
-def _read_codes(group: h5py.Group, size: tuple[int, int]) -> Masklet:
+def _read_codes(group: SealedGroup, size: tuple[int, int]) -> Masklet:
     """All codes of a group in order, as run-length masks."""
-    counts = group["counts"][()].tobytes()
-    ends = np.cumsum(group["lengths"][()].reshape(-1), dtype=np.int64).tolist()
+    counts = group.read("counts").tobytes()
+    ends = np.cumsum(group.read("lengths").reshape(-1), dtype=np.int64).tolist()
     starts = [0, *ends[:-1]]
     return [
         {"size": list(size), "counts": counts[start:end].decode("ascii")}
@@ -160,15 +197,15 @@ def _read_codes(group: h5py.Group, size: tuple[int, int]) -> Masklet:
 def _write_detections(group: h5py.Group, prompts: Sequence[Prompt]) -> None:
     boxes = [prompt.box or NO_BOX for prompt in prompts]
     group["box"] = np.array(boxes, np.float32).reshape(len(prompts), 4)
-    _write_texts(group, "phrase", [prompt.phrase for prompt in prompts])
+    group["phrase"] = as_texts([prompt.phrase for prompt in prompts])
     scores = [score for prompt in prompts for score in prompt.token_scores]
     group["token_scores"] = np.array(scores, np.float32)
     group["num_tokens"] = np.array([len(prompt.token_scores) for prompt in prompts], np.int32)
 
 
-def _with_detections(group: h5py.Group, prompts: list[Prompt]) -> Iterator[Prompt]:
-    boxes, phrases = group["box"][()].tolist(), group["phrase"].asstr()[()]
-    scores, ends = group["token_scores"][()].tolist(), np.cumsum(group["num_tokens"][()]).tolist()
+def _with_detections(group: SealedGroup, prompts: list[Prompt]) -> Iterator[Prompt]:
+    boxes, phrases = group.read("box").tolist(), group.texts("phrase")
+    scores, ends = group.read("token_scores").tolist(), np.cumsum(group.read("num_tokens")).tolist()
     starts = [0, *ends[:-1]]
     for idx, prompt in enumerate(prompts):
         left, top, right, bottom = boxes[idx]
@@ -181,7 +218,7 @@ def _with_detections(group: h5py.Group, prompts: list[Prompt]) -> Iterator[Promp
 
 
 def _write_labels(group: h5py.Group, labels: Labels | MeanOverlaps) -> None:
-    _write_texts(group, "object_ids", labels.object_ids)
+    group["object_ids"] = as_texts(labels.object_ids)
     if isinstance(labels, MeanOverlaps):
         for name in MEANS:
             group[f"mean_{name}"] = getattr(labels, name).astype(np.float64)
@@ -189,7 +226,3 @@ def _write_labels(group: h5py.Group, labels: Labels | MeanOverlaps) -> None:
     group["intersections"] = labels.intersections.astype(np.int32)
     group["track_areas"] = labels.track_areas.astype(np.int32)
     group["object_areas"] = labels.object_areas.astype(np.int32)
-
-
-def _write_texts(group: h5py.Group, name: str, texts: Iterable[str]) -> None:
-    group.create_dataset(name, data=list(texts), dtype=h5py.string_dtype())

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 from sola.files import readable_hdf5, whole_hdf5, write_json
-from sola.shards.entry import read_prompts, write_prompts
+from sola.sealed import SealedGroup, as_texts, open_group, seal
+from sola.shards.entry import read_prompts, read_size, write_prompts
 from sola.types import FoundPrompts
 
 PROMPTS_VERSION = 1
@@ -53,7 +54,9 @@ class PromptStore:
             return None
         remedy = "Delete it: what it holds is looked for again."
         with readable_hdf5(path, remedy), h5py.File(path, "r") as file:
-            found = _read(file, self.description["source"])
+            found = _read(
+                open_group(file, "", video_id, needs_seal=False), self.description["source"]
+            )
         is_covered = set(frames) <= set(found.frames) and set(texts) <= set(found.by_text)
         if found.size != size or not is_covered or found.box_threshold > box_threshold:
             return None
@@ -67,6 +70,7 @@ class PromptStore:
         """Keep the prompts of a video, in place of those that are there."""
         with whole_hdf5(self._path(video_id)) as file:
             _write(file, found)
+            seal(file, video_id)
         if not (self.folder / DESCRIPTION_FILE).is_file():
             write_json(self.folder / DESCRIPTION_FILE, self.description)
 
@@ -80,16 +84,18 @@ def _write(file: h5py.File, found: FoundPrompts) -> None:
     file["frames"] = np.array(found.frames, np.int32)
     for number, (text, prompts) in enumerate(found.by_text.items()):
         group = file.create_group(f"{number:05d}")
-        group.attrs["text"] = text
+        group.attrs["text"] = as_texts([text])[0]
         write_prompts(group, prompts)
 
 
-def _read(file: h5py.File, source: str) -> FoundPrompts:
-    size = (int(file.attrs["size"][0]), int(file.attrs["size"][1]))
-    groups = [item for item in file.values() if isinstance(item, h5py.Group)]
+def _read(file: SealedGroup, source: str) -> FoundPrompts:
+    size = read_size(file)
+    groups = [file.within(name) for name in file.groups()]
     return FoundPrompts(
         size=size,
-        frames=tuple(file["frames"][()].tolist()),
-        box_threshold=float(file.attrs["box_threshold"]),
-        by_text={group.attrs["text"]: read_prompts(group, size, source) for group in groups},
+        frames=tuple(file.read("frames").tolist()),
+        box_threshold=float(file.attribute("box_threshold")),
+        by_text={
+            str(group.attribute("text")[0]): read_prompts(group, size, source) for group in groups
+        },
     )

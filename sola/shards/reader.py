@@ -1,5 +1,6 @@
 """Reads tracks from shards."""
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -8,15 +9,19 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sola.files import read_json, readable_hdf5, sha256_of_file
-from sola.shards.entry import entry_name, read_entry, read_labels, read_tokens
-from sola.shards.writer import FORMAT_VERSION, INDEX_FILE
+from sola.files import Damage, read_json, readable_hdf5, sha256_of_file, unsafe_name
+from sola.sealed import SealedGroup, open_group
+from sola.shards.entry import check_entry, entry_name, read_entry, read_labels, read_tokens
+from sola.shards.writer import FORMAT_VERSION, INDEX_FILE, UNSEALED_VERSION
 from sola.types import Labels, MeanOverlaps, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
 """What names the folder of some tracks, the one above it, and so on."""
 KEYS = ("source", "token_dim", "entries")
 """What index.json cannot do without."""
+COUNTS = ("num_tracks", "num_frames")
+"""What it says of an entry, beside its shard."""
+SHARD_NAME = r"shard-\d{5,}\.h5"
 
 METADATA_CACHE_BYTES = 1 << 16
 """Kept by HDF5 of each shard."""
@@ -26,11 +31,16 @@ class ShardReader:
     """The finished tracks of one (dataset, split, prompt source, tracker).
 
     Files are opened when they are first read and stay open; a reader may be pickled to another
-    process, which opens its own.
+    process, which opens its own. What is read is compared with its checksums; what is not read is
+    not. Shards of version 2 have none.
     """
 
-    def __init__(self, tracks_dir: Path) -> None:
-        """Read the index, and make sure that every shard is there and whole.
+    def __init__(self, tracks_dir: Path, *, may_be_damaged: bool = False) -> None:
+        """Read the index, and make sure that every shard is there and not cut off.
+
+        Args:
+            tracks_dir: see ``sola.shards.tracks_dir``.
+            may_be_damaged: leave it to reading to find out about shards.
 
         Raises:
             ValueError: if there are no finished tracks, they have another format version, or a
@@ -39,6 +49,8 @@ class ShardReader:
         self.tracks_dir = tracks_dir
         self.index: dict[str, Any] = _read_index(tracks_dir / INDEX_FILE)
         self._files: dict[str, h5py.File] = {}
+        if may_be_damaged:
+            return
         for name in dict.fromkeys(entry["shard"] for entry in self.index["entries"].values()):
             with self._readable(name):
                 self._file(name)
@@ -62,20 +74,29 @@ class ShardReader:
         """All arrays of one entry.
 
         Raises:
-            ValueError: if the index does not list the entry.
+            ValueError: if the index does not list the entry, or it is not what was written.
         """
         with self._group(video_id, expression_id) as group:
-            return read_entry(group, video_id, expression_id, self.source)
+            tracks = read_entry(group, video_id, expression_id, self.source)
+            self._check_shape(group.name, tracks.object_tokens)
+        return tracks
 
     def read_tokens(self, video_id: str, expression_id: str = "") -> np.ndarray:
-        """Object tokens of one entry alone: (N, T, D) float32."""
+        """Object tokens of one entry alone: (N, T, D) float32; see ``read``."""
         with self._group(video_id, expression_id) as group:
-            return read_tokens(group)
+            tokens = read_tokens(group)
+            self._check_shape(group.name, tokens)
+        return tokens
 
     def read_labels(self, video_id: str, expression_id: str = "") -> Labels | MeanOverlaps | None:
-        """Overlaps with ground truth of one entry alone; None where it has none."""
+        """Overlaps with ground truth of one entry alone; None where it has none; see ``read``."""
         with self._group(video_id, expression_id) as group:
             return read_labels(group)
+
+    def check(self, video_id: str, expression_id: str = "") -> None:
+        """Read everything of one entry that has a checksum; see ``read``."""
+        with self._group(video_id, expression_id) as group:
+            check_entry(group)
 
     def num_tracks(self, video_id: str, expression_id: str = "") -> int:
         """N of one entry, from the index.
@@ -90,15 +111,26 @@ class ShardReader:
         return int(self._entry(entry_name(video_id, expression_id))["num_frames"])
 
     @contextmanager
-    def _group(self, video_id: str, expression_id: str) -> Iterator[h5py.Group]:
+    def _group(self, video_id: str, expression_id: str) -> Iterator[SealedGroup]:
         name = entry_name(video_id, expression_id)
         shard = self._entry(name)["shard"]
+        needs_seal = self.index["format_version"] != UNSEALED_VERSION
         with self._readable(shard):
-            yield self._file(shard)[name]
+            yield open_group(self._file(shard), name, name, needs_seal=needs_seal)
 
     def _readable(self, shard: str) -> AbstractContextManager[None]:
-        remedy = f"Delete the folder {self.tracks_dir} and run generate.py again."
+        remedy = (
+            f"Run python -m sola.shards check {self.tracks_dir} --repair, and then generate.py "
+            "as before: it makes what is damaged again, and nothing else."
+        )
         return readable_hdf5(self.tracks_dir / shard, remedy)
+
+    def _check_shape(self, name: str, tokens: np.ndarray) -> None:
+        entry = self.index["entries"][name]
+        listed = tuple(entry[key] for key in COUNTS)
+        if tokens.shape[:2] != listed:
+            found = tokens.shape[:2]
+            raise Damage(f"{name}: (tracks, frames) are {found}, {INDEX_FILE} says {listed}")
 
     def _entry(self, name: str) -> dict[str, Any]:
         entry: dict[str, Any] | None = self.index["entries"].get(name)
@@ -151,11 +183,31 @@ def _read_index(path: Path) -> dict[str, Any]:
     remedy = "Delete the folder and run generate.py again."
     index: dict[str, Any] = read_json(path, remedy)
     found = index.get("format_version") if isinstance(index, dict) else None
-    if found != FORMAT_VERSION:
+    if found not in (UNSEALED_VERSION, FORMAT_VERSION):
         raise ValueError(
-            f"{path}: shard format {found}, this code reads {FORMAT_VERSION}. {remedy}"
+            f"{path}: shard format {found}, this code reads {UNSEALED_VERSION} and "
+            f"{FORMAT_VERSION}. {remedy}"
         )
     missing = [key for key in KEYS if key not in index]
     if missing:
         raise ValueError(f"{path}: damaged, {', '.join(missing)} not found in it. {remedy}")
+    wrong = _wrong_entry(index["entries"])
+    if wrong:
+        raise ValueError(f"{path}: damaged, {wrong}. {remedy}")
     return index
+
+
+def _wrong_entry(entries: Any) -> str:
+    """What no index of ours says, such as names that lead out of the folder; "" for nothing."""
+    if not isinstance(entries, dict):
+        return "entries are no list of names"
+    for name, entry in entries.items():
+        for part in name.split("/", 1):
+            if unsafe_name(part):
+                return f"the name {name!r} {unsafe_name(part)}"
+        counts = [entry.get(key) for key in COUNTS] if isinstance(entry, dict) else [None]
+        if any(type(count) is not int or count < 0 for count in counts):
+            return f"entry {name} lacks {' or '.join(COUNTS)}"
+        if not re.fullmatch(SHARD_NAME, str(entry.get("shard"))):
+            return f"entry {name} lies in {entry.get('shard')!r}, which is no shard"
+    return ""

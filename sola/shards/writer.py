@@ -1,10 +1,12 @@
 """Writes tracks: one staged file an entry, packed into shards when all videos are done.
 
 HDF5 does not survive a kill in mid-write, so nothing is ever appended to: files are written under
-another name and renamed when they are complete, and index.json comes last.
+another name and renamed when they are complete, and index.json comes last. A staged file that the
+disk has damaged since is made again.
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +14,16 @@ from typing import Any
 
 import h5py
 
-from sola.files import read_json, readable_hdf5, whole_hdf5, write_json
-from sola.shards.entry import FULL_DTYPE, entry_name, write_entry
+from sola.files import DamagedFile, read_json, readable_hdf5, whole_hdf5, write_json
+from sola.sealed import open_group, seal
+from sola.shards.entry import FULL_DTYPE, check_entry, entry_name, write_entry
 from sola.types import Tracks
 
-FORMAT_VERSION = 2
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 3
+UNSEALED_VERSION = 2
+"""The same without checksums: it is read as it is, and goes on."""
 INDEX_FILE = "index.json"
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"
@@ -46,6 +53,8 @@ class ShardWriter:
             json.dumps({"format_version": FORMAT_VERSION, **DEFAULTS, **description})
         )
         self._refuse_other_description()
+        self._sound: dict[Path, tuple[int, int]] = {}
+        """Staged files that were found sound, and what tells whether they are still the same."""
 
     @property
     def is_finished(self) -> bool:
@@ -63,8 +72,22 @@ class ShardWriter:
         write_json(self.staging_dir / RUN_FILE, self.description)
 
     def has(self, video_id: str, expression_id: str = "") -> bool:
-        """Whether an entry is staged."""
-        return self._staged_path(entry_name(video_id, expression_id)).is_file()
+        """Whether an entry is staged, and what was written; where it is damaged, a warning."""
+        name = entry_name(video_id, expression_id)
+        path = self._staged_path(name)
+        try:
+            stat = path.stat()
+            state = (stat.st_size, stat.st_mtime_ns)
+            if self._sound.get(path) != state:
+                with readable_hdf5(path, "It is made again."), h5py.File(path, "r") as file:
+                    check_entry(open_group(file, "", name, needs_seal=False))
+                self._sound[path] = state
+        except FileNotFoundError:
+            return False
+        except DamagedFile as error:
+            log.warning("%s", error)
+            return False
+        return True
 
     def stage(self, tracks: Tracks) -> int:
         """Write one entry; it is there whole or not at all.
@@ -113,9 +136,7 @@ class ShardWriter:
         entries = {}
         with whole_hdf5(self.tracks_dir / file_name) as shard:
             for name in names:
-                num_tracks, num_frames = self._staged_shape(name)
-                with h5py.File(self._staged_path(name), "r") as staged:
-                    staged.copy(staged["/"], shard, name=name)
+                num_tracks, num_frames = self._copy(name, shard)
                 entries[name] = {
                     "shard": file_name,
                     "num_tracks": num_tracks,
@@ -123,12 +144,17 @@ class ShardWriter:
                 }
         return entries
 
-    def _staged_shape(self, name: str) -> tuple[int, int]:
+    def _copy(self, name: str, shard: h5py.File) -> tuple[int, int]:
+        """Puts a staged entry into a shard; (N, T) of it."""
         path = self._staged_path(name)
-        remedy = "Delete it and run the same command again, which makes this one anew."
-        with readable_hdf5(path, remedy), h5py.File(path, "r") as staged:
-            num_tracks, num_frames = staged["object_scores"].shape
-        return num_tracks, num_frames
+        remedy = "Run the same command again, which makes this one anew."
+        with readable_hdf5(path, remedy):
+            with h5py.File(path, "r") as staged:
+                staged.copy(staged["/"], shard, name=name)
+            group = open_group(shard, name, name, needs_seal=False)
+            if group.sums is None:
+                seal(group.group, name)
+            return check_entry(group)
 
     def _refuse_other_description(self) -> None:
         for path in (self.tracks_dir / INDEX_FILE, self.staging_dir / RUN_FILE):
@@ -138,6 +164,8 @@ class ShardWriter:
                 continue  # that run made nothing
             remedy = f"Delete the folder {self.tracks_dir} to make these tracks again."
             found = DEFAULTS | read_json(path, remedy)
+            if found.get("format_version") == UNSEALED_VERSION:
+                found["format_version"] = FORMAT_VERSION
             difference = first_difference(found, self.description)
             if difference:
                 raise ValueError(

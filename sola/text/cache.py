@@ -6,6 +6,7 @@ leaves at most a file of another name, which nobody reads; a further run adds a 
 """
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +15,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.files import readable_hdf5, whole_file
+from sola.files import Damage, readable_hdf5, whole_hdf5
+from sola.sealed import as_texts, open_array, open_group, seal
 
 FORMAT_VERSION = 1
 SUFFIX = ".h5"
+REMEDY = "Delete it: it is made again when it is needed."
 MAX_BYTES_KEPT = 1 << 28
 """Tokens kept in memory by one process."""
 
@@ -28,6 +31,8 @@ class Place(NamedTuple):
     path: Path
     start: int
     length: int
+    crc32: int | None
+    """Of the tokens; None in files that were written without."""
 
 
 class TokenCache:
@@ -62,10 +67,9 @@ class TokenCache:
         """Tokens of a text that is there: (L, E); not to be written to."""
         if text in self._kept:
             return self._kept[text]
-        path, start, length = self._places[_digest(text)]
-        if path not in self._files:
-            self._files[path] = h5py.File(path, "r")
-        tokens: NDArray[np.float32] = self._files[path]["tokens"][start : start + length]
+        place = self._places[_digest(text)]
+        with readable_hdf5(place.path, REMEDY):
+            tokens = self._read(place, text)
         if self._num_bytes_kept < MAX_BYTES_KEPT:
             self._kept[text] = tokens
             self._num_bytes_kept += tokens.nbytes
@@ -76,37 +80,55 @@ class TokenCache:
         keys = [_digest(text) for text in tokens]
         prefix = _digest(self.identity)[:12]
         path = self.folder / f"{prefix}-{_digest(' '.join(keys))[:12]}{SUFFIX}"
-        with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
+        with whole_hdf5(path) as file:
             file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["encoder"] = self.identity
+            file.attrs["encoder"] = as_texts([self.identity])[0]
             file["tokens"] = np.concatenate(list(tokens.values())).astype(np.float32)
             file["lengths"] = np.array([len(array) for array in tokens.values()], np.int32)
-            file.create_dataset("keys", data=keys, dtype=h5py.string_dtype())
+            file["keys"] = as_texts(keys)
+            sums = [_crc32(array.astype(np.float32)) for array in tokens.values()]
+            file["crc32"] = np.array(sums, np.uint32)
+            seal(file, path.stem)
         self.refresh()
 
     def __getstate__(self) -> dict[str, Any]:
         # another process opens its own files
         return self.__dict__ | {"_files": {}, "_kept": {}, "_num_bytes_kept": 0}
 
+    def _read(self, place: Place, text: str) -> NDArray[np.float32]:
+        if place.path not in self._files:
+            self._files[place.path] = h5py.File(place.path, "r")
+        stored = open_array(self._files[place.path], "tokens")
+        tokens: NDArray[np.float32] = stored[place.start : place.start + place.length]
+        if place.crc32 is not None and _crc32(tokens) != place.crc32:
+            raise Damage(f"the tokens of {text!r} are not what was written, by their checksum")
+        if not np.isfinite(tokens).all():
+            raise Damage(f"the tokens of {text!r} are not all finite")
+        return tokens
+
     def _index(self, path: Path) -> dict[str, Place]:
-        remedy = "Delete it: it is made again when it is needed."
-        with readable_hdf5(path, remedy), h5py.File(path, "r") as file:
-            found = file.attrs["format_version"]
-            if found != FORMAT_VERSION:
-                raise ValueError(
-                    f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. "
-                    f"Delete {self.folder}: it is made again when it is needed."
-                )
-            if file.attrs["encoder"] != self.identity:
-                return {}
-            lengths = file["lengths"][()].tolist()
-            starts = np.cumsum([0, *lengths]).tolist()
-            return {
-                key: Place(path, start, length)
-                for key, start, length in zip(
-                    file["keys"].asstr()[()], starts, lengths, strict=False
-                )
-            }
+        with readable_hdf5(path, REMEDY), h5py.File(path, "r") as file:
+            cached = open_group(file, "", path.stem, needs_seal=False)
+            found = int(cached.attribute("format_version"))
+            encoder = str(cached.attribute("encoder")[0])
+            lengths, keys = cached.read("lengths").tolist(), cached.texts("keys")
+            sums = cached.read("crc32").tolist() if cached.has("crc32") else [None] * len(keys)
+        if found != FORMAT_VERSION:
+            raise ValueError(
+                f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. "
+                f"Delete {self.folder}: it is made again when it is needed."
+            )
+        if encoder != self.identity:
+            return {}
+        starts = np.cumsum([0, *lengths]).tolist()
+        return {
+            key: Place(path, start, length, crc32)
+            for key, start, length, crc32 in zip(keys, starts, lengths, sums, strict=False)
+        }
+
+
+def _crc32(tokens: NDArray[np.float32]) -> int:
+    return zlib.crc32(np.ascontiguousarray(tokens).data)
 
 
 def _digest(text: str) -> str:

@@ -7,7 +7,6 @@ adds to it are set by us.
 
 import importlib.util
 import logging
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from sola.config.schema import TrackerConfig
-from sola.files import sha256_of_file
+from sola.files import Damage, sha256_of_file
+from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,8 @@ def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
 
 def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        content = read_weights(path)
+    except Damage as error:
         raise ValueError(f"{path}: not readable as a checkpoint. Get the file again.") from error
     if not isinstance(content, dict) or "model" not in content:
         raise ValueError(

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import pytorch_lightning as pl
@@ -30,6 +31,13 @@ POSITIVES = "train/positives"
 LOSS_PARTS = ("loss", "bce", "alignment")
 MEANS_KEY = "train_means"
 """Of a checkpoint: the means of the epoch so far."""
+
+NUM_NAMED = 5
+"""Expressions that a message names."""
+REMEDY = (
+    "Checkpoints are from before. Try a smaller optimizer.lr, trainer.gradient_clip_val=1 or "
+    "trainer.precision=32-true, and resume from last.ckpt."
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +78,9 @@ class SelectorModule(pl.LightningModule):
 
         The mean of all processes' parts, and so of their gradients, is that of the step's
         expressions that have tracks, whichever process has them.
+
+        Raises:
+            ValueError: if the loss is not finite, in every process.
         """
         loss = self.compute(batch)[0] if any(batch.num_tracks) else self._no_loss()
         step = RunningMeans(*LOSS_PARTS, POSITIVES)
@@ -79,6 +90,8 @@ class SelectorModule(pl.LightningModule):
         num_processes = step.gather(self.device)
         self._train_means.add_all(step)
         means = step.means()
+        if "loss" in means and not means["loss"].isfinite():
+            raise ValueError(self._not_finite(batch, loss))
         self.log_dict({f"train/{name}_step": means[name] for name in LOSS_PARTS if name in means})
         return loss.total * (num_processes * num_own / max(step.count("loss"), 1))
 
@@ -153,7 +166,17 @@ class SelectorModule(pl.LightningModule):
         return [optimizer], schedules
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the weights are, in plain types, so that they load with weights_only."""
+        """Adds what the weights are, in plain types, so that they load with weights_only.
+
+        Raises:
+            ValueError: if a weight is not finite; the file stays as it is.
+        """
+        # of an average of weights, and of those that are averaged
+        for name, weight in chain(checkpoint["state_dict"].items(), self.named_parameters()):
+            if not weight.isfinite().all():
+                raise ValueError(
+                    f"step {self.global_step}: the weight {name} is NaN or infinite. {REMEDY}"
+                )
         metrics = self.trainer.callback_metrics | self._train_metrics()
         self._metrics |= {
             name: float(value) for name, value in metrics.items() if bool(value.isfinite())
@@ -173,6 +196,17 @@ class SelectorModule(pl.LightningModule):
         """Takes up the metrics of a run that was cut off."""
         self._train_means.load_state_dict(checkpoint.get(MEANS_KEY, {}))
         self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
+
+    def _not_finite(self, batch: Batch, loss: SelectionLoss) -> str:
+        """What to say of a step's loss."""
+        ids = [f"{one.video_id}/{one.expression_id}" for one in batch.expressions]
+        more = f" and {len(ids) - NUM_NAMED} more" if len(ids) > NUM_NAMED else ""
+        parts = [f"{name} {getattr(loss, name).item()}" for name in ("total", "bce", "alignment")]
+        who = "another device" if loss.total.isfinite() else ", ".join(ids[:NUM_NAMED]) + more
+        return (
+            f"step {self.global_step}: the loss is NaN or infinite ({', '.join(parts)}), of {who}. "
+            f"{REMEDY}"
+        )
 
     def compute(self, batch: Batch) -> tuple[SelectionLoss, Tensor]:
         """Loss of a batch, and logits (B, N)."""

@@ -10,8 +10,9 @@ import pytest
 from clip_files import make_frames, write_images, write_video
 from PIL import Image
 
-from sola.clip import extraction, frame
+from sola.clip import extraction
 from sola.clip.extraction import open_clip
+from sola.datasets import frames
 
 
 def _cut(path: Path, share: float) -> Path:
@@ -134,7 +135,7 @@ def test_a_broken_clip_is_told_in_one_message(tmp_path: Path, name: str) -> None
 def test_frames_that_do_not_fit_into_memory_are_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(frame, "MAX_FRAME_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(frames, "MAX_FRAME_PIXELS", 64 * 48 - 1)
     write = write_video if kind == "video" else write_images
     path = write(tmp_path / ("clip.mp4" if kind == "video" else "clip"), make_frames(2))
 

@@ -3,7 +3,6 @@
 transformers' names are those of its files, which it maps to its modules itself.
 """
 
-import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from sola.files import Damage
+from sola.weights_file import read_weights
 
 Weights = dict[str, Tensor]
 
@@ -127,8 +129,8 @@ def read_original(path: Path) -> Weights:
         ValueError: if the file is not of this kind.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        content = read_weights(path)
+    except Damage as error:
         raise ValueError(f"{path}: not readable as a checkpoint. Get the file again.") from error
     weights = content.get("model") if isinstance(content, dict) else None
     if not isinstance(weights, dict):

@@ -1,0 +1,317 @@
+"""What a disk damages is noticed, named and made again alone; what others made leads nowhere."""
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from commands import run_command
+from drawn_tracks import DESCRIPTION, assert_equal, make_tracks, write
+
+from sola.files import DamagedFile
+from sola.shards import ShardReader, ShardWriter
+from sola.shards.repair import check_tracks, unfinish
+from sola.types import Tracks
+
+SHARD = "shard-00000.h5"
+NUM_FLIPS = 300
+"""At random places of a shard; a multiple of it was tried once."""
+
+
+@pytest.fixture
+def tracks() -> tuple[Tracks, Tracks]:
+    return make_tracks("a"), make_tracks("b", num_tracks=4, num_frames=2, seed=1)
+
+
+def flip(path: Path, place: int, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def flip_in(path: Path, values: np.ndarray) -> None:
+    """One bit in the middle of an array that lies in a file once."""
+    content = path.read_bytes()
+    assert content.count(values.tobytes()) == 1
+    flip(path, content.index(values.tobytes()) + values.nbytes // 2, 3)
+
+
+def codes_of(tracks: Tracks) -> np.ndarray:
+    counts = "".join(mask["counts"] for masklet in tracks.masklets for mask in masklet)
+    return np.frombuffer(counts.encode(), np.uint8)
+
+
+def test_no_bit_that_flips_gives_other_data(tmp_path: Path, tracks: tuple[Tracks, Tracks]) -> None:
+    write(tmp_path, *tracks)
+    sound, rng = (tmp_path / SHARD).read_bytes(), random.Random(0)
+    num_told = 0
+    for _ in range(NUM_FLIPS):
+        (tmp_path / SHARD).write_bytes(sound)
+        flip(tmp_path / SHARD, rng.randrange(len(sound)), rng.randrange(8))
+        for one in tracks:
+            try:
+                found = ShardReader(tmp_path).read(one.video_id)
+            except DamagedFile:
+                num_told += 1
+            else:
+                assert_equal(found, one)
+    assert num_told > NUM_FLIPS / 2  # the rest lies between arrays, or in the other entry
+
+
+@pytest.mark.parametrize("part", ["tokens", "masks", "labels", "scores"])
+def test_every_bit_of_an_array_counts(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks], part: str
+) -> None:
+    reader, one = write(tmp_path, *tracks), tracks[0]
+    assert one.labels is not None
+    values = {
+        "tokens": one.object_tokens,
+        "masks": codes_of(one),
+        "labels": one.labels.intersections,
+        "scores": one.object_scores,
+    }[part]
+    flip_in(tmp_path / SHARD, values)
+
+    with pytest.raises(ValueError, match=rf"{SHARD}: damaged .*a: .* not what was written.*check"):
+        reader.read("a")
+    assert_equal(reader.read("b"), tracks[1])
+    if part != "tokens":  # what is not read is not looked at
+        np.testing.assert_array_equal(reader.read_tokens("a"), one.object_tokens)
+
+
+def test_what_is_damaged_is_made_again_and_nothing_else(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks]
+) -> None:
+    write(tmp_path, *tracks)
+    flip_in(tmp_path / SHARD, codes_of(tracks[1]))
+    command = ("sola.shards", "check", str(tmp_path))
+
+    told = run_command(*command)
+    assert told.status == 1
+    assert "b: masklets/counts is not what was written" in told.output
+    assert "1 entries sound, 1 damaged" in told.output
+    assert (tmp_path / "index.json").is_file()
+    assert run_command(*command, "--repair").status == 0
+
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    assert not writer.is_finished
+    assert (writer.has("a"), writer.has("b")) == (True, False)
+    writer.start()
+    writer.stage(tracks[1])
+    writer.finish([("a", ""), ("b", "")])
+    reader = ShardReader(tmp_path)
+    for one in tracks:
+        assert_equal(reader.read(one.video_id), one)
+    assert run_command(*command).status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", SHARD]
+
+
+def test_a_repair_that_is_cut_off_loses_nothing(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, *tracks)
+    flip_in(tmp_path / SHARD, codes_of(tracks[1]))
+    found = check_tracks(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", lambda *_: _kill())
+        with pytest.raises(KeyboardInterrupt):
+            unfinish(tmp_path, found)
+    assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
+    unfinish(tmp_path, check_tracks(tmp_path))
+    assert ShardWriter(tmp_path, DESCRIPTION).has("a")
+
+
+def _kill() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "empty", "other"])
+def test_a_staged_file_that_is_damaged_is_not_there(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks], how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    writer.start()
+    for one in tracks:
+        writer.stage(one)
+    assert writer.has("b")
+    path = tmp_path / "staging" / "b.h5"
+    if how == "flip":
+        flip_in(path, codes_of(tracks[1]))
+    elif how == "other":
+        path.write_bytes((tmp_path / "staging" / "a.h5").read_bytes())
+    else:
+        path.write_bytes(path.read_bytes()[: 3000 if how == "cut" else 0])
+
+    assert not writer.has("b")
+    assert "staging/b.h5: damaged or cut off" in caplog.text
+    with pytest.raises(ValueError, match=r"staging/b.h5: damaged .* Run the same command again"):
+        writer.finish([("a", ""), ("b", "")])
+    assert not (tmp_path / "index.json").exists()
+    writer.stage(tracks[1])
+    writer.finish([("a", ""), ("b", "")])
+    assert_equal(ShardReader(tmp_path).read("b"), tracks[1])
+
+
+def make_old(folder: Path) -> None:
+    """Takes away what format 2 does not have."""
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(index | {"format_version": 2}))
+    with h5py.File(folder / SHARD, "r+") as file:
+        for group in file.values():
+            del group.attrs["crc32"]
+
+
+def test_tracks_of_format_2_are_read_and_get_checksums_when_they_are_repaired(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks]
+) -> None:
+    write(tmp_path, *tracks)
+    make_old(tmp_path)
+    assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
+    assert ShardWriter(tmp_path, DESCRIPTION).is_finished
+    assert (
+        "of format 2, without checksums"
+        in run_command("sola.shards", "check", str(tmp_path)).output
+    )
+
+    unfinish(tmp_path, check_tracks(tmp_path))
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    assert writer.has("a")
+    writer.finish([("a", ""), ("b", "")])
+    assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
+    flip_in(tmp_path / SHARD, codes_of(tracks[0]))
+    with pytest.raises(ValueError, match="not what was written"):
+        ShardReader(tmp_path).read("a")
+
+
+def test_checksums_that_are_gone_are_missed(tmp_path: Path, tracks: tuple[Tracks, Tracks]) -> None:
+    write(tmp_path, *tracks)
+    with h5py.File(tmp_path / SHARD, "r+") as file:
+        del file["a"].attrs["crc32"]
+    with pytest.raises(ValueError, match="a: its checksums are gone"):
+        ShardReader(tmp_path).read("a")
+
+
+def _soft(group: h5py.Group) -> None:
+    group["object_tokens"] = h5py.SoftLink("/b/object_tokens")
+
+
+def _external_link(group: h5py.Group) -> None:
+    group["object_tokens"] = h5py.ExternalLink("other.h5", "/x")
+
+
+def _external_storage(group: h5py.Group) -> None:
+    file = [("/etc/passwd", 0, h5py.h5f.UNLIMITED)]
+    group.create_dataset("object_tokens", (2, 3, 4), "u1", external=file)
+
+
+def _virtual(group: h5py.Group) -> None:
+    layout = h5py.VirtualLayout((2, 3, 4), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (2, 3, 4))
+    group.create_virtual_dataset("object_tokens", layout)
+
+
+def _petabytes(group: h5py.Group) -> None:
+    group.create_dataset("object_tokens", (1 << 20, 1 << 20, 256), "f4")
+
+
+def _compressed_bomb(group: h5py.Group) -> None:
+    group.create_dataset("object_tokens", (1 << 20, 1 << 20, 4), "f4", compression="gzip")
+
+
+def _folder(group: h5py.Group) -> None:
+    group.create_group("object_tokens")
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize(
+    ("put", "reason"),
+    [
+        (_soft, "is a link, which is not followed"),
+        (_external_link, "is a link, which is not followed"),
+        (_external_storage, "kept outside of this file"),
+        (_virtual, "kept outside of this file"),
+        (_petabytes, "claims 1,125,899,906,842,624 bytes"),
+        (_compressed_bomb, "is compressed"),
+        (_folder, "is no array"),
+    ],
+)
+def test_arrays_that_lie_elsewhere_or_about_their_size_are_refused(
+    tmp_path: Path,
+    tracks: tuple[Tracks, Tracks],
+    put: Callable[[h5py.Group], Any],
+    reason: str,
+    is_old: bool,
+) -> None:
+    write(tmp_path, *tracks)
+    if is_old:
+        make_old(tmp_path)
+    with h5py.File(tmp_path / SHARD, "r+") as file:
+        del file["a/object_tokens"]
+        put(file["a"])
+    with pytest.raises(ValueError, match=reason):
+        ShardReader(tmp_path).read_tokens("a")
+
+
+def test_a_link_in_place_of_an_entry_is_refused(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks]
+) -> None:
+    write(tmp_path, *tracks)
+    make_old(tmp_path)
+    with h5py.File(tmp_path / SHARD, "r+") as file:
+        del file["a"]
+        file["a"] = h5py.SoftLink("/b")
+    with pytest.raises(ValueError, match="a is a link, which is not followed"):
+        ShardReader(tmp_path).read("a")
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "reason"),
+    [
+        ("a", {"shard": "../../elsewhere.h5"}, r"lies in '../../elsewhere.h5', which is no shard"),
+        ("a", {"shard": "/etc/passwd"}, "which is no shard"),
+        ("..", {}, "is no name within a folder"),
+        ("a/../../b", {}, "is no name within a folder"),
+        ("/a", {}, "is no name within a folder"),
+        ("a\0", {}, "cannot be printed"),
+        (300 * "a", {}, "is longer than 200 bytes"),
+        ("a", {"num_tracks": -1}, "lacks num_tracks or num_frames"),
+        ("a", {"num_frames": "3"}, "lacks num_tracks or num_frames"),
+    ],
+)
+def test_an_index_leads_nowhere_else(
+    tmp_path: Path, name: str, entry: dict[str, Any], reason: str
+) -> None:
+    write(tmp_path, make_tracks("a"))
+    path = tmp_path / "index.json"
+    index = json.loads(path.read_text())
+    index["entries"] = {name: index["entries"]["a"] | entry}
+    path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=rf"index.json: damaged, .*{reason}"):
+        ShardReader(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_tokens_that_are_not_finite_are_named(tmp_path: Path, value: float) -> None:
+    one = make_tracks("a")
+    write(tmp_path, one)
+    make_old(tmp_path)
+    with h5py.File(tmp_path / SHARD, "r+") as file:
+        file["a/object_tokens"][1, 2, 3] = value
+    for read in (ShardReader(tmp_path).read, ShardReader(tmp_path).read_tokens):
+        with pytest.raises(ValueError, match=rf"{SHARD}: .*a: object_tokens has values .* NaN"):
+            read("a")
+    one.object_tokens[0, 0, 0] = value
+    with pytest.raises(ValueError, match="a: the tracker made object tokens that are NaN"):
+        write(tmp_path / "other", one)
+
+
+def test_large_tokens_whose_sum_is_infinite_are_read(tmp_path: Path) -> None:
+    one = make_tracks("a")
+    one.object_tokens[:] = 3e38
+    assert_equal(write(tmp_path, one).read("a"), one)
