@@ -41,7 +41,7 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 	$(if $(DEMO_IS_TRAINED),@echo '$(DEMO_DIR)/best.ckpt is there: not trained again ("make clean" removes it)',rm -rf $(DEMO_DIR))
 	$(if $(DEMO_IS_TRAINED),,$(RUN) train.py experiment=demo hydra.run.dir=$(DEMO_DIR))
 	touch $(DEMO_TRAINED)
-	$(RUN) evaluate.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/evaluation
+	$(RUN) evaluate.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt report=true hydra.run.dir=$(DEMO_DIR)/evaluation
 	$(RUN) predict.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/prediction
 
 results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds, and the baseline's

@@ -12,7 +12,11 @@ def task(config: EvaluateConfig) -> None:
     if config.predictions is None:
         from sola.evaluation.run import run_evaluation
 
-        run_evaluation(config)
+        evaluation = run_evaluation(config)
+        if config.report:
+            from sola.reporting.report import run_report
+
+            run_report(config, evaluation)
     else:
         from sola.reporting.score_predictions import run_scoring
 

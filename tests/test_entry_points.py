@@ -80,7 +80,7 @@ def chain(tmp_path_factory) -> Chain:
         ["generate.py", "split=valid_u", "prompt_source=grid"],
         ["generate.py", "split=valid_u", "prompt_source=grid"],
         ["train.py", "experiment=demo", "trainer.max_epochs=1", f"hydra.run.dir={folder}/run"],
-        ["evaluate.py", best, f"hydra.run.dir={folder}/evaluation"],
+        ["evaluate.py", best, "report=true", f"hydra.run.dir={folder}/evaluation"],
         [
             *("predict.py", best, "num_overlays=1", "submission=true"),
             f"hydra.run.dir={folder}/prediction",
@@ -141,6 +141,15 @@ def test_evaluate_leaves_numbers_with_their_names_and_prints_them(chain):
     assert evaluation["num_expressions"] == len(evaluation["expressions"]) == 8
     assert "J&F" in chain.output
     assert "oracle" in chain.output
+
+
+def test_evaluate_leaves_a_report_and_says_where(chain):
+    report_dir = chain.folder / "evaluation" / "report"
+
+    assert f"{report_dir}/index.html: the report" in chain.messages[5]
+    assert len(list((report_dir / "thumbs").iterdir())) == 8
+    assert len(list((report_dir / "frames").rglob("*.jpg"))) == 2 * 6
+    assert (report_dir / "plots" / "training_loss.svg").is_file()
 
 
 def test_predict_leaves_a_mask_for_every_frame_of_every_expression(chain):

@@ -353,6 +353,10 @@ class EvaluateConfig(RunConfig):
     """Of the other-text row: which other expression each one is given."""
     num_workers: int = 0
     """Further processes that measure, which changes time alone; 0: none."""
+    report: bool = False
+    """Write the folder report as well, to look at in a browser (of a selector alone)."""
+    report_against: str | None = None
+    """Output folder of another run of evaluate.py on the split, for the report to compare with."""
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 
 

@@ -80,6 +80,10 @@ def _problems(config: Any) -> Problems:
                 f"ckpt_path={top['ckpt_path']} and predictions={top['predictions']}: give one of "
                 "the two."
             )
+        if top["report"] and top["predictions"]:
+            yield "report=true shows the tracks of a selector: give ckpt_path, not predictions."
+        if top["report_against"] and not top["report"]:
+            yield "report_against is the run that a report compares with; give report=true too."
     if "num_workers" in top:
         yield from _at_least(0, "num_workers", top["num_workers"])
     if "num_parts" in top:

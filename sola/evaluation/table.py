@@ -1,6 +1,6 @@
 """The tables of evaluations and comparisons; every number in percent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -43,7 +43,7 @@ def print_tables(evaluation: Mapping[str, Any], console: Console | None = None) 
         parts.append(_kinds(evaluation["by_kind"]))
     groups = _groups(evaluation)
     parts += [] if groups is None else [groups]
-    parts += [Text(line) for line in _notes(evaluation)]
+    parts += [Text(line) for line in list_notes(evaluation)]
     _show(parts, console)
 
 
@@ -101,17 +101,23 @@ def _answers(evaluation: Mapping[str, Any]) -> Table:
     table.add_column("answer")
     for column in ("J", "F", "J&F", "expressions"):
         table.add_column(column, justify="right")
+    for label, mean in answer_rows(evaluation):
+        if label == ROWS[SELECTION_WHERE_OTHER]:
+            table.add_section()
+        _add_answer(table, label, mean)
+    return table
+
+
+def answer_rows(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows of an evaluation's first table: what the answer is called, and its means."""
     results, by_source = evaluation["results"], evaluation.get("by_source", {})
     for name, label in ROWS.items():
         if name not in results:
             continue
-        if name == SELECTION_WHERE_OTHER:
-            table.add_section()
-        _add_answer(table, label, results[name])
+        yield label, results[name]
         if name == ORACLE and len(by_source) > 1:
             for source, mean in by_source.items():
-                _add_answer(table, f"  of the tracks from {source} alone", mean)
-    return table
+                yield f"  of the tracks from {source} alone", mean
 
 
 def _title(evaluation: Mapping[str, Any]) -> str:
@@ -168,7 +174,8 @@ def _groups(evaluation: Mapping[str, Any]) -> Table | None:
     return table
 
 
-def _notes(evaluation: Mapping[str, Any]) -> list[str]:
+def list_notes(evaluation: Mapping[str, Any]) -> list[str]:
+    """What is said below the tables of an evaluation, a line each."""
     notes = [official_line(evaluation["protocol"])]
     if "oracle" in evaluation:
         notes += _notes_about_oracle(evaluation)

@@ -33,6 +33,7 @@ from sola.masks.runs import (
     subtract,
     unite,
 )
+from sola.masks.shrinking import shrink
 
 __all__ = [
     "MAX_FRAMES",
@@ -60,6 +61,7 @@ __all__ = [
     "pixels_by_frame",
     "resize",
     "shared_pixels",
+    "shrink",
     "subtract",
     "unite",
 ]

@@ -92,6 +92,8 @@ BROKEN = [
     ("evaluate", [], "ckpt_path is missing"),
     ("generate", ["split=train", "part=2", "num_parts=2"], "part is 2; with num_parts=2 it lies"),
     ("generate", ["split=train", "num_parts=0"], "num_parts is 0; it is at least 1"),
+    ("evaluate", ["predictions=masks.zip", "report=true"], "report=true shows the tracks of a"),
+    ("evaluate", ["ckpt_path=x", "report_against=outputs/other"], "give report=true too"),
     ("generate", ["dataset.root=???"], "2 required value(s) missing: dataset.root, split"),
 ]
 

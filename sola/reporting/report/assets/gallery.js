@@ -1,0 +1,142 @@
+"use strict";
+
+/* All expressions: filtered, sorted, and made into cards as they come into sight. */
+
+const CARDS_AT_ONCE = 60;
+const JF = "J&F";
+const jf = (entry, name = "selection") => entry.answers[name][JF];
+const ORDERS = {
+  worst: (a, b) => jf(a) - jf(b),
+  best: (a, b) => jf(b) - jf(a),
+  selection: (a, b) => jf(b, "oracle") - jf(b) - (jf(a, "oracle") - jf(a)),
+  generation: (a, b) => jf(a, "oracle") - jf(b, "oracle"),
+  lost: (a, b) => jf(a) - jf(a, "other") - (jf(b) - jf(b, "other")),
+  won: (a, b) => jf(b) - jf(b, "other") - (jf(a) - jf(a, "other")),
+  order: (a, b) => a.idx - b.idx,
+};
+
+const sight = new IntersectionObserver(
+  ([seen]) => { if (seen.isIntersecting) report.addCards(); }, { rootMargin: "600px" });
+
+const report = {
+  entries: [], shown: [], numCards: 0, opened: -1, rules: {}, choices: {},
+
+  /* What data/index.js calls. */
+  open({ expressions, ...rules }) {
+    this.rules = rules;
+    this.entries = expressions.map((entry, idx) => ({
+      ...entry, idx,
+      words: `${entry.text} ${entry.video} ${entry.expression} ${entry.video}/${entry.expression}`.toLowerCase(),
+      labels: { kind: entry.kind, ...entry.groups },
+    }));
+    if (!this.entries[0]?.answers.other) {
+      for (const name of ["lost", "won"]) $("sort").querySelector(`[value=${name}]`).remove();
+      document.querySelector(".key.other").nextSibling.remove();
+      document.querySelector(".key.other").remove();
+    }
+    this.offerChoices();
+    this.filter();
+    const asked = location.hash.match(/^#expression-(\d+)$/);
+    if (asked && this.entries[asked[1]]) this.view(this.shown.indexOf(this.entries[asked[1]]));
+  },
+
+  addVideo,
+
+  /* A menu for kind and for each group that divides the expressions. */
+  offerChoices() {
+    for (const name of Object.keys(this.entries[0]?.labels ?? {})) {
+      const labels = [...new Set(this.entries.map((entry) => entry.labels[name]))]
+        .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+      if (labels.length < 2) continue;
+      const options = labels.map((label) => make("option", { value: label, textContent: label || "(none)" }));
+      const menu = make("select", { id: `choose-${name}` }, make("option", { value: "*", textContent: "any" }), ...options);
+      this.choices[name] = menu;
+      $("choices").append(make("label", {}, `${name} `, menu));
+    }
+  },
+
+  filter() {
+    const words = $("text").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const [from, to] = [Number($("from").value || 0) / 100, Number($("to").value || 100) / 100];
+    const wanted = Object.entries(this.choices).filter(([, menu]) => menu.value !== "*");
+    this.shown = this.entries
+      .filter((entry) => words.every((word) => entry.words.includes(word)) &&
+        jf(entry) >= from && jf(entry) <= to &&
+        wanted.every(([name, menu]) => entry.labels[name] === menu.value))
+      .sort(ORDERS[$("sort").value]);
+    this.numCards = 0;
+    $("cards").replaceChildren();
+    this.addCards();
+    const mean = this.shown.reduce((sum, entry) => sum + jf(entry), 0) / this.shown.length;
+    $("count").textContent = `${this.shown.length} of ${this.entries.length} expressions` +
+      (this.shown.length ? `, mean J&F ${percent(mean)}` : "");
+  },
+
+  addCards() {
+    const next = this.shown.slice(this.numCards, this.numCards + CARDS_AT_ONCE);
+    $("cards").append(...next.map((entry, idx) => this.cardOf(entry, this.numCards + idx)));
+    this.numCards += next.length;
+    sight.unobserve($("more"));
+    if (this.numCards < this.shown.length) sight.observe($("more")); // told at once if it is in sight
+  },
+
+  cardOf(entry, place) {
+    const bar = make("span", { className: "bar" }, make("i"), make("u"));
+    bar.children[0].style.width = `${100 * jf(entry)}%`;
+    bar.children[1].style.left = `${100 * jf(entry, "oracle")}%`;
+    bar.title = `selection ${percent(jf(entry))}, oracle ${percent(jf(entry, "oracle"))}`;
+    const card = make("button", { type: "button", className: "card" },
+      make("img", { src: `thumbs/${entry.idx}.jpg`, loading: "lazy", alt: "" }),
+      make("span", { className: "text", textContent: entry.text }), bar,
+      make("span", { className: "facts" }, make("b", { textContent: percent(jf(entry)) }), entry.kind));
+    card.dataset.expression = entry.idx;
+    card.onclick = () => this.view(place);
+    return card;
+  },
+
+  /* Opens the expression at a place among those shown. */
+  view(place) {
+    if (place < 0 || place >= this.shown.length) return;
+    this.opened = place;
+    location.replace(`#expression-${this.shown[place].idx}`);
+    viewer.open(this.shown[place], this.rules, (step) => this.view(this.opened + step));
+  },
+
+  /* The card that was left has the focus again. */
+  back() {
+    location.replace("#gallery-left");
+    while (this.numCards <= this.opened && this.numCards < this.shown.length) this.addCards();
+    $("cards").children[this.opened]?.focus();
+  },
+
+  moveFocus(event) {
+    const cards = [...$("cards").children];
+    const at = cards.indexOf(document.activeElement);
+    const columns = cards.filter((card) => card.offsetTop === cards[0].offsetTop).length;
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    if (at < 0 || !by) return;
+    event.preventDefault();
+    if (at + by >= cards.length) this.addCards();
+    $("cards").children[at + by]?.focus();
+  },
+};
+
+$("filters").addEventListener("input", () => report.filter());
+$("filters").addEventListener("reset", () => setTimeout(() => report.filter()));
+$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("viewer").addEventListener("close", () => report.back());
+$("cards").addEventListener("keydown", (event) => report.moveFocus(event));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || $("viewer").open || document.activeElement.matches("input, select")) return;
+  event.preventDefault();
+  $("text").focus();
+});
+
+const THEME = "sola-report-theme";
+const isDark = () => (document.documentElement.dataset.theme ??
+  (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+if (localStorage.getItem(THEME)) document.documentElement.dataset.theme = localStorage.getItem(THEME);
+$("theme").onclick = () => {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  localStorage.setItem(THEME, document.documentElement.dataset.theme);
+};

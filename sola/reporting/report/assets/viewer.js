@@ -1,0 +1,248 @@
+"use strict";
+
+/* One expression: its video under masks, its scores, its tracks. */
+
+const MODES = [
+  ["all", "side by side"],
+  ["truth", "ground truth"],
+  ["selection", "selection"],
+  ["difference", "difference"],
+  ["oracle", "oracle"],
+  ["none", "no masks"],
+  ["other", "other run"],
+];
+const PANELS = ["truth", "selection", "difference", "oracle"];
+const MAX_VIDEOS = 6;
+
+const $ = (id) => document.getElementById(id);
+const percent = (share) => (100 * share).toFixed(1);
+
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+const videos = new Map(); // file -> promise of its content
+const waiting = new Map(); // file -> what takes the content
+
+function loadVideo(file) {
+  if (!videos.has(file)) {
+    videos.set(file, new Promise((take, fail) => {
+      waiting.set(file, take);
+      const script = make("script", { src: `data/${file}.js` });
+      script.onload = () => script.remove();
+      script.onerror = () => {
+        videos.delete(file);
+        fail(new Error(`data/${file}.js cannot be read`));
+      };
+      document.head.append(script);
+    }));
+    if (videos.size > MAX_VIDEOS) videos.delete(videos.keys().next().value);
+  }
+  return videos.get(file);
+}
+
+function addVideo(file, content) {
+  const frames = content.frames.map((_, idx) => make("img", { src: `frames/${file}/${idx}.jpg` }));
+  waiting.get(file)({ ...content, images: frames });
+  waiting.delete(file);
+}
+
+const viewer = {
+  entry: null, video: null, mode: "all", tracks: [], frame: 0, timer: null, changes: null,
+
+  /* Shows an entry; changes(step) is asked for its neighbours. */
+  async open(entry, { threshold, label_iou: labelIou }, changes) {
+    const isNewVideo = this.entry?.file !== entry.file || !$("viewer").open;
+    Object.assign(this, { entry, threshold, labelIou, changes, tracks: [] });
+    if (this.mode === "track" || !this.has(this.mode)) this.mode = "all";
+    if (!$("viewer").open) {
+      $("viewer").showModal();
+      $("viewer").focus();
+    }
+    this.describe();
+    try {
+      const video = await loadVideo(entry.file);
+      if (this.entry !== entry) return;
+      this.video = video;
+    } catch (error) {
+      $("panels").replaceChildren(error.message);
+      return;
+    }
+    if (isNewVideo) this.frame = 0;
+    $("place").max = this.video.frames.length - 1;
+    this.listTracks();
+    this.lay();
+  },
+
+  close() {
+    this.stop();
+    $("viewer").close();
+  },
+
+  describe() {
+    const { text, video, expression, kind, objects, groups, answers } = this.entry;
+    $("sentence").textContent = text;
+    const labels = Object.entries(groups).map(([name, label]) => `${name}: ${label}`);
+    $("about").textContent = [
+      `video ${video}, expression ${expression}`, ...(kind ? [kind] : []),
+      objects.length ? `means ${objects.join(", ")}` : "means nothing", ...labels,
+    ].join("  ·  ");
+    const head = make("tr", {}, ...["", "J", "F", "J&F", "tracks"].map((name) => make("th", { textContent: name })));
+    const rows = Object.entries(answers).map(([name, answer]) => make("tr", {},
+      make("td", { textContent: name === "other" ? "other run" : name }),
+      ...["J", "F", "J&F"].map((measure) => make("td", { textContent: percent(answer[measure]) })),
+      make("td", { textContent: answer.tracks?.length ?? "-" })));
+    $("scores").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
+  },
+
+  listTracks() {
+    const { selection, oracle } = this.entry.answers;
+    const scores = this.video.scores[this.entry.expression];
+    $("rule").textContent = scores.length
+      ? `by score; click to see one, shift-click for several; right: IoU with an object above ${this.labelIou}`
+      : "there are none";
+    let hasLine = false;
+    const rows = [];
+    for (const [idx, score, isRight] of scores) {
+      if (!hasLine && !selection.tracks.includes(idx)) {
+        hasLine = true;
+        rows.push(make("div", { className: "line-at", textContent: `threshold ${this.threshold}` }));
+      }
+      rows.push(this.rowOf(idx, score, [
+        ...(selection.tracks.includes(idx) ? ["selected"] : []),
+        ...(oracle.tracks.includes(idx) ? ["oracle"] : []), ...(isRight ? ["right"] : []),
+      ]));
+    }
+    $("tracks").replaceChildren(...rows);
+  },
+
+  rowOf(idx, score, marks) {
+    const { source, prompt, for: madeFor } = this.video.tracks[idx];
+    const bar = make("span", { className: "bar" }, make("i"));
+    bar.firstChild.style.width = `${100 * score}%`;
+    const from = prompt < 0 ? "unknown frame" : `frame ${prompt}`;
+    const what = [`prompt: ${source}, ${from}${madeFor ? ", for this expression" : ""}`, ...marks].join("  ·  ");
+    const row = make("button", { type: "button", className: "track" }, `track ${idx}`, bar,
+      make("b", { textContent: score.toFixed(3) }), make("span", { className: "what", textContent: what }));
+    row.dataset.track = idx;
+    row.classList.toggle("chosen", marks.includes("selected"));
+    row.onclick = (event) => this.chooseTrack(idx, event.shiftKey);
+    return row;
+  },
+
+  chooseTrack(idx, keepsOthers) {
+    const others = keepsOthers ? this.tracks.filter((other) => other !== idx) : [];
+    const isOff = this.mode === "track" && this.tracks.includes(idx) && (keepsOthers || this.tracks.length === 1);
+    this.tracks = isOff ? others : [...others, idx];
+    if (this.tracks.length === 1 && !isOff) this.frame = this.video.tracks[idx].prompt_at ?? this.frame;
+    this.setMode(this.tracks.length ? "track" : "all");
+    $("panels").scrollIntoView({ block: "nearest" });
+  },
+
+  /* The other run's masks are here only where it chose among the same tracks. */
+  has(mode) {
+    return mode !== "other" || Boolean(this.entry.answers.other?.tracks);
+  },
+
+  setMode(mode) {
+    if (!this.has(mode)) return;
+    this.mode = mode;
+    if (mode !== "track") this.tracks = [];
+    this.lay();
+  },
+
+  /* Makes the panels of the mode. */
+  lay() {
+    if (!this.video) return;
+    for (const button of $("modes").children) {
+      button.ariaPressed = String(button.dataset.mode === this.mode);
+      button.hidden = !this.has(button.dataset.mode);
+    }
+    for (const row of $("tracks").querySelectorAll(".track")) {
+      row.ariaPressed = String(this.tracks.includes(Number(row.dataset.track)));
+    }
+    const shown = this.mode === "all" ? PANELS : [this.mode];
+    const names = { ...Object.fromEntries(MODES), track: `track ${this.tracks.join(", ")}` };
+    delete $("panels").dataset.drawn;
+    $("panels").className = shown.length > 1 ? "four" : "";
+    const [height, width] = this.video.size;
+    const tall = shown.length > 1 ? 31 : 66;
+    $("panels").replaceChildren(...shown.map((mode) => {
+      const canvas = make("canvas");
+      canvas.dataset.mode = mode;
+      canvas.style.width = `min(100%, ${((tall * width) / height).toFixed(1)}vh)`;
+      const panel = make("figure", { className: "panel" }, canvas, make("figcaption", { textContent: names[mode] }));
+      panel.classList.toggle("coarse", Math.max(height, width) < 240);
+      return panel;
+    }));
+    this.draw();
+  },
+
+  async draw() {
+    const { video, entry, frame } = this;
+    const image = video.images[frame];
+    $("place").value = frame;
+    $("frame").textContent = `${video.frames[frame]} (${frame + 1}/${video.frames.length})`;
+    await image.decode();
+    if (video !== this.video || entry !== this.entry || frame !== this.frame) return;
+    for (const canvas of $("panels").querySelectorAll("canvas")) {
+      drawFrame(canvas, image, video.size, layersOf(canvas.dataset.mode, entry, video, frame, this.tracks));
+    }
+    $("panels").dataset.drawn = `${entry.video}/${entry.expression}/${frame}`;
+  },
+
+  step(by) {
+    if (!this.video) return;
+    const count = this.video.frames.length;
+    this.frame = (this.frame + by + count) % count;
+    this.draw();
+  },
+
+  play() {
+    if (this.timer) return this.stop();
+    this.timer = setInterval(() => this.step(1), 1000 / Number($("speed").value));
+    $("play").textContent = "\u275a\u275a";
+    return undefined;
+  },
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    $("play").textContent = "\u25b6";
+  },
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const actions = {
+      " ": () => this.play(),
+      ArrowLeft: () => { this.stop(); this.step(-1); },
+      ArrowRight: () => { this.stop(); this.step(1); },
+      ArrowUp: () => this.changes(-1),
+      ArrowDown: () => this.changes(1),
+    };
+    const number = Number(event.key);
+    if (number >= 1 && number <= MODES.length) actions[event.key] = () => this.setMode(MODES[number - 1][0]);
+    if (!actions[event.key]) return;
+    event.preventDefault();
+    actions[event.key]();
+  },
+};
+
+for (const [idx, [mode, name]] of MODES.entries()) {
+  const button = make("button", { type: "button", textContent: name, title: `${idx + 1}` });
+  button.dataset.mode = mode;
+  button.onclick = () => viewer.setMode(mode);
+  $("modes").append(button);
+}
+$("viewer").addEventListener("keydown", (event) => viewer.key(event));
+$("viewer").addEventListener("keyup", (event) => { if (event.key === " ") event.preventDefault(); });
+$("viewer").addEventListener("close", () => viewer.stop());
+$("viewer").addEventListener("click", (event) => { if (event.target === $("viewer")) viewer.close(); });
+$("play").onclick = () => viewer.play();
+$("place").oninput = () => { viewer.stop(); viewer.step(Number($("place").value) - viewer.frame); };
+$("speed").onchange = () => { if (viewer.timer) { viewer.stop(); viewer.play(); } };
+$("before").onclick = () => viewer.changes(-1);
+$("after").onclick = () => viewer.changes(1);
+$("close").onclick = () => viewer.close();
