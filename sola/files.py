@@ -82,10 +82,12 @@ def whole_hdf5(path: Path) -> Iterator["h5py.File"]:
     import h5py
 
     with whole_file(path) as unfinished, _Patient(unfinished, "w+b") as raw:
-        with h5py.File(raw, "w", libver=HDF5_VERSIONS) as file:
-            yield file
-        if raw.error is not None:
-            raise OSError(raw.error.errno, raw.error.strerror, str(path)) from raw.error
+        try:
+            with h5py.File(raw, "w", libver=HDF5_VERSIONS) as file:
+                yield file
+        finally:  # what else failed may come from that
+            if raw.error is not None:
+                raise OSError(raw.error.errno, raw.error.strerror, str(path)) from raw.error
 
 
 class _Patient(io.FileIO):
