@@ -49,7 +49,7 @@ TABLES = {
         "moving_shapes",
         10,
         "grid",
-        ("selector.options.motion_gain=8",),
+        (),
         {
             "one expression a step": (*BY_EXPRESSION, "optimizer.lr=4e-5"),
             "two videos a step": (),
