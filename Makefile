@@ -14,7 +14,7 @@ RESULTS_DIR = outputs/results
 SELECTORS = small_motion baseline
 SEEDS ?= 0 1 2
 # The best of 0.1, 0.2, ... on split tune.
-THRESHOLD ?= 0.3
+THRESHOLD ?= 0.5
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo results test test-all lint bench clean
