@@ -2,7 +2,7 @@
 
 import gc
 import os
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,25 +35,23 @@ def many_entries(tmp_path: Path) -> ShardReader:
     writer = ShardWriter(tmp_path, {"source": "grid", "token_dim": SHAPE[-1]})
     writer.start()
     masklet = empty_masklet(SHAPE[1], (2, 2))
-    writer.stage(
-        Tracks(
-            video_id="v0",
-            expression_id="",
-            object_tokens=np.ones(SHAPE, np.float32),
-            object_scores=np.ones(SHAPE[:2], np.float32),
-            masklets=(masklet,) * SHAPE[0],
-            prompts=(Prompt(0, masklet[0], 0, "grid"),) * SHAPE[0],
-            size=(2, 2),
-            labels=Labels(
-                object_ids=("a",),
-                intersections=np.ones((SHAPE[0], 1, SHAPE[1]), np.int32),
-                track_areas=np.ones(SHAPE[:2], np.int32),
-                object_areas=np.ones((1, SHAPE[1]), np.int32),
-            ),
-        )
+    first = Tracks(
+        video_id="v0",
+        expression_id="",
+        object_tokens=np.ones(SHAPE, np.float32),
+        object_scores=np.ones(SHAPE[:2], np.float32),
+        masklets=(masklet,) * SHAPE[0],
+        prompts=(Prompt(0, masklet[0], 0, "grid"),) * SHAPE[0],
+        size=(2, 2),
+        labels=Labels(
+            object_ids=("a",),
+            intersections=np.ones((SHAPE[0], 1, SHAPE[1]), np.int32),
+            track_areas=np.ones(SHAPE[:2], np.int32),
+            object_areas=np.ones((1, SHAPE[1]), np.int32),
+        ),
     )
-    for number in range(1, NUM_ENTRIES):
-        shutil.copy(writer.staging_dir / "v0.h5", writer.staging_dir / f"v{number}.h5")
+    for number in range(NUM_ENTRIES):
+        writer.stage(replace(first, video_id=f"v{number}"))
     writer.finish([(f"v{number}", "") for number in range(NUM_ENTRIES)])
     return ShardReader(tmp_path)
 
