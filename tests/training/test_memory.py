@@ -16,7 +16,7 @@ from sola.training.data import SelectionDataset
 from sola.training.sources import LabelledTracks
 from sola.types import Expression, Labels, Prompt, Tracks
 
-NUM_ENTRIES, NUM_WARM_UP = 1500, 500
+NUM_ENTRIES, NUM_WARM_UP = 900, 300
 SHAPE = (4, 8, 128)
 """(N, T, D): 16 KiB of object tokens an entry."""
 MAX_GROWTH_BYTES = 4 << 20
