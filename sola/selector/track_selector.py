@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sola.selector.alignment import AlignmentLayer, Language
@@ -15,7 +16,14 @@ from sola.selector.reference import from_reference, to_reference
 
 STRIDES = (2, 2, 2, 1, 1)
 """The paper's, of the motion encoder."""
-PAPERS_OPTIONS = {"motion_strides": list(STRIDES), "motion_gain": 1, "time_unit": 100}
+TEXT_TOKENS = ("all", "words", "mean")
+PAPERS_OPTIONS = {
+    "motion_strides": list(STRIDES),
+    "motion_gain": 1,
+    "time_unit": 100,
+    "normalise_tokens": False,
+    "text_tokens": "all",
+}
 
 
 class TrackSelector(Selector):
@@ -36,9 +44,13 @@ class TrackSelector(Selector):
         motion_strides: of the motion encoder's five blocks, see there.
         motion_gain: of the motion encoder, see there; the paper's network has none.
         time_unit: the temporal encoding counts time in so many of the motion encoder's frames.
+        normalise_tokens: every object token gets mean 0 and variance 1 over its channels first.
+        text_tokens: what the network is given of the text: all its tokens, as the paper; the words,
+            without the first and the last token, which are the tokenizer's own; or the mean alone.
 
     Raises:
-        ValueError: if heads or groups do not divide the widths, or strides are not five.
+        ValueError: if heads or groups do not divide the widths, strides are not five, or an option
+            has a value that is none of its own.
     """
 
     negative_tokens: nn.Parameter
@@ -58,11 +70,15 @@ class TrackSelector(Selector):
         motion_strides: Sequence[int] = STRIDES,
         motion_gain: float = 1.0,
         time_unit: float = 100.0,
+        normalise_tokens: bool = False,
+        text_tokens: str = "all",
     ) -> None:
         super().__init__()
         _check_widths(token_dim, text_dim, num_heads, num_groups)
         _check_time(motion_strides, motion_gain, time_unit)
+        _check_inputs(normalise_tokens, text_tokens)
         self.time_unit = time_unit
+        self.normalise_tokens, self.text_tokens = normalise_tokens, text_tokens
         self.motion_encoder = MotionEncoder(
             token_dim,
             text_dim,
@@ -98,8 +114,10 @@ class TrackSelector(Selector):
         if not layout.blocks:
             shape = (len(text), tokens.shape[1])
             return text.new_zeros(shape), text.new_zeros(*shape, text.shape[2])
-        language = self._language(text, text_mask, layout)
+        language = self._language(*_choose_text(text, text_mask, self.text_tokens), layout)
         hidden = join([block.take(tokens) for block in layout.blocks])
+        if self.normalise_tokens:
+            hidden = F.layer_norm(hidden, hidden.shape[-1:])
         hidden, layout = self.motion_encoder(hidden, layout)
         encoding = self._temporal_encoding(max(block.num_frames for block in layout.blocks))
         for layer in self.layers:
@@ -161,6 +179,20 @@ class TrackSelector(Selector):
         return Language(text, self.negative_tokens, text_mask)
 
 
+def _choose_text(
+    text: Tensor, text_mask: Tensor | None, which: str
+) -> tuple[Tensor, Tensor | None]:
+    """The text tokens (B, L', E) that count, and which of them exist (B, L')."""
+    if which == "all":
+        return text, text_mask
+    if text_mask is None:
+        return (text[:, 1:-1], None) if which == "words" else (text.mean(1, keepdim=True), None)
+    if which == "words":
+        return text[:, 1:], F.pad(text_mask[:, 2:], (0, 1))
+    total = (text * text_mask[:, :, None]).sum(dim=1, keepdim=True)
+    return total / text_mask.sum(dim=1)[:, None, None], None
+
+
 def _pool(hidden: Tensor, layout: Layout, mean_token: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Logits (B, N) and track tokens (B, N, E) of each block's samples.
 
@@ -218,3 +250,14 @@ def _check_time(strides: Any, gain: Any, time_unit: Any) -> None:
     for name, value in {"motion_gain": gain, "time_unit": time_unit}.items():
         if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(f"selector.options.{name} {value}: must be a number above 0.")
+
+
+def _check_inputs(normalise_tokens: Any, text_tokens: Any) -> None:
+    if not isinstance(normalise_tokens, bool):
+        raise ValueError(
+            f"selector.options.normalise_tokens {normalise_tokens}: must be true or false."
+        )
+    if text_tokens not in TEXT_TOKENS:
+        raise ValueError(
+            f"selector.options.text_tokens {text_tokens}: must be one of {', '.join(TEXT_TOKENS)}."
+        )

@@ -1,6 +1,7 @@
 """What the selector's scores may and may not depend on."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -270,6 +271,8 @@ def test_nothing_is_computed_for_padding_nor_twice_for_a_video(selector: TrackSe
         ({"motion_gain": -1.0}, "motion_gain -1.0: must be a number above 0"),
         ({"motion_gain": "much"}, "motion_gain much: must be a number above 0"),
         ({"time_unit": 0.0}, "time_unit 0.0: must be a number above 0"),
+        ({"normalise_tokens": "yes"}, "normalise_tokens yes: must be true or false"),
+        ({"text_tokens": "first"}, "text_tokens first: must be one of all, words, mean"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(kwargs: dict[str, Any], message: str) -> None:
@@ -328,7 +331,52 @@ def test_a_selector_without_negative_tokens_scores_and_learns() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"motion_gain": 8.0}, {"motion_strides": [2, 2, 1, 1, 1]}, {"time_unit": 4.0}]
+    ("which", "by_hand"),
+    [
+        ("words", lambda text: text[1:-1]),
+        ("mean", lambda text: text.mean(dim=0, keepdim=True)),
+    ],
+)
+def test_a_part_of_the_text_scores_as_if_it_were_all_of_it(
+    selector: TrackSelector, which: str, by_hand: Callable[[Tensor], Tensor]
+) -> None:
+    choosy = TrackSelector(**selector.kwargs | {"text_tokens": which}).double()
+    choosy.load_state_dict(selector.state_dict())
+    choosy.eval()
+    items = sample(3, 6, 5), sample(3, 6, 8)
+    expected = [
+        alone(selector, dataclasses.replace(item, text=by_hand(item.text)))[0] for item in items
+    ]
+    for item, own in zip(items, expected, strict=True):
+        torch.testing.assert_close(alone(choosy, item)[0], own, **EXACT)
+    logits, _ = choosy(
+        torch.stack([item.tokens for item in items]),
+        torch.nn.utils.rnn.pad_sequence([item.text for item in items], batch_first=True),
+        text_mask=torch.arange(8)[None] < torch.tensor([[5], [8]]),
+    )
+    torch.testing.assert_close(logits, torch.stack(expected), **EXACT)
+
+
+def test_normalised_object_tokens_do_not_tell_their_scale(selector: TrackSelector) -> None:
+    normal = TrackSelector(**selector.kwargs | {"normalise_tokens": True}).double()
+    normal.load_state_dict(selector.state_dict())
+    item = sample(3, 6, 5)
+    mean, std = item.tokens.mean(-1, keepdim=True), item.tokens.std(-1, keepdim=True, correction=0)
+    by_hand = dataclasses.replace(item, tokens=(item.tokens - mean) / std)
+    expected = alone(selector, by_hand)[0]
+    torch.testing.assert_close(alone(normal.eval(), item)[0], expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(alone(selector, item)[0], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"motion_gain": 8.0},
+        {"motion_strides": [2, 2, 1, 1, 1]},
+        {"time_unit": 4.0},
+        {"normalise_tokens": True},
+        {"text_tokens": "words"},
+    ],
 )
 def test_what_the_references_names_do_not_tell_is_not_written_under_them(
     selector: TrackSelector, option: dict[str, Any]
