@@ -28,6 +28,7 @@ from sola.training.scoring import (
 log = logging.getLogger(__name__)
 
 BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
+LEARNING_RATE = "train/lr"
 
 
 def make_checkpoints(output_dir: Path, config: TrainerConfig) -> list[Callback]:
@@ -72,6 +73,34 @@ def make_options(config: TrainerConfig) -> list[Callback]:
             )
         )
     return options
+
+
+class StepMetrics(Callback):
+    """Logs losses and learning rate of every ``log_every_n_steps``-th optimiser step, in one row.
+
+    Lightning's own rows come after ``on_train_batch_end``, in which last.ckpt is written: a run
+    that dies behind it would lack them.
+    """
+
+    def __init__(self) -> None:
+        self._rate = float("nan")
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
+    ) -> None:
+        """Notes the step's rate: schedules move on before it ends."""
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
+    ) -> None:
+        """Logs the row, if one is due."""
+        is_step = not trainer.fit_loop._should_accumulate()
+        if is_step and trainer.global_step % trainer.log_every_n_steps == 0:
+            row = {LEARNING_RATE: self._rate, "epoch": trainer.current_epoch}
+            row |= {name: float(value) for name, value in pl_module.step_metrics.items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(row, step=trainer.global_step - 1)
 
 
 class TrainingProgress(Callback):

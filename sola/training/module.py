@@ -21,6 +21,7 @@ from sola.selector.losses import (
     combine_losses,
 )
 from sola.training.batch import Batch
+from sola.training.finite import REMEDY, LossCheck
 from sola.training.means import RunningMeans
 from sola.training.optimization import make_optimizer, make_schedules
 from sola.training.scoring import ThresholdMeans, ValidationScorer
@@ -31,13 +32,6 @@ POSITIVES = "train/positives"
 LOSS_PARTS = ("loss", "bce", "alignment")
 MEANS_KEY = "train_means"
 """Of a checkpoint: the means of the epoch so far."""
-
-NUM_NAMED = 5
-"""Expressions that a message names."""
-REMEDY = (
-    "Checkpoints are from before. Try a smaller optimizer.lr, trainer.gradient_clip_val=1 or "
-    "trainer.precision=32-true, and resume from last.ckpt."
-)
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +66,9 @@ class SelectorModule(pl.LightningModule):
         self._valid_means = RunningMeans(*LOSS_PARTS)
         self._thresholds = ThresholdMeans(threshold)
         self._metrics: dict[str, float] = {}
+        self._check = LossCheck()
+        self.step_metrics: dict[str, Tensor] = {}
+        """Of the last step, scalars: what ``StepMetrics`` logs."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This process' part of the step's loss.
@@ -80,7 +77,7 @@ class SelectorModule(pl.LightningModule):
         expressions that have tracks, whichever process has them.
 
         Raises:
-            ValueError: if the loss is not finite, in every process.
+            ValueError: if a loss is not finite, in every process; see ``LossCheck``.
         """
         loss = self.compute(batch)[0] if any(batch.num_tracks) else self._no_loss()
         step = RunningMeans(*LOSS_PARTS, POSITIVES)
@@ -90,9 +87,11 @@ class SelectorModule(pl.LightningModule):
         num_processes = step.gather(self.device)
         self._train_means.add_all(step)
         means = step.means()
-        if "loss" in means and not means["loss"].isfinite():
-            raise ValueError(self._not_finite(batch, loss))
-        self.log_dict({f"train/{name}_step": means[name] for name in LOSS_PARTS if name in means})
+        if "loss" in means:
+            self._check.add(self.global_step, means["loss"], loss, batch.expressions)
+        self.step_metrics = {
+            f"train/{name}_step": means[name] for name in LOSS_PARTS if name in means
+        }
         return loss.total * (num_processes * num_own / max(step.count("loss"), 1))
 
     def on_train_epoch_start(self) -> None:
@@ -117,7 +116,12 @@ class SelectorModule(pl.LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Begins anew; the update of nothing is for a process that gets no expressions."""
+        """Begins anew; the update of nothing is for a process that gets no expressions.
+
+        Raises:
+            ValueError: if a loss before it is not finite.
+        """
+        self._check.check()
         self._valid_means.reset()
         self._thresholds.reset()
         self._thresholds.update([], [])
@@ -169,8 +173,9 @@ class SelectorModule(pl.LightningModule):
         """Adds what the weights are, in plain types, so that they load with weights_only.
 
         Raises:
-            ValueError: if a weight is not finite; the file stays as it is.
+            ValueError: if a weight or a loss is not finite; the file stays as it is.
         """
+        self._check.check()
         # of an average of weights, and of those that are averaged
         for name, weight in chain(checkpoint["state_dict"].items(), self.named_parameters()):
             if not weight.isfinite().all():
@@ -196,17 +201,6 @@ class SelectorModule(pl.LightningModule):
         """Takes up the metrics of a run that was cut off."""
         self._train_means.load_state_dict(checkpoint.get(MEANS_KEY, {}))
         self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
-
-    def _not_finite(self, batch: Batch, loss: SelectionLoss) -> str:
-        """What to say of a step's loss."""
-        ids = [f"{one.video_id}/{one.expression_id}" for one in batch.expressions]
-        more = f" and {len(ids) - NUM_NAMED} more" if len(ids) > NUM_NAMED else ""
-        parts = [f"{name} {getattr(loss, name).item()}" for name in ("total", "bce", "alignment")]
-        who = "another device" if loss.total.isfinite() else ", ".join(ids[:NUM_NAMED]) + more
-        return (
-            f"step {self.global_step}: the loss is NaN or infinite ({', '.join(parts)}), of {who}. "
-            f"{REMEDY}"
-        )
 
     def compute(self, batch: Batch) -> tuple[SelectionLoss, Tensor]:
         """Loss of a batch, and logits (B, N)."""

@@ -79,9 +79,9 @@ class LastCheckpoint(Checkpoint):
         return bool(trainer.strategy.broadcast(is_late))  # clocks differ, and all save together
 
     def _save(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self.path)
-        for logger in trainer.loggers:  # what a run that goes on does not log again
+        for logger in trainer.loggers:  # first: a run that goes on does not log these rows again
             logger.save()
+        trainer.save_checkpoint(self.path)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sola.config.device import pick_device
@@ -24,6 +24,7 @@ from sola.text import TextTokens
 from sola.training.callbacks import (
     BEST_FILE,
     LAST_FILE,
+    StepMetrics,
     TrainingProgress,
     make_checkpoints,
     make_options,
@@ -123,7 +124,7 @@ def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Tra
     callbacks = [
         *make_checkpoints(Path(config.paths.output_dir), trainer),
         *make_options(trainer),
-        LearningRateMonitor(logging_interval="step"),
+        StepMetrics(),
         TrainingProgress(),
     ]
     return pl.Trainer(

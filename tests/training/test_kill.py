@@ -123,6 +123,41 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, command: list[str]) ->
     assert_same_end(tmp_path)
 
 
+DIES_BEHIND_A_CHECKPOINT = """
+import os, runpy, sys
+
+from sola.training.resuming import WholeFileIO
+
+write = WholeFileIO.save_checkpoint
+
+
+def write_and_die(self, checkpoint, path, storage_options=None):
+    write(self, checkpoint, path, storage_options)
+    if checkpoint["global_step"] == 10:
+        os._exit(9)
+
+
+WholeFileIO.save_checkpoint = write_and_die
+sys.argv = ["train.py", *sys.argv[1:]]
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+def test_rows_of_steps_before_a_checkpoint_outlive_a_run_that_dies_behind_it(
+    tmp_path: Path, command: list[str]
+) -> None:
+    command += [*OPTIONS[:1], "trainer.max_epochs=1", "trainer.checkpoint_every_n_steps=10"]
+    killed = [*command, f"hydra.run.dir={tmp_path / 'killed'}"]
+    dying = ["-c", f"import sys; sys.path[:0] = ['.']\n{DIES_BEHIND_A_CHECKPOINT}", *killed]
+    whole = ["train.py", *command, f"hydra.run.dir={tmp_path / 'whole'}"]
+    for arguments, status in ((whole, 0), (dying, 9), (["train.py", *killed, "resume=true"], 0)):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == status, done.stderr
+    assert_same_end(tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",

@@ -10,6 +10,7 @@ from torch import Tensor
 from sola.config.schema import TrainConfig
 from sola.selector.losses import SelectionLoss
 from sola.training import module
+from sola.training.finite import MAX_UNREAD
 from sola.training.run import run_training
 
 
@@ -36,9 +37,11 @@ def break_loss(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 
 @pytest.mark.usefixtures("dataset")
+@pytest.mark.parametrize("max_unread", [1, 4, 1000], ids="read every {} steps".format)
 def test_a_loss_that_is_no_number_ends_the_run(
-    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, max_unread: int
 ) -> None:
+    monkeypatch.setitem(MAX_UNREAD, "cpu", max_unread)
     config.data.train_sources = ["grid"]
     config.trainer.max_epochs = 1
     run_training(config)

@@ -135,7 +135,7 @@ class TestTraining:
         config.trainer.max_epochs = 6
         run_training(config)
         run_dir = Path(config.paths.output_dir)
-        rates = read_metrics(run_dir, "lr-AdamW")
+        rates = read_metrics(run_dir, "train/lr")
         assert rates
         assert max(rates) <= 1e-2
         for name in (
