@@ -1,0 +1,64 @@
+"""The pages docs/adding_*.md, whose files and commands are what these tests run."""
+
+import json
+from pathlib import Path
+
+from worked_example import Answer, WorkedExample
+
+SMALL = "dataset.maker.num_videos={train:2,valid_u:2}"
+
+
+def run_all(example: WorkedExample, *overrides: str) -> list[Answer]:
+    """Every command of the page, on fewer videos."""
+    words = {"train.py": ["trainer.max_epochs=1", "logger=csv"]}
+    answers = example.run([[*c, *overrides, *words.get(c[1], [])] for c in example.commands])
+    for command, answer in zip(example.commands, answers, strict=True):
+        assert answer.status == 0, f"{command}: {answer.errors}"
+    return answers
+
+
+def test_a_prompt_source_is_two_files(tmp_path: Path) -> None:
+    example = WorkedExample("adding_a_prompt_source.md", tmp_path / "sola")
+    answers = run_all(example, SMALL)
+
+    data = example.folder / "data"
+    tracks = data / "tracks/moving_shapes/train/boxes/small"
+    index = json.loads((tracks / "index.json").read_text())
+    assert index["source"] == "boxes"
+    assert len(index["boxes_sha256"]) == 64
+    assert index["config"]["prompt_source"]["options"] == {"min_score": 0.3}
+    boxes = json.loads((data / "boxes/moving_shapes/train.json").read_text())
+    assert list(index["entries"]) == sorted(boxes)
+    likely = {name: [i for i in found if i["score"] > 0.3] for name, found in boxes.items()}
+    for name, entry in index["entries"].items():
+        assert 0 < entry["num_tracks"] <= len(likely[name])
+    assert sum(map(len, likely.values())) < sum(map(len, boxes.values())), "nothing is dropped"
+    assert f"{sum(map(len, boxes.values()))} prompts found" not in answers[2].output
+    assert "selection" in answers[-1].output
+
+
+def test_what_is_misspelt_of_an_own_source_is_told(tmp_path: Path) -> None:
+    example = WorkedExample("adding_a_prompt_source.md", tmp_path / "sola")
+    generate = ["generate.py", "split=train", "prompt_source=boxes"]
+    name, option, file, sources, export = example.run(
+        [
+            ["generate.py", "split=train", "prompt_source=boxs"],
+            [*generate, "+prompt_source.options.min_scor=1"],
+            generate,
+            ["evaluate.py", "ckpt_path=x", "sources=[boxs]"],
+            ["sola.published", "export", "tree", *generate[1:]],
+        ]
+    )
+    assert "Did you mean prompt_source=boxes?" in name.errors
+    assert (
+        "min_scor: boxes does not take it; it takes path, min_score. Did you mean min_score?"
+        in (option.errors)
+    )
+    assert "data/boxes/moving_shapes/train.json: not found. Put your detector's" in file.errors
+    assert "sources is 'boxs'; known are gt, grid, gdino, boxes. Did you mean boxes?" in (
+        sources.errors
+    )
+    assert "prompt_source=boxes: the published code has tracks of gt, grid, gdino alone" in (
+        export.errors
+    )
+    assert {each.status for each in (name, option, file, sources, export)} == {1}
