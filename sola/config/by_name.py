@@ -12,10 +12,19 @@ from sola.config.messages import nearest
 CONF_DIR = Path(__file__).parents[2] / "conf"
 
 
-def options_of(group: str, first: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Names of the files in a folder of conf/: some first, the others in the alphabet's order."""
-    others = {path.stem for path in (CONF_DIR / group).glob("*.yaml")}
-    return (*first, *sorted(others - set(first)))
+def names_of(group: str, package: str, first: tuple[str, ...]) -> tuple[str, ...]:
+    """What a user may choose by name: what is here, then what has been added.
+
+    Args:
+        group: folder of conf/; what is added has a file there.
+        package: folder of sola/; it has a module of the same name there.
+        first: what is here.
+    """
+    modules = Path(__file__).parents[1] / package
+    added = {
+        p.stem for p in (CONF_DIR / group).glob("*.yaml") if (modules / f"{p.stem}.py").is_file()
+    }
+    return (*first, *sorted(added - set(first)))
 
 
 def find_class(package: str, name: str, base: type, key: str) -> Any:

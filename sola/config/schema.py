@@ -41,7 +41,8 @@ class DatasetPartConfig:
     """Label of every number and folder name under data/tracks."""
     layout: str = MISSING
     """How the files lie on disk: mevis, mevis_v2, ref_youtube_vos, ref_davis, moving_shapes (the
-    layout of MeViS, made by us), or joint (several data sets as one)."""
+    layout of MeViS, made by us), joint (several data sets as one), or your own: its file in
+    sola/datasets/, without ".py" (docs/adding_a_dataset.md)."""
     root: str = MISSING
     """Folder of the data set; it may be read-only."""
     train_split: str = "train"

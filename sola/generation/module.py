@@ -33,7 +33,7 @@ from sola.tracking.compiled import track_blank_video, warm_up
 from sola.tracking.kernels import AttentionKernels
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import MAX_OBJECTS, SAM2Base, VideoTracker
-from sola.tracking.stages import DETECTOR, FILES, FRAMES, LABELS, measure_stages, stage
+from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 
 log = logging.getLogger(__name__)
@@ -232,13 +232,12 @@ class TrackGenerator(pl.LightningModule):
         """Load what the source needs, when the first video has no prompts yet."""
         if self._is_open:
             return
-        with stage(DETECTOR):
-            try:
-                self._open_source(self.device)
-            except ValueError as error:
-                if not is_our_message(error):
-                    raise
-                raise SettingsError(str(error)) from error
+        try:
+            self._open_source(self.device)
+        except ValueError as error:
+            if not is_our_message(error):
+                raise
+            raise SettingsError(str(error)) from error
         self._is_open = True
 
     def _find_prompts(self, sample: VideoSample, size: tuple[int, int]) -> dict[str, KeptPrompts]:

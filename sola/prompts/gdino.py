@@ -17,7 +17,7 @@ from sola.prompts.grounding_dino import (
     keep_likely,
     keep_stable,
 )
-from sola.tracking.stages import CODES, stage
+from sola.tracking.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
 
 DETECTION_KEYS = (
@@ -56,7 +56,8 @@ class GroundingDino(PromptSource):
 
     def open(self, device: torch.device) -> None:
         """Load the detector."""
-        self.detector = build_detector(self.rule).to(device)
+        with stage(DETECTOR):
+            self.detector = build_detector(self.rule).to(device)
 
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
