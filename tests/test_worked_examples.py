@@ -4,20 +4,22 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+import torch
 from worked_example import Answer, WorkedExample
 
 EPOCH = ("trainer.max_epochs=1", "logger=csv")
 SMALL = "dataset.maker.num_videos={train:2,valid_u:2}"
 
 
+def shortened(command: list[str], *overrides: str) -> list[str]:
+    """A command with some values, and of training one epoch."""
+    return [*command, *overrides, *(EPOCH if command[1] == "train.py" else ())]
+
+
 def run_all(example: WorkedExample, *overrides: str) -> list[Answer]:
     """Every command of the page, on fewer videos."""
-    answers = example.run(
-        [
-            [*c, *overrides, *EPOCH] if c[1] == "train.py" else [*c, *overrides]
-            for c in example.commands
-        ]
-    )
+    answers = example.run([shortened(command, *overrides) for command in example.commands])
     for command, answer in zip(example.commands, answers, strict=True):
         assert answer.status == 0, f"{command}: {answer.errors}"
     return answers
@@ -116,3 +118,83 @@ def test_what_is_wrong_with_an_own_dataset_is_told(tmp_path: Path) -> None:
     assert "moving_shapes, folders, joint. Did you mean folders?" in layout.errors
     assert "no */video.json in it. Splits that are there: train" in split.errors
     assert {each.status for each in (check, layout, split)} == {1}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> WorkedExample:
+    """What make demo leaves, of fewer videos; with the metric of the page."""
+    example = WorkedExample("adding_a_metric.md", tmp_path_factory.mktemp("demo") / "sola")
+    make = ("generate.py", "dataset=moving_shapes", SMALL)
+    answers = example.run(
+        [
+            [*make, "split=train", "prompt_source=gt"],
+            [*make, "split=train", "prompt_source=grid"],
+            [*make, "split=valid_u", "prompt_source=grid"],
+            ["train.py", "experiment=demo", SMALL, *EPOCH, "hydra.run.dir=outputs/demo"],
+        ]
+    )
+    assert {answer.status for answer in answers} == {0}
+    return example
+
+
+def test_a_metric_is_one_file(demo: WorkedExample) -> None:
+    evaluate, other, compare = demo.commands
+    answers = demo.run([[*evaluate, SMALL], [*other, SMALL], compare])
+    assert [answer.status for answer in answers] == [0, 0, 0], [a.errors for a in answers]
+
+    found = json.loads((demo.folder / "outputs/a/evaluation.json").read_text())
+    values = [e["answers"]["selection"]["success"] for e in found["expressions"]]
+    mean = found["results"]["selection"]
+    assert mean["success"] == pytest.approx(sum(values) / len(values))
+    lower, upper = mean["interval"]["success"]
+    assert lower <= mean["success"] <= upper
+    for name, answer in found["results"].items():
+        assert 0 <= answer["success"] <= 1, name
+    assert found["results"]["oracle"]["success"] > mean["success"]
+    of_none = [e["answers"]["none"] for e in found["expressions"] if not e["objects"]]
+    assert {(answer["J"], answer["success"]) for answer in of_none} == {(1, 1)}
+    assert found["by_group"]["objects"]["0"]["selection"]["success"] >= 0
+    assert len(found["metrics"]["success"]["sha256"]) == 64
+    assert "success: Share of the frames on which answer and objects overlap" in answers[0].output
+    assert "success" in (demo.folder / "outputs/a/report/index.html").read_text()
+    assert "success" in answers[2].output
+
+
+def test_metrics_do_not_change_what_is_kept(demo: WorkedExample) -> None:
+    plain = ["evaluate.py", "ckpt_path=outputs/demo/best.ckpt", SMALL]
+    folders = ("plain", "own", "again")
+    own = demo.folder / "sola" / "metrics" / "success.py"
+    runs = [[*plain, f"hydra.run.dir=outputs/{name}"] for name in folders]
+    runs[1].append("metrics=[success]")
+    assert {answer.status for answer in demo.run(runs)} == {0}
+    first, with_own, again = (
+        json.loads((demo.folder / "outputs" / name / "evaluation.json").read_text())
+        for name in folders
+    )
+    assert first == again
+    assert "success" not in json.dumps(first)
+    text = own.read_text()
+    own.write_text(text.replace("> 0.5).mean()", "> 2).mean()"))
+    (changed,) = demo.run([[*runs[1], "num_workers=2"]])
+    assert changed.status == 0, changed.errors
+    after = json.loads((demo.folder / "outputs" / "own" / "evaluation.json").read_text())
+    assert after["results"]["selection"]["J"] == with_own["results"]["selection"]["J"]
+    assert after["results"]["selection"]["success"] == 0 < with_own["results"]["oracle"]["success"]
+
+    own.write_text(text.replace("return float(", "return float('nan') * float("))
+    nan, misspelt = demo.run([runs[1], [*plain, "metrics=[sucess]"]])
+    own.write_text(text)
+    assert "success gives nan for expression" in nan.errors
+    assert "metrics is 'sucess'; known are success: files in" in misspelt.errors
+    assert "Did you mean success?" in misspelt.errors
+    assert (nan.status, misspelt.status) == (1, 1)
+
+
+def test_a_selector_is_two_files(demo: WorkedExample) -> None:
+    commands = demo.add("adding_a_selector.md")
+    answers = demo.run([shortened(command, SMALL) for command in commands])
+    assert {answer.status for answer in answers} == {0}, [answer.errors for answer in answers]
+    checkpoint = torch.load(demo.folder / "outputs/first_frame/best.ckpt", weights_only=True)
+    assert checkpoint["sola"]["selector"]["name"] == "first_frame"
+    assert checkpoint["sola"]["selector"]["scale"] == 0.5
+    assert "selection" in answers[1].output

@@ -35,13 +35,13 @@ class WorkedExample:
     """A copy of the program with a page's files added; nothing else in it is changed."""
 
     def __init__(self, page: str, folder: Path) -> None:
-        """Make the copy.
+        """Make the copy, and add the page.
 
         Args:
             page: its name in docs/.
             folder: for the copy, is made.
         """
-        self.folder, text = folder, (ROOT / "docs" / page).read_text()
+        self.folder = folder
         for name in ("sola", "conf"):
             shutil.copytree(
                 ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
@@ -50,12 +50,17 @@ class WorkedExample:
             target = folder / path.relative_to(ROOT)
             target.parent.mkdir(exist_ok=True)
             shutil.copy(path, target)
+        self.commands = self.add(page)
+
+    def add(self, page: str) -> list[list[str]]:
+        """Put the files of a page where it says; returns its commands, word by word."""
+        text = (ROOT / "docs" / page).read_text()
         for paragraph, code in FILE.findall(text):
-            target = folder / NAME.search(paragraph)[1]
-            assert not target.exists(), f"{page} replaces {target.relative_to(folder)}"
+            target = self.folder / NAME.search(paragraph)[1]
+            assert not target.exists(), f"{page} replaces {target.relative_to(self.folder)}"
             target.write_text(code)
         lines = [line for block in COMMANDS.findall(text) for line in block.splitlines()]
-        self.commands = [shlex.split(line) for line in lines]
+        return [shlex.split(line) for line in lines]
 
     def run(self, commands: Sequence[Sequence[str]]) -> list[Answer]:
         """The commands in turn, in one process: a start takes seconds."""

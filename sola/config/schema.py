@@ -356,6 +356,8 @@ class EvaluateConfig(RunConfig):
     """Of the other-text row: which other expression each one is given."""
     num_workers: int = 0
     """Further processes that measure, which changes time alone; 0: none."""
+    metrics: list[str] = field(default_factory=list)
+    """Numbers of your own beside J and F: files in sola/metrics/ (docs/adding_a_metric.md)."""
     report: bool = False
     """Write the folder report as well, to look at in a browser (of a selector alone)."""
     report_against: str | None = None
