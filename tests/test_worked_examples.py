@@ -42,7 +42,13 @@ def test_a_prompt_source_is_two_files(tmp_path: Path) -> None:
         assert 0 < entry["num_tracks"] <= len(likely[name])
     assert sum(map(len, likely.values())) < sum(map(len, boxes.values())), "nothing is dropped"
     assert f"{sum(map(len, boxes.values()))} prompts found" not in answers[2].output
-    assert "selection" in answers[-1].output
+    assert "selection" in answers[5].output
+    assert "of the tracks from colours alone" in " ".join(answers[-1].output.split())
+    of_words = json.loads(
+        (data / "tracks/moving_shapes/valid_u/colours/small/index.json").read_text()
+    )
+    assert all("/" in name for name in of_words["entries"])
+    assert of_words["config"]["prompt_source"]["options"] == {"tolerance": 80}
 
 
 def test_what_is_misspelt_of_an_own_source_is_told(tmp_path: Path) -> None:
@@ -63,7 +69,7 @@ def test_what_is_misspelt_of_an_own_source_is_told(tmp_path: Path) -> None:
         in (option.errors)
     )
     assert "data/boxes/moving_shapes/train.json: not found. Put your detector's" in file.errors
-    assert "sources is 'boxs'; known are gt, grid, gdino, boxes. Did you mean boxes?" in (
+    assert "sources is 'boxs'; known are gt, grid, gdino, boxes, colours. Did you mean boxes?" in (
         sources.errors
     )
     assert "prompt_source=boxes: the published code has tracks of gt, grid, gdino alone" in (

@@ -73,6 +73,9 @@ def _check_found(
 ) -> None:
     """Tell whoever wrote the source what is wrong with what it found."""
     where = f"prompt_source={source.name}, video {video.video_id}: find gave"
+    if not isinstance(found, Mapping):
+        kind = type(found).__name__
+        raise SettingsError(f"{where} a {kind}; needed is a dict of prompts by text.")
     if set(found) != set(texts):
         raise SettingsError(f"{where} prompts for {list(found)}; asked for were {list(texts)}.")
     for prompt in (prompt for prompts in found.values() for prompt in prompts):

@@ -191,11 +191,20 @@ class PromptSource(ABC):
 
         Args:
             frame_idx: its frame.
-            mask: (H, W) bool, of the frame's size.
+            mask: (H, W) bool, of the frame's size; of numbers, what is not 0 counts.
             provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
+
+        Raises:
+            SettingsError: if it is no mask.
         """
-        code, area = encode(mask[None])[0], int(mask.sum())
-        return Prompt(frame_idx, code, area, self.name, **provenance)
+        pixels = np.asarray(mask, bool)
+        if pixels.ndim != 2:
+            raise SettingsError(
+                f"prompt_source={self.name}: a mask of shape {pixels.shape}; needed is (H, W)."
+            )
+        return Prompt(
+            frame_idx, encode(pixels[None])[0], int(pixels.sum()), self.name, **provenance
+        )
 
     def _options(self, without: Sequence[str]) -> dict[str, Any]:
         """Nothing for a source that has none."""

@@ -5,11 +5,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sola.prompts
 from sola.config.schema import GenerateConfig, PromptSourceConfig
 from sola.generation.run import run_generation
+from sola.masks import decode
 from sola.prompts import PromptSource, build_source
 from sola.shards import ShardReader
 
@@ -143,3 +145,17 @@ def test_what_is_no_source_or_no_option_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_source(PromptSourceConfig(name.replace("CORNER", corner), options=options))
+
+
+def test_a_mask_of_numbers_is_one_of_pixels_and_its_size_is_told(
+    compose: Compose, corner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = build_source(PromptSourceConfig(corner, options={"letters": 0}))
+    prompt = source.prompt(2, np.full((3, 4), 255, np.uint8), phrase="all")
+    assert (prompt.frame_idx, prompt.area, prompt.phrase) == (2, 12, "all")
+    assert decode([prompt.mask]).all()
+    with pytest.raises(ValueError, match=r"a mask of shape \(3, 4, 1\); needed is \(H, W\)"):
+        source.prompt(0, np.ones((3, 4, 1), bool))
+    monkeypatch.setattr(type(source), "find", lambda *_: [prompt])
+    with pytest.raises(ValueError, match=r"find gave a list; needed is a dict of prompts by text"):
+        run_generation(_config(compose, corner, letters=0))
