@@ -196,6 +196,32 @@ def test_metrics_do_not_change_what_is_kept(demo: WorkedExample) -> None:
     assert (nan.status, misspelt.status) == (1, 1)
 
 
+def test_masks_that_were_handed_in_are_measured_too(demo: WorkedExample) -> None:
+    ckpt = "ckpt_path=outputs/demo/best.ckpt"
+    masks = ["evaluate.py", SMALL, "predictions=outputs/masks/masks", "metrics=[success]"]
+    selected, predicted, whole = demo.run(
+        [
+            ["evaluate.py", SMALL, ckpt, "metrics=[success]", "hydra.run.dir=outputs/selected"],
+            ["predict.py", SMALL, ckpt, "hydra.run.dir=outputs/masks"],
+            [*masks, "hydra.run.dir=outputs/whole"],
+        ]
+    )
+    assert (selected.status, predicted.status, whole.status) == (0, 0, 0), whole.errors
+    video = next((demo.folder / "outputs" / "masks" / "masks").iterdir())
+    shutil.rmtree(video)
+    (lacking,) = demo.run([[*masks, "missing=zero", "hydra.run.dir=outputs/lacking"]])
+    assert lacking.status == 0, lacking.errors
+    of_selector, of_masks, of_some = (
+        json.loads((demo.folder / "outputs" / name / "evaluation.json").read_text())
+        for name in ("selected", "whole", "lacking")
+    )
+    for measure in ("J", "F", "success"):
+        wanted = of_selector["results"]["selection"][measure]
+        assert of_masks["results"]["selection"][measure] == pytest.approx(wanted)
+    left_out = [e for e in of_some["expressions"] if e["video"] == video.name]
+    assert {e["answers"]["selection"]["success"] for e in left_out} == {0}
+
+
 def test_a_selector_is_two_files(demo: WorkedExample) -> None:
     commands = demo.add("adding_a_selector.md")
     answers = demo.run([shortened(command, SMALL) for command in commands])

@@ -1,6 +1,7 @@
 """The prompts of one video from one prompt source, which remembers what was found before."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from sola.prompts import KeptPrompts, PromptedVideo, PromptSource, SettingsError
 from sola.shards import PromptStore
@@ -69,7 +70,7 @@ def _check_found(
     source: PromptSource,
     video: PromptedVideo,
     texts: tuple[str, ...],
-    found: Mapping[str, Sequence[Prompt]],
+    found: Any,
 ) -> None:
     """Tell whoever wrote the source what is wrong with what it found."""
     where = f"prompt_source={source.name}, video {video.video_id}: find gave"
