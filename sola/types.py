@@ -54,7 +54,7 @@ class Prompt:
     area: int
     """Pixels of the mask."""
     source: str
-    """Prompt source: "gt", "grid" or "gdino"."""
+    """Prompt source: "gt", "grid", "gdino", or another."""
     object_id: str = ""
     """Ground-truth object that the mask was taken from (gt only)."""
     predicted_iou: float = float("nan")

@@ -86,8 +86,7 @@ def _make_tracks(
 
     Each way to make them has a folder of its own, so that none is in another's way.
     """
-    is_asked = recipe.prompt_source.name == "gdino"
-    shown = split if is_asked else ClipSplit(split.clip, clips_dir)
+    shown = split if recipe.source.is_by_expression else ClipSplit(split.clip, clips_dir)
     data_dir = Path(config.paths.data_dir)
     source, tracker = recipe.prompt_source.name, config.tracker.name
     folder = tracks_dir(data_dir, split.name, split.split, source, tracker)

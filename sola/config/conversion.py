@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from sola.config.by_name import CONF_DIR as CONF_DIR
 from sola.config.schema import (
     CheckConfig,
     EvaluateConfig,
@@ -19,8 +20,6 @@ from sola.config.schema import (
     TrainConfig,
 )
 from sola.config.validation import validate
-
-CONF_DIR = Path(__file__).parents[2] / "conf"
 
 SCHEMAS: dict[str, type] = {
     "train": TrainConfig,

@@ -41,7 +41,8 @@ class DatasetPartConfig:
     """Label of every number and folder name under data/tracks."""
     layout: str = MISSING
     """How the files lie on disk: mevis, mevis_v2, ref_youtube_vos, ref_davis, moving_shapes (the
-    layout of MeViS, made by us), or joint (several data sets as one)."""
+    layout of MeViS, made by us), joint (several data sets as one), or your own: its file in
+    sola/datasets/, without ".py" (docs/adding_a_dataset.md)."""
     root: str = MISSING
     """Folder of the data set; it may be read-only."""
     train_split: str = "train"
@@ -87,7 +88,7 @@ class DetectorNetworkConfig:
 @dataclass
 class PromptSourceConfig:
     name: str = MISSING
-    """gt, grid or gdino."""
+    """Its file in sola/prompts/, without ".py": gt, grid, gdino, or your own."""
     frames: str = "largest"
     """gt: on which frames an object is prompted: first, largest or even (evenly spaced)."""
     frames_per_object: int = 1
@@ -124,6 +125,8 @@ class PromptSourceConfig:
     """A token with a score above this belongs to the phrase that a box is stored with."""
     stability_threshold: float = 0.85
     """A box's mask is kept when its stability score is at least this."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of a source that none of the above is, by name (docs/adding_a_prompt_source.md)."""
 
 
 @dataclass
@@ -185,7 +188,7 @@ class SelectorConfig:
     """track_selector: of the short-term motion encoder."""
     attention_dropout: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    """Arguments that none of the above is, by name (docs/selectors.md)."""
+    """Arguments that none of the above is, by name (docs/adding_a_selector.md)."""
 
 
 @dataclass
@@ -214,8 +217,8 @@ class OptimizerConfig:
 @dataclass
 class DataConfig:
     train_sources: list[str] = field(default_factory=lambda: ["gt", "grid"])
-    """Any of gt, grid, gdino. An expression chooses among the tracks of its video (gt, grid) and
-    those made for itself (gdino)."""
+    """Any of gt, grid, gdino and your own. An expression chooses among the tracks of its video (gt,
+    grid) and those made for itself (gdino)."""
     valid_sources: list[str] = field(default_factory=lambda: ["grid"])
     """The same for validation; those of training may be others."""
     group_by: str = "expression"
@@ -347,12 +350,14 @@ class EvaluateConfig(RunConfig):
     """Expressions that lack masks among the predictions: error, or zero (each counts 0)."""
     split: str = "valid_u"
     sources: list[str] = field(default_factory=lambda: ["grid"])
-    """Any of gt, grid, gdino, see DataConfig."""
+    """Any of gt, grid, gdino and your own, see DataConfig."""
     threshold: float = 0.5
     seed: int = 42
     """Of the other-text row: which other expression each one is given."""
     num_workers: int = 0
     """Further processes that measure, which changes time alone; 0: none."""
+    metrics: list[str] = field(default_factory=list)
+    """Numbers of your own beside J and F: files in sola/metrics/ (docs/adding_a_metric.md)."""
     report: bool = False
     """Write the folder report as well, to look at in a browser (of a selector alone)."""
     report_against: str | None = None
@@ -377,7 +382,7 @@ class PredictConfig(RunConfig):
     ckpt_path: str = MISSING
     split: str = "valid_u"
     sources: list[str] = field(default_factory=lambda: ["grid"])
-    """Any of gt, grid, gdino, see DataConfig."""
+    """Any of gt, grid, gdino and your own, see DataConfig."""
     threshold: float = 0.5
     num_overlays: int = 8
     """Expressions drawn as overlay pictures, evenly taken from the split."""

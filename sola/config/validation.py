@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
+from sola.config.by_name import names_of
 from sola.config.messages import nearest
 from sola.config.schema import (
     DataConfig,
@@ -24,8 +25,15 @@ from sola.config.schema import (
 )
 
 JOINT = "joint"
-LAYOUTS = ("mevis", "mevis_v2", "ref_youtube_vos", "ref_davis", "moving_shapes", JOINT)
-PROMPT_SOURCES = ("gt", "grid", "gdino")
+LAYOUTS = (
+    *names_of(
+        "dataset",
+        "datasets",
+        ("mevis", "mevis_v2", "ref_youtube_vos", "ref_davis", "moving_shapes"),
+    ),
+    JOINT,
+)
+PROMPT_SOURCES = names_of("prompt_source", "prompts", ("gt", "grid", "gdino"))
 CLIP_SOURCES = ("grid", "gdino")
 DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "csv")

@@ -1,9 +1,11 @@
 """Files on disk -> videos, expressions and ground-truth masklets; one module a layout."""
 
 from pathlib import Path
+from typing import Any
 
+from sola.config.by_name import find_class
 from sola.config.schema import DatasetConfig, DatasetPartConfig
-from sola.config.validation import JOINT
+from sola.config.validation import JOINT, LAYOUTS
 from sola.datasets.joint import JointSplit
 from sola.datasets.label_maps import LabelMapSplit
 from sola.datasets.meta_split import MetaSplit
@@ -19,7 +21,7 @@ READERS: dict[str, type[MeViS] | type[LabelMapSplit]] = {
     "ref_davis": RefDAVIS,
     "ref_youtube_vos": RefYouTubeVOS,
 }
-"""By layout."""
+"""By layout; others are found by their name."""
 
 
 def open_dataset(config: DatasetConfig, split: str) -> Split:
@@ -39,22 +41,34 @@ def open_dataset(config: DatasetConfig, split: str) -> Split:
     return JointSplit(config.name, [open_part(part, part.train_split) for part in parts])
 
 
-def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = False) -> MetaSplit:
+def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = False) -> Split:
     """The split of one data set; see ``MetaSplit`` for ``keep_problems``.
 
     Raises:
         ValueError: as ``open_dataset`` does.
     """
-    reader = READERS.get(config.layout)
-    if reader is None:
-        raise ValueError(
-            f"dataset.layout={config.layout}: not known; choose one of {sorted(READERS)}."
-        )
+    reader = reader_of(config.layout)
     root, name = Path(config.root), config.name
     if issubclass(reader, MeViS):
         cache_dir = None if config.cache_dir is None else Path(config.cache_dir)
         return reader(root, split, name, cache_dir=cache_dir, keep_problems=keep_problems)
-    return reader(root, split, name, keep_problems=keep_problems)
+    if issubclass(reader, MetaSplit):
+        return reader(root, split, name, keep_problems=keep_problems)
+    return reader(root, split, name)
+
+
+def reader_of(layout: str) -> Any:
+    """The class that reads a layout: one of ``READERS``, or that of a module of the same name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if layout in READERS:
+        return READERS[layout]
+    if layout not in LAYOUTS:
+        known = sorted({*READERS, *LAYOUTS} - {JOINT})
+        raise ValueError(f"dataset.layout={layout}: not known; choose one of {known}.")
+    return find_class("sola.datasets", layout, Split, "dataset.layout")
 
 
 __all__ = [
@@ -67,4 +81,5 @@ __all__ = [
     "Split",
     "open_dataset",
     "open_part",
+    "reader_of",
 ]

@@ -32,6 +32,7 @@ class MetaSplit(Split):
     """Paths of the expressions below that folder, the first that is there counts."""
     object_key: ClassVar[str]
     """Names the objects in an expression."""
+    problems: list[Problem]
 
     def __init__(self, root: Path, split: str, name: str, *, keep_problems: bool = False) -> None:
         """Read the split's expressions.
@@ -55,7 +56,8 @@ class MetaSplit(Split):
         self.problems = [Problem(self.meta_path, f.reason, f.is_error) for f in findings]
         lost = {(f.video_id, f.expression_id) for f in findings if f.is_lost}
         chosen = self._videos_of_split(listed)
-        self.broken_videos = {f.video_id for f in findings if f.is_error}.intersection(chosen)
+        broken = {f.video_id for f in findings if f.is_error and f.video_id is not None}
+        self.broken_videos = broken.intersection(chosen)
         self._meta = {
             video_id: _readable(listed[video_id], video_id, lost)
             for video_id in chosen

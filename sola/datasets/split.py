@@ -1,14 +1,19 @@
 """What everything downstream takes: one split of a data set, whatever its files look like."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from sola.datasets.problems import Problem
 from sola.types import Expression, Masklet, Video
 
 
 class Split(ABC):
-    """Videos, expressions and ground truth of one split."""
+    """Videos, expressions and ground truth of one split.
+
+    docs/adding_a_dataset.md shows how to add one; its constructor takes the root folder, the split
+    and the data set's name.
+    """
 
     name: str
     """Of the data set; names its folder of tracks."""
@@ -17,6 +22,18 @@ class Split(ABC):
     """For messages: where the split lies."""
     protocol: str = "mevis"
     """How its benchmark measures an answer, see ``sola.evaluation.official``."""
+    problems: Sequence[Problem] = ()
+    """What was found wrong or odd while it was opened."""
+    broken_videos: Collection[str] = ()
+    """Those with an error among ``problems``."""
+    num_lost_videos: int = 0
+    """Videos that are left out for their errors."""
+
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
+        """The splits that are there: a folder each, where nothing else is said."""
+        folders = sorted(path.name for path in root.glob("*/"))
+        return [name for name in folders if not name.startswith(".")]
 
     @property
     @abstractmethod
@@ -49,6 +66,11 @@ class Split(ABC):
         Raises:
             ValueError: if masks are missing or damaged, or the first frame cannot be read.
         """
+
+    def named_objects(self, video_id: str) -> list[str]:
+        """Objects of a video that some expression names, each once."""
+        of_video = (e.object_ids or () for e in self.expressions if e.video_id == video_id)
+        return list(dict.fromkeys(object_id for ids in of_video for object_id in ids))
 
     @property
     def parts(self) -> Mapping[str, "Split"]:

@@ -66,12 +66,14 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
     entries_a, entries_b = _by_key(a), _by_key(b)
     _check_same_expressions(a, b, entries_a, entries_b)
     keys = list(entries_a)
-    scores_a, scores_b = _scores(a, entries_a, keys, answer), _scores(b, entries_b, keys, answer)
+    measures = (*MEASURES, *_common_metrics(a, b))
+    scores_a = _scores(a, entries_a, keys, answer, measures)
+    scores_b = _scores(b, entries_b, keys, answer, measures)
 
     def of(chosen: Sequence[bool]) -> dict[str, Any]:
         is_chosen = np.array(chosen)
         videos = [video_id for (video_id, _), is_in in zip(keys, chosen, strict=True) if is_in]
-        return _difference(videos, scores_a[is_chosen], scores_b[is_chosen])
+        return _difference(videos, scores_a[is_chosen], scores_b[is_chosen], measures)
 
     def split(labels: Sequence[str]) -> dict[str, Any]:
         found = sorted(set(labels))
@@ -94,24 +96,33 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
     }
 
 
+def _common_metrics(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Further numbers that both runs have, of the same code."""
+    own, others = a.get("metrics", {}), b.get("metrics", {})
+    return [name for name, about in own.items() if others.get(name) == about]
+
+
 def _difference(
-    videos: Sequence[str], a: NDArray[np.float64], b: NDArray[np.float64]
+    videos: Sequence[str],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    measures: Sequence[str],
 ) -> dict[str, Any]:
     sums, counts = sum_by_video(videos, b - a)
     ends = interval_of_mean(sums, counts)
+
+    def named(values: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(measures, values, strict=True))
+
     return {
-        "a": _named(a.mean(axis=0).tolist()),
-        "b": _named(b.mean(axis=0).tolist()),
-        "difference": _named((b - a).mean(axis=0).tolist()),
-        "interval": None if ends is None else _named([list(pair) for pair in ends]),
-        "p": _named([p_of_sign_flips(column) for column in sums.T]),
+        "a": named(a.mean(axis=0).tolist()),
+        "b": named(b.mean(axis=0).tolist()),
+        "difference": named((b - a).mean(axis=0).tolist()),
+        "interval": None if ends is None else named([list(pair) for pair in ends]),
+        "p": named([p_of_sign_flips(column) for column in sums.T]),
         "num_expressions": len(videos),
         "num_videos": len(counts),
     }
-
-
-def _named(values: Sequence[Any]) -> dict[str, Any]:
-    return dict(zip(MEASURES, values, strict=True))
 
 
 def _describe(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,8 +140,9 @@ def _scores(
     entries: Mapping[Key, Mapping[str, Any]],
     keys: Sequence[Key],
     answer: str,
+    measures: Sequence[str],
 ) -> NDArray[np.float64]:
-    """(E, 3): J, F and J&F of an answer to each expression."""
+    """(E, K): some measures of an answer to each expression."""
     lacking = [key for key in keys if answer not in entries[key]["answers"]]
     if lacking:
         known = sorted(set.intersection(*(set(entries[key]["answers"]) for key in keys)))
@@ -138,7 +150,7 @@ def _scores(
             f"{run['run']}: {len(lacking)} of {len(keys)} expressions have no answer {answer!r}. "
             f"Choose one of {known}."
         )
-    return np.array([[entries[key]["answers"][answer][m] for m in MEASURES] for key in keys])
+    return np.array([[entries[key]["answers"][answer][m] for m in measures] for key in keys])
 
 
 def _check_same_split(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:

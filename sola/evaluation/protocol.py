@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -66,6 +66,8 @@ class Answer:
     score: Score
     is_empty: bool
     """Whether it has no pixel on any frame."""
+    own: dict[str, float] = field(default_factory=dict)
+    """Further numbers by name, see ``sola.evaluation.own_metrics``; {} where none are asked for."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """What evaluate.py does: score, select, measure, compare, and put a name to every number."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sola.config.schema import EvaluateConfig
 from sola.evaluation.official import official_numbers
 from sola.evaluation.other_text import choose_other_texts
+from sola.evaluation.own_metrics import add_own_metrics, describe_metrics
 from sola.evaluation.protocol import check_ground_truth, evaluate_expressions
 from sola.evaluation.scored_split import (
     SCORES_FILE,
@@ -38,12 +40,17 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ValueError: if the split has no ground truth, or something is missing or does not fit.
     """
+    describe_metrics(config.metrics)  # a misspelt one is told before anything is measured
     dataset = open_split(config)
     check_ground_truth(dataset)
     others = choose_other_texts(dataset.expressions, config.seed)
     split = score_split(config, dataset, open_sources(config), others, keep=True)
     evaluation = evaluate_split(
-        split, threshold=config.threshold, seed=config.seed, num_workers=config.num_workers
+        split,
+        threshold=config.threshold,
+        seed=config.seed,
+        num_workers=config.num_workers,
+        metrics=config.metrics,
     )
     path = Path(config.paths.output_dir) / EVALUATION_FILE
     write_json(path, {**evaluation, "scores": SCORES_FILE})
@@ -53,7 +60,12 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
 
 
 def evaluate_split(
-    split: ScoredSplit, *, threshold: float, seed: int, num_workers: int = 0
+    split: ScoredSplit,
+    *,
+    threshold: float,
+    seed: int,
+    num_workers: int = 0,
+    metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Every number of a scored split, and their names.
 
@@ -62,6 +74,7 @@ def evaluate_split(
         threshold: a track is selected when its score is above this.
         seed: of the choice of other texts.
         num_workers: further processes that measure, which changes time alone.
+        metrics: further numbers of every answer, see ``add_own_metrics``.
 
     Returns:
         Ready for JSON: the provenance, the means of ``summarise``, one entry an expression.
@@ -81,6 +94,9 @@ def evaluate_split(
     protocol = official_numbers(
         split.dataset, split.sources, split.scores, results, threshold=threshold
     )
+    results = add_own_metrics(
+        results, split.dataset, split.sources, metrics, num_workers=num_workers
+    )
     num_tracks = sum(len(of_video) for of_video in split.scores.tracks.values())
     is_empty = [not scores.tracks for scores in split.scores.by_expression.values()]
     return {
@@ -88,6 +104,7 @@ def evaluate_split(
         "protocol": protocol,
         "threshold": threshold,
         "seed": seed,
+        **({"metrics": describe_metrics(metrics)} if metrics else {}),
         "num_expressions": len(results),
         "num_videos": len(split.scores.tracks),
         "num_tracks": num_tracks,

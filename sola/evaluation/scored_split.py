@@ -205,7 +205,8 @@ def _is_installed(package: str) -> bool:
 
 def _describe(reader: TrackReader) -> dict[str, Any]:
     names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
-    return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names}
+    own = {k: v for k, v in reader.index.items() if k.endswith("_sha256") and isinstance(v, str)}
+    return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names} | own
 
 
 def _check_widths(

@@ -1,7 +1,7 @@
 """Means over expressions, with the names that make them numbers of something."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ def summarise(results: Sequence[ExpressionResult]) -> dict[str, Any]:
 
     Returns:
         "results" by answer, "by_kind" by kind of expression and answer, "by_group" by group, label
-        and answer, each {"J", "F", "J&F" in [0, 1], or None without expressions; "interval", the
+        and answer, each {"J", "F", "J&F" in [0, 1], or None without expressions, and the further
+        numbers of the answers; "interval", the
         ends of each by its name, or None with fewer than two videos; "num_expressions",
         "num_videos"}; "groups", "intervals"; and where there is an oracle: "by_source", "losses",
         "curve" of the selection at ``CURVE_THRESHOLDS``, "best_threshold" of all there are,
@@ -89,7 +90,7 @@ def _describe_choice(result: ExpressionResult) -> dict[str, Any]:
 
 def _describe_answer(answer: Answer, *, has_tracks: bool) -> dict[str, Any]:
     tracks = {"tracks": list(answer.selected)} if has_tracks else {}
-    return {**tracks, **_as_json(answer.score)}
+    return {**tracks, **_as_json(answer.score), **answer.own}
 
 
 def _about_oracle(results: Sequence[ExpressionResult]) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _by_group(
     for group, labels in LABELS.items():
         parts = _split(results, [result.groups[group] for result in results])
         by_group[group] = {
-            label: {name: _measure(parts[label], _score_of(name)) for name in shown}
+            label: {name: _measure_answer(parts[label], _answer_of(name)) for name in shown}
             for label in labels
             if label in parts
         }
@@ -128,7 +129,7 @@ def _by_group(
 def _by_source(results: Sequence[ExpressionResult]) -> dict[str, Any]:
     """The oracle among the tracks of each prompt source alone."""
     sources = dict.fromkeys(source for result in results for source in result.oracle_by_source)
-    return {source: _measure(results, _oracle_of(source)) for source in sources}
+    return {source: _measure_answer(results, _oracle_of(source)) for source in sources}
 
 
 def _losses(
@@ -140,15 +141,15 @@ def _losses(
         best, found = (result.answers[name].score for name in (ORACLE, SELECTION))
         return Score(best.j - found.j, best.boundary_f - found.boundary_f)
 
-    def lost_by_generation(score_of: ScoreOf) -> ScoreOf:
+    def lost_by_generation(answer_of: AnswerOf) -> ScoreOf:
         def lost(result: ExpressionResult) -> Score:
-            score = score_of(result)
+            score = answer_of(result).score
             return Score(1 - score.j, 1 - score.boundary_f)
 
         return lost
 
     return {
-        "generation": _measure(results, lost_by_generation(_score_of(ORACLE))),
+        "generation": _measure(results, lost_by_generation(_answer_of(ORACLE))),
         "selection": _measure(results, lost_by_selection),
         **{
             f"generation from {source} alone": _measure(
@@ -160,15 +161,16 @@ def _losses(
 
 
 ScoreOf = Callable[[ExpressionResult], Score]
+AnswerOf = Callable[[ExpressionResult], Answer]
 
 
-def _score_of(name: str) -> ScoreOf:
-    return lambda result: result.answers[name].score
+def _answer_of(name: str) -> AnswerOf:
+    return lambda result: result.answers[name]
 
 
-def _oracle_of(source: str) -> ScoreOf:
+def _oracle_of(source: str) -> AnswerOf:
     """Nothing is selected where a source has no tracks."""
-    return lambda result: result.oracle_by_source.get(source, result.answers[NONE]).score
+    return lambda result: result.oracle_by_source.get(source, result.answers[NONE])
 
 
 def _split(
@@ -181,22 +183,41 @@ def _split(
 
 
 def _means(results: Sequence[ExpressionResult], names: Iterable[str]) -> dict[str, Any]:
-    means = {name: _measure(results, _score_of(name)) for name in names}
+    means = {name: _measure_answer(results, _answer_of(name)) for name in names}
     if ORACLE not in means:
         return means
     with_other = [result for result in results if OTHER_TEXT in result.answers]
-    means[SELECTION_WHERE_OTHER] = _measure(with_other, _score_of(SELECTION))
-    return means | {OTHER_TEXT: _measure(with_other, _score_of(OTHER_TEXT))}
+    means[SELECTION_WHERE_OTHER] = _measure_answer(with_other, _answer_of(SELECTION))
+    return means | {OTHER_TEXT: _measure_answer(with_other, _answer_of(OTHER_TEXT))}
 
 
-def _measure(results: Sequence[ExpressionResult], score_of: ScoreOf) -> dict[str, Any]:
-    """Mean and interval of something that each expression has."""
+def _measure_answer(results: Sequence[ExpressionResult], answer_of: AnswerOf) -> dict[str, Any]:
+    """Mean and interval of an answer that each expression has."""
+    return _measure(
+        results,
+        lambda result: answer_of(result).score,
+        [answer_of(result).own for result in results],
+    )
+
+
+def _measure(
+    results: Sequence[ExpressionResult],
+    score_of: ScoreOf,
+    own: Sequence[Mapping[str, float]] = (),
+) -> dict[str, Any]:
+    """Mean and interval of something that each expression has, and of its further numbers."""
     scores = [score_of(result) for result in results]
-    values = np.array([(*score, score.jf) for score in scores]).reshape(-1, len(MEASURES))
+    own = own or [{}] * len(scores)
+    further = list(own[0]) if own else []
+    values = np.array(
+        [(*score, score.jf, *of.values()) for score, of in zip(scores, own, strict=True)]
+    ).reshape(-1, len(MEASURES) + len(further))
     sums, counts = intervals.sum_by_video([r.expression.video_id for r in results], values)
     ends = intervals.interval_of_mean(sums, counts)
-    interval = None if ends is None else dict(zip(MEASURES, map(list, ends), strict=True))
-    return {**_mean(scores), "interval": interval, "num_videos": len(counts)}
+    names = (*MEASURES, *further)
+    interval = None if ends is None else dict(zip(names, map(list, ends), strict=True))
+    means = {name: float(np.mean([of[name] for of in own])) for name in further}
+    return {**_mean(scores), **means, "interval": interval, "num_videos": len(counts)}
 
 
 def _at(results: Sequence[ExpressionResult], threshold: float) -> dict[str, Any]:

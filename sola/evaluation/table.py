@@ -40,7 +40,7 @@ def print_tables(evaluation: Mapping[str, Any], console: Console | None = None) 
     """
     parts: list[Table | Text] = [_answers(evaluation)]
     if set(evaluation["by_kind"]) - {""}:
-        parts.append(_kinds(evaluation["by_kind"]))
+        parts.append(_kinds(evaluation["by_kind"], list(evaluation.get("metrics", ()))))
     groups = _groups(evaluation)
     parts += [] if groups is None else [groups]
     parts += [Text(line) for line in list_notes(evaluation)]
@@ -99,12 +99,15 @@ def official_line(protocol: Mapping[str, Any]) -> str:
 def _answers(evaluation: Mapping[str, Any]) -> Table:
     table = Table(title=_title(evaluation), title_justify="left")
     table.add_column("answer")
-    for column in ("J", "F", "J&F", "expressions"):
+    own = list(evaluation.get("metrics", ()))
+    for column in ("J", "F", "J&F", *own, "expressions"):
         table.add_column(column, justify="right")
     for label, mean in answer_rows(evaluation):
         if label == ROWS[SELECTION_WHERE_OTHER]:
             table.add_section()
-        _add_answer(table, label, mean)
+        figures = (_percent(mean["J"]), _percent(mean["F"]), with_interval(mean))
+        further = [with_interval(mean, name) for name in own]
+        table.add_row(label, *figures, *further, str(mean["num_expressions"]))
     return table
 
 
@@ -127,12 +130,7 @@ def _title(evaluation: Mapping[str, Any]) -> str:
     return f"{where}, threshold {evaluation['threshold']:g}"
 
 
-def _add_answer(table: Table, label: str, mean: Mapping[str, Any]) -> None:
-    figures = (_percent(mean["J"]), _percent(mean["F"]), with_interval(mean))
-    table.add_row(label, *figures, str(mean["num_expressions"]))
-
-
-def _kinds(by_kind: Mapping[str, Any]) -> Table:
+def _kinds(by_kind: Mapping[str, Any], own: Sequence[str]) -> Table:
     table = Table(title="J&F by kind of expression", title_justify="left")
     table.add_column("kind")
     columns = {
@@ -142,11 +140,12 @@ def _kinds(by_kind: Mapping[str, Any]) -> Table:
         "under\nanother text": OTHER_TEXT,
     }
     there = {c: name for c, name in columns.items() if all(name in m for m in by_kind.values())}
-    for column in (*there, "expressions"):
+    for column in (*there, *(f"selection,\n{name}" for name in own), "expressions"):
         table.add_column(column, justify="right")
     for kind, means in by_kind.items():
         figures = [_percent(means[name]["J&F"]) for name in there.values() if name != SELECTION]
         mean = means[SELECTION]
+        figures += [with_interval(mean, name) for name in own]
         row = (kind or "(none)", with_interval(mean), *figures, str(mean["num_expressions"]))
         table.add_row(*row)
     return table
@@ -161,7 +160,9 @@ def _groups(evaluation: Mapping[str, Any]) -> Table | None:
     has_oracle = all(ORACLE in means for m in dividing.values() for means in m.values())
     table.add_column("group")
     table.add_column("")
-    for column in ("selection", *(["oracle"] if has_oracle else []), "expressions", "videos"):
+    own = list(evaluation.get("metrics", ()))
+    columns = ("selection", *(["oracle"] if has_oracle else []))
+    for column in (*columns, *(f"selection,\n{name}" for name in own), "expressions", "videos"):
         table.add_column(column, justify="right")
     for name, by_label in dividing.items():
         table.add_section()
@@ -169,6 +170,7 @@ def _groups(evaluation: Mapping[str, Any]) -> Table | None:
             mean = means[SELECTION]
             figures = [with_interval(mean)]
             figures += [_percent(means[ORACLE]["J&F"])] if has_oracle else []
+            figures += [with_interval(mean, name) for name in own]
             counts = [str(mean["num_expressions"]), str(mean["num_videos"])]
             table.add_row("" if idx else name, label, *figures, *counts)
     return table
@@ -183,6 +185,9 @@ def list_notes(evaluation: Mapping[str, Any]) -> list[str]:
     shown = [name for name, by_label in evaluation["by_group"].items() if len(by_label) > 1]
     notes.append(f"in brackets: {level:.0%} bootstrap interval over videos")
     notes += [f"{name}: {meanings[name]}" for name in shown]
+    notes += [
+        f"{name}: {about['meaning']}" for name, about in evaluation.get("metrics", {}).items()
+    ]
     return notes
 
 
@@ -213,12 +218,12 @@ def _notes_about_oracle(evaluation: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def with_interval(mean: Mapping[str, Any]) -> str:
-    """J&F in percent, and its interval where there is one."""
-    figure = _percent(mean["J&F"])
+def with_interval(mean: Mapping[str, Any], measure: str = "J&F") -> str:
+    """A measure in percent, and its interval where there is one."""
+    figure = _percent(mean.get(measure))
     if mean["interval"] is None:
         return figure
-    lower, upper = mean["interval"]["J&F"]
+    lower, upper = mean["interval"][measure]
     return f"{figure} [{_percent(lower)}, {_percent(upper)}]"
 
 

@@ -10,15 +10,22 @@ import pytorch_lightning as pl
 import torch
 
 from sola.config.messages import is_our_message
-from sola.config.schema import PromptSourceConfig, TrackerConfig
+from sola.config.schema import TrackerConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.generation.failures import Failures
-from sola.generation.find_prompts import KeptPrompts, PromptCounts, PromptFinder, true_prompts
+from sola.generation.find_prompts import PromptFinder
 from sola.generation.plan import SharedVideos
 from sola.generation.track_video import refuse_nan, track_prompts
 from sola.metrics import count_pixels
-from sola.prompts.grounding_dino import Detector
+from sola.prompts import (
+    WHOLE_VIDEO,
+    KeptPrompts,
+    PromptCounts,
+    PromptedVideo,
+    PromptSource,
+    SettingsError,
+)
 from sola.shards import PromptStore, ShardWriter
 from sola.tracking.batches import BatchSize
 from sola.tracking.box_masks import BoxMasker
@@ -26,7 +33,7 @@ from sola.tracking.compiled import track_blank_video, warm_up
 from sola.tracking.kernels import AttentionKernels
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import MAX_OBJECTS, SAM2Base, VideoTracker
-from sola.tracking.stages import DETECTOR, FILES, FRAMES, LABELS, measure_stages, stage
+from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 
 log = logging.getLogger(__name__)
@@ -90,10 +97,6 @@ class VideoReport:
     """Seconds by stage; what is left of ``seconds`` belongs to none."""
 
 
-class SettingsError(ValueError):
-    """Something is wrong that is the same for every video."""
-
-
 class TrackGenerator(pl.LightningModule):
     """Prompts, tracks and stages one video a step; run it by ``Trainer.predict``.
 
@@ -106,7 +109,7 @@ class TrackGenerator(pl.LightningModule):
         model: SAM2Base,
         dataset: Split,
         videos: SharedVideos,
-        rule: PromptSourceConfig,
+        source: PromptSource,
         tracker: TrackerConfig,
         writer: ShardWriter,
         store: PromptStore,
@@ -114,7 +117,7 @@ class TrackGenerator(pl.LightningModule):
         *,
         is_training_split: bool,
         is_strict: bool,
-        make_detector: Callable[[], Detector],
+        open_source: Callable[[torch.device], None],
         on_start: Callable[[], None],
         on_stage: Callable[[], None],
         on_video: Callable[[VideoReport | None], None],
@@ -125,37 +128,32 @@ class TrackGenerator(pl.LightningModule):
             model: the tracker.
             dataset: the split.
             videos: those of it that this process gets.
-            rule: the prompt source.
+            source: finds the prompts.
             tracker: thresholds of the automatic masks, budget for features.
             writer: takes the tracks.
             store: takes the prompts that were found, and may hold some.
             failures: takes the videos that cannot be tracked.
-            is_training_split: grid prompts more frames of these.
+            is_training_split: the source may prompt more frames of these.
             is_strict: the first video that cannot be tracked ends the run.
-            make_detector: called by source gdino where boxes are to be looked for.
+            open_source: called before the source looks for prompts.
             on_start: called when all processes are there, before the first video.
             on_stage: called some times a frame; what it raises ends the run.
             on_video: called after each video; None stands for one that cannot be tracked.
         """
         super().__init__()
-        self.model, self.videos, self.rule, self.writer = model, videos, rule, writer
+        self.model, self.videos, self.source, self.writer = model, videos, source, writer
         self.tracker, self.on_start, self.on_video = tracker, on_start, on_video
         self.failures, self.is_strict, self.on_stage = failures, is_strict, on_stage
         self.reader = VideoReader(dataset)
         self._batch_size = BatchSize("objects", MAX_OBJECTS)
         self._reasons: set[str] = set()
-        self._make_detector = make_detector
-        self._detector: Detector | None = None
+        self._open_source, self._is_open = open_source, False
+        self.is_training_split = is_training_split
+        self.generator = MaskGenerator(model, tracker.mask_generator)
+        self.masker = BoxMasker(model)
         self.seconds = self._start = 0.0
         """From the first video to the last, in this process."""
-        self.finder = PromptFinder(
-            rule,
-            store,
-            is_training_split=is_training_split,
-            generator=MaskGenerator(model, tracker.mask_generator),
-            masker=BoxMasker(model),
-            open_detector=self._open_detector,
-        )
+        self.finder = PromptFinder(source, store, self._open)
 
     def predict_dataloader(self) -> SharedVideos:
         """Ids of this process's videos, which may be none."""
@@ -230,39 +228,46 @@ class TrackGenerator(pl.LightningModule):
                 batch_size=self._batch_size,
             )
 
-    def _open_detector(self) -> Detector:
-        """The detector, loaded when the first frame has no prompts yet."""
-        with stage(DETECTOR):
-            try:
-                self._detector = self._detector or self._make_detector().to(self.device)
-            except ValueError as error:
-                if not is_our_message(error):
-                    raise
-                raise SettingsError(str(error)) from error
-        return self._detector
+    def _open(self) -> None:
+        """Load what the source needs, when the first video has no prompts yet."""
+        if self._is_open:
+            return
+        try:
+            self._open_source(self.device)
+        except ValueError as error:
+            if not is_our_message(error):
+                raise
+            raise SettingsError(str(error)) from error
+        self._is_open = True
 
     def _find_prompts(self, sample: VideoSample, size: tuple[int, int]) -> dict[str, KeptPrompts]:
         """By expression, of those that are not staged yet; by "" where they are the video's."""
-        if self.rule.name == "gt":
-            return true_prompts(self.rule, sample.ground_truth)
-        video_id = sample.video.video_id
-        if self.rule.name == "grid":
-            return self.finder.find(video_id, sample.frames, size)
-        texts = [expression.text for expression in sample.expressions]
-        by_text = self.finder.find(video_id, sample.frames, size, texts)
+        video = PromptedVideo(
+            sample.video,
+            sample.frames,
+            size,
+            sample.expressions,
+            sample.ground_truth,
+            is_training_split=self.is_training_split,
+            generator=self.generator,
+            masker=self.masker,
+        )
+        if not self.source.is_by_expression:
+            return {"": self.finder.find(video, [WHOLE_VIDEO])[WHOLE_VIDEO]}
+        by_text = self.finder.find(video, [expression.text for expression in sample.expressions])
         return {
             expression.expression_id: by_text[expression.text]
             for expression in sample.expressions
-            if not self.writer.has(video_id, expression.expression_id)
+            if not self.writer.has(video.video_id, expression.expression_id)
         }
 
     def _track(
         self, sample: VideoSample, tracker: VideoTracker, kept: KeptPrompts, expression_id: str
     ) -> StagedEntry:
         video_id = sample.video.video_id
-        tracks, counts = track_prompts(video_id, tracker, kept, self.rule, expression_id)
+        tracks, counts = track_prompts(video_id, tracker, kept, self.source.rule, expression_id)
         refuse_nan(tracks)
-        if sample.ground_truth or self.rule.name == "gt":
+        if sample.ground_truth or self.source.needs_ground_truth:
             with stage(LABELS):
                 labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)
             tracks = dataclasses.replace(tracks, labels=labels)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sola.config.schema import PromptSourceConfig
 from sola.datasets import Split
 from sola.generation.claims import Claims
+from sola.prompts import PromptSource
 from sola.types import Expression
 
 
-def estimated_costs(rule: PromptSourceConfig, dataset: Split) -> dict[str, float]:
+def estimated_costs(source: PromptSource, dataset: Split) -> dict[str, float]:
     """What tracking each video costs beside the others: frames times tracks.
 
     The tracks of ``grid`` are known only when it has looked; every frame counts once there.
@@ -17,18 +17,11 @@ def estimated_costs(rule: PromptSourceConfig, dataset: Split) -> dict[str, float
     for expression in dataset.expressions:
         by_video.setdefault(expression.video_id, []).append(expression)
     return {
-        video_id: float(len(video.frame_paths) * _num_tracks(rule, by_video.get(video_id, [])))
+        video_id: float(
+            len(video.frame_paths) * max(1, source.num_tracks(by_video.get(video_id, [])))
+        )
         for video_id, video in dataset.videos.items()
     }
-
-
-def _num_tracks(rule: PromptSourceConfig, expressions: Sequence[Expression]) -> int:
-    if rule.name == "gt":
-        objects = {each for expression in expressions for each in expression.object_ids or ()}
-        return max(1, len(objects) * rule.frames_per_object)
-    if rule.name == "gdino":
-        return max(1, len(expressions))
-    return 1
 
 
 def longest_first(costs: Mapping[str, float]) -> list[str]:

@@ -9,26 +9,12 @@ import torch
 from sola.config.device import pick_device
 from sola.config.schema import PromptSourceConfig, TrackerConfig, TrainerConfig
 from sola.datasets import Split
-from sola.prompts.grounding_dino import (
-    Detector,
-    build_detector,
-    check_detector,
-    detector_sha256,
-)
+from sola.prompts import PromptSource, build_source
 from sola.shards import PROMPTS_VERSION
 from sola.tracking.builder import RANDOM_WEIGHTS, check_checkpoint, checkpoint_sha256
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp")
-DETECTION_KEYS = (
-    "detector",
-    "detector_network",
-    "detector_vocabulary",
-    "shortest_edge_px",
-    "longest_edge_px",
-    "text_threshold",
-)
-"""Values of source gdino that decide what is found; the others only drop some of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +33,8 @@ class Recipe:
         """Look for what it needs, before anything is written.
 
         Raises:
-            ValueError: if a checkpoint or a vocabulary is missing, a GPU is asked for and none is
-                there, or the trainer cannot generate.
+            ValueError: if a checkpoint, a vocabulary or the prompt source is missing, a GPU is
+                asked for and none is there, or the trainer cannot generate.
         """
         pick_device(self.trainer.accelerator)
         for key, known in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
@@ -58,14 +44,18 @@ class Recipe:
                     f"choose one of {', '.join(known)}."
                 )
         check_checkpoint(self.tracker)
-        if self.prompt_source.name == "gdino":
-            check_detector(self.prompt_source)
+        self.source.check()
 
-    def build_detector(self) -> Detector:
-        """The detector of source gdino; random weights depend on the seed alone."""
+    @cached_property
+    def source(self) -> PromptSource:
+        """The prompt source; see ``build_source``."""
+        return build_source(self.prompt_source)
+
+    def open_source(self, device: torch.device) -> None:
+        """Load what the prompt source needs; random weights depend on the seed alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return build_detector(self.prompt_source)
+            self.source.open(device)
 
     def describe_tracks(self, dataset: Split) -> dict[str, Any]:
         """What must be the same for two runs to make the same tracks."""
@@ -74,7 +64,7 @@ class Recipe:
             **self.describe_tracker(),
             "token_dtype": self._stored_dtype,
             "config": {
-                "prompt_source": self._rule(),
+                "prompt_source": self.source.description(),
                 "tracker": self._network(),
                 "precision": self.trainer.precision,
             },
@@ -90,13 +80,11 @@ class Recipe:
 
     def describe_prompts(self, dataset: Split) -> dict[str, Any]:
         """What must be the same to find the same prompts, before caps and thresholds."""
-        keys = DETECTION_KEYS if self.prompt_source.name == "gdino" else ()
-        rule = self._rule()
         return {
             **self._describe_origin(dataset),
             "prompts_version": PROMPTS_VERSION,
             "config": {
-                "prompt_source": {key: rule[key] for key in keys},
+                "prompt_source": self.source.settings(),
                 "tracker": self._network(),
                 "precision": self.trainer.precision,
             },
@@ -114,9 +102,10 @@ class Recipe:
 
     @cached_property
     def _weights(self) -> dict[str, str]:
-        weights = {"checkpoint_sha256": checkpoint_sha256(self.tracker.checkpoint)}
-        if self.prompt_source.name == "gdino":
-            weights["detector_sha256"] = detector_sha256(self.prompt_source)
+        weights = {
+            "checkpoint_sha256": checkpoint_sha256(self.tracker.checkpoint),
+            **self.source.digests(),
+        }
         return {
             key: f"random, seed {self.seed}" if sha256 == RANDOM_WEIGHTS else sha256
             for key, sha256 in weights.items()
@@ -127,14 +116,6 @@ class Recipe:
         if self.token_dtype != "auto":
             return self.token_dtype
         return "float16" if self.trainer.precision == "bf16-mixed" else "float32"
-
-    def _rule(self) -> dict[str, Any]:
-        """All of a prompt source but where its weights lie: their contents count."""
-        rule = dataclasses.asdict(self.prompt_source)
-        del rule["detector_checkpoint"]
-        if rule["detector_network"] is not None:
-            del rule["detector_network"]["checkpoint"]
-        return rule
 
     def _network(self) -> dict[str, Any]:
         """All of a tracker but where its weights lie and how much memory it may take."""

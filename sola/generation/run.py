@@ -56,7 +56,7 @@ def run_generation(config: GenerateConfig) -> Path:
     recipe.check()
     make_dataset(config.dataset, config.split)
     dataset = open_dataset(config.dataset, config.split)
-    if config.prompt_source.name == "gt" and not dataset.has_masks:
+    if recipe.source.needs_ground_truth and not dataset.has_masks:
         raise ValueError(
             f"{dataset.split_dir}: split {config.split} has no ground truth to prompt with. "
             f"Use prompt_source=grid."
@@ -97,7 +97,7 @@ def make_tracks(
         dataset: the split.
         data_dir: keeps the prompts that are found.
         folder: for the shards.
-        is_training_split: grid prompts more frames of these.
+        is_training_split: the prompt source may look at more frames of these.
         share: which part of the work this job is; None: all of it.
 
     Raises:
@@ -131,7 +131,7 @@ def make_tracks(
             if missing or is_awaited:
                 found_by = recipe.describe_prompts(dataset)
                 store = PromptStore(prompts_dir(data_dir, found_by), found_by)
-                order = longest_first(estimated_costs(recipe.prompt_source, dataset))
+                order = longest_first(estimated_costs(recipe.source, dataset))
                 videos = SharedVideos(
                     [video_id for video_id in order if video_id in missing],
                     job.claims,
@@ -157,13 +157,13 @@ def make_dataset(config: DatasetConfig, split: str) -> None:
 
 def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
     """(video id, expression id or "") of everything that is to be made."""
-    if recipe.prompt_source.name != "gdino":
+    if not recipe.source.is_by_expression:
         return [(video_id, "") for video_id in dataset.videos]
     entries = [(e.video_id, e.expression_id) for e in dataset.expressions]
     if not entries:
         raise ValueError(
             f"{dataset.split_dir}: split {dataset.split} has no expressions, which "
-            "prompt_source=gdino looks for. Use prompt_source=grid."
+            f"prompt_source={recipe.source.name} looks for. Use prompt_source=grid."
         )
     return entries
 
@@ -181,7 +181,7 @@ def _track_videos(
     model = cast(SAM2Base, build_tracker(recipe.tracker))
     if recipe.tracker.compile:
         compile_parts(model)
-    title = f"{recipe.prompt_source.name} tracks of {dataset.name}/{dataset.split}"
+    title = f"{recipe.source.name} tracks of {dataset.name}/{dataset.split}"
     shown = (
         progress(title, len(videos.video_ids))
         if trainer.is_global_zero
@@ -212,14 +212,14 @@ def _track_videos(
             model,
             dataset,
             videos,
-            recipe.prompt_source,
+            recipe.source,
             recipe.tracker,
             job.writer,
             store,
             job.failures,
             is_training_split=is_training_split,
             is_strict=job.share.is_strict,
-            make_detector=recipe.build_detector,
+            open_source=recipe.open_source,
             on_start=on_start,
             on_stage=stop.check,
             on_video=on_video,

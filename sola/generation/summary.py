@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sola.config.console import table_console
-from sola.generation.find_prompts import PromptCounts
 from sola.generation.module import VideoReport
+from sola.prompts import PromptCounts
 from sola.tracking.stages import NETWORKS
 
 DROPPED = {

@@ -3,9 +3,8 @@
 import numpy as np
 
 from sola.config.schema import PromptSourceConfig
-from sola.generation.find_prompts import KeptPrompts, PromptCounts
 from sola.masks import decode
-from sola.prompts import PromptQueue
+from sola.prompts import KeptPrompts, PromptCounts, PromptQueue
 from sola.tracking.propagation import VideoTracker
 from sola.tracking.stages import CODES, RULES, stage
 from sola.types import Masklet, Prompt, Tracks

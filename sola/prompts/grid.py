@@ -5,9 +5,43 @@ from collections.abc import Sequence
 import numpy as np
 
 from sola.masks import areas, intersections
+from sola.prompts.base import (
+    WHOLE_VIDEO,
+    KeptPrompts,
+    PromptCounts,
+    PromptedVideo,
+    PromptSource,
+)
 from sola.types import Prompt, RunLength
 
 SOURCE = "grid"
+
+
+class Grid(PromptSource):
+    """SAM 2's automatic masks of some frames, without those that are parts of others."""
+
+    def frame_idxs(self, video: PromptedVideo) -> list[int]:
+        """See ``grid_frames``."""
+        stride = self.rule.frame_stride
+        return grid_frames(video.num_frames, is_training=video.is_training_split, stride=stride)
+
+    def find(
+        self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
+    ) -> dict[str, list[Prompt]]:
+        """See ``PromptSource.find``."""
+        prompts = []
+        for frame_idx in frame_idxs:
+            masks = video.automatic_masks(frame_idx)
+            scores = [(item.predicted_iou, item.stability_score) for item in masks]
+            prompts += grid_prompts(frame_idx, [item.mask for item in masks], scores)
+        return {WHOLE_VIDEO: prompts}
+
+    def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
+        """See ``keep_wholes``."""
+        visible = super().keep(found)
+        kept = keep_wholes(visible.prompts, self.rule.part_overlap)
+        parts = PromptCounts(parts=len(visible.prompts) - len(kept))
+        return KeptPrompts(kept, visible.counts + parts)
 
 
 def grid_frames(num_frames: int, *, is_training: bool, stride: int = 4) -> list[int]:

@@ -51,10 +51,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def run(options: argparse.Namespace) -> int:
     """Imports or exports."""
     from sola.published.exporting import export_tracks
+    from sola.published.track_file import PROMPT_TYPES
     from sola.shards import ShardReader, tracks_dir
 
     config: GenerateConfig = compose("generate", ["paths.output_dir=none", *options.values])
     name, source = config.dataset.name, config.prompt_source.name
+    if source not in PROMPT_TYPES:
+        known = ", ".join(PROMPT_TYPES)
+        raise ValueError(f"prompt_source={source}: the published code has tracks of {known} alone.")
     split_dir = options.tree / f"{source}_tracks" / (options.dataset_dir or name) / config.split
     folder = tracks_dir(
         Path(config.paths.data_dir), name, config.split, source, config.tracker.name

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sola.config.schema import EvaluateConfig
 from sola.datasets import Split
 from sola.evaluation.official import official_numbers
+from sola.evaluation.own_metrics import add_own_metrics, describe_metrics
 from sola.evaluation.protocol import (
     SELECTION,
     Answer,
@@ -106,6 +107,7 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         ValueError: if the split has no ground truth, masks are missing (unless ``missing`` is
             "zero") or no masks of this split.
     """
+    describe_metrics(config.metrics)
     dataset = open_split(config)
     check_ground_truth(dataset)
     path = Path(config.predictions or "")
@@ -116,9 +118,15 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
     results = evaluate_expressions(
         dataset, sources, scores, threshold=THRESHOLD, seed=None, num_workers=config.num_workers
     )
+    results = add_own_metrics(
+        [_selection_alone(result) for result in results],
+        dataset,
+        sources,
+        config.metrics,
+        num_workers=config.num_workers,
+    )
     results = [
-        _selection_alone(_as_zero(result) if _key(result) in sources.missing else result)
-        for result in results
+        _as_zero(result) if _key(result) in sources.missing else result for result in results
     ]
     protocol = official_numbers(dataset, sources, scores, results, threshold=THRESHOLD)
     evaluation = {
@@ -130,6 +138,7 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         "num_videos": len({result.expression.video_id for result in results}),
         "num_missing_as_zero": len(sources.missing),
         "versions": versions(),
+        **({"metrics": describe_metrics(config.metrics)} if config.metrics else {}),
         **summarise(results),
         "expressions": list_results(results),
     }
@@ -206,7 +215,8 @@ def _key(result: ExpressionResult) -> tuple[str, str]:
 
 def _as_zero(result: ExpressionResult) -> ExpressionResult:
     """Wrong in every way: also about whether there is a target."""
-    answer = Answer((), Score(0.0, 0.0), is_empty=bool(result.expression.object_ids))
+    own = dict.fromkeys(result.answers[SELECTION].own, 0.0)
+    answer = Answer((), Score(0.0, 0.0), bool(result.expression.object_ids), own)
     return replace(result, answers={**result.answers, SELECTION: answer})
 
 

@@ -1,15 +1,14 @@
 """What every selector is: a network that scores tracks, found by name, known to the model hub."""
 
-import importlib
-import inspect
 import json
 from abc import abstractmethod
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+
+from sola.config.by_name import check_arguments, find_class
 
 PACKAGE = "sola.selector"
 PROVENANCE_KEY = "sola"
@@ -25,8 +24,8 @@ class Selector(
 ):
     """A network that scores every candidate track of a video against an expression.
 
-    Its constructor takes plain values, ``token_dim`` and ``text_dim`` among them. docs/selectors.md
-    shows how to add one.
+    Its constructor takes plain values, ``token_dim`` and ``text_dim`` among them.
+    docs/adding_a_selector.md shows how to add one.
     """
 
     negative_tokens: Tensor | None
@@ -104,40 +103,6 @@ def build_selector(name: str, **kwargs: Any) -> Selector:
     Raises:
         ValueError: if there is no such selector, or it does not take these arguments.
     """
-    selector_class = _find_class(name)
-    known = list(inspect.signature(selector_class.__init__).parameters)[1:]  # without self
-    unknown = sorted(kwargs.keys() - set(known))
-    if unknown:
-        raise ValueError(
-            f"selector.{unknown[0]}: {name} does not take it; it takes {', '.join(known)}."
-        )
+    selector_class: type[Selector] = find_class(PACKAGE, name, Selector, "selector.name")
+    check_arguments(selector_class, kwargs, name, "selector.")
     return selector_class(**kwargs)
-
-
-def _find_class(name: str) -> type[Selector]:
-    module = _import(name)
-    classes = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, Selector)
-        and value.__module__ == module.__name__
-    ]
-    if len(classes) != 1 or classes == [Selector]:
-        raise ValueError(
-            f"selector.name={name}: {module.__file__} must define one class of Selector."
-        )
-    return classes[0]
-
-
-def _import(name: str) -> ModuleType:
-    full_name = f"{PACKAGE}.{name}"
-    try:
-        return importlib.import_module(full_name)
-    except ModuleNotFoundError as error:
-        if error.name != full_name:
-            raise
-        path = f"{full_name.replace('.', '/')}.py"
-        raise ValueError(
-            f"selector.name={name}: there is no {path}. Known are the files in conf/selector."
-        ) from error

@@ -57,13 +57,13 @@ class ShardReader:
 
     @property
     def source(self) -> str:
-        """Prompt source of the tracks: gt, grid or gdino."""
+        """Prompt source of the tracks: gt, grid, gdino, or another."""
         return str(self.index["source"])
 
     @property
     def is_by_expression(self) -> bool:
         """Whether an entry holds the tracks of one expression, not those of a whole video."""
-        return self.source == "gdino"
+        return "/" in next(iter(self.index["entries"]), "")
 
     @property
     def videos(self) -> tuple[str, ...]:

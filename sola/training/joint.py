@@ -43,7 +43,7 @@ class JointReader:
     @property
     def is_by_expression(self) -> bool:
         """See ``ShardReader``."""
-        return self.index["source"] == "gdino"
+        return any(reader.is_by_expression for reader in self.readers.values())
 
     def read(self, video_id: str, expression_id: str = "") -> Tracks:
         """See ``ShardReader``."""

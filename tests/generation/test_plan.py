@@ -15,6 +15,7 @@ from sola.config.schema import PromptSourceConfig
 from sola.datasets import MeViS
 from sola.generation.claims import Claims
 from sola.generation.plan import SharedVideos, estimated_costs, longest_first
+from sola.prompts import build_source
 
 VIDEOS = ["long", "middle", "short"]
 
@@ -66,7 +67,7 @@ def test_the_longest_video_is_taken_first() -> None:
 def test_costs_are_frames_times_tracks(tmp_path: Path, source: str, costs: list[float]) -> None:
     write_mevis(tmp_path, "train")
     rule = PromptSourceConfig(name=source)
-    found = estimated_costs(rule, MeViS(tmp_path, "train"))
+    found = estimated_costs(build_source(rule), MeViS(tmp_path, "train"))
     assert list(found.values()) == costs
 
 

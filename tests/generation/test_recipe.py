@@ -11,6 +11,7 @@ from small_detector import GDINO
 from sola.datasets import Split, open_dataset
 from sola.generation.recipe import Recipe
 from sola.generation.run import make_dataset
+from sola.prompts.gdino import GroundingDino
 from sola.shards import prompts_dir
 
 Compose = Callable[..., Any]
@@ -89,10 +90,17 @@ def _reopened(compose: Compose) -> Split:
 
 def test_random_weights_of_a_detector_depend_on_the_seed_alone(compose: Compose) -> None:
     recipe, _ = _recipe(compose, "gdino", *GDINO)
-    one = recipe.build_detector().state_dict()
+    one = _opened(recipe)
     torch.rand(3)  # whatever was drawn before, as in another process
-    other = recipe.build_detector().state_dict()
+    other = _opened(recipe)
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _opened(recipe: Recipe) -> dict[str, torch.Tensor]:
+    recipe.open_source(torch.device("cpu"))
+    assert isinstance(recipe.source, GroundingDino)
+    assert recipe.source.detector is not None
+    return recipe.source.detector.state_dict()
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from sola.generation.find_prompts import PromptCounts
 from sola.generation.module import VideoReport
 from sola.generation.summary import REST, show_summary, stage_seconds
+from sola.prompts import PromptCounts
 
 REPORTS = [
     VideoReport("a", 10, 3, PromptCounts(9, parts=4, over_cap=2), 2**20, 3.0, {"labels": 1.0}),

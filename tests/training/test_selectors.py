@@ -1,4 +1,4 @@
-"""Other selectors: the baseline, and one that is added as docs/selectors.md tells."""
+"""Other selectors: the baseline, and one that is added as docs/adding_a_selector.md tells."""
 
 import dataclasses
 import re
@@ -16,7 +16,7 @@ from sola.selector import TrackSelector, build_selector
 from sola.selector.checkpoint import load_selector
 from sola.training.run import run_training
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "selectors.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "adding_a_selector.md"
 
 
 def example(language: str) -> str:

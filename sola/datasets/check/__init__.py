@@ -6,10 +6,11 @@ from pathlib import Path
 
 from sola.config.progress import progress
 from sola.config.schema import DatasetPartConfig
-from sola.datasets import READERS, MeViS, open_part
+from sola.datasets import MeViS, Split, open_part, reader_of
 from sola.datasets.check.frames import FoundFrames, check_frames
 from sola.datasets.check.label_maps import check_label_maps
 from sola.datasets.check.mask_dict import check_mask_dict
+from sola.datasets.check.masklets import check_masklets
 from sola.datasets.check.report import SplitReport
 from sola.datasets.label_maps import LabelMapSplit
 from sola.datasets.meta_split import FRAMES_DIR, MetaSplit
@@ -28,7 +29,7 @@ def check_dataset(
         num_threads: read at the same time.
     """
     root = Path(config.root)
-    names = [split] if split else READERS[config.layout].splits(root)
+    names = [split] if split else reader_of(config.layout).splits(root)
     for name in names or [config.train_split]:  # where there is none, opening one says so
         try:
             opened = open_part(config, name, keep_problems=True)
@@ -38,42 +39,48 @@ def check_dataset(
             yield check_split(opened, decode=decode, num_threads=num_threads)
 
 
-def check_split(split: MetaSplit, *, decode: bool, num_threads: int) -> SplitReport:
+def check_split(split: Split, *, decode: bool, num_threads: int) -> SplitReport:
     """What is there of a split, and what is wrong; see ``check_dataset``."""
     with progress(f"{split.name}/{split.split}", len(split.videos)) as advance:
         frames = check_frames(
             split.videos.values(), decode=decode, num_threads=num_threads, on_video=advance
         )
-    problems = [*split.problems, *_check_expressions(split), *_check_folders(split)]
+    problems = [*split.problems, *_check_expressions(split)]
+    problems += _check_folders(split) if isinstance(split, MetaSplit) else []
     problems += [problem for found in frames.values() for problem in found.problems]
     problems += _check_masks(split, frames, num_threads)
     return SplitReport.of(split, frames, problems)
 
 
 def _check_masks(
-    split: MetaSplit, frames: dict[str, FoundFrames], num_threads: int
+    split: Split, frames: dict[str, FoundFrames], num_threads: int
 ) -> Iterator[Problem]:
     sizes = {video_id: found.size for video_id, found in frames.items() if found.size}
     if isinstance(split, MeViS):
         yield from check_mask_dict(split, sizes)
     elif isinstance(split, LabelMapSplit):
         yield from check_label_maps(split, sizes, num_threads)
+    elif split.has_masks:
+        for video_id in split.videos:
+            yield from check_masklets(split, video_id, sizes.get(video_id))
 
 
-def _check_expressions(split: MetaSplit) -> Iterator[Problem]:
+def _check_expressions(split: Split) -> Iterator[Problem]:
+    path = split.meta_path if isinstance(split, MetaSplit) else split.split_dir
+    key = split.object_key if isinstance(split, MetaSplit) else "object_ids"
     if not split.expressions:
-        yield Problem(split.meta_path, "no expressions")
+        yield Problem(path, "no expressions")
         return
     unknown = [e for e in split.expressions if e.object_ids is None]
     if not unknown or not split.has_masks:
         return
     reason = (
-        f'{len(unknown)} of {len(split.expressions)} expressions lack "{split.object_key}", the '
+        f'{len(unknown)} of {len(split.expressions)} expressions lack "{key}", the '
         f"first is {unknown[0].expression_id} of video {unknown[0].video_id}: nothing can be "
         "measured with the masks that are there"
     )
     # where all of them do, the file is one of a hidden test split, and answers can be given
-    yield Problem(split.meta_path, reason, len(unknown) < len(split.expressions))
+    yield Problem(path, reason, len(unknown) < len(split.expressions))
 
 
 def _check_folders(split: MetaSplit) -> Iterator[Problem]:

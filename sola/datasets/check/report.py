@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import median
 
 from sola.datasets.check.frames import FoundFrames
-from sola.datasets.meta_split import MetaSplit
 from sola.datasets.problems import Problem
+from sola.datasets.split import Split
 
 KINDS = ("single", "several", "none", "unknown")
 
@@ -36,7 +36,7 @@ class SplitReport:
 
     @classmethod
     def of(
-        cls, split: MetaSplit, frames: Mapping[str, FoundFrames], problems: Sequence[Problem]
+        cls, split: Split, frames: Mapping[str, FoundFrames], problems: Sequence[Problem]
     ) -> "SplitReport":
         """Report on a split that could be opened."""
         broken = {i for i, f in frames.items() if any(p.is_error for p in f.problems)}
@@ -46,7 +46,7 @@ class SplitReport:
             split_dir=split.split_dir,
             problems=tuple(problems),
             num_videos=len(split.videos) + split.num_lost_videos,
-            num_broken_videos=len(broken | split.broken_videos),
+            num_broken_videos=len(broken.union(split.broken_videos)),
             num_objects=sum(map(len, map(split.named_objects, split.videos))) if is_known else None,
             has_masks=split.has_masks,
             kinds=Counter(_kind(e.object_ids) for e in split.expressions),

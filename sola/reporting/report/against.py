@@ -10,8 +10,8 @@ from sola.evaluation.groups import LABELS
 from sola.evaluation.protocol import ALL_TRACKS, SELECTION
 
 OTHER_RUN = "other"
-MADE_BY = ("source", "tracker", "checkpoint_sha256", "detector_sha256")
-"""What tracks of two runs must share to be the same."""
+MADE_BY = ("source", "tracker")
+"""What tracks of two runs must share to be the same, beside every SHA-256."""
 
 
 def compare_with(path: Path, evaluation: Mapping[str, Any], output_dir: Path) -> dict[str, Any]:
@@ -84,5 +84,8 @@ def _difference(found: Mapping[str, Any], measure: str) -> str:
     return f"{figure} <small>[{100 * lower:+.1f}, {100 * upper:+.1f}]</small>"
 
 
-def _made_by(run: Mapping[str, Any]) -> list[list[Any]]:
-    return [[tracks.get(name) for name in MADE_BY] for tracks in run.get("tracks", ())]
+def _made_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in tracks.items() if name in MADE_BY or "_sha256" in name}
+        for tracks in run.get("tracks", ())
+    ]

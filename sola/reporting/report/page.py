@@ -63,6 +63,7 @@ def write_page(
         subtitle=escape(_subtitle(evaluation)),
         figures=_figures(evaluation),
         answers=_answers(evaluation),
+        own_columns="".join(f'<th scope="col">{escape(n)}</th>' for n in _own(evaluation)),
         notes="".join(f"<li>{escape(note)}</li>" for note in notes),
         plots="".join(_figure(name, chart) for name, chart in charts.items()),
         origin=escape(_origin(evaluation)),
@@ -128,15 +129,20 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
 def _answers(evaluation: Mapping[str, Any]) -> str:
     rows = []
     for label, mean in answer_rows(evaluation):
-        cells = [_cell(mean, measure) for measure in ("J", "F", "J&F")]
+        cells = [_cell(mean, measure) for measure in ("J", "F", "J&F", *_own(evaluation))]
         cells += [str(mean[name]) for name in ("num_expressions", "num_videos")]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f"<tr><th scope=row>{escape(label)}</th>{row}</tr>")
     return "".join(rows)
 
 
+def _own(evaluation: Mapping[str, Any]) -> list[str]:
+    """Names of a user's own metrics."""
+    return list(evaluation.get("metrics", ()))
+
+
 def _cell(mean: Mapping[str, Any], measure: str) -> str:
-    if mean[measure] is None:
+    if mean.get(measure) is None:
         return "-"
     figure = f"{100 * mean[measure]:.1f}"
     if mean["interval"] is None:

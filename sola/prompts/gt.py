@@ -1,14 +1,35 @@
 """Ground-truth masks as prompts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from sola.masks import areas
-from sola.types import Masklet, Prompt
+from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptSource
+from sola.types import Expression, Masklet, Prompt
 
 SOURCE = "gt"
 FRAME_RULES = ("largest", "first", "even")
+
+
+class GroundTruth(PromptSource):
+    """True masks of every object of a video; see ``ground_truth_prompts``."""
+
+    needs_ground_truth = True
+    is_kept = False
+
+    def find(
+        self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
+    ) -> dict[str, list[Prompt]]:
+        """See ``PromptSource.find``; frames are those that the rule chooses for each object."""
+        rule = self.rule
+        prompts = ground_truth_prompts(video.ground_truth, rule.frames, rule.frames_per_object)
+        return {WHOLE_VIDEO: prompts}
+
+    def num_tracks(self, expressions: Sequence[Expression]) -> int:
+        """See ``PromptSource.num_tracks``: objects times prompts of one."""
+        objects = {each for expression in expressions for each in expression.object_ids or ()}
+        return len(objects) * self.rule.frames_per_object
 
 
 def ground_truth_prompts(

@@ -1,0 +1,226 @@
+"""What every prompt source is: it finds the masks that tracks start from; it is found by name."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from sola.config.by_name import check_arguments, find_class
+from sola.config.schema import PromptSourceConfig
+from sola.masks import encode
+from sola.tracking.box_masks import BoxMask, BoxMasker
+from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
+from sola.tracking.stages import FRAMES, stage
+from sola.types import Expression, Masklet, Prompt, Video
+
+PACKAGE = "sola.prompts"
+WHOLE_VIDEO = ""
+"""Stands for a text where prompts are the video's own."""
+
+
+class SettingsError(ValueError):
+    """Something is wrong that is the same for every video."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptCounts:
+    """What became of prompts; all but the first say by which rule they were dropped."""
+
+    found: int = 0
+    empty: int = 0
+    unstable: int = 0
+    parts: int = 0
+    duplicates: int = 0
+    over_cap: int = 0
+
+    def __add__(self, other: "PromptCounts") -> "PromptCounts":
+        return PromptCounts(
+            *map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptPrompts:
+    """Prompts that are to be tracked."""
+
+    prompts: list[Prompt]
+    counts: PromptCounts
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptedVideo:
+    """A video as a prompt source sees it."""
+
+    video: Video
+    frames: Sequence[np.ndarray]
+    """T frames (H, W, 3) uint8 RGB, decoded when they are asked for."""
+    size: tuple[int, int]
+    """(H, W) of them."""
+    expressions: tuple[Expression, ...]
+    """Of the video."""
+    ground_truth: Mapping[str, Masklet]
+    """T masks of the frames' size per object id; {} where the split has no ground truth."""
+    is_training_split: bool
+    generator: MaskGenerator
+    """SAM 2's automatic masks."""
+    masker: BoxMasker
+    """SAM 2's masks of boxes."""
+    _decoded: dict[int, np.ndarray] = dataclasses.field(default_factory=dict, init=False)
+    """The frame that was asked for last."""
+
+    @property
+    def video_id(self) -> str:
+        """Its name on disk."""
+        return self.video.video_id
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return len(self.frames)
+
+    def frame(self, frame_idx: int) -> np.ndarray:
+        """One frame: (H, W, 3) uint8 RGB."""
+        if frame_idx not in self._decoded:
+            self._decoded.clear()
+            with stage(FRAMES):
+                self._decoded[frame_idx] = self.frames[frame_idx]
+        return self._decoded[frame_idx]
+
+    def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[BoxMask]:
+        """SAM 2's masks of boxes on a frame, which goes once through the image encoder.
+
+        Args:
+            frame_idx: the frame.
+            boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
+        """
+        corners = np.asarray(boxes, np.float32).reshape(-1, 4)
+        return self.masker.masks_of(self.frame(frame_idx), corners) if len(corners) else []
+
+    def automatic_masks(self, frame_idx: int) -> list[GeneratedMask]:
+        """SAM 2's masks of whatever is on a frame."""
+        return self.generator.generate(self.frame(frame_idx))
+
+
+class PromptSource(ABC):
+    """Finds the prompts of videos: docs/adding_a_prompt_source.md shows how to add one.
+
+    Args:
+        rule: the values of prompt_source in the configuration.
+    """
+
+    is_by_expression: ClassVar[bool] = False
+    """Whether prompts are looked for by expression, and belong to it alone."""
+    needs_ground_truth: ClassVar[bool] = False
+    """Whether splits without ground truth are refused."""
+    is_kept: ClassVar[bool] = True
+    """Whether what is found stays in data/prompts; False where finding costs nothing."""
+    places: ClassVar[tuple[str, ...]] = ()
+    """Options that say where something lies; what ``digests`` says of it counts instead."""
+    thresholds: ClassVar[tuple[str, ...]] = ()
+    """Options that ``keep`` alone looks at: what was found counts whatever they are."""
+    version: ClassVar[int] = 1
+    """Raised when ``find`` changes: what an older one found is not used then."""
+
+    def __init__(self, rule: PromptSourceConfig) -> None:
+        self.rule = rule
+
+    @property
+    def name(self) -> str:
+        """The module that defines it, below ``sola.prompts``."""
+        return self.rule.name
+
+    def check(self) -> None:  # noqa: B027  # most need nothing
+        """Look for what it needs, before anything is written.
+
+        Raises:
+            ValueError: if something is missing.
+        """
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of files that prompts depend on, by the name that index.json gives them."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """Values that decide what is found, by name: all options but places and thresholds."""
+        return self._options(without=(*self.places, *self.thresholds))
+
+    def description(self) -> dict[str, Any]:
+        """Values that decide which tracks there are: all but those that say where files lie."""
+        values = dataclasses.asdict(self.rule)
+        del values["options"], values["detector_checkpoint"]
+        if values["detector_network"] is not None:
+            del values["detector_network"]["checkpoint"]
+        return values | self._options(without=self.places)
+
+    def open(self, device: torch.device) -> None:  # noqa: B027
+        """Load what finding needs; called once, before the first ``find``."""
+
+    def frame_idxs(self, video: PromptedVideo) -> Sequence[int]:
+        """Frames of a video to look at: every ``frame_stride``-th."""
+        return range(0, video.num_frames, self.rule.frame_stride)
+
+    @abstractmethod
+    def find(
+        self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
+    ) -> Mapping[str, Sequence[Prompt]]:
+        """Prompts by text, on some frames of a video.
+
+        Args:
+            video: the video.
+            frame_idxs: some of those that ``frame_idxs`` names.
+            texts: of the expressions, each once, as they are written; where prompts are the
+                video's own, the one text "".
+        """
+
+    def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
+        """Those prompts of one text that are to be tracked: all but empty ones."""
+        visible = [prompt for prompt in found if prompt.area > 0]
+        counts = PromptCounts(found=len(found), empty=len(found) - len(visible))
+        return KeptPrompts(visible, counts)
+
+    def num_tracks(self, expressions: Sequence[Expression]) -> int:
+        """About how many tracks a video has, beside other videos: long ones are made first."""
+        return len(expressions) if self.is_by_expression else 1
+
+    def prompt(self, frame_idx: int, mask: np.ndarray, **provenance: Any) -> Prompt:
+        """A prompt of this source.
+
+        Args:
+            frame_idx: its frame.
+            mask: (H, W) bool, of the frame's size; of numbers, what is not 0 counts.
+            provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
+
+        Raises:
+            SettingsError: if it is no mask.
+        """
+        pixels = np.asarray(mask, bool)
+        if pixels.ndim != 2:
+            raise SettingsError(
+                f"prompt_source={self.name}: a mask of shape {pixels.shape}; needed is (H, W)."
+            )
+        return Prompt(
+            frame_idx, encode(pixels[None])[0], int(pixels.sum()), self.name, **provenance
+        )
+
+    def _options(self, without: Sequence[str]) -> dict[str, Any]:
+        """Nothing for a source that has none."""
+        options = {k: v for k, v in self.rule.options.items() if k not in without}
+        changed = {} if self.version == 1 else {"version": self.version}
+        return ({"options": options} if options else {}) | changed
+
+
+def build_source(rule: PromptSourceConfig) -> PromptSource:
+    """The prompt source that a module below ``sola.prompts`` defines.
+
+    Raises:
+        ValueError: if there is no such source, or it does not take these options.
+    """
+    source_class: type[PromptSource] = find_class(
+        PACKAGE, rule.name, PromptSource, "prompt_source.name"
+    )
+    check_arguments(source_class, rule.options, rule.name, "prompt_source.options.", skip=1)
+    return source_class(rule, **rule.options)
