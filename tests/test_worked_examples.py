@@ -8,6 +8,7 @@ import pytest
 import torch
 from worked_example import Answer, WorkedExample
 
+pytestmark = pytest.mark.timeout(1200)  # several programs in turn, on a machine that others share
 EPOCH = ("trainer.max_epochs=1", "logger=csv")
 SMALL = "dataset.maker.num_videos={train:2,valid_u:2}"
 
