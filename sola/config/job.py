@@ -17,7 +17,7 @@ from omegaconf import DictConfig, read_write
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Tell a process its place among those of a job; a job that has them starts none."""
 UNNAMED = ("data_root=", "paths.", "logger", "resume=")
-"""Overrides that say nothing of what a job does."""
+"""Overrides that say nothing of what a job does, and so do paths."""
 MAX_NAME = 128
 """Letters that W&B takes."""
 
@@ -37,11 +37,14 @@ def name_job() -> JobName:
     if not HydraConfig.initialized():
         return JobName(None, None)
     job = HydraConfig.get()
-    words = [word for word in job.overrides.task if not word.startswith(UNNAMED)]
+    overrides = job.overrides.task
+    words = [word for word in overrides if not (word.startswith(UNNAMED) or "/" in word)]
+    while len(" ".join(words)) > MAX_NAME:
+        words.pop(0)  # what differs between runs tends to be typed last
     is_sweep = job.mode == RunMode.MULTIRUN
     return JobName(
         sweep=Path(job.sweep.dir).name if is_sweep else None,
-        overrides=" ".join(words)[:MAX_NAME] or None,
+        overrides=" ".join(words) or None,
     )
 
 

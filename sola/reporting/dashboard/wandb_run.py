@@ -111,8 +111,14 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def end(self) -> None:
-        """Ends the run, so that the next job of a sweep gets its own, with folders of its own."""
+        """Ends the run, so that the next job of a sweep gets its own, with folders of its own.
+
+        Everything is on disk then, which it may not be after ``finish`` alone.
+        """
+        import wandb
+
         self.experiment.finish()
+        wandb.teardown()
         for name in self._own_variables:
             os.environ.pop(name, None)
 
