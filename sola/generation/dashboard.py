@@ -158,8 +158,8 @@ def _distribution(numbers: Sequence[int]) -> Distribution:
 def _table(reports: Sequence[VideoReport]) -> Table:
     rules = list(_prompts(reports))
     columns = ["video", "frames", "tracks", "seconds", "bytes", *rules]
-    rows = [
-        [r.video_id, r.num_frames, r.num_tracks, r.seconds, r.num_bytes, *_prompts([r]).values()]
+    rows: list[Sequence[str | float | Clip | None]] = [
+        (r.video_id, r.num_frames, r.num_tracks, r.seconds, r.num_bytes, *_prompts([r]).values())
         for r in reports
     ]
     return Table(columns, rows)

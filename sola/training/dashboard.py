@@ -21,8 +21,8 @@ from sola.reporting.overlays import evenly_spaced
 from sola.reporting.report.videos import show_video
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.findings import Finding, Findings
-from sola.training.module import SelectorModule
-from sola.training.scoring import ScoredBatch, ValidationScorer
+from sola.training.module import SCORED, SelectorModule
+from sola.training.scoring import ValidationScorer
 from sola.types import Expression
 
 EXAMPLES = "valid/examples"
@@ -135,8 +135,8 @@ class ValidationDashboard(Callback):
         *unused: Any,
     ) -> None:
         """Takes what a step found."""
-        if isinstance(outputs, ScoredBatch):
-            self._findings.add(outputs, self.scorer)
+        if outputs is not None:
+            self._findings.add(outputs[SCORED], self.scorer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Logs everything."""

@@ -29,6 +29,7 @@ VALID_LOSS = "valid/loss"
 POSITIVES = "train/positives"
 """Tracks that an expression means, on average."""
 LOSS_PARTS = ("loss", "bce", "alignment")
+SCORED = "scored"
 MEANS_KEY = "train_means"
 """Of a checkpoint: the means of the epoch so far."""
 
@@ -122,8 +123,12 @@ class SelectorModule(pl.LightningModule):
         self._thresholds.reset()
         self._thresholds.update([], [])
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> ScoredBatch | None:
-        """Adds up loss, and J and F of the unions of selected tracks by threshold."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, ScoredBatch] | None:
+        """Adds up loss, and J and F of the unions of selected tracks by threshold.
+
+        Returns:
+            What it found, under ``SCORED``, for callbacks; None without expressions.
+        """
         if not batch.expressions:
             return None  # other processes have one more video
         loss, logits = self.compute(batch)
@@ -135,8 +140,8 @@ class SelectorModule(pl.LightningModule):
         oracles = [self.scorer.oracle(e) for e in batch.expressions]
         self._thresholds.update(curves, oracles)
         labels = batch.labels.cpu().numpy()
-        means = [row[:count] for row, count in zip(labels, batch.num_tracks, strict=True)]
-        return ScoredBatch(batch.expressions, rows, means, curves, oracles)
+        meant = [row[:count] for row, count in zip(labels, batch.num_tracks, strict=True)]
+        return {SCORED: ScoredBatch(batch.expressions, rows, meant, curves, oracles)}
 
     def on_validation_epoch_end(self) -> None:
         """Logs the means over all processes' expressions."""

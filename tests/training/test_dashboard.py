@@ -15,6 +15,7 @@ from wandb_file import WandbFile, read_runs
 
 from sola.reporting.dashboard.wandb_run import DIRS
 from sola.selector import build_selector
+from sola.selector.base import PROVENANCE_KEY
 from sola.training.dashboard import gradient_norms
 
 NUM_FRAMES = {"v0": 9, "v1": 16, "v2": 9}
@@ -178,7 +179,7 @@ def test_configuration_code_tracks_and_checkpoint_are_recorded(
     assert not selector.use_after_commit
     best_path = tmp_path / "run" / "best.ckpt"
     assert Path(entry.local_path).read_bytes() == best_path.read_bytes()
-    saved = torch.load(best_path, weights_only=True)["provenance"]
+    saved = torch.load(best_path, weights_only=True)[PROVENANCE_KEY]
     assert json.loads(selector.metadata)["metrics"] == saved["metrics"]
 
 
