@@ -103,7 +103,7 @@ def _measure(run_dir: Path, loader: Any, every: int) -> list[float]:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="cost of logging in a training step")
     parser.add_argument("--every", type=int, default=10, help="steps from one row to the next")
-    parser.add_argument("--blocks", type=int, default=4, help=f"of {NUM_EXPRESSIONS} steps a side")
+    parser.add_argument("--blocks", type=int, default=2, help=f"of {NUM_EXPRESSIONS} steps a side")
     return parser.parse_args()
 
 

@@ -126,7 +126,7 @@ class GenerationDashboard:
             size=tracks.size,
         )
         shown = show_video(0, video, all_tracks, {}, self.config.example_frames)
-        clip = draw_tracks_clip(path, shown, f"{num_tracks} tracks")
+        clip = draw_tracks_clip(path, shown, f"tracks: {num_tracks}")
         prompted = ", ".join(str(prompt.frame_idx) for prompt in tracks.prompts)
         num_frames = len(video.frame_paths)
         return video_id, expression_id, num_frames, num_tracks, clip, prompted

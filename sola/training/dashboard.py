@@ -186,7 +186,7 @@ class ValidationDashboard(Callback):
             self.config.example_frames,
         )
         selected = [idx for idx, score, _ in finding.tracks if score > self.threshold]
-        caption = f"J&F {100 * finding.score.jf:.1f}, {len(selected)} tracks"
+        caption = f"J&F {100 * finding.score.jf:.1f}, selected tracks: {len(selected)}"
         return draw_answer_clip(path, shown, expression, selected, caption)
 
 

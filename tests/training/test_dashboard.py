@@ -3,13 +3,15 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 import torch
-from commands import run_command
+from commands import ROOT, run_command
 from PIL import Image
 from wandb_file import WandbFile, read_runs
 
@@ -201,6 +203,31 @@ def test_jobs_of_a_sweep_are_one_group(shapes: list[str], tmp_path: Path) -> Non
         assert staged
         assert all(Path(p).is_relative_to(tmp_path / "my_sweep" / str(job)) for p in staged)
     assert not set(DIRS) & set(os.environ)
+
+
+@pytest.mark.slow
+def test_two_processes_show_what_one_shows(shapes: list[str], tmp_path: Path) -> None:
+    words = [*shapes, *AS_WANDB, "trainer.max_epochs=1", "optimizer.lr=1e-5"]
+    words += ["selector.dropout=0", "selector.attention_dropout=0"]
+    devices = ["trainer.devices=2", "trainer.strategy=ddp"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *words, *devices, f"hydra.run.dir={tmp_path / 'two'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    train(words, tmp_path / "one", "data.batch_size=2")
+
+    (one,), (two,) = read_runs(tmp_path / "one"), read_runs(tmp_path / "two")
+    assert set(one.summary) == set(two.summary)
+    for name in ("valid/scores_right", "valid/scores_wrong"):
+        assert one.column(name) == two.column(name)
+    for rows in zip(
+        *(run.table(run.column("valid/examples")[0]) for run in (one, two)), strict=True
+    ):
+        assert rows[0] == rows[1]
 
 
 def test_a_run_that_goes_on_is_the_same_run_with_the_rows_that_were_missing(
