@@ -15,7 +15,7 @@ from sola.generation.find_prompts import PromptCounts
 from sola.generation.module import VideoReport
 from sola.generation.summary import stage_seconds
 from sola.reporting.dashboard.board import Board
-from sola.reporting.dashboard.clips import draw_tracks_clip
+from sola.reporting.dashboard.clips import count_tracks, draw_tracks_clip
 from sola.reporting.dashboard.origin import artifact_of_tracks
 from sola.reporting.dashboard.values import Clip, Distribution, Table, Value
 from sola.reporting.overlays import evenly_spaced
@@ -126,7 +126,7 @@ class GenerationDashboard:
             size=tracks.size,
         )
         shown = show_video(0, video, all_tracks, {}, self.config.example_frames)
-        clip = draw_tracks_clip(path, shown, f"tracks: {num_tracks}")
+        clip = draw_tracks_clip(path, shown, count_tracks(num_tracks))
         prompted = ", ".join(str(prompt.frame_idx) for prompt in tracks.prompts)
         num_frames = len(video.frame_paths)
         return video_id, expression_id, num_frames, num_tracks, clip, prompted

@@ -15,7 +15,7 @@ from sola.config.schema import LoggerConfig
 from sola.datasets import Split
 from sola.evaluation.tracks import VideoTracks
 from sola.reporting.dashboard.board import Board
-from sola.reporting.dashboard.clips import draw_answer_clip
+from sola.reporting.dashboard.clips import count_tracks, draw_answer_clip
 from sola.reporting.dashboard.values import Artifact, Clip, Table, Value
 from sola.reporting.overlays import evenly_spaced
 from sola.reporting.report.videos import show_video
@@ -186,7 +186,7 @@ class ValidationDashboard(Callback):
             self.config.example_frames,
         )
         selected = [idx for idx, score, _ in finding.tracks if score > self.threshold]
-        caption = f"J&F {100 * finding.score.jf:.1f}, selected tracks: {len(selected)}"
+        caption = f"J&F {100 * finding.score.jf:.1f}, {count_tracks(len(selected))}"
         return draw_answer_clip(path, shown, expression, selected, caption)
 
 

@@ -290,6 +290,15 @@ def test_tensorboard_gets_numbers_histograms_pictures_and_the_table(
     assert not list(tmp_path.glob("*/wandb"))
 
 
+def test_disabled_by_its_own_variable_nothing_is_logged(
+    shapes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    train([*shapes, *AS_WANDB], tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()} - {".hydra", "train.log"}
+    assert names == {"best.ckpt", "last.ckpt"}
+
+
 def test_the_norm_of_a_part_is_that_of_its_gradients() -> None:
     sizes = {"token_dim": 8, "text_dim": 16, "num_layers": 2, "num_heads": 2, "num_negatives": 3}
     selector = build_selector("track_selector", **sizes)

@@ -68,6 +68,11 @@ def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> Clip:
     return _write(path, pictures, heading, len(pictures) // 2)
 
 
+def count_tracks(num_tracks: int) -> str:
+    """A number of tracks in words of a caption."""
+    return f"{num_tracks} track{'' if num_tracks == 1 else 's'}"
+
+
 def _write(
     path: Path, pictures: Sequence[NDArray[np.uint8]], heading: Sequence[str], best: int
 ) -> Clip:

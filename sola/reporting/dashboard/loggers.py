@@ -96,8 +96,9 @@ def _make_wandb(config: LoggerConfig, output_dir: Path, job_type: str, *, goes_o
     mode = os.environ.get("WANDB_MODE", "")
     is_offline = mode in OFFLINE_MODES or (not mode and not _is_logged_in())
     if mode == "disabled":
-        log.info("logger: W&B, disabled by WANDB_MODE")
-    elif is_offline:
+        log.info("logger: none, W&B is disabled by WANDB_MODE")
+        return DummyLogger()
+    if is_offline:
         why = "WANDB_MODE" if mode else "nobody is logged in"
         runs = output_dir / "wandb" / "offline-run-*"
         log.info("logger: W&B, offline (%s); later: wandb sync %s", why, runs)
