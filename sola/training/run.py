@@ -86,7 +86,12 @@ def run_training(config: TrainConfig) -> Path:
     first_step = _check_resume(config, selector)
     is_dry = config.trainer.fast_dev_run
     logger = make_logger(
-        config.logger, output_dir, job_type="train", is_dry=is_dry, first_step=first_step
+        config.logger,
+        output_dir,
+        job_type="train",
+        is_dry=is_dry,
+        first_step=first_step,
+        goes_on=Path(config.ckpt_path or "").absolute() == (output_dir / LAST_FILE).absolute(),
     )
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     data = SelectorDataModule(

@@ -32,6 +32,7 @@ def make_logger(
     job_type: str,
     is_dry: bool = False,
     first_step: int = 0,
+    goes_on: bool = False,
 ) -> Logger:
     """The logger of a run; says which, as the run's first line.
 
@@ -41,8 +42,8 @@ def make_logger(
         job_type: what the run does, by which W&B can group: train or generate.
         is_dry: nothing is written (``trainer.fast_dev_run``).
         first_step: optimiser steps done before, by a run that this one goes on with; a CSV file
-            that is there keeps its rows of these, TensorBoard hides later ones, and a run of W&B
-            that the folder holds goes on.
+            that is there keeps its rows of these, and TensorBoard hides later ones.
+        goes_on: that run is the folder's own, and so is its run of W&B.
 
     Raises:
         ValueError: if the name is not known, or the file that logins are kept in cannot be read.
@@ -64,7 +65,7 @@ def make_logger(
             purge_step=first_step or None,
         )
     if config.name == "wandb":
-        return _make_wandb(config, output_dir, job_type, goes_on=first_step > 0)
+        return _make_wandb(config, output_dir, job_type, goes_on=goes_on)
     raise ValueError(f"logger.name={config.name}: not known; choose one of {LOGGERS}.")
 
 
