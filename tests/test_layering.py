@@ -45,11 +45,11 @@ HOMES = {
     "transformers": {"text", "prompts"},
     "groundingdino": {"prompts"},
     "wandb": {"training", "reporting"},
-    "av": {"clip"},
+    "av": {"clip", "reporting"},
 }
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "sam2", "transformers"}
 HEAVY |= {"huggingface_hub", "safetensors", "wandb", "av", "cv2", "h5py", "pycocotools"}
-HEAVY |= {"groundingdino"}
+HEAVY |= {"groundingdino", "tensorboard"}
 
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "sola").rglob("*.py"))
 

@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from hydra._internal.utils import get_args_parser
@@ -14,6 +16,36 @@ from omegaconf import DictConfig, read_write
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Tell a process its place among those of a job; a job that has them starts none."""
+UNNAMED = ("data_root=", "paths.", "logger", "resume=")
+"""Overrides that say nothing of what a job does, and so do paths."""
+MAX_NAME = 128
+"""Letters that W&B takes."""
+
+
+@dataclass(frozen=True)
+class JobName:
+    """What tells a job from others."""
+
+    sweep: str | None
+    """Folder name of the sweep that it is part of; None: of none."""
+    overrides: str | None
+    """What was typed for it, but for where things are and go; None: nothing."""
+
+
+def name_job() -> JobName:
+    """The name of this job, of which nothing is known where no entry point was started."""
+    if not HydraConfig.initialized():
+        return JobName(None, None)
+    job = HydraConfig.get()
+    overrides = job.overrides.task
+    words = [word for word in overrides if not (word.startswith(UNNAMED) or "/" in word)]
+    while len(" ".join(words)) > MAX_NAME:
+        words.pop(0)  # what differs between runs tends to be typed last
+    is_sweep = job.mode == RunMode.MULTIRUN
+    return JobName(
+        sweep=Path(job.sweep.dir).name if is_sweep else None,
+        overrides=" ".join(words) or None,
+    )
 
 
 @contextmanager

@@ -271,8 +271,23 @@ class TrainerConfig:
 @dataclass
 class LoggerConfig:
     name: str = "csv"
-    """wandb or csv."""
+    """wandb, tensorboard or csv."""
     project: str = "sola"
+    """Of W&B, as the next two."""
+    group: str | None = None
+    """Runs of a group are shown together; None: those of a sweep, by its folder's name."""
+    run_name: str | None = None
+    """None: what was typed, such as "seed=1"."""
+    log_every_n_steps: int = 10
+    """Optimiser steps from one row of losses, learning rate and gradient norms to the next."""
+    num_examples: int = 8
+    """Validation expressions shown as videos, evenly taken from the split; videos of generation.
+    Of wandb and tensorboard, as all below."""
+    examples_every_n_validations: int = 1
+    example_frames: int = 32
+    """Frames of such a video at most, evenly taken."""
+    keep_checkpoint: bool = True
+    """Whether W&B gets best.ckpt itself, at the end, or only its path and checksum."""
 
 
 @dataclass
@@ -311,6 +326,8 @@ class GenerateConfig(RunConfig):
     """Jobs that share the videos; each takes the next one that nobody has taken."""
     strict: bool = False
     """Whether a video that cannot be tracked ends the run; else the others are tracked first."""
+    logger: LoggerConfig | None = None
+    """None: nothing is logged but what the terminal shows."""
     text_encoder: TextEncoderConfig | None = field(default=None, metadata=UNUSED)
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 

@@ -36,7 +36,7 @@ LAYOUTS = (
 PROMPT_SOURCES = names_of("prompt_source", "prompts", ("gt", "grid", "gdino"))
 CLIP_SOURCES = ("grid", "gdino")
 DETECTORS = ("transformers", "groundingdino")
-LOGGERS = ("wandb", "csv")
+LOGGERS = ("wandb", "tensorboard", "csv")
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
 FIRST_TRACKER_SEED = 10_000_000
@@ -326,6 +326,9 @@ def _check_limit(name: str, value: float) -> Problems:
 
 def _check_logger(name: str, section: LoggerConfig) -> Problems:
     yield from _one_of(f"{name}.name", section.name, LOGGERS)
+    yield from _at_least(0, f"{name}.num_examples", section.num_examples)
+    for key in ("log_every_n_steps", "examples_every_n_validations", "example_frames"):
+        yield from _at_least(1, f"{name}.{key}", getattr(section, key))
 
 
 def _check_split(split: str, dataset: DatasetConfig) -> Problems:

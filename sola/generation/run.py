@@ -3,9 +3,10 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +19,17 @@ from sola.config.progress import progress
 from sola.config.schema import DatasetConfig, GenerateConfig, TrainerConfig
 from sola.datasets import Split, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
+from sola.generation.dashboard import GenerationDashboard
 from sola.generation.job import Job, Share
 from sola.generation.module import TrackGenerator, VideoReport
 from sola.generation.plan import SharedVideos, estimated_costs, longest_first
 from sola.generation.recipe import Recipe
 from sola.generation.stop import Stopped, StopSignals
 from sola.generation.summary import of_all_processes, show_summary
-from sola.shards import PromptStore, ShardWriter, prompts_dir, tracks_dir
+from sola.reporting.dashboard.board import Board
+from sola.reporting.dashboard.loggers import finish_logger, make_logger
+from sola.reporting.dashboard.origin import git_state
+from sola.shards import PromptStore, ShardReader, ShardWriter, prompts_dir, tracks_dir
 from sola.tracking.builder import build_tracker
 from sola.tracking.compiled import compile_parts
 from sola.tracking.propagation import SAM2Base
@@ -75,6 +80,7 @@ def run_generation(config: GenerateConfig) -> Path:
         folder,
         is_training_split=config.split == config.dataset.train_split,
         share=Share(config.part, config.num_parts, config.strict),
+        log_to=partial(_open_dashboard, config),
     )
     return folder
 
@@ -87,6 +93,7 @@ def make_tracks(
     *,
     is_training_split: bool = False,
     share: Share | None = None,
+    log_to: Callable[[], AbstractContextManager[GenerationDashboard | None]] = nullcontext,
 ) -> None:
     """Make the tracks of a split, where they are not there yet.
 
@@ -99,6 +106,7 @@ def make_tracks(
         folder: for the shards.
         is_training_split: the prompt source may look at more frames of these.
         share: which part of the work this job is; None: all of it.
+        log_to: opens the dashboard, when there is something to log, in the first process.
 
     Raises:
         ValueError: if tracks made with other settings are in the folder, the same part is being
@@ -122,7 +130,9 @@ def make_tracks(
         num_processes=trainer.world_size,
         is_leader=trainer.is_global_zero,
     )
-    with StopSignals(has_parent=is_awaited) as stop, job:
+    reports: list[VideoReport] = []
+    opened = log_to() if trainer.is_global_zero and job.unstaged() else nullcontext()
+    with StopSignals(has_parent=is_awaited) as stop, job, opened as dashboard:
         missing = set(job.unstaged())
         if len(missing) < job.num_videos:
             num_there = job.num_videos - len(missing)
@@ -138,9 +148,13 @@ def make_tracks(
                     job.is_settled,
                     max_length=job.num_videos,
                 )
-                _track_videos(recipe, trainer, dataset, job, videos, store, stop, is_training_split)
+                reports = _track_videos(
+                    recipe, trainer, dataset, job, videos, store, stop, is_training_split, dashboard
+                )
             if trainer.is_global_zero:
                 job.finish()
+            if dashboard is not None and writer.is_finished:
+                dashboard.show_tracks(ShardReader(folder), dataset, reports)
         except Stopped as stopped:
             _say_what_is_kept(job, stopped)
             raise
@@ -177,7 +191,9 @@ def _track_videos(
     store: PromptStore,
     stop: StopSignals,
     is_training_split: bool,
-) -> None:
+    dashboard: GenerationDashboard | None,
+) -> list[VideoReport]:
+    """Reports of all processes; those of this one where it is not the first."""
     model = cast(SAM2Base, build_tracker(recipe.tracker))
     if recipe.tracker.compile:
         compile_parts(model)
@@ -204,6 +220,8 @@ def _track_videos(
         def on_video(report: VideoReport | None) -> None:
             nonlocal num_shown
             reports.extend([report] if report else [])
+            if report and dashboard is not None:
+                dashboard.progress(reports)
             for _ in range(videos.position - num_shown):
                 advance(_rates(reports))
             num_shown = videos.position
@@ -229,6 +247,23 @@ def _track_videos(
     all_reports, all_seconds = of_all_processes(reports, module.seconds, group)
     if trainer.is_global_zero:
         show_summary(all_reports, all_seconds, job.failures.reasons())
+    if dashboard is not None:
+        dashboard.finish(all_reports, all_seconds, len(job.failures.reasons()))
+    return all_reports
+
+
+@contextmanager
+def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | None]:
+    """None where no logger was chosen."""
+    if config.logger is None:
+        yield None
+        return
+    logger = make_logger(config.logger, Path(config.paths.output_dir), job_type="generate")
+    logger.log_hyperparams(dataclasses.asdict(config) | {"git": git_state()})
+    try:
+        yield GenerationDashboard(Board(logger), config.logger)
+    finally:
+        finish_logger(logger)
 
 
 @contextmanager

@@ -24,12 +24,13 @@ from sola.training.batch import Batch
 from sola.training.finite import REMEDY, LossCheck
 from sola.training.means import RunningMeans
 from sola.training.optimization import make_optimizer, make_schedules
-from sola.training.scoring import ThresholdMeans, ValidationScorer
+from sola.training.scoring import ScoredBatch, ThresholdMeans, ValidationScorer
 
 VALID_LOSS = "valid/loss"
 POSITIVES = "train/positives"
 """Tracks that an expression means, on average."""
 LOSS_PARTS = ("loss", "bce", "alignment")
+SCORED = "scored"
 MEANS_KEY = "train_means"
 """Of a checkpoint: the means of the epoch so far."""
 
@@ -126,17 +127,25 @@ class SelectorModule(pl.LightningModule):
         self._thresholds.reset()
         self._thresholds.update([], [])
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Adds up loss, and J and F of the unions of selected tracks by threshold."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, ScoredBatch] | None:
+        """Adds up loss, and J and F of the unions of selected tracks by threshold.
+
+        Returns:
+            What it found, under ``SCORED``, for callbacks; None without expressions.
+        """
         if not batch.expressions:
-            return  # other processes have one more video
+            return None  # other processes have one more video
         loss, logits = self.compute(batch)
         _add_losses(self._valid_means, loss, batch)
         scores = logits.float().sigmoid().cpu().numpy()
         rows = [row[:count] for row, count in zip(scores, batch.num_tracks, strict=True)]
         thresholds = sorted(set(self._thresholds.thresholds))
         curves = self.scorer.trace(batch.expressions, rows, thresholds=thresholds)
-        self._thresholds.update(curves, [self.scorer.oracle(e) for e in batch.expressions])
+        oracles = [self.scorer.oracle(e) for e in batch.expressions]
+        self._thresholds.update(curves, oracles)
+        labels = batch.labels.cpu().numpy()
+        meant = [row[:count] for row, count in zip(labels, batch.num_tracks, strict=True)]
+        return {SCORED: ScoredBatch(batch.expressions, rows, meant, curves, oracles)}
 
     def on_validation_epoch_end(self) -> None:
         """Logs the means over all processes' expressions."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sola.config.device import pick_device
@@ -18,6 +19,9 @@ from sola.config.schema import SelectorConfig, TrainConfig
 from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
+from sola.reporting.dashboard.board import Board
+from sola.reporting.dashboard.loggers import finish_logger, make_logger
+from sola.reporting.dashboard.origin import artifacts_of, git_state
 from sola.selector import Selector, build_selector
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
@@ -29,8 +33,9 @@ from sola.training.callbacks import (
     make_checkpoints,
     make_options,
 )
+from sola.training.dashboard import GradientNorms, RunArtifacts, ValidationDashboard
 from sola.training.data import SelectorDataModule
-from sola.training.loggers import finish_logger, make_logger
+from sola.training.joint import JointReader
 from sola.training.module import SelectorModule
 from sola.training.resuming import WholeFileIO
 from sola.training.scoring import VALID_JF, ValidationScorer
@@ -81,7 +86,14 @@ def run_training(config: TrainConfig) -> Path:
     selector = _build_selector(config.selector)
     first_step = _check_resume(config, selector)
     is_dry = config.trainer.fast_dev_run
-    logger = make_logger(config.logger, output_dir, is_dry=is_dry, first_step=first_step)
+    logger = make_logger(
+        config.logger,
+        output_dir,
+        job_type="train",
+        is_dry=is_dry,
+        first_step=first_step,
+        goes_on=Path(config.ckpt_path or "").absolute() == (output_dir / LAST_FILE).absolute(),
+    )
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     data = SelectorDataModule(
         (train_set.expressions, train),
@@ -90,19 +102,24 @@ def run_training(config: TrainConfig) -> Path:
         config.data,
         seed=config.seed,
     )
+    scorer = _make_scorer(valid, valid_set)
     module = SelectorModule(
         selector,
         config.loss,
         config.optimizer,
-        _make_scorer(valid, valid_set),
+        scorer,
         threshold=config.threshold,
         provenance=_describe(config, train, valid),
     )
     with warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        logger.log_hyperparams(dataclasses.asdict(config))
-        trainer = _make_trainer(config, logger, uses_gpu=device.type == "cuda")
+        shown = [] if is_dry else _make_dashboard(config, logger, train, valid, scorer, valid_set)
+        logger.log_hyperparams(
+            dataclasses.asdict(config)
+            | {"git": git_state(), "provenance": _describe(config, train, valid)}
+        )
+        trainer = _make_trainer(config, logger, shown, uses_gpu=device.type == "cuda")
         try:
             trainer.fit(module, data, ckpt_path=config.ckpt_path, weights_only=True)
         except MisconfigurationException as error:
@@ -119,13 +136,48 @@ def run_training(config: TrainConfig) -> Path:
     return _report(trainer, output_dir, valid_split)
 
 
-def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Trainer:
+def _make_dashboard(
+    config: TrainConfig,
+    logger: Logger,
+    train: LabelledTracks,
+    valid: LabelledTracks,
+    scorer: ValidationScorer,
+    valid_set: Split,
+) -> list[Callback]:
+    board = Board(logger)
+    readers = [
+        own
+        for reader in (*train.readers, *valid.readers)
+        for own in (reader.readers.values() if isinstance(reader, JointReader) else [reader])
+    ]
+    best_path = Path(config.paths.output_dir) / BEST_FILE
+    return [
+        GradientNorms(),
+        RunArtifacts(
+            board, artifacts_of(readers), best_path, keep_copy=config.logger.keep_checkpoint
+        ),
+        ValidationDashboard(
+            board,
+            config.logger,
+            scorer,
+            valid_set,
+            scorer.read,
+            threshold=config.threshold,
+            sources=config.data.valid_sources,
+        ),
+    ]
+
+
+def _make_trainer(
+    config: TrainConfig, logger: Logger, shown: list[Callback], *, uses_gpu: bool
+) -> pl.Trainer:
     trainer = config.trainer
     callbacks = [
         *make_checkpoints(Path(config.paths.output_dir), trainer),
         *make_options(trainer),
         StepMetrics(),
         TrainingProgress(),
+        *shown,
     ]
     return pl.Trainer(
         accelerator=trainer.accelerator,
@@ -142,7 +194,7 @@ def _make_trainer(config: TrainConfig, logger: Any, *, uses_gpu: bool) -> pl.Tra
         limit_train_batches=_limit(trainer.limit_train_batches),
         limit_val_batches=_limit(trainer.limit_val_batches),
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=config.logger.log_every_n_steps,
         use_distributed_sampler=False,  # the data module deals out the samples
         plugins=[WholeFileIO()],
         logger=logger,

@@ -44,7 +44,7 @@ BROKEN = [
     ("generate", ["split=train", "token_dtype=float8"], "known are auto, float16, float32"),
     ("generate", ["split=tran"], "known are train, valid_u. Did you mean train?"),
     ("train", ["trainer.precision=bf16"], "known are 32-true, bf16-mixed"),
-    ("train", ["logger.name=paper"], "known are wandb, csv"),
+    ("train", ["logger.name=paper"], "known are wandb, tensorboard, csv"),
     ("train", [f"{MAKER}.max_objects=1"], "max_objects is 1, below dataset.maker.min_objects (2)"),
     ("train", [f"{MAKER}.jpeg_quality=0"], "jpeg_quality is 0"),
     ("train", [f"{MAKER}.first_seed.valid_u=47"], "seeds of train reach to 47"),

@@ -93,15 +93,12 @@ def write_video(folder: Path, shown: ShownVideo, scores: Mapping[str, Any]) -> l
     """
     frames_dir = folder / "frames" / str(shown.number)
     frames_dir.mkdir(parents=True)
-    paths = tuple(shown.video.frame_paths[idx] for idx in shown.frames)
-    source, written = VideoFrames(replace(shown.video, frame_paths=paths)), []
-    for position in range(len(source)):
-        frame = _resize(source[position], shown.size)
+    written = read_frames(shown)
+    for position, frame in enumerate(written):
         _write_jpeg(frames_dir / f"{position}.jpg", frame)
-        written.append(frame)
     content = {
         "size": shown.size,
-        "frames": [path.stem for path in paths],
+        "frames": [shown.video.frame_paths[idx].stem for idx in shown.frames],
         "objects": {name: _counts(masklet) for name, masklet in shown.object_masks.items()},
         "tracks": [
             {
@@ -121,6 +118,17 @@ def write_video(folder: Path, shown: ShownVideo, scores: Mapping[str, Any]) -> l
         folder / "data" / f"{shown.number}.js", f"report.addVideo({shown.number}, ", content
     )
     return written
+
+
+def read_frames(shown: ShownVideo) -> list[NDArray[np.uint8]]:
+    """The frames as they are shown, (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: if one cannot be read.
+    """
+    paths = tuple(shown.video.frame_paths[idx] for idx in shown.frames)
+    source = VideoFrames(replace(shown.video, frame_paths=paths))
+    return [_resize(source[position], shown.size) for position in range(len(source))]
 
 
 def write_thumbnail(
@@ -144,15 +152,30 @@ def write_thumbnail(
     num_pixels = areas(targets or chosen).reshape(-1, len(frames)).sum(axis=0)
     idx = int(np.argmax(num_pixels)) if num_pixels.any() else len(frames) // 2
     size = _fit(shown.size, THUMBNAIL_PX)
-    picture = _resize(frames[idx], size)
-    target, answer = (_union(masklets, idx, size) for masklets in (targets, chosen))
+    target, answer = (union_at(masklets, idx, size) for masklets in (targets, chosen))
+    _write_jpeg(path, draw_answer(_resize(frames[idx], size), target, answer))
+
+
+def draw_answer(
+    frame: NDArray[np.uint8], target: NDArray[np.bool_], answer: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """A frame with what an answer has right, missed and wrong over it, in three colours.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        target: (H, W) bool, what is meant.
+        answer: (H, W) bool.
+
+    Returns:
+        (H, W, 3) uint8 RGB, a new array.
+    """
     for mask, colour in (
         (target & answer, RIGHT),
         (target & ~answer, MISSED),
         (answer & ~target, WRONG),
     ):
-        picture = draw_masks(picture, mask, colour)
-    _write_jpeg(path, picture)
+        frame = draw_masks(frame, mask, colour)
+    return frame
 
 
 def write_script(path: Path, call: str, content: Any) -> None:
@@ -176,7 +199,8 @@ def _counts(masklet: Masklet) -> list[str]:
     return [mask["counts"] for mask in masklet]
 
 
-def _union(masklets: Sequence[Masklet], idx: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+def union_at(masklets: Sequence[Masklet], idx: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) bool, the union of masklets on one frame, shrunk to a size."""
     union = np.zeros(size, dtype=bool)
     for masklet in masklets:
         union |= decode(shrink([masklet[idx]], size))[0]

@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: a CSV file, or Weights & Biases."""
+"""Where the numbers of a run go: a CSV file, TensorBoard, or Weights & Biases."""
 
 import csv
 import logging
@@ -8,37 +8,42 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
+from sola.config.job import name_job
 from sola.config.schema import LoggerConfig
 from sola.config.validation import LOGGERS
+from sola.reporting.dashboard.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 
-WANDB_DIRS = {
-    # all four, or tables land in the home folder
-    "WANDB_DIR": "",
-    "WANDB_DATA_DIR": "wandb/data",
-    "WANDB_CACHE_DIR": "wandb/cache",
-    "WANDB_CONFIG_DIR": "wandb/config",
-}
 OFFLINE_MODES = ("offline", "dryrun")
 """Values of WANDB_MODE, the second an older name of the first."""
 NETRC_FILES = ("~/.netrc", "~/_netrc")
+TENSORBOARD_DIR = "tensorboard"
+"""In the folder of a run."""
 
 
 def make_logger(
-    config: LoggerConfig, output_dir: Path, *, is_dry: bool = False, first_step: int = 0
+    config: LoggerConfig,
+    output_dir: Path,
+    *,
+    job_type: str,
+    is_dry: bool = False,
+    first_step: int = 0,
+    goes_on: bool = False,
 ) -> Logger:
     """The logger of a run; says which, as the run's first line.
 
     Args:
         config: which.
         output_dir: folder of the run.
+        job_type: what the run does, by which W&B can group: train or generate.
         is_dry: nothing is written (``trainer.fast_dev_run``).
         first_step: optimiser steps done before, by a run that this one goes on with; a CSV file
-            that is there keeps its rows of these.
+            that is there keeps its rows of these, and TensorBoard hides later ones.
+        goes_on: that run is the folder's own, and so is its run of W&B.
 
     Raises:
         ValueError: if the name is not known, or the file that logins are kept in cannot be read.
@@ -49,15 +54,27 @@ def make_logger(
     if config.name == "csv":
         log.info("logger: CSV, %s", output_dir / "metrics.csv")
         return _make_csv(output_dir, first_step)
+    if config.name == "tensorboard":
+        folder = output_dir / TENSORBOARD_DIR
+        log.info("logger: TensorBoard; to look at: tensorboard --logdir %s", folder)
+        return TensorBoardLogger(
+            save_dir=output_dir,
+            name="",
+            version=TENSORBOARD_DIR,
+            default_hp_metric=False,
+            purge_step=first_step or None,
+        )
     if config.name == "wandb":
-        return _make_wandb(config, output_dir)
+        return _make_wandb(config, output_dir, job_type, goes_on=goes_on)
     raise ValueError(f"logger.name={config.name}: not known; choose one of {LOGGERS}.")
 
 
 def finish_logger(logger: Logger) -> None:
-    """Ends a run of W&B, so that the next job of a sweep gets a run of its own."""
-    if isinstance(logger, WandbLogger):
-        logger.experiment.finish()
+    """Ends a run, so that the next job of a sweep gets one of its own."""
+    if isinstance(logger, WandbRun):
+        logger.end()
+    else:
+        logger.finalize("success")
 
 
 def _make_csv(output_dir: Path, first_step: int) -> Logger:
@@ -65,8 +82,7 @@ def _make_csv(output_dir: Path, first_step: int) -> Logger:
     path = output_dir / "metrics.csv"
     if first_step == 0 or not path.is_file() or os.environ.get("LOCAL_RANK", "0") != "0":
         return logger
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(path.read_text().splitlines(keepends=True)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
         experiment = logger.experiment  # deletes the file
@@ -76,23 +92,27 @@ def _make_csv(output_dir: Path, first_step: int) -> Logger:
     return logger
 
 
-def _make_wandb(config: LoggerConfig, output_dir: Path) -> Logger:
-    for name, folder in WANDB_DIRS.items():
-        path = Path(os.environ.setdefault(name, str((output_dir / folder).absolute())))
-        path.mkdir(parents=True, exist_ok=True)
+def _make_wandb(config: LoggerConfig, output_dir: Path, job_type: str, *, goes_on: bool) -> Logger:
     mode = os.environ.get("WANDB_MODE", "")
     is_offline = mode in OFFLINE_MODES or (not mode and not _is_logged_in())
     if mode == "disabled":
-        log.info("logger: W&B, disabled by WANDB_MODE")
-    elif is_offline:
+        log.info("logger: none, W&B is disabled by WANDB_MODE")
+        return DummyLogger()
+    if is_offline:
         why = "WANDB_MODE" if mode else "nobody is logged in"
         runs = output_dir / "wandb" / "offline-run-*"
         log.info("logger: W&B, offline (%s); later: wandb sync %s", why, runs)
     else:
         log.info("logger: W&B, online, project %s", config.project)
-    # Not Lightning's own offline=True: it sets WANDB_MODE, for the next job of a sweep as well.
-    return WandbLogger(
-        project=config.project, save_dir=output_dir, mode="offline" if is_offline else None
+    job = name_job()
+    return WandbRun(
+        output_dir,
+        project=config.project,
+        is_offline=is_offline,
+        goes_on=goes_on,
+        job_type=job_type,
+        group=config.group or job.sweep,
+        name=config.run_name or job.overrides,
     )
 
 

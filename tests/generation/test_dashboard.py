@@ -1,0 +1,83 @@
+"""What a generation logs, read back from the file that W&B would show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from commands import run_command
+from small_runs import small_run
+from wandb_file import read_runs
+
+from sola.reporting.dashboard.wandb_run import DIRS
+from sola.shards import ShardReader
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of W&B leaves the machine."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in DIRS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def generate(tmp_path: Path, *more: str) -> Path:
+    words = [*small_run(3), "prompt_source=grid", f"data_root={tmp_path / 'data'}", *more]
+    outcome = run_command("generate.py", *words, f"hydra.run.dir={tmp_path / 'run'}")
+    assert outcome.status == 0, outcome.errors
+    return tmp_path / "data" / "tracks" / "moving_shapes" / "train" / "grid" / "small"
+
+
+def test_an_offline_run_holds_rates_rules_and_tracks_of_videos(tmp_path: Path) -> None:
+    reader = ShardReader(generate(tmp_path, "logger=wandb", "logger.num_examples=2"))
+    (run,) = read_runs(tmp_path / "run")
+    counts = {video_id: reader.num_tracks(video_id) for video_id in reader.videos}
+    total = sum(counts.values())
+
+    last: dict[str, Any] = {}
+    for row in run.history:
+        last |= row
+    assert run.run.job_type == "generate"
+    assert sorted(run.column("video/tracks")) == sorted(counts.values())
+    assert (last["generate/videos"], last["generate/frames"]) == (3, 9)
+    assert last["generate/tracks"] == last["rules/tracked"] == total > 0
+    assert last["generate/tracks_per_s"] / last["generate/videos_per_s"] == pytest.approx(total / 3)
+    dropped = ("empty", "unstable", "parts", "duplicates", "over_cap")
+    assert last["rules/found"] - sum(last[f"rules/{rule}"] for rule in dropped) == total
+    assert last["first_process/tracks"] == total
+    histogram = last["generate/tracks_per_video"]
+    assert sum(histogram["values"]) == 3
+    assert histogram["values"][max(counts.values())] >= 1  # an interval a number
+    per_video = {row["video"]: row for row in run.table(last["generate/per_video"])}
+    assert {video_id: row["tracks"] for video_id, row in per_video.items()} == counts
+    assert sum(row["parts"] for row in per_video.values()) == last["rules/parts"]
+    examples = run.table(last["generate/examples"])
+    assert {row["video"]: row["tracks"] for row in examples}.items() <= counts.items()
+    videos = [run.folder / "files" / m["path"] for m in run.media() if m["path"].endswith(".mp4")]
+    assert len(videos) == 2
+    for path in videos:
+        with av.open(str(path)) as video:
+            assert sum(1 for _ in video.decode(video=0)) == 3
+    (artifact,) = (a for a in run.artifacts if a.type == "tracks")
+    assert not artifact.use_after_commit  # made, not taken
+    assert artifact.name == "tracks-moving_shapes-train-grid-small"  # what train.py takes
+    metadata = json.loads(artifact.metadata)
+    assert metadata["checkpoint_sha256"] == reader.index["checkpoint_sha256"]
+
+
+@pytest.mark.parametrize("logger", [None, "csv", "tensorboard"])
+def test_other_loggers_and_none_leave_what_is_theirs(tmp_path: Path, logger: str | None) -> None:
+    generate(tmp_path, *([f"logger={logger}"] if logger else []))
+
+    left = {path.name for path in (tmp_path / "run").iterdir()} - {".hydra", "generate.log"}
+    assert left == {None: set(), "csv": {"metrics.csv", "hparams.yaml"}}.get(logger, {logger})
+
+
+def test_a_run_that_finds_everything_there_logs_nothing(tmp_path: Path) -> None:
+    generate(tmp_path)
+    generate(tmp_path, "logger=wandb")
+
+    assert not (tmp_path / "run" / "wandb").exists()
