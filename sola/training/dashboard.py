@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 class GradientNorms(Callback):
     """L2 norms of the gradients of each part of the selector, of all devices, before clipping.
 
-    They go into the row of ``StepMetrics``. Nothing is computed, and no device is waited for, but on
-    the steps that are logged.
+    They go into the row of ``StepMetrics``. Only on the steps that are logged, anything is computed
+    or a device waited for.
     """
 
     def on_before_optimizer_step(

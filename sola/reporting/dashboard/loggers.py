@@ -1,19 +1,18 @@
 """Where the numbers of a run go: a CSV file, TensorBoard, or Weights & Biases."""
 
-import csv
 import logging
 import os
-import warnings
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from sola.config.job import name_job
 from sola.config.schema import LoggerConfig
 from sola.config.validation import LOGGERS
+from sola.reporting.dashboard.csv_file import RowsFile
 from sola.reporting.dashboard.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ def make_logger(
         return DummyLogger()
     if config.name == "csv":
         log.info("logger: CSV, %s", output_dir / "metrics.csv")
-        return _make_csv(output_dir, first_step)
+        return RowsFile(output_dir, first_step)
     if config.name == "tensorboard":
         folder = output_dir / TENSORBOARD_DIR
         log.info("logger: TensorBoard; to look at: tensorboard --logdir %s", folder)
@@ -75,21 +74,6 @@ def finish_logger(logger: Logger) -> None:
         logger.end()
     else:
         logger.finalize("success")
-
-
-def _make_csv(output_dir: Path, first_step: int) -> Logger:
-    logger = CSVLogger(save_dir=output_dir, name="", version="")
-    path = output_dir / "metrics.csv"
-    if first_step == 0 or not path.is_file() or os.environ.get("LOCAL_RANK", "0") != "0":
-        return logger
-    rows = list(csv.DictReader(path.read_text().splitlines(keepends=True)))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*exists and is not empty.*")
-        experiment = logger.experiment  # deletes the file
-    done = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < first_step]
-    experiment.metrics += [{k: v for k, v in row.items() if v} for row in done]
-    experiment.save()
-    return logger
 
 
 def _make_wandb(config: LoggerConfig, output_dir: Path, job_type: str, *, goes_on: bool) -> Logger:
