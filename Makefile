@@ -17,7 +17,7 @@ SEEDS ?= 0 1 2
 THRESHOLD ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test test-all lint bench clean
+.PHONY: help setup demo results test test-all lint docs docs-commands browser bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -31,12 +31,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) setuptools wheel torch torchvision
 	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation sam2
-	$(PIP) --editable '.[demo,dev,groundingdino]'
+	$(PIP) --editable '.[demo,dev,docs,groundingdino]'
 	touch $@
 
 demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, training, scores, pictures
 	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=gt
-	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes split=valid_u prompt_source=grid
 	$(if $(DEMO_IS_TRAINED),@echo '$(DEMO_DIR)/best.ckpt is there: not trained again ("make clean" removes it)',rm -rf $(DEMO_DIR))
 	$(if $(DEMO_IS_TRAINED),,$(RUN) train.py experiment=demo hydra.run.dir=$(DEMO_DIR))
@@ -46,7 +45,6 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 
 results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds, and the baseline's
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt
-	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes_large split=tune prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
 	@for selector in $(SELECTORS); do for seed in $(SEEDS); do set -e; \
@@ -70,6 +68,15 @@ lint: setup  ## format, style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+docs: setup  ## the documentation as pages for any browser, outputs/docs/index.html; broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+
+docs-commands: setup  ## run what the quickstart tells to type, after "make demo"
+	$(RUN) docs/site/run_commands.py docs/quickstart.md
+
+browser:  ## Chromium for the tests of pages, from Debian's packages (as root)
+	command -v chromium chromedriver >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium chromium-driver; }
 
 bench: setup  ## every benchmark, one after the other
 	@set -e; for script in $(shell grep -l __main__ benchmarks/*.py); do echo "$(RUN) $$script"; $(RUN) $$script; done

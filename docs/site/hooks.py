@@ -13,7 +13,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {"data.md": "data/README.md", "shard_format.md": "sola/shards/FORMAT.md"}
+ELSEWHERE = {
+    "data.md": "data/README.md",
+    "shard_format.md": "sola/shards/FORMAT.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+}
 """Page of the site -> file of the repository."""
 FENCE = re.compile(r"^(`{3,}).*?^\1$", re.MULTILINE | re.DOTALL)
 CODE_OR_MATH = re.compile(r"(`+).+?\1|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.DOTALL)

@@ -27,9 +27,14 @@ class OwnMessages(logging.Filter):
         return is_first and record.name.split(".")[0] in _OWN_LOGGERS
 
 
+def is_terminal() -> bool:
+    """Whether people watch stderr: elsewhere, and in CI (variable CI), plain lines are written."""
+    return sys.stderr.isatty() and not os.environ.get("CI")
+
+
 def console_handler() -> logging.Handler:
     """Handler of the console: coloured on a terminal, plain lines elsewhere (both on stderr)."""
-    if sys.stderr.isatty():
+    if is_terminal():
         from rich.console import Console
         from rich.logging import RichHandler
 
@@ -50,7 +55,7 @@ def table_console() -> Console:
 
 def show_error(message: str) -> None:
     """Writes a user's mistake to stderr: in a panel on a terminal, else as ``error: <message>``."""
-    if not sys.stderr.isatty():
+    if not is_terminal():
         sys.stderr.write(f"error: {message}\n")
         return
     from rich.console import Console

@@ -1,10 +1,11 @@
 """Progress of a long step: a bar with time left on a terminal, now and then a line elsewhere."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from sola.config.console import is_terminal
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
     Yields:
         A function to call after each of them, with a short note ("" for none) to show beside it.
     """
-    if sys.stderr.isatty():
+    if is_terminal():
         with _bar(title, total) as advance:
             yield advance
     else:
@@ -48,13 +49,18 @@ def _bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, note="")
+        task = bar.add_task(title, total=total, note="", rate="")
+        start, done = time.monotonic(), 0
 
         def advance(note: str = "") -> None:
-            bar.update(task, advance=1, note=note)
+            nonlocal done
+            done += 1
+            rate = _rate(done, time.monotonic() - start)
+            bar.update(task, advance=1, note=note, rate=rate)
 
         yield advance
 
@@ -70,7 +76,13 @@ def _lines(title: str, total: int) -> Callable[[str], None]:
         if now - last < LINE_EVERY_S and done < total:
             return
         last = now
-        left_s = (now - start) / done * (total - done)
-        log.info("%s: %d/%d, %.0f s left %s", title, done, total, left_s, note)
+        rate, left_s = _rate(done, now - start), (now - start) / done * (total - done)
+        log.info("%s: %d/%d, %s, %.0f s left %s", title, done, total, rate, left_s, note)
 
     return advance
+
+
+def _rate(done: int, seconds: float) -> str:
+    """How many things a second, with two digits that count: 0.031/s, 4.2/s, 180/s."""
+    rate = done / max(seconds, 1e-3)
+    return f"{rate:.0f}/s" if rate >= 100 else f"{rate:.2g}/s"

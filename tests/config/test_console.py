@@ -3,15 +3,22 @@
 import io
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from sola.config.console import OwnMessages, console_handler, show_error
+from sola.config.progress import progress
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+@pytest.fixture(autouse=True)
+def no_ci(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -48,5 +55,29 @@ def test_a_terminal_gets_messages_with_colours_and_a_file_plain_ones(monkeypatch
 
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert isinstance(console_handler(), RichHandler)
+    monkeypatch.setenv("CI", "true")
+    assert not isinstance(console_handler(), RichHandler)
+    monkeypatch.delenv("CI")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert not isinstance(console_handler(), RichHandler)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_tells_rate_and_time_left(monkeypatch, caplog, is_terminal):
+    stream = Terminal() if is_terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr("sola.config.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    caplog.set_level(logging.INFO, "sola")
+
+    with progress("videos", 4) as advance:
+        advance()
+        advance("a note")
+
+    if is_terminal:
+        assert "0.05/s" in stream.getvalue()
+    else:
+        assert caplog.messages == [
+            "videos: 1/4, 0.05/s, 60 s left ",
+            "videos: 2/4, 0.05/s, 40 s left a note",
+        ]

@@ -1,5 +1,6 @@
 """The report of the drawn split of tests/drawn_split.py, written once."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def report_dir(drawn_config: Any, evaluation: dict[str, Any]) -> Path:
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if not IS_THERE:
-        pytest.skip("needs chromium and chromedriver")
+        missing = "needs chromium and chromedriver: make browser installs them"
+        pytest.fail(missing) if os.environ.get("SOLA_NEEDS_BROWSER") else pytest.skip(missing)
     with start_browser(tmp_path_factory.mktemp("profile")) as found:
         yield found

@@ -1,0 +1,76 @@
+"""What the documentation tells to type is what the entry points take; what it links to is there."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from sola.config.conversion import CONF_DIR, SCHEMAS, load, register_schemas
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), ROOT / "data/README.md"])
+ENTRY_POINTS = ("generate", "train", "evaluate", "predict")
+COMMAND = re.compile(rf"^ *(?:\$ )?(?:\.venv/bin/)?python ({'|'.join(ENTRY_POINTS)})\.py +(.+)$")
+NOT_FOR_PATTERNS = ("hydra/", "hydra.launcher.", "--", "...", "<", "$")
+"""Launchers that are not installed, flags, and what stands for something else."""
+PLACEHOLDERS = {"ckpt_path=...": "ckpt_path=best.ckpt"}
+EXAMPLES = ("adding_a_dataset.md", "adding_a_prompt_source.md", "adding_a_selector.md")
+"""Their commands need files that the page tells to write; a test of their own runs them."""
+
+
+def commands_of(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Entry point and overrides of every command; "\\" joins lines, "&" parts them."""
+    for line in re.split(r"\n| & ", re.sub(r"\\\n\s*", " ", page.read_text())):
+        match = COMMAND.match(line)
+        if match is None or page.name in EXAMPLES:
+            continue
+        words = shlex.split(match[2].removesuffix(" &"), comments=True)
+        words = [PLACEHOLDERS.get(word, word) for word in words]
+        yield match[1], [word for word in words if not _is_left_out(word)]
+
+
+def _is_left_out(word: str) -> bool:
+    return word == "-m" or any(part in word for part in NOT_FOR_PATTERNS)
+
+
+def single(overrides: list[str]) -> list[str]:
+    """The first job of a sweep."""
+    return [word if re.search(r"[\[{]", word) else word.split(",")[0] for word in overrides]
+
+
+COMMANDS = [
+    pytest.param(entry, single(overrides), id=f"{page.name}: {entry} {' '.join(overrides)}"[:120])
+    for page in PAGES
+    for entry, overrides in commands_of(page)
+]
+
+
+def test_the_pages_have_commands() -> None:
+    assert len(COMMANDS) > 60
+
+
+@pytest.mark.parametrize(("entry", "overrides"), COMMANDS)
+def test_commands_are_taken(entry: str, overrides: list[str]) -> None:
+    register_schemas()
+    GlobalHydra.instance().clear()
+    extra = [] if any(word.startswith("split=") for word in overrides) else ["split=train"]
+    overrides = [*overrides, *(extra if entry == "generate" else [])]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        composed = compose(entry, [*overrides, "paths.output_dir=outputs"])
+    load(composed, SCHEMAS[entry])
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    known = {"data.md": "data/README.md", "shard_format.md": "sola/shards/FORMAT.md"}
+    for target in LINK.findall(page.read_text()):
+        path = ROOT / known[target] if target in known else page.parent / target
+        is_made = target.startswith("api/")  # by the site, which is built strictly
+        assert is_made or path.exists(), f"{page}: {target}"
