@@ -5,7 +5,7 @@ from typing import Any
 
 from sola.config.by_name import find_class
 from sola.config.schema import DatasetConfig, DatasetPartConfig
-from sola.config.validation import JOINT, LAYOUTS
+from sola.config.sections import JOINT, LAYOUTS
 from sola.datasets.joint import JointSplit
 from sola.datasets.label_maps import LabelMapSplit
 from sola.datasets.meta_split import MetaSplit

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from sola.config.job import name_job
 from sola.config.schema import LoggerConfig
-from sola.config.validation import LOGGERS
+from sola.config.sections import LOGGERS
 from sola.reporting.dashboard.csv_file import RowsFile
 from sola.reporting.dashboard.wandb_run import WandbRun
 
