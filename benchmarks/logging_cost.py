@@ -1,14 +1,15 @@
-"""What logging costs of a training step: W&B offline against no logger at all.
+"""What logging costs of a training step, with W&B offline.
 
-    python benchmarks/logging_cost.py          # CPU, some minutes
+    python benchmarks/logging_cost.py          # CPU, a minute
 
-Both sides train the default network of 33 M parameters on the same random tracks, one expression a
-step (64 tracks of 80 frames), in blocks that take turns. With logging, every ``--every``-th step is
-a row of losses, learning rate and the gradient norms of every part; train.py's default is 10. CPU
-time of this process, in which other work does not count; W&B writes its file in a process beside
-it. Medians of steps without a logger, of steps that are a row, and of those between two rows; the
-first of a block warms up. Prints ``ratio logging_cost <value> bar 1.02``, of the mean step, and the
-same of a step that is a row.
+Trains the default network of 33 M parameters on random tracks, one expression a step (64 tracks of
+80 frames), with a row of losses, learning rate and gradient norms on every step, then with none.
+CPU time, in which other work does not count, of every call that logs and of all other threads of
+the process, which are W&B's; its own process, which writes the file, runs beside it and is not
+counted. A step without a logger is the rest. (Two runs, one without a logger, differ by more than
+what is measured, on a machine that has other work.) Prints ``ratio logging_cost <value> bar 1.02``,
+of a mean step where every ``--every``-th is a row (train.py's default is 10), and the same of a
+step that is a row.
 """
 
 import argparse
@@ -18,12 +19,16 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytorch_lightning as pl
 import torch
-from random_tracks import NUM_EXPRESSIONS, open_data, write_data
+from pytorch_lightning.trainer.connectors.logger_connector import _LoggerConnector
+from random_tracks import open_data, write_data
 
 from sola.config.schema import DataConfig, LoggerConfig, LossConfig, OptimizerConfig
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
@@ -33,77 +38,118 @@ from sola.training.dashboard import GradientNorms
 from sola.training.module import SelectorModule
 
 BAR = 1.02
+LOGGING_CALLS = (
+    (_LoggerConnector, "update_train_step_metrics"),
+    (GradientNorms, "on_before_optimizer_step"),
+    (StepMetrics, "on_train_batch_start"),
+    (StepMetrics, "on_train_batch_end"),
+)
+"""All that a step calls for a logger's sake, ``log_metrics`` of the logger within."""
 
 
-class StepTimes(pl.Callback):
-    """CPU seconds from the end of one step to that of the next."""
+@dataclass(frozen=True)
+class Step:
+    """CPU seconds of one step."""
+
+    whole: float
+    logging: float
+
+    @property
+    def ratio(self) -> float:
+        """Of the step with logging to that without."""
+        return self.whole / (self.whole - self.logging)
+
+
+class Clock(pl.Callback):
+    """CPU seconds from the start of one step to that of the next, and of what logs in them."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._last: float | None = None
+        self.steps: list[Step] = []
+        self._last: tuple[float, float] | None = None
+        self._in_calls = 0.0
+
+    def counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, whose time is added up."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.thread_time()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self._in_calls += time.thread_time() - start
+
+        return timed
 
     def on_train_batch_start(self, *unused: Any) -> None:
-        """What Lightning logs of a step, it logs after its last hook."""
-        now = time.process_time()
+        """What Lightning logs of a step, it logs after the step's last hook."""
+        now, own = time.process_time(), time.thread_time()
         if self._last is not None:
-            self.seconds.append(now - self._last)
-        self._last = now
+            whole = now - self._last[0]
+            of_others = whole - (own - self._last[1])
+            self.steps.append(Step(whole, self._in_calls + of_others))
+        self._last, self._in_calls = (now, own), 0.0
 
 
 def main() -> None:
-    """Measures blocks of both sides in turn."""
+    """Measures steps that are a row, and steps between two rows."""
     options = _parse_arguments()
     torch.set_num_threads(1)
     _quieten()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # rows: never, on every step, on none but the last of a block
         loader = open_data(folder, write_data(folder, 1), DataConfig()).train_dataloader()
-        times: dict[int, list[float]] = {0: [], 1: [], NUM_EXPRESSIONS: []}
-        for block in range(options.blocks):
-            for every, seconds in times.items():
-                seconds += _measure(folder / f"{block}-{every}", loader, every)
-    plain, row, between = (statistics.median(seconds) for seconds in times.values())
-    mean = (row + (options.every - 1) * between) / options.every
-    print(f"CPU time of a step, medians of {len(times[0])} a side: no logger {plain:.3f} s,")
-    print(f"one that is a row {row:.3f} s, one between two rows {between:.3f} s")
-    print(f"ratio logging_cost_of_a_row {row / plain:.4f} bar {BAR}")
-    print(f"ratio logging_cost {mean / plain:.4f} bar {BAR}")
+        rows = _measure(folder / "rows", loader, 1, options.steps)
+        between = _measure(folder / "between", loader, 1000, options.steps)
+    of_row, of_others = (statistics.median(s.ratio for s in steps) for steps in (rows, between))
+    whole = statistics.median(step.whole for step in rows)
+    spent = statistics.median(step.logging for step in rows)
+    print(f"a step that is a row: {whole:.3f} s of CPU time, {1000 * spent:.1f} ms of it logging")
+    print(f"ratio logging_cost_of_a_row {of_row:.4f} bar {BAR}")
+    mean = (of_row + (options.every - 1) * of_others) / options.every
+    print(f"ratio logging_cost {mean:.4f} bar {BAR}")
 
 
-def _measure(run_dir: Path, loader: Any, every: int) -> list[float]:
-    """Seconds of the steps of an epoch; ``every`` 0: without a logger."""
+def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Step]:
+    """Steps with a row on every ``every``-th; the first warms up."""
     torch.manual_seed(0)
     scorer: Any = None  # nothing is validated
     module = SelectorModule(TrackSelector(), LossConfig(), OptimizerConfig(), scorer)
-    times, shown, logger = StepTimes(), [], None
-    if every:
-        logger = make_logger(LoggerConfig("wandb"), run_dir, job_type="benchmark")
-        shown = [GradientNorms(), StepMetrics()]
+    clock = Clock()
+    logger = make_logger(LoggerConfig("wandb"), run_dir, job_type="benchmark")
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=1,
         gradient_clip_val=1.0,
+        limit_train_batches=num_steps + 2,
         limit_val_batches=0,
-        log_every_n_steps=every or 1,
-        callbacks=[times, *shown],
-        logger=logger or False,
+        log_every_n_steps=every,
+        callbacks=[clock, GradientNorms(every), StepMetrics(every)],
+        logger=logger,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run_dir,
     )
-    trainer.fit(module, train_dataloaders=loader)
-    if logger is not None:
+    patches = [
+        mock.patch.object(owner, name, clock.counted(getattr(owner, name)))
+        for owner, name in LOGGING_CALLS
+    ]
+    for patch in patches:
+        patch.start()
+    try:
+        trainer.fit(module, train_dataloaders=loader)
+    finally:
+        for patch in patches:
+            patch.stop()
         finish_logger(logger)
-    return times.seconds[1:]
+    return clock.steps[1:]
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="cost of logging in a training step")
     parser.add_argument("--every", type=int, default=10, help="steps from one row to the next")
-    parser.add_argument("--blocks", type=int, default=2, help=f"of {NUM_EXPRESSIONS} steps a side")
+    parser.add_argument("--steps", type=int, default=8, help="measured of each kind, at most 12")
     return parser.parse_args()
 
 

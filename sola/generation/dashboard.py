@@ -11,9 +11,9 @@ import numpy as np
 from sola.config.schema import LoggerConfig
 from sola.datasets import Split
 from sola.evaluation.tracks import VideoTracks
-from sola.generation.find_prompts import PromptCounts
 from sola.generation.module import VideoReport
 from sola.generation.summary import stage_seconds
+from sola.prompts import PromptCounts
 from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.clips import count_tracks, draw_tracks_clip
 from sola.reporting.dashboard.origin import artifact_of_tracks

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import (
 
 from sola.config.progress import progress
 from sola.config.schema import TrainerConfig
+from sola.training.module import SelectorModule
 from sola.training.resuming import LastCheckpoint, Resumption
 from sola.training.scoring import (
     VALID_F,
@@ -76,13 +77,17 @@ def make_options(config: TrainerConfig) -> list[Callback]:
 
 
 class StepMetrics(Callback):
-    """Logs losses and learning rate of every ``log_every_n_steps``-th optimiser step, in one row.
+    """Logs losses and learning rate of an optimiser step in one row, now and then.
 
     Lightning's own rows come after ``on_train_batch_end``, in which last.ckpt is written: a run
     that dies behind it would lack them.
+
+    Args:
+        every_n_steps: optimiser steps from one row to the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
         self._rate = float("nan")
 
     def on_train_batch_start(
@@ -96,7 +101,8 @@ class StepMetrics(Callback):
     ) -> None:
         """Logs the row, if one is due."""
         is_step = not trainer.fit_loop._should_accumulate()
-        if is_step and trainer.global_step % trainer.log_every_n_steps == 0:
+        if is_step and trainer.global_step % self.every_n_steps == 0:
+            assert isinstance(pl_module, SelectorModule)
             row = {LEARNING_RATE: self._rate, "epoch": trainer.current_epoch}
             row |= {name: float(value) for name, value in pl_module.step_metrics.items()}
             for logger in trainer.loggers:

@@ -41,13 +41,19 @@ class GradientNorms(Callback):
 
     They go into the row of ``StepMetrics``. Only on the steps that are logged, anything is computed
     or a device waited for.
+
+    Args:
+        every_n_steps: as for ``StepMetrics``.
     """
+
+    def __init__(self, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
     ) -> None:
         """Notes them beside the step's losses."""
-        is_due = (trainer.global_step + 1) % trainer.log_every_n_steps == 0
+        is_due = (trainer.global_step + 1) % self.every_n_steps == 0
         if trainer.is_global_zero and is_due:
             assert isinstance(pl_module, SelectorModule)
             pl_module.step_metrics |= gradient_norms(pl_module.selector)

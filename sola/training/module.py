@@ -68,7 +68,7 @@ class SelectorModule(pl.LightningModule):
         self._thresholds = ThresholdMeans(threshold)
         self._metrics: dict[str, float] = {}
         self._check = LossCheck()
-        self.step_metrics: dict[str, Tensor] = {}
+        self.step_metrics: dict[str, Tensor | float] = {}
         """Of the last step, scalars: what ``StepMetrics`` logs."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -152,7 +152,7 @@ def _make_dashboard(
     ]
     best_path = Path(config.paths.output_dir) / BEST_FILE
     return [
-        GradientNorms(),
+        GradientNorms(config.logger.log_every_n_steps),
         RunArtifacts(
             board, artifacts_of(readers), best_path, keep_copy=config.logger.keep_checkpoint
         ),
@@ -175,7 +175,7 @@ def _make_trainer(
     callbacks = [
         *make_checkpoints(Path(config.paths.output_dir), trainer),
         *make_options(trainer),
-        StepMetrics(),
+        StepMetrics(config.logger.log_every_n_steps),
         TrainingProgress(),
         *shown,
     ]

@@ -27,9 +27,9 @@ class RowsFile(CSVLogger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> ExperimentWriter:
+    def experiment(self) -> "_Writer":
         """What writes; made when it is first needed."""
-        if self._experiment is None:
+        if not isinstance(self._experiment, _Writer):
             self._experiment = _Writer(self.log_dir, self._first_step)
         return self._experiment
 
