@@ -57,11 +57,12 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def write_rows(found: list[Row]) -> None:
-    """Put rows in the place of those of the same tests; rows of tests that are gone go, too."""
-    tests, there = {row.test for row in found}, marked_tests()
+    """Put rows in the place of those of the same faults; rows of tests that are gone go, too."""
+    faults, there = {(row.test, row.fault) for row in found}, marked_tests()
     with DOCUMENT.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # pytest may run several times at once
-        kept = [row for row in read_rows() if row.test not in tests and row.test in there]
+        kept = [row for row in read_rows() if row.test in there]
+        kept = [row for row in kept if (row.test, row.fault) not in faults]
         text = DOCUMENT.read_text().partition(MARK)[0]
         DOCUMENT.write_text(text + table([*kept, *found]))
 
