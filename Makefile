@@ -17,7 +17,7 @@ SEEDS ?= 0 1 2
 THRESHOLD ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test test-all lint docs docs-commands browser bench clean
+.PHONY: help setup demo results test test-all test-devices faults lint docs docs-commands browser bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -64,6 +64,12 @@ test: setup  ## every test but the slow ones
 test-all: setup  ## every test, slow ones included
 	$(RUN) -m pytest -m 'slow or not slow'
 
+test-devices: setup  ## several processes and nodes, slow ones included: generation, training, evaluation
+	$(RUN) -m pytest -m devices
+
+faults: setup  ## every test of a fault, and the table of docs/faults.md that they write
+	$(RUN) -m pytest -m fault --write-faults
+
 lint: setup  ## format, style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -79,7 +85,11 @@ browser:  ## Chromium for the tests of pages, from Debian's packages (as root)
 	command -v chromium chromedriver >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium chromium-driver; }
 
 bench: setup  ## every benchmark, one after the other
-	@set -e; for script in $(shell grep -l __main__ benchmarks/*.py); do echo "$(RUN) $$script"; $(RUN) $$script; done
+	@set -e; for script in $(filter-out benchmarks/soak.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "$(RUN) $$script"; $(RUN) $$script; done
+
+MINUTES ?= 20
+soak: setup  ## generation and training, killed at random for 20 minutes (MINUTES=...): nothing is lost
+	$(RUN) benchmarks/soak.py --minutes $(MINUTES)
 
 clean:  ## remove runs, caches and the synthetic videos with their tracks (not .venv, not other datasets)
 	rm -rf outputs $(foreach name,moving_shapes moving_shapes_large,data/$(name) data/tracks/$(name) data/prompts/$(name) data/cache/$(name))

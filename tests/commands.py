@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import runpy
+import socket
 import sys
 import time
 import warnings
@@ -16,6 +17,9 @@ from unittest import mock
 from hydra.core.global_hydra import GlobalHydra
 
 ROOT = Path(__file__).parents[1]
+
+
+TWO_NODES = ("trainer.num_nodes=2", "trainer.devices=1", "trainer.strategy=ddp")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,15 @@ def run_command(*words: str) -> Outcome:
             status = int(end.code or 0)
     cpu_s = time.process_time() - start
     return Outcome(status, output.getvalue(), errors.getvalue(), cpu_s)
+
+
+def environments_of_nodes() -> list[dict[str, str]]:
+    """What tells two machines of each other; here both are this one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [shared | {"NODE_RANK": str(rank)} for rank in (0, 1)]
 
 
 def _path(name: str) -> Path:

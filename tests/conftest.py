@@ -7,6 +7,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from faults import Row, name_of, read_rows, write_rows
 from hydra.core.global_hydra import GlobalHydra
 
 from sola.config import compose as compose_config
@@ -18,6 +19,46 @@ os.environ.setdefault("WANDB_SILENT", "true")
 
 hypothesis.settings.register_profile("sola", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("sola")
+
+
+FOUND_ROWS = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--write-faults."""
+    parser.addoption(
+        "--write-faults", action="store_true", help="write docs/faults.md, not compare with it"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begins with no rows."""
+    config.stash[FOUND_ROWS] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the rows of the tests that passed."""
+    if session.config.getoption("--write-faults"):
+        write_rows(list(dict.fromkeys(session.config.stash[FOUND_ROWS])))
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """``fault("Training", "a kill", "it goes on", "nothing")``: the last line of a test.
+
+    A row of docs/faults.md: what the test did, saw and found lost.
+    """
+    assert request.node.get_closest_marker("fault"), "mark the test: @pytest.mark.fault"
+
+    def note(title: str, what: str, happened: str, lost: str = "nothing") -> None:
+        name = name_of(request.path, request.node.originalname)
+        row = Row(title, what, happened, lost, name)
+        if request.config.getoption("--write-faults"):
+            request.config.stash[FOUND_ROWS].append(row)
+        else:
+            assert row in read_rows(), "docs/faults.md says something else: make faults"
+
+    return note
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,19 +30,23 @@ def run(options: argparse.Namespace) -> int:
 
     folder: Path = options.folder
     found = check_tracks(folder)
-    lines = list(found.damaged.values())
+    lines = [*([found.index_fault] if found.index_fault else []), *found.damaged.values()]
     lines.append(f"{folder}: {len(found.sound)} entries sound, {len(found.damaged)} damaged")
     if not found.has_checksums:
         lines.append(
-            "These tracks are of format 2, without checksums: only what cannot be read is found."
+            "These tracks are of format 2, without checksums: only what cannot be read is found. "
+            "--repair, and generate.py after it, give them checksums as they are."
         )
-    if found.damaged and options.repair:
+    if options.repair and (found.needs_repair or not found.has_checksums):
         unfinish(folder, found)
-        lines.append("The sound ones are kept. Now run generate.py as before: it makes the others.")
-    elif found.damaged:
+        lines.append(
+            "The sound ones are kept. Now run generate.py as before: it makes what is missing, and "
+            "writes the shards."
+        )
+    elif found.needs_repair:
         lines.append(f"python -m sola.shards check {folder} --repair takes them out.")
     sys.stdout.write("\n".join([*lines, ""]))
-    return int(bool(found.damaged) and not options.repair)
+    return int(found.needs_repair and not options.repair)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,15 @@ import numpy as np
 from sola.files import Damage, read_json, readable_hdf5, sha256_of_file, unsafe_name
 from sola.sealed import SealedGroup, open_group
 from sola.shards.entry import check_entry, entry_name, read_entry, read_labels, read_tokens
-from sola.shards.writer import FORMAT_VERSION, INDEX_FILE, UNSEALED_VERSION
+from sola.shards.recovery import recover_index
+from sola.shards.writer import (
+    CHECKSUM,
+    FORMAT_VERSION,
+    INDEX_FILE,
+    UNSEALED_VERSION,
+    checksum_of,
+    mend_index,
+)
 from sola.types import Labels, MeanOverlaps, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
@@ -40,20 +48,34 @@ class ShardReader:
 
         Args:
             tracks_dir: see ``sola.shards.tracks_dir``.
-            may_be_damaged: leave it to reading to find out about shards.
+            may_be_damaged: leave it to reading to find out about shards, and take what a damaged
+                index said from them.
 
         Raises:
             ValueError: if there are no finished tracks, they have another format version, or a
                 file is missing or damaged.
         """
         self.tracks_dir = tracks_dir
-        self.index: dict[str, Any] = _read_index(tracks_dir / INDEX_FILE)
+        self.index_fault = ""
+        self.index: dict[str, Any] = self._read_index(may_be_damaged)
         self._files: dict[str, h5py.File] = {}
         if may_be_damaged:
             return
         for name in dict.fromkeys(entry["shard"] for entry in self.index["entries"].values()):
             with self._readable(name):
                 self._file(name)
+
+    def _read_index(self, may_be_damaged: bool) -> dict[str, Any]:
+        path = self.tracks_dir / INDEX_FILE
+        try:
+            return _read_index(path)
+        except ValueError as error:
+            # without index.json, what is staged counts
+            recovered = recover_index(path.parent) if may_be_damaged and path.is_file() else None
+            if recovered is None:
+                raise
+            self.index_fault = str(error)
+            return recovered
 
     @property
     def source(self) -> str:
@@ -180,14 +202,16 @@ def _read_index(path: Path) -> dict[str, Any]:
             f"{path.parent}: no finished tracks. Make them with: python generate.py {choice} "
             "(a run that was cut off goes on where it was)."
         )
-    remedy = "Delete the folder and run generate.py again."
+    remedy = mend_index(path.parent)
     index: dict[str, Any] = read_json(path, remedy)
     found = index.get("format_version") if isinstance(index, dict) else None
     if found not in (UNSEALED_VERSION, FORMAT_VERSION):
         raise ValueError(
             f"{path}: shard format {found}, this code reads {UNSEALED_VERSION} and "
-            f"{FORMAT_VERSION}. {remedy}"
+            f"{FORMAT_VERSION}. Delete the folder and run generate.py again."
         )
+    if index.pop(CHECKSUM, None) not in (None, checksum_of(index)):
+        raise ValueError(f"{path}: damaged, it is not what was written. {remedy}")
     missing = [key for key in KEYS if key not in index]
     if missing:
         raise ValueError(f"{path}: damaged, {', '.join(missing)} not found in it. {remedy}")

@@ -33,13 +33,20 @@ class Found:
     """Name -> the shard, and why."""
     has_checksums: bool
     """Without them, only what cannot be read is found."""
+    index_fault: str
+    """Why index.json is not believed; "" if it is. The shards then say what is there."""
+
+    @property
+    def needs_repair(self) -> bool:
+        """Whether anything is damaged."""
+        return bool(self.damaged or self.index_fault)
 
 
 def check_tracks(folder: Path) -> Found:
     """Read all finished tracks of a folder.
 
     Raises:
-        ValueError: if there are none, or their index is damaged.
+        ValueError: if there are none, or neither their index nor a shard says what they are.
     """
     reader = ShardReader(folder, may_be_damaged=True)
     entries = reader.index["entries"]
@@ -52,7 +59,8 @@ def check_tracks(folder: Path) -> Found:
                 damaged[name] = f"{folder / entry['shard']}: {getattr(error, 'reason', error)}"
             advance("")
     sound = tuple(name for name in entries if name not in damaged)
-    return Found(sound, damaged, reader.index["format_version"] != UNSEALED_VERSION)
+    has_checksums = reader.index["format_version"] != UNSEALED_VERSION
+    return Found(sound, damaged, has_checksums, reader.index_fault)
 
 
 def unfinish(folder: Path, found: Found) -> None:

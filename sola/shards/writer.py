@@ -8,6 +8,7 @@ disk has damaged since is made again.
 import json
 import logging
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import h5py
 from sola.files import DamagedFile, read_json, readable_hdf5, whole_hdf5, write_json
 from sola.sealed import open_group, seal
 from sola.shards.entry import FULL_DTYPE, check_entry, entry_name, write_entry
+from sola.shards.recovery import DESCRIPTION
 from sola.types import Tracks
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ FORMAT_VERSION = 3
 UNSEALED_VERSION = 2
 """The same without checksums: it is read as it is, and goes on."""
 INDEX_FILE = "index.json"
+CHECKSUM = "crc32"
+"""Key of index.json: that of everything else in it. Older ones have none."""
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"
 DEFAULTS = {"token_dtype": FULL_DTYPE}
@@ -110,7 +114,8 @@ class ShardWriter:
         packed: dict[str, dict[str, Any]] = {}
         for number, group in enumerate(self._split_by_size(names)):
             packed |= self._pack(f"shard-{number:05d}.h5", group)
-        write_json(self.tracks_dir / INDEX_FILE, self.description | {"entries": packed})
+        index = self.description | {"entries": packed}
+        write_json(self.tracks_dir / INDEX_FILE, {CHECKSUM: checksum_of(index)} | index)
         self.discard_staging()
 
     def discard_staging(self) -> None:
@@ -135,6 +140,7 @@ class ShardWriter:
     def _pack(self, file_name: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         entries = {}
         with whole_hdf5(self.tracks_dir / file_name) as shard:
+            shard.attrs[DESCRIPTION] = json.dumps(self.description)
             for name in names:
                 num_tracks, num_frames = self._copy(name, shard)
                 entries[name] = {
@@ -163,6 +169,8 @@ class ShardWriter:
             if path.name == RUN_FILE and not any(self.staging_dir.rglob("*.h5")):
                 continue  # that run made nothing
             remedy = f"Delete the folder {self.tracks_dir} to make these tracks again."
+            if path.name == INDEX_FILE:
+                remedy = mend_index(self.tracks_dir)
             found = DEFAULTS | read_json(path, remedy)
             if found.get("format_version") == UNSEALED_VERSION:
                 found["format_version"] = FORMAT_VERSION
@@ -172,6 +180,20 @@ class ShardWriter:
                     f"{path}: these tracks were made with {difference}. Delete the folder "
                     f"{self.tracks_dir} to make them again, or give tracker.name another name."
                 )
+
+
+def checksum_of(index: dict[str, Any]) -> str:
+    """CRC-32 of what index.json holds but for the checksum, 8 hexadecimal digits."""
+    content = {key: value for key, value in index.items() if key != CHECKSUM}
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+
+
+def mend_index(tracks_dir: Path) -> str:
+    """What to do about a damaged index."""
+    return (
+        f"Run python -m sola.shards check {tracks_dir} --repair, and then generate.py as before. "
+        "Where the shards are damaged, too, or older, delete the folder and run generate.py again."
+    )
 
 
 def first_difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import re
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from sola.config.device import pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
@@ -130,6 +131,13 @@ def run_training(config: TrainConfig) -> Path:
                 f"trainer.{least[0].split('=')[0]} is a share of less than one of the batches that "
                 f"there are. Give at least trainer.{least[0]}."
             ) from error
+        except SIGTERMException as stopped:  # whose own status is that of success
+            log.warning(
+                "%s: stopped by SIGTERM at step %d. The same command with resume=true goes on.",
+                output_dir,
+                trainer.global_step,
+            )
+            raise SystemExit(128 + signal.SIGTERM) from stopped
         finally:
             finish_logger(logger)
         _wait_for_processes(trainer)

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from clip_files import make_frames, write_video
 
 from sola.clip.extraction import open_clip
@@ -49,7 +51,10 @@ for number in range(num_kills):
 """
 
 
-def test_a_kill_leaves_no_clip_that_looks_finished(tmp_path: Path) -> None:
+@pytest.mark.fault
+def test_a_kill_leaves_no_clip_that_looks_finished(
+    tmp_path: Path, fault: Callable[..., None]
+) -> None:
     path = write_video(tmp_path / "clip.mp4", make_frames(20))
 
     done = subprocess.run(
@@ -73,3 +78,5 @@ def test_a_kill_leaves_no_clip_that_looks_finished(tmp_path: Path) -> None:
         assert content["num_frames"] == 20
     for folder in (tmp_path / "killed").iterdir():
         assert open_clip(path, folder).num_frames == 20
+    happened = "frames are whole or not there; the next start takes them out again"
+    fault("Prediction", f"killed (SIGKILL) {NUM_KILLS} times while a clip is unpacked", happened)

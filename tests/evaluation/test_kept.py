@@ -173,6 +173,7 @@ def test_what_numbers_depend_on_is_asked_for(
     assert run_evaluation(config) == found
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("name", ["scores.json", "videos/v1.json"])
 @pytest.mark.parametrize("damage", ["cut off", "digit", "other", "list", "no JSON"])
 def test_a_damaged_file_is_not_believed(
@@ -181,6 +182,7 @@ def test_a_damaged_file_is_not_believed(
     caplog: pytest.LogCaptureFixture,
     name: str,
     damage: str,
+    fault: Callable[..., None],
 ) -> None:
     first = run_evaluation(evaluate_config())
     (folder,) = folders(evaluate_config())
@@ -203,6 +205,9 @@ def test_a_damaged_file_is_not_believed(
     (message,) = caplog.messages
     assert message.startswith(f"{path}: damaged or out of date (")
     assert json.loads(path.read_text()) == content
+    what = "kept scores" if name == "scores.json" else "kept results of a video"
+    happened = "a warning; computed again, the numbers are the same"
+    fault("Evaluation", f"{what} that are damaged ({damage})", happened)
 
 
 def test_old_evaluations_go(
@@ -221,8 +226,12 @@ def test_old_evaluations_go(
     assert set(tmp_path.iterdir()) == left
 
 
+@pytest.mark.fault
 def test_a_folder_that_cannot_be_written_is_no_obstacle(
-    evaluate_config: MakeConfig, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    evaluate_config: MakeConfig,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    fault: Callable[..., None],
 ) -> None:
     config = evaluate_config()
     (tmp_path / "data" / "cache").write_text("a file")
@@ -231,6 +240,8 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(
         assert run_evaluation(config)["num_expressions"] == 5
 
     assert "nothing can be kept there" in caplog.messages[0]
+    happened = "a warning; all numbers, nothing kept"
+    fault("Evaluation", "a cache that cannot be written", happened)
 
 
 def make_task() -> VideoTask:
@@ -271,6 +282,7 @@ def _evaluate(config: Any, threshold: float) -> None:
     run_evaluation(config)
 
 
+@pytest.mark.devices
 @pytest.mark.slow
 def test_jobs_of_a_sweep_may_run_at_once(evaluate_config: MakeConfig, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
@@ -289,8 +301,9 @@ def test_jobs_of_a_sweep_may_run_at_once(evaluate_config: MakeConfig, tmp_path: 
     assert {path.name for path in folder.rglob("*.*")} == {"scores.json", "v1.json", "v2.json"}
 
 
+@pytest.mark.fault
 @pytest.mark.slow
-def test_a_killed_evaluation_goes_on(tmp_path: Path) -> None:
+def test_a_killed_evaluation_goes_on(tmp_path: Path, fault: Callable[..., None]) -> None:
     code = f"import sys; sys.path[:0] = [{str(TESTS_DIR)!r}]\n{DRIVER}"
 
     done = subprocess.run(
@@ -309,3 +322,10 @@ def test_a_killed_evaluation_goes_on(tmp_path: Path) -> None:
     for number in range(NUM_KILLS):
         output_dir = tmp_path / "output" / str(number)
         assert (output_dir / "evaluation.json").read_bytes() == whole
+    happened = "goes on with the next video; evaluation.json has the same bytes"
+    fault(
+        "Evaluation",
+        f"killed (SIGKILL) {NUM_KILLS} times",
+        happened,
+        "nothing; the video in work is made again",
+    )

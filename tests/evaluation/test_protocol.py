@@ -126,6 +126,7 @@ def test_the_tracks_of_a_video_are_read_once(
     assert own.read_entries == list(drawn.OWN_TRACKS)
 
 
+@pytest.mark.devices
 @pytest.mark.slow
 def test_several_processes_find_what_one_does(dataset, sources, scores, results) -> None:
     found = evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42, num_workers=2)

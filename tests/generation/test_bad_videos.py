@@ -41,11 +41,13 @@ def damaged(config: Config) -> tuple[GenerateConfig, list[Tracks], Path, bytes]:
     return made, whole, path, content
 
 
+@pytest.mark.fault
 def test_a_damaged_video_is_passed_over_and_tried_again(
     damaged: tuple[GenerateConfig, list[Tracks], Path, bytes],
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[..., None],
 ) -> None:
     config, whole, path, content = damaged
     ids = [tracks.video_id for tracks in whole]
@@ -72,9 +74,12 @@ def test_a_damaged_video_is_passed_over_and_tried_again(
     assert made == [ids[1]]
     assert_equal(whole, contents(folder))
     assert_nothing_left(folder)
+    happened = "told at once and in the end, the others are made, status 1; tried again alone"
+    fault("Generation", "a video with an unreadable frame", happened)
 
 
-def test_a_strict_run_ends_with_the_first(config: Config) -> None:
+@pytest.mark.fault
+def test_a_strict_run_ends_with_the_first(config: Config, fault: Callable[..., None]) -> None:
     made = config("strict=true")
     run_module.make_dataset(made.dataset, "train")
     for number in range(3):
@@ -82,6 +87,9 @@ def test_a_strict_run_ends_with_the_first(config: Config) -> None:
     with pytest.raises(ValueError, match=r"00001.jpg: unreadable image .*\. Get it again\.$"):
         run_generation(made)
     assert not list(Path(made.paths.data_dir).rglob("failed/*"))
+    fault(
+        "Generation", "the same with strict=true", "one message, status 1, at the first such video"
+    )
 
 
 def test_a_fault_of_the_program_ends_the_run(
@@ -126,6 +134,7 @@ def _small_memory(most: int, batches: list[int]) -> Hook:
     return refuse
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(
     ("source", "most", "things"),
     [
@@ -141,6 +150,7 @@ def test_less_goes_through_a_small_gpu_at_a_time_with_the_same_result(
     source: str,
     most: int,
     things: str,
+    fault: Callable[..., None],
 ) -> None:
     from small_detector import GDINO
 
@@ -154,25 +164,34 @@ def test_less_goes_through_a_small_gpu_at_a_time_with_the_same_result(
     _hook(monkeypatch, _small_memory(most, batches))
     again = f"data_root={Path(config().paths.data_dir) / 'again'}"  # prompts are found again
     folder = run_generation(config(*rule, again, num_videos=2))
-    assert_equal(whole, contents(folder), atol=1e-5)
+    atol = 1e-3 if source == "gt" else 1e-5  # rounding may flip a pixel of a mask
+    assert_equal(whole, contents(folder), atol=atol)
     said = [text for text in caplog.messages if "out of GPU memory" in text]
     assert [text for text in said if f" {things} at a time: going on with fewer" in text]
     assert len(said) == len(set(said)), "said twice"
+    happened = f"fewer at a time, said once; tracks differ by at most {atol:g}"
+    fault(
+        "Generation", f"out of GPU memory (torch.OutOfMemoryError) with several {things}", happened
+    )
 
 
+@pytest.mark.fault
 def test_a_video_of_which_one_object_is_too_much_is_passed_over(
-    config: Config, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
 ) -> None:
     _hook(monkeypatch, _small_memory(0, []))
     with pytest.raises(
         ValueError, match=r"2 of 2 videos.*3 frames: one object at a time takes more memory than"
     ):
         run_generation(config(num_videos=2))
+    happened = "the video is passed over as a damaged one, status 1"
+    fault("Generation", "out of GPU memory with one object", happened)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_tokens_that_are_no_numbers_are_never_written(
-    config: Config, monkeypatch: pytest.MonkeyPatch, value: float
+    config: Config, monkeypatch: pytest.MonkeyPatch, value: float, fault: Callable[..., None]
 ) -> None:
     calls: list[int] = []
 
@@ -188,3 +207,5 @@ def test_tokens_that_are_no_numbers_are_never_written(
         run_generation(made)
     assert "has an object token or score that is NaN or infinite on frame" in str(e.value)
     assert len(_staged(made)) == 1
+    happened = "video, track and frame are named, nothing of the video is written, status 1"
+    fault("Generation", f"an object token that is {value}", happened)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,12 @@ for number in range(num_kills):
 """
 
 
+@pytest.mark.fault
 @pytest.mark.timeout(1600)
 @pytest.mark.parametrize("num_kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on_and_gives_the_same(tmp_path: Path, num_kills: int) -> None:
+def test_a_killed_run_goes_on_and_gives_the_same(
+    tmp_path: Path, num_kills: int, fault: Callable[..., None]
+) -> None:
     code = f"import sys; sys.path[:0] = [{str(TESTS_DIR)!r}]\n{DRIVER}"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path), str(num_kills), "0", str(NUM_VIDEOS)],
@@ -109,3 +113,9 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path: Path, num_kills: int)
         made = (tmp_path / f"killed_{number}.made").read_text().split()
         assert set(made) == {one.video_id for one in whole}
         assert len(made) <= NUM_VIDEOS + 1, "more than the video in work was made again"
+    fault(
+        "Generation",
+        "killed (SIGKILL) at random moments, at operations on files and between",
+        "the same command goes on: equal shards, no file left behind, no other video made twice",
+        "nothing; the video in work is made again",
+    )

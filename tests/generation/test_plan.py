@@ -89,8 +89,9 @@ def test_a_video_that_fails_between_look_and_claim_is_not_taken(tmp_path: Path) 
     assert list(videos) == []
 
 
+@pytest.mark.fault
 def test_a_dead_process_leaves_its_video_to_others(
-    tmp_path: Path, dying: Callable[..., int]
+    tmp_path: Path, dying: Callable[..., int], fault: Callable[..., None]
 ) -> None:
     child = dying(lambda: make_claims(tmp_path).of_video("long").take())
     done = {"middle"}
@@ -99,9 +100,19 @@ def test_a_dead_process_leaves_its_video_to_others(
     done.add("short")
     end(child)
     assert list(videos) == ["long"]  # in a second look at the list
+    happened = "its lock is gone with it; another process takes the video"
+    fault(
+        "Generation",
+        "a process that dies with a claim on a video",
+        happened,
+        "nothing; the video in work is made again",
+    )
 
 
-def test_a_part_is_made_once_at_a_time(tmp_path: Path, dying: Callable[..., int]) -> None:
+@pytest.mark.fault
+def test_a_part_is_made_once_at_a_time(
+    tmp_path: Path, dying: Callable[..., int], fault: Callable[..., None]
+) -> None:
     child = dying(lambda: make_claims(tmp_path, 1).take_part())
     with pytest.raises(
         ValueError,
@@ -116,6 +127,8 @@ def test_a_part_is_made_once_at_a_time(tmp_path: Path, dying: Callable[..., int]
             make_claims(tmp_path, 1).take_part()
     end(child)
     make_claims(tmp_path, 1).take_part()
+    happened = "nothing: who holds a part, and whether still, depends on no clock"
+    fault("Generation", "a clock that jumps, back to 1970 or on to 2242", happened)
 
 
 def test_without_locks_a_process_works_alone(

@@ -2,16 +2,15 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import ROOT, run_command
+from commands import ROOT, TWO_NODES, environments_of_nodes, run_command
 from small_runs import assert_equal, assert_nothing_left, contents, small_run
 
 TRACKS = "tracks/moving_shapes/train/gt/small"
@@ -86,6 +85,7 @@ def has_ended(process_id: int) -> bool:
         return True
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(
     "signum",
     [
@@ -94,7 +94,9 @@ def has_ended(process_id: int) -> bool:
         pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_ends_a_run_at_once(whole: Path, tmp_path: Path, signum: signal.Signals) -> None:
+def test_a_signal_ends_a_run_at_once(
+    whole: Path, tmp_path: Path, signum: signal.Signals, fault: Callable[..., None]
+) -> None:
     process = start(tmp_path)
     wait_for_staged(tmp_path, 1, process)
     process.send_signal(signum)
@@ -107,6 +109,12 @@ def test_a_signal_ends_a_run_at_once(whole: Path, tmp_path: Path, signum: signal
     assert "Traceback" not in said
     assert not list((tmp_path / TRACKS).rglob("*.part"))
     goes_on(whole, tmp_path)
+    fault(
+        "Generation",
+        f"{signum.name}",
+        f"ends within 30 s with status {process.returncode}; the same command goes on",
+        "nothing; the video in work is made again",
+    )
 
 
 @contextmanager
@@ -121,9 +129,10 @@ def small_disk(folder: Path, size_kib: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("is_packing", [False, True])
 def test_a_full_disk_is_one_message_and_loses_nothing(
-    whole: Path, tmp_path: Path, is_packing: bool
+    whole: Path, tmp_path: Path, is_packing: bool, fault: Callable[..., None]
 ) -> None:
     disk, root = tmp_path / "disk", f"dataset.root={whole / 'moving_shapes'}"
     shards_kib = sum(path.stat().st_size for path in (whole / TRACKS).glob("*.h5")) / 1024
@@ -147,12 +156,19 @@ def test_a_full_disk_is_one_message_and_loses_nothing(
             f"error: {disk / 'tracks'}: Read-only file system. Choose a place that may be written "
             f"to (data_root, hydra.run.dir).\n"
         )
+    when = "while the shards are written" if is_packing else "while videos are made"
+    lost = "nothing" if is_packing else "nothing; the video in work is made again"
+    happened = "one message (No space left on device), status 1; with room the same command goes on"
+    fault("Generation", f"a full disk, {when}", happened, lost)
+    happened = "one message (Read-only file system) before the network is built, status 1"
+    fault("Generation", "a folder that is read-only", happened)
 
 
+@pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["first", "second"])
 def test_a_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
-    whole: Path, tmp_path: Path, victim: str
+    whole: Path, tmp_path: Path, victim: str, fault: Callable[..., None]
 ) -> None:
     process = start(tmp_path, *TWO)
     wait_for_staged(tmp_path, 2, process)
@@ -166,10 +182,20 @@ def test_a_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
     again = start(tmp_path, *TWO)
     assert (end(again), again.returncode)[1] == 0
     is_whole(whole, tmp_path)
+    if victim == "first":
+        fault(
+            "Generation",
+            f"the {victim} of two processes is killed (SIGKILL)",
+            f"the other ends too, status {process.returncode}; the same command goes on",
+            "nothing; the video in work is made again",
+        )
 
 
+@pytest.mark.fault
 @pytest.mark.slow
-def test_a_signal_to_the_first_process_ends_all(whole: Path, tmp_path: Path) -> None:
+def test_a_signal_to_the_first_process_ends_all(
+    whole: Path, tmp_path: Path, fault: Callable[..., None]
+) -> None:
     process = start(tmp_path, *TWO)
     wait_for_staged(tmp_path, 2, process)
     (child,) = children_of(process)
@@ -178,10 +204,20 @@ def test_a_signal_to_the_first_process_ends_all(whole: Path, tmp_path: Path) -> 
     assert process.returncode == 128 + signal.SIGTERM
     assert has_ended(child)
     goes_on(whole, tmp_path)
+    fault(
+        "Generation",
+        "SIGTERM to the first of two processes alone",
+        f"both end, status {process.returncode}; the same command goes on",
+        "nothing; the video in work is made again",
+    )
 
 
+@pytest.mark.devices
+@pytest.mark.fault
 @pytest.mark.slow
-def test_parts_share_the_videos_and_each_is_started_once(whole: Path, tmp_path: Path) -> None:
+def test_parts_share_the_videos_and_each_is_started_once(
+    whole: Path, tmp_path: Path, fault: Callable[..., None]
+) -> None:
     run_command(*words(tmp_path, "dataset.maker.num_videos={train: 6}"))  # the data set
     subprocess.run(["rm", "-r", str(tmp_path / "tracks")], check=True)
     parts = [start(tmp_path, f"part={part}", "num_parts=3") for part in (0, 1)]
@@ -193,26 +229,31 @@ def test_parts_share_the_videos_and_each_is_started_once(whole: Path, tmp_path: 
     assert [part.returncode for part in parts] == [0, 0]
     assert any(f"tracks of {NUM_VIDEOS} videos" in each for each in said)
     is_whole(whole, tmp_path)
+    happened = f"refused, status {again.status}, and told which process is at it since when"
+    fault("Generation", "the same part started twice", happened)
 
 
+@pytest.mark.devices
 @pytest.mark.slow
 def test_two_nodes_make_the_tracks_of_one(whole: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     subprocess.run(["cp", "-r", str(whole / "moving_shapes"), str(tmp_path)], check=True)
     nodes = [
-        start(
-            tmp_path,
-            "trainer.num_nodes=2",
-            "trainer.strategy=ddp",
-            f"hydra.run.dir={tmp_path / str(rank)}",
-            NODE_RANK=str(rank),
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=str(port),
-        )
-        for rank in (0, 1)
+        start(tmp_path, *TWO_NODES, f"hydra.run.dir={tmp_path / node['NODE_RANK']}", **node)
+        for node in environments_of_nodes()
     ]
     said = [end(node) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     is_whole(whole, tmp_path)
+
+
+@pytest.mark.devices
+@pytest.mark.slow
+def test_every_job_of_a_sweep_may_have_two_processes(whole: Path, tmp_path: Path) -> None:
+    root = f"dataset.root={whole / 'moving_shapes'}"
+    sweep = ("tracker.name=one,other", root, f"hydra.sweep.dir={tmp_path / 'sweep'}", "-m")
+    process = start(tmp_path, *TWO, *sweep)
+    assert (end(process), process.returncode)[1] == 0
+    for name in ("one", "other"):
+        folder = (tmp_path / TRACKS).with_name(name)
+        assert_equal(contents(whole / TRACKS), contents(folder))
+        assert_nothing_left(folder)

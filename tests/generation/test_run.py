@@ -112,6 +112,7 @@ def test_float16_holds_the_tokens_of_a_run_in_bf16(compose: Compose) -> None:
         run_generation(_config(compose, "gt", precision, "token_dtype=float32"))
 
 
+@pytest.mark.devices
 @pytest.mark.slow
 @pytest.mark.parametrize("num_videos", [1, 3])
 def test_two_processes_make_the_tracks_of_one(tmp_path: Path, num_videos: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -81,7 +82,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_has_its_final_name_is_whole(folder: Path) -> None:
+@pytest.mark.fault
+def test_what_has_its_final_name_is_whole(folder: Path, fault: Callable[..., None]) -> None:
     wanted = wanted_masks(MeViS(folder / "drawn", "valid_u"))
     for output_dir in (folder / "killed").iterdir():
         there = {item.name for item in output_dir.iterdir()}
@@ -96,6 +98,8 @@ def test_what_has_its_final_name_is_whole(folder: Path) -> None:
             overlays = list((output_dir / "overlays").iterdir())
             assert len(overlays) == 3
             assert all(cv2.imread(str(path)) is not None for path in overlays)
+    happened = "masks, overlays and submission.zip are whole or not there; started again, all are"
+    fault("Prediction", f"killed (SIGKILL) {NUM_KILLS} times", happened)
 
 
 def test_the_kills_came_at_all_stages(folder: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ def test_every_bit_of_an_array_counts(
         np.testing.assert_array_equal(reader.read_tokens("a"), one.object_tokens)
 
 
+@pytest.mark.fault
 def test_what_is_damaged_is_made_again_and_nothing_else(
-    tmp_path: Path, tracks: tuple[Tracks, Tracks]
+    tmp_path: Path, tracks: tuple[Tracks, Tracks], fault: Callable[..., None]
 ) -> None:
     write(tmp_path, *tracks)
     flip_in(tmp_path / SHARD, codes_of(tracks[1]))
@@ -109,10 +111,23 @@ def test_what_is_damaged_is_made_again_and_nothing_else(
         assert_equal(reader.read(one.video_id), one)
     assert run_command(*command).status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", SHARD]
+    happened = (
+        "named by sola.shards check; after --repair, generate.py makes that entry alone again"
+    )
+    fault(
+        "Tracks on disk",
+        "a bit of a shard that flipped",
+        happened,
+        "nothing; one entry is made again",
+    )
 
 
+@pytest.mark.fault
 def test_a_repair_that_is_cut_off_loses_nothing(
-    tmp_path: Path, tracks: tuple[Tracks, Tracks], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    tracks: tuple[Tracks, Tracks],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[..., None],
 ) -> None:
     write(tmp_path, *tracks)
     flip_in(tmp_path / SHARD, codes_of(tracks[1]))
@@ -124,15 +139,21 @@ def test_a_repair_that_is_cut_off_loses_nothing(
     assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
     unfinish(tmp_path, check_tracks(tmp_path))
     assert ShardWriter(tmp_path, DESCRIPTION).has("a")
+    fault("Tracks on disk", "a repair that is cut off", "tracks stay; the repair is started again")
 
 
 def _kill() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "other"])
 def test_a_staged_file_that_is_damaged_is_not_there(
-    tmp_path: Path, tracks: tuple[Tracks, Tracks], how: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    tracks: tuple[Tracks, Tracks],
+    how: str,
+    caplog: pytest.LogCaptureFixture,
+    fault: Callable[..., None],
 ) -> None:
     caplog.set_level(logging.WARNING)
     writer = ShardWriter(tmp_path, DESCRIPTION)
@@ -156,11 +177,18 @@ def test_a_staged_file_that_is_damaged_is_not_there(
     writer.stage(tracks[1])
     writer.finish([("a", ""), ("b", "")])
     assert_equal(ShardReader(tmp_path).read("b"), tracks[1])
+    what = {"flip": "with a bit that flipped", "cut": "cut off", "empty": "cut to nothing"}
+    what["other"] = "with another video's content"
+    happened = "a warning; the video is made again"
+    fault(
+        "Tracks on disk", f"a staged file {what[how]}", happened, "nothing; one video is made again"
+    )
 
 
 def make_old(folder: Path) -> None:
     """Takes away what format 2 does not have."""
     index = json.loads((folder / "index.json").read_text())
+    del index["crc32"]
     (folder / "index.json").write_text(json.dumps(index | {"format_version": 2}))
     with h5py.File(folder / SHARD, "r+") as file:
         for group in file.values():
@@ -174,12 +202,10 @@ def test_tracks_of_format_2_are_read_and_get_checksums_when_they_are_repaired(
     make_old(tmp_path)
     assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
     assert ShardWriter(tmp_path, DESCRIPTION).is_finished
-    assert (
-        "of format 2, without checksums"
-        in run_command("sola.shards", "check", str(tmp_path)).output
-    )
+    command = ("sola.shards", "check", str(tmp_path))
+    assert "of format 2, without checksums" in run_command(*command).output
 
-    unfinish(tmp_path, check_tracks(tmp_path))
+    assert run_command(*command, "--repair").status == 0
     writer = ShardWriter(tmp_path, DESCRIPTION)
     assert writer.has("a")
     writer.finish([("a", ""), ("b", "")])
@@ -291,9 +317,68 @@ def test_an_index_leads_nowhere_else(
     path = tmp_path / "index.json"
     index = json.loads(path.read_text())
     index["entries"] = {name: index["entries"]["a"] | entry}
+    del index["crc32"]
     path.write_text(json.dumps(index))
     with pytest.raises(ValueError, match=rf"index.json: damaged, .*{reason}"):
         ShardReader(tmp_path)
+
+
+def test_no_bit_of_an_index_that_flips_gives_another_index(tmp_path: Path) -> None:
+    sound = write(tmp_path, make_tracks("a")).index
+    path = tmp_path / "index.json"
+    content = path.read_bytes()
+    num_told = 0
+    for place in range(len(content)):
+        path.write_bytes(content)
+        flip(path, place, place % 8)
+        try:
+            found = ShardReader(tmp_path).index
+        except ValueError:
+            num_told += 1
+        else:
+            assert {key: found[key] for key in sound} == sound
+    assert num_told > len(content) / 2  # the rest is white space
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("how", ["with a bit that flipped", "cut off"])
+def test_a_damaged_index_is_mended_from_the_shards(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks], how: str, fault: Callable[..., None]
+) -> None:
+    others = tuple(replace(make_tracks("c"), expression_id=name) for name in "01")
+    entries = [("a", ""), ("b", ""), ("c", "0"), ("c", "1")]
+    write(tmp_path, *tracks, *others)
+    path = tmp_path / "index.json"
+    content = path.read_bytes()
+    if how == "cut off":
+        path.write_bytes(content[:-9])
+    else:
+        flip(path, content.index(b'"num_tracks": 4') + 14, 1)
+    command = ("sola.shards", "check", str(tmp_path))
+    for told in (run_command(*command), run_command(*command, "--repair")):
+        assert "index.json: " in told.output
+        assert "4 entries sound, 0 damaged" in told.output
+    assert told.status == 0
+
+    writer = ShardWriter(tmp_path, DESCRIPTION)
+    assert not writer.is_finished
+    assert all(writer.has(*entry) for entry in entries)
+    writer.finish(entries)
+    assert path.read_bytes() == content
+    for one in (*tracks, *others):
+        assert_equal(ShardReader(tmp_path).read(one.video_id, one.expression_id), one)
+    happened = "named by sola.shards check; --repair and generate.py write it again from the shards"
+    fault("Tracks on disk", f"index.json {how}", happened)
+
+
+def test_an_index_without_a_checksum_is_read(tmp_path: Path) -> None:
+    one = make_tracks("a")
+    write(tmp_path, one)
+    path = tmp_path / "index.json"
+    index = json.loads(path.read_text())
+    del index["crc32"]
+    path.write_text(json.dumps(index))
+    assert_equal(ShardReader(tmp_path).read("a"), one)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

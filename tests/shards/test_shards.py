@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,9 +123,10 @@ def test_an_entry_that_fails_in_mid_write_is_not_there(
     assert not writer.has("a")
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("step", ["shard", "index"])
 def test_a_kill_while_packing_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: Callable[..., None]
 ) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
     writer.start()
@@ -153,6 +155,9 @@ def test_a_kill_while_packing_loses_nothing(
     again.finish(entries)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "shard-00000.h5"]
     assert_equal(ShardReader(tmp_path).read("b"), make_tracks("b"))
+    what = "the second video is copied" if step == "shard" else "index.json is written"
+    happened = "the staged files are there still and are packed again"
+    fault("Tracks on disk", f"a kill while {what}", happened)
 
 
 def test_a_staged_file_that_was_cut_off_is_named_and_made_again(tmp_path: Path) -> None:

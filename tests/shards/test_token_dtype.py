@@ -103,7 +103,7 @@ def test_shards_that_do_not_say_have_float32(tmp_path: Path) -> None:
     assert reader.index["token_dtype"] == "float32"
     path = tmp_path / "index.json"
     index = json.loads(path.read_text())
-    del index["token_dtype"]
+    del index["token_dtype"], index["crc32"]
     path.write_text(json.dumps(index))
 
     assert ShardReader(tmp_path).read_tokens("v0") == values

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import ROOT, run_command
+from commands import ROOT, TWO_NODES, environments_of_nodes, run_command
 
 from sola.selector.checkpoint import load_selector
 
@@ -58,6 +58,7 @@ def assert_alike(one: Path, other: Path) -> None:
     torch.testing.assert_close(*weights, **ALIKE)
 
 
+@pytest.mark.devices
 def test_two_processes_learn_what_one_with_twice_the_batch_learns(
     tmp_path: Path, command: list[str]
 ) -> None:
@@ -66,6 +67,7 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(
     assert_alike(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.devices
 def test_the_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path) -> None:
     program = Path(__file__).with_name("device_gradients.py")
     done = subprocess.run(
@@ -78,6 +80,7 @@ def test_the_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.devices
 @pytest.mark.slow
 def test_every_job_of_a_sweep_has_processes_of_its_own(tmp_path: Path, command: list[str]) -> None:
     two = tmp_path / "two"
@@ -87,3 +90,32 @@ def test_every_job_of_a_sweep_has_processes_of_its_own(tmp_path: Path, command: 
         train_alone(command, f"seed={seed}", f"hydra.run.dir={tmp_path / str(seed)}")
         assert_alike(tmp_path / str(seed), two / f"job_{seed}")
     assert sorted(path.name for path in two.iterdir() if path.is_dir()) == ["job_0", "job_1"]
+
+
+@pytest.mark.devices
+@pytest.mark.slow
+def test_two_nodes_learn_what_one_process_learns(tmp_path: Path, command: list[str]) -> None:
+    nodes = []
+    for node in environments_of_nodes():
+        # nodes share their folders, and the first one writes
+        words = [
+            *command,
+            *EQUAL,
+            *TWO_NODES,
+            "data.batch_size=1",
+            f"hydra.run.dir={tmp_path / 'two'}",
+        ]
+        nodes.append(
+            subprocess.Popen(
+                [sys.executable, "train.py", *words],
+                cwd=ROOT,
+                env=os.environ | node,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+            )
+        )
+    said = [node.communicate(timeout=250)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    train_alone(command, f"hydra.run.dir={tmp_path / 'one'}")
+    assert_alike(tmp_path / "one", tmp_path / "two")

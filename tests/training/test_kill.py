@@ -2,8 +2,12 @@
 
 import csv
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +85,7 @@ def run_driver(folder: Path, command: list[str], *, num_kills: int, seed: int) -
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
     )
     assert done.returncode == 0, done.stderr
     assert 0 < int(done.stdout.split()[-1]) <= num_kills
@@ -117,10 +121,44 @@ def assert_same_end(folder: Path) -> None:
 OPTIONS = ["selector.dropout=0.2", "trainer.checkpoint_every_n_steps=3"]
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, command: list[str]) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.fault
+def test_a_killed_run_goes_on_bit_for_bit(
+    tmp_path: Path, command: list[str], fault: Callable[..., None]
+) -> None:
     command += [*OPTIONS, "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"]
     run_driver(tmp_path, command, num_kills=2, seed=0)
     assert_same_end(tmp_path)
+    happened = "goes on to the same bits of both checkpoints and the same rows of metrics.csv"
+    fault(
+        "Training",
+        "killed (SIGKILL) at random moments",
+        happened,
+        "nothing; steps since the last checkpoint are made again",
+    )
+
+
+@pytest.mark.fault
+def test_a_run_that_is_told_to_end_says_so(
+    tmp_path: Path, command: list[str], fault: Callable[..., None]
+) -> None:
+    run_dir = tmp_path / "run"
+    words = [*command, "trainer.max_epochs=100000", f"hydra.run.dir={run_dir}"]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while not (run_dir / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert re.search(r"stopped by SIGTERM at step \d+\. The same command with resume=true", said)
+    assert "Traceback" not in said
+    happened = f"ends after the step in work with status {process.returncode}; resume=true goes on"
+    fault(
+        "Training", "SIGTERM", happened, "nothing; steps since the last checkpoint are made again"
+    )
 
 
 DIES_BEHIND_A_CHECKPOINT = """
@@ -159,6 +197,7 @@ def test_rows_of_steps_before_a_checkpoint_outlive_a_run_that_dies_behind_it(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "changes",
     [

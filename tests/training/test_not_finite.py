@@ -36,10 +36,14 @@ def break_loss(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(module, "combine_losses", broken)
 
 
+@pytest.mark.fault
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize("max_unread", [1, 4, 1000], ids="read every {} steps".format)
 def test_a_loss_that_is_no_number_ends_the_run(
-    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, max_unread: int
+    config: TrainConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    max_unread: int,
+    fault: Callable[..., None],
 ) -> None:
     monkeypatch.setitem(MAX_UNREAD, "cpu", max_unread)
     config.data.train_sources = ["grid"]
@@ -56,12 +60,23 @@ def test_a_loss_that_is_no_number_ends_the_run(
     with pytest.raises(ValueError, match=message):
         run_training(config)
     assert {path: path.read_bytes() for path in folder.glob("*.ckpt")} == before
+    happened = "step, parts of the loss and expressions are named, status 1; checkpoints stay"
+    fault(
+        "Training",
+        "a loss that is NaN",
+        happened,
+        "nothing; steps since the last checkpoint are made again",
+    )
 
 
+@pytest.mark.fault
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize("ema_decay", [None, 0.5])
 def test_weights_that_are_no_numbers_are_not_saved(
-    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, ema_decay: float | None
+    config: TrainConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    ema_decay: float | None,
+    fault: Callable[..., None],
 ) -> None:
     config.data.train_sources = ["grid"]
     config.trainer.max_epochs, config.trainer.ema_decay = 1, ema_decay
@@ -79,3 +94,9 @@ def test_weights_that_are_no_numbers_are_not_saved(
     with pytest.raises(ValueError, match=r"^step \d+: .* NaN or infinite"):
         run_training(config)
     assert {path: path.read_bytes() for path in folder.glob("*.ckpt")} == before
+    fault(
+        "Training",
+        "weights that are NaN",
+        "the step is named, status 1; checkpoints stay",
+        "nothing; steps since the last checkpoint are made again",
+    )
