@@ -6,6 +6,7 @@ import logging
 import os
 import runpy
 import socket
+import subprocess
 import sys
 import time
 import warnings
@@ -63,6 +64,19 @@ def environments_of_nodes() -> list[dict[str, str]]:
         port = str(free.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [shared | {"NODE_RANK": str(rank)} for rank in (0, 1)]
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(each) for each in listed.split()]
+
+
+def has_ended(process_id: int) -> bool:
+    """Whether a process is gone, or would be if somebody asked for its status."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{process_id}/status").read_text()
+    except FileNotFoundError:
+        return True
 
 
 def _path(name: str) -> Path:

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTE
 """Tell a process its place among those of a job; a job that has them starts none."""
 UNNAMED = ("data_root=", "paths.", "logger", "resume=")
 """Overrides that say nothing of what a job does, and so do paths."""
+LOOK_EVERY_S = 1.0
 MAX_NAME = 128
 """Letters that W&B takes."""
 
@@ -81,6 +84,24 @@ def _own_command(job: HydraConf) -> list[str]:
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
     search = [line for line in job.overrides.hydra if line.startswith("hydra.searchpath")]
     return [sys.argv[0], *flags, *job.overrides.task, *search, "hydra.mode=RUN"]
+
+
+def end_with_parent() -> None:
+    """In a further process of a job: ends it when the one that started it dies.
+
+    It may else wait for the dead one, in an exchange between devices, for as long as that takes to
+    time out. The first process of a job goes on for itself.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" in os.environ:
+        return
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY_S)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
 
 
 def _leave_process_group() -> None:

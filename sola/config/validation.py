@@ -70,6 +70,12 @@ def _problems(config: Any) -> Problems:
             yield "report_against is the run that a report compares with; give report=true too."
     if "num_workers" in top:
         yield from at_least(0, "num_workers", top["num_workers"])
+        if (config.trainer.devices, config.trainer.num_nodes) != (1, 1):
+            yield (
+                f"trainer.devices={config.trainer.devices} "
+                f"trainer.num_nodes={config.trainer.num_nodes}: evaluate.py scores on one device. "
+                "num_workers=8 shares the measuring among processes."
+            )
     if "num_parts" in top:
         yield from _check_parts(top["part"], top["num_parts"])
     if "num_overlays" in top:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import ROOT, TWO_NODES, environments_of_nodes, run_command
+from commands import ROOT, TWO_NODES, children_of, environments_of_nodes, has_ended, run_command
 from small_runs import assert_equal, assert_nothing_left, contents, small_run
 
 TRACKS = "tracks/moving_shapes/train/gt/small"
@@ -70,19 +70,6 @@ def goes_on(whole: Path, data_root: Path, *more: str) -> None:
 def is_whole(whole: Path, data_root: Path) -> None:
     assert_equal(contents(whole / TRACKS), contents(data_root / TRACKS))
     assert_nothing_left(data_root / TRACKS)
-
-
-def children_of(process: subprocess.Popen[str]) -> list[int]:
-    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [int(each) for each in listed.split()]
-
-
-def has_ended(process_id: int) -> bool:
-    """Whether a process is gone, or would be if somebody asked for its status."""
-    try:
-        return "State:\tZ" in Path(f"/proc/{process_id}/status").read_text()
-    except FileNotFoundError:
-        return True
 
 
 @pytest.mark.fault

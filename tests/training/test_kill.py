@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from commands import ROOT, children_of, has_ended
 from torch import Tensor
 
-ROOT = Path(__file__).parents[2]
+TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 # Imports what is heavy once; every run is a child of its own, and some children are killed at a
 # random moment after they have changed last.ckpt.
 DRIVER = """
@@ -158,6 +160,34 @@ def test_a_run_that_is_told_to_end_says_so(
     happened = f"ends after the step in work with status {process.returncode}; resume=true goes on"
     fault(
         "Training", "SIGTERM", happened, "nothing; steps since the last checkpoint are made again"
+    )
+
+
+@pytest.mark.fault
+@pytest.mark.devices
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["first", "second"])
+def test_a_killed_process_of_two_ends_the_other(
+    tmp_path: Path, command: list[str], fault: Callable[..., None], victim: str
+) -> None:
+    run_dir = tmp_path / "run"
+    words = [*command, *TWO, "trainer.max_epochs=100000", f"hydra.run.dir={run_dir}"]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while not (run_dir / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    (child,) = children_of(process)
+    os.kill(process.pid if victim == "first" else child, signal.SIGKILL)
+    said = process.communicate(timeout=60)[1]  # both have ended when nobody holds their stderr
+    assert process.returncode != 0, said
+    assert has_ended(child)
+    fault(
+        "Training",
+        f"the {victim} of two processes is killed (SIGKILL)",
+        "the other ends too, status not 0; resume=true goes on",
+        "nothing; steps since the last checkpoint are made again",
     )
 
 
