@@ -11,7 +11,7 @@ DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
 RESULTS_DIR = outputs/results
-SELECTORS = small baseline
+SELECTORS = small_motion baseline
 SEEDS ?= 0 1 2
 # The best of 0.1, 0.2, ... on split tune.
 THRESHOLD ?= 0.5
@@ -45,6 +45,7 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 
 results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds, and the baseline's
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt
+	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes_large split=tune prompt_source=grid
 	$(RUN) generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
 	@for selector in $(SELECTORS); do for seed in $(SEEDS); do set -e; \
@@ -55,8 +56,8 @@ results: setup  ## the numbers of docs/results.md: the full recipe on moving_sha
 		for split in tune valid_u; do \
 			$(RUN) evaluate.py dataset=moving_shapes_large split=$$split threshold=$(THRESHOLD) ckpt_path=$$run/best.ckpt hydra.run.dir=$$run/$$split; done; \
 		{ set +x; } 2>/dev/null; done; done
-	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small/seed_*/tune --baseline $(RESULTS_DIR)/baseline/seed_*/tune
-	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small/seed_*/valid_u --baseline $(RESULTS_DIR)/baseline/seed_*/valid_u
+	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/tune --baseline $(RESULTS_DIR)/baseline/seed_*/tune
+	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/valid_u --baseline $(RESULTS_DIR)/baseline/seed_*/valid_u
 
 test: setup  ## every test but the slow ones
 	$(RUN) -m pytest

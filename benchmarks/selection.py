@@ -1,6 +1,6 @@
 """Quality of the selection over several seeds, from the evaluations of their runs.
 
-    python benchmarks/selection.py                  # outputs/results/small/seed_*/valid_u
+    python benchmarks/selection.py                  # outputs/results/small_motion/seed_*/valid_u
     python benchmarks/selection.py RUN_DIR [RUN_DIR ...] [--baseline RUN_DIR ...]
 
 ``make results`` makes the runs. Prints a table of J&F in percent, mean and standard deviation over
@@ -17,7 +17,7 @@ from typing import Any
 
 Evaluation = dict[str, Any]
 
-DEFAULT_RUNS = "outputs/results/small/seed_*/valid_u"
+DEFAULT_RUNS = "outputs/results/small_motion/seed_*/valid_u"
 ANSWERS = ("selection", "oracle", "selection_where_other_text", "other_text")
 
 
