@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from sola.config.console import is_terminal
 
@@ -12,8 +13,15 @@ log = logging.getLogger(__name__)
 LINE_EVERY_S = 10.0
 
 
+class Advance(Protocol):
+    """Says that something is done."""
+
+    def __call__(self, note: str = "", *, steps: int = 1) -> None:
+        """Moves on by some things (0: by none), with a short note to show beside them."""
+
+
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+def progress(title: str, total: int) -> Iterator[Advance]:
     """Show how far a step is.
 
     Args:
@@ -21,7 +29,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
         total: how many things there are to do.
 
     Yields:
-        A function to call after each of them, with a short note ("" for none) to show beside it.
+        A function to call after each of them.
     """
     if is_terminal():
         with _bar(title, total) as advance:
@@ -31,7 +39,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
+def _bar(title: str, total: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -56,27 +64,27 @@ def _bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
         task = bar.add_task(title, total=total, note="", rate="")
         start, done = time.monotonic(), 0
 
-        def advance(note: str = "") -> None:
+        def advance(note: str = "", *, steps: int = 1) -> None:
             nonlocal done
-            done += 1
+            done += steps
             rate = _rate(done, time.monotonic() - start)
-            bar.update(task, advance=1, note=note, rate=rate)
+            bar.update(task, advance=steps, note=note, rate=rate)
 
         yield advance
 
 
-def _lines(title: str, total: int) -> Callable[[str], None]:
+def _lines(title: str, total: int) -> Advance:
     start = last = time.monotonic()
     done = 0
 
-    def advance(note: str = "") -> None:
+    def advance(note: str = "", *, steps: int = 1) -> None:
         nonlocal done, last
-        done += 1
+        done += steps
         now = time.monotonic()
         if now - last < LINE_EVERY_S and done < total:
             return
         last = now
-        rate, left_s = _rate(done, now - start), (now - start) / done * (total - done)
+        rate, left_s = _rate(done, now - start), (now - start) / max(done, 1) * (total - done)
         log.info("%s: %d/%d, %s, %.0f s left %s", title, done, total, rate, left_s, note)
 
     return advance

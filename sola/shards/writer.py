@@ -15,6 +15,7 @@ from typing import Any
 
 import h5py
 
+from sola.config.progress import Advance, progress
 from sola.files import DamagedFile, read_json, readable_hdf5, whole_hdf5, write_json
 from sola.sealed import open_group, seal
 from sola.shards.entry import FULL_DTYPE, check_entry, entry_name, write_entry
@@ -112,8 +113,9 @@ class ShardWriter:
         """
         names = [entry_name(*entry) for entry in entries]
         packed: dict[str, dict[str, Any]] = {}
-        for number, group in enumerate(self._split_by_size(names)):
-            packed |= self._pack(f"shard-{number:05d}.h5", group)
+        with progress("packing", len(names)) as advance:
+            for number, group in enumerate(self._split_by_size(names)):
+                packed |= self._pack(f"shard-{number:05d}.h5", group, advance)
         index = self.description | {"entries": packed}
         write_json(self.tracks_dir / INDEX_FILE, {CHECKSUM: checksum_of(index)} | index)
         self.discard_staging()
@@ -137,7 +139,9 @@ class ShardWriter:
             size += num_bytes
         return groups
 
-    def _pack(self, file_name: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def _pack(
+        self, file_name: str, names: Sequence[str], advance: Advance
+    ) -> dict[str, dict[str, Any]]:
         entries = {}
         with whole_hdf5(self.tracks_dir / file_name) as shard:
             shard.attrs[DESCRIPTION] = json.dumps(self.description)
@@ -148,6 +152,7 @@ class ShardWriter:
                     "num_tracks": num_tracks,
                     "num_frames": num_frames,
                 }
+                advance()
         return entries
 
     def _copy(self, name: str, shard: h5py.File) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.config.progress import progress
 from sola.config.schema import TextEncoderConfig
 from sola.files import sha256_of_file
 
@@ -94,11 +95,12 @@ def encode(texts: Sequence[str], config: TextEncoderConfig) -> dict[str, NDArray
     model = model.to(device)
     log.info("text encoder %s: %d expressions on %s", config.name, len(texts), device)
     tokens: dict[str, NDArray[np.float32]] = {}
-    with torch.inference_mode():
+    with torch.inference_mode(), progress("text tokens", len(texts)) as advance:
         for batch in _equal_lengths(texts, tokenizer, config.batch_size):
             inputs = tokenizer(batch, return_tensors="pt", truncation=True).to(device)
             states = model(**inputs).last_hidden_state.float().cpu().numpy()
             tokens |= zip(batch, states, strict=True)
+            advance(steps=len(batch))
     return {text: tokens[text] for text in texts}
 
 

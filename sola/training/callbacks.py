@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
 )
 
-from sola.config.progress import progress
+from sola.config.progress import Advance, progress
 from sola.config.schema import TrainerConfig
 from sola.training.module import SelectorModule
 from sola.training.resuming import LastCheckpoint, Resumption
@@ -114,7 +114,7 @@ class TrainingProgress(Callback):
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._advance: Any = None
+        self._advance: Advance | None = None
         self._steps = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -132,6 +132,19 @@ class TrainingProgress(Callback):
         if self._advance is not None and trainer.global_step > self._steps:
             self._steps = trainer.global_step
             self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        *unused: Any,
+    ) -> None:
+        """Says how far a validation is."""
+        if self._advance is not None:
+            self._advance(f"validation {batch_idx + 1}/{trainer.num_val_batches[0]}", steps=0)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Says how good the selector is."""

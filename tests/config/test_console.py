@@ -73,6 +73,7 @@ def test_progress_tells_rate_and_time_left(monkeypatch, caplog, is_terminal):
     with progress("videos", 4) as advance:
         advance()
         advance("a note")
+        advance("another", steps=0)
 
     if is_terminal:
         assert "0.05/s" in stream.getvalue()
@@ -80,4 +81,5 @@ def test_progress_tells_rate_and_time_left(monkeypatch, caplog, is_terminal):
         assert caplog.messages == [
             "videos: 1/4, 0.05/s, 60 s left ",
             "videos: 2/4, 0.05/s, 40 s left a note",
+            "videos: 2/4, 0.033/s, 60 s left another",
         ]
