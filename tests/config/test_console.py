@@ -76,7 +76,8 @@ def test_progress_tells_rate_and_time_left(monkeypatch, caplog, is_terminal):
         advance("another", steps=0)
 
     if is_terminal:
-        assert "0.05/s" in stream.getvalue()
+        assert "2/4" in stream.getvalue()
+        assert "0.033/s" in stream.getvalue()
     else:
         assert caplog.messages == [
             "videos: 1/4, 0.05/s, 60 s left ",
