@@ -20,6 +20,8 @@ RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTE
 """Tell a process its place among those of a job; a job that has them starts none."""
 UNNAMED = ("data_root=", "paths.", "logger", "resume=")
 """Overrides that say nothing of what a job does, and so do paths."""
+STARTED_BY = "SOLA_STARTED_BY"
+"""Names the process that started others of its job, to them."""
 LOOK_EVERY_S = 1.0
 MAX_NAME = 128
 """Letters that W&B takes."""
@@ -60,6 +62,7 @@ def separate_job() -> Iterator[None]:
     """
     argv, variables = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
     job = HydraConfig.get()
+    _end_with_parent()
     if job.mode == RunMode.MULTIRUN:
         sys.argv = _own_command(job)
         with read_write(cast(DictConfig, job)):
@@ -86,18 +89,27 @@ def _own_command(job: HydraConf) -> list[str]:
     return [sys.argv[0], *flags, *job.overrides.task, *search, "hydra.mode=RUN"]
 
 
-def end_with_parent() -> None:
-    """In a further process of a job: ends it when the one that started it dies.
+@contextmanager
+def starts_processes() -> Iterator[None]:
+    """Inside, processes that are started know by which one."""
+    os.environ[STARTED_BY] = str(os.getpid())
+    try:
+        yield
+    finally:
+        del os.environ[STARTED_BY]
 
-    It may else wait for the dead one, in an exchange between devices, for as long as that takes to
-    time out. The first process of a job goes on for itself.
+
+def _end_with_parent() -> None:
+    """Where another process of the job started this one: ends this one when that one dies.
+
+    It may else wait for the dead one, in an exchange between devices, until that times out.
     """
-    if os.environ.get("LOCAL_RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" in os.environ:
+    parent = os.environ.get(STARTED_BY)
+    if parent is None or os.environ.get("LOCAL_RANK", "0") == "0":
         return
-    parent = os.getppid()
 
     def look() -> None:
-        while os.getppid() == parent:
+        while str(os.getppid()) == parent:
             time.sleep(LOOK_EVERY_S)
         os._exit(1)
 

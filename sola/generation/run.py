@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy
 
+from sola.config.job import STARTED_BY, starts_processes
 from sola.config.progress import progress
 from sola.config.schema import DatasetConfig, GenerateConfig, TrainerConfig
 from sola.datasets import Split, open_dataset
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(days=2)
 """How long a process that is done waits for the others, whose videos may be longer."""
-STARTED_BY = "SOLA_STARTED_BY"
-"""Names the process that started others of its job, which it waits for, to them."""
 
 
 def run_generation(config: GenerateConfig) -> Path:
@@ -132,7 +131,7 @@ def make_tracks(
     )
     reports: list[VideoReport] = []
     opened = log_to() if trainer.is_global_zero and job.unstaged() else nullcontext()
-    with StopSignals(has_parent=is_awaited) as stop, job, opened as dashboard:
+    with StopSignals() as stop, job, opened as dashboard:
         missing = set(job.unstaged())
         if len(missing) < job.num_videos:
             num_there = job.num_videos - len(missing)
@@ -242,7 +241,7 @@ def _track_videos(
             on_stage=stop.check,
             on_video=on_video,
         )
-        with _names_itself(), stop.at_checks():
+        with starts_processes(), stop.at_checks():
             trainer.predict(module, return_predictions=False)
     all_reports, all_seconds = of_all_processes(reports, module.seconds, group)
     if trainer.is_global_zero:
@@ -264,16 +263,6 @@ def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | No
         yield GenerationDashboard(Board(logger), config.logger)
     finally:
         finish_logger(logger)
-
-
-@contextmanager
-def _names_itself() -> Iterator[None]:
-    """Tells the processes that lightning starts inside who started them."""
-    os.environ[STARTED_BY] = str(os.getpid())
-    try:
-        yield
-    finally:
-        del os.environ[STARTED_BY]
 
 
 def _rates(reports: list[VideoReport]) -> str:

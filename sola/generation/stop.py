@@ -35,13 +35,7 @@ class StopSignals:
     The death of a process that belongs to this one is like a signal, of status 1.
     """
 
-    def __init__(self, *, has_parent: bool = False) -> None:
-        """Not entered yet.
-
-        Args:
-            has_parent: whether this process was started by another one of the same run.
-        """
-        self._parent = os.getppid() if has_parent else None
+    def __init__(self) -> None:
         self._children: list[subprocess.Popen[bytes]] = []
         self._before: dict[signal.Signals, Any] = {}
         self._stopped: Stopped | None = None
@@ -127,8 +121,6 @@ class StopSignals:
             os.kill(os.getpid(), own[0])
 
     def _find_death(self) -> str | None:
-        if self._parent is not None and os.getppid() != self._parent:
-            return "stopped, as the process that started this one has died"
         for child in self._children:
             if child.poll():
                 return f"stopped, as its process {child.pid} ended with status {child.returncode}"

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 
 from sola.config.device import pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
-from sola.config.job import end_with_parent
+from sola.config.job import starts_processes
 from sola.config.schema import SelectorConfig, TrainConfig
 from sola.datasets import Split, open_dataset
 from sola.evaluation.scores import group_by_video
@@ -113,8 +113,7 @@ def run_training(config: TrainConfig) -> Path:
         threshold=config.threshold,
         provenance=_describe(config, train, valid),
     )
-    end_with_parent()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         shown = [] if is_dry else _make_dashboard(config, logger, train, valid, scorer, valid_set)
