@@ -132,7 +132,7 @@ def _measure_video(video: _Video) -> list[ExpressionResult]:
 def _value(name: str, found: Any, where: str) -> float:
     try:
         value = float(found)
-    except TypeError:
+    except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
         raise ValueError(

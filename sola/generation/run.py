@@ -130,8 +130,11 @@ def make_tracks(
         is_leader=trainer.is_global_zero,
     )
     reports: list[VideoReport] = []
-    opened = log_to() if trainer.is_global_zero and job.unstaged() else nullcontext()
-    with StopSignals() as stop, job, opened as dashboard:
+
+    def open_dashboard() -> AbstractContextManager[GenerationDashboard | None]:
+        return log_to() if trainer.is_global_zero and job.unstaged() else nullcontext()
+
+    with StopSignals() as stop, job, open_dashboard() as dashboard:
         missing = set(job.unstaged())
         if len(missing) < job.num_videos:
             num_there = job.num_videos - len(missing)

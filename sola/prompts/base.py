@@ -195,8 +195,14 @@ class PromptSource(ABC):
             provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
 
         Raises:
-            SettingsError: if it is no mask.
+            SettingsError: if it is no mask, or its scores are no tuple.
         """
+        scores = provenance.get("token_scores", ())
+        if not isinstance(scores, tuple):
+            raise SettingsError(
+                f"prompt_source={self.name}: token_scores is {scores!r}; needed is a tuple of numbers, "
+                "such as (0.9,)."
+            )
         pixels = np.asarray(mask, bool)
         if pixels.ndim != 2:
             raise SettingsError(

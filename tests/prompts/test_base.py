@@ -156,6 +156,8 @@ def test_a_mask_of_numbers_is_one_of_pixels_and_its_size_is_told(
     assert decode([prompt.mask]).all()
     with pytest.raises(ValueError, match=r"a mask of shape \(3, 4, 1\); needed is \(H, W\)"):
         source.prompt(0, np.ones((3, 4, 1), bool))
+    with pytest.raises(ValueError, match=r"token_scores is 0.5; needed is a tuple of numbers"):
+        source.prompt(0, np.ones((3, 4), bool), token_scores=0.5)
     monkeypatch.setattr(type(source), "find", lambda *_: [prompt])
     with pytest.raises(ValueError, match=r"find gave a list; needed is a dict of prompts by text"):
         run_generation(_config(compose, corner, letters=0))
