@@ -200,8 +200,8 @@ class PromptSource(ABC):
         scores = provenance.get("token_scores", ())
         if not isinstance(scores, tuple):
             raise SettingsError(
-                f"prompt_source={self.name}: token_scores is {scores!r}; needed is a tuple of numbers, "
-                "such as (0.9,)."
+                f"prompt_source={self.name}: token_scores is {scores!r}; needed is a tuple of "
+                "numbers, such as (0.9,)."
             )
         pixels = np.asarray(mask, bool)
         if pixels.ndim != 2:
