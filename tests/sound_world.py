@@ -44,7 +44,7 @@ COMMANDS = {
     GENERATE: [*_COMMON, "split=train", "prompt_source=gt", "checkpoint=random"],
     TRAIN: [
         *[*_COMMON, "logger=csv", "trainer.max_epochs=1", "data.train_sources=[grid]"],
-        *["tracker.token_dim=8", *_TOKENS, "selector=small", *_NETWORK],
+        *["tracker.token_dim=8", *_TOKENS, "selector=default", *_NETWORK],
     ],
     EVALUATE: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt"],
     PREDICT: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt"],
