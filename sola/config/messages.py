@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -17,6 +18,7 @@ from omegaconf.errors import (
 )
 
 _PACKAGE_DIR = Path(__file__).parents[1]
+_CONF_DIR = Path(__file__).parents[2] / "conf"
 
 
 def explain(error: BaseException, schema: type) -> str | None:
@@ -157,12 +159,22 @@ def _unknown_key(key: str, schema: type) -> str:
     if same_name:
         return f"{key}: there is no such key. Did you mean {' or '.join(same_name)}?"
     if not siblings and parent in known:  # a dictionary, whose keys are free
-        return f"{key}: there is no such key. To add one: +{key}=..."
+        guess = nearest(name, _keys_in_files(parent))
+        hint = f"Did you mean {parent}.{guess}?" if guess else f"To add one: +{key}=..."
+        return f"{key}: there is no such key. {hint}"
     if not siblings:
         parent, siblings = "", [k for k in known if "." not in k]
     return (
         f"{key}: there is no such key. Keys of {parent or 'the top level'}: {', '.join(siblings)}."
     )
+
+
+def _keys_in_files(parent: str) -> list[str]:
+    """Keys that the files of a group have in a dictionary such as selector.options."""
+    group, _, name = parent.rpartition(".")
+    paths = sorted((_CONF_DIR / group).glob("*.yaml"))
+    contents = [OmegaConf.select(OmegaConf.load(path), name) for path in paths]
+    return [str(key) for content in contents for key in content or {}]
 
 
 def _section_type(hint: Any) -> type | None:

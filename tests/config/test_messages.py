@@ -17,6 +17,7 @@ MISSPELT = [
     ("experiment=x", "Options: demo, moving_shapes"),
     ("lr=1", "Did you mean optimizer.lr?"),
     ("dataset.maker.num_video=3", "Did you mean dataset.maker.num_videos?"),
+    ("selector.options.motion_gian=8", "Did you mean selector.options.motion_gain?"),
     ("dataset.maker.num_videos.test=3", "To add one: +dataset.maker.num_videos.test=..."),
     (
         "prompt_source=gt",
