@@ -83,7 +83,7 @@ docs-commands: setup  ## run what the quickstart tells to type, after "make demo
 	$(RUN) docs/site/run_commands.py docs/quickstart.md
 
 browser:  ## Chromium for the tests of pages, from Debian's packages (as root)
-	command -v chromium chromedriver >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver; }
+	{ command -v chromium && command -v chromedriver; } >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver; }
 
 bench: setup  ## every benchmark, one after the other
 	@set -e; for script in $(filter-out benchmarks/soak.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "$(RUN) $$script"; $(RUN) $$script; done
