@@ -7,6 +7,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from browser import IS_THERE, Browser, start_browser
 from faults import Row, name_of, read_rows, write_rows
 from hydra.core.global_hydra import GlobalHydra
 
@@ -86,3 +87,13 @@ def compose(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     yield compose
     GlobalHydra.instance().clear()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; without one the test skips, or fails where SOLA_NEEDS_BROWSER is set."""
+    if not IS_THERE:
+        missing = "needs chromium and chromedriver: make browser installs them"
+        pytest.fail(missing) if os.environ.get("SOLA_NEEDS_BROWSER") else pytest.skip(missing)
+    with start_browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found

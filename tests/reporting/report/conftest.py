@@ -1,13 +1,10 @@
 """The report of the drawn split of tests/drawn_split.py, written once."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import drawn_split as drawn
 import pytest
-from browser import IS_THERE, Browser, start_browser
 
 from sola.config.schema import EvaluateConfig
 from sola.evaluation import scored_split
@@ -39,12 +36,3 @@ def evaluation(drawn_config: Any) -> dict[str, Any]:
 def report_dir(drawn_config: Any, evaluation: dict[str, Any]) -> Path:
     (Path(drawn_config.ckpt_path).parent / "metrics.csv").write_text(METRICS)
     return run_report(drawn_config, evaluation).parent
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if not IS_THERE:
-        missing = "needs chromium and chromedriver: make browser installs them"
-        pytest.fail(missing) if os.environ.get("SOLA_NEEDS_BROWSER") else pytest.skip(missing)
-    with start_browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
