@@ -2,13 +2,14 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from float64 import in_float64
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -51,25 +52,13 @@ def _build(version: str, target: str) -> Any:
     """A model in float64 whose masks and scores vary, the same for every target."""
     seed, scale = SEEDS_AND_SCALES[version]
     torch.manual_seed(seed)
-    model = build_tracker(_small_config(version), target).double()
+    model: Any = build_tracker(_small_config(version), target)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             is_scaled = "sam_mask_decoder" in name or "memory_" in name
             if is_scaled and parameter.ndim > 1 and "embed" not in name:
                 parameter.mul_(scale)
-    for module in model.modules():  # upstream casts frames, masks and points to float32
-        if hasattr(module, "_pe_encoding"):
-            module._pe_encoding = _in_float64(module._pe_encoding)
-        elif isinstance(getattr(module, "weight", None), torch.Tensor):
-            module.forward = _in_float64(module.forward)
-    return model
-
-
-def _in_float64(function: Callable[..., Any]) -> Callable[..., Any]:
-    def cast(value: Any) -> Any:
-        return value.double() if torch.is_tensor(value) and value.is_floating_point() else value
-
-    return lambda *values: function(*map(cast, values))
+    return in_float64(model)
 
 
 @pytest.fixture(scope="module", params=["2.0", "2.1"])
