@@ -79,8 +79,9 @@ lint: setup  ## format, style and types
 docs: setup  ## the documentation as pages for any browser, outputs/docs/index.html; broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
-docs-commands: setup  ## run what the quickstart tells to type, after "make demo"
+docs-commands: setup  ## run every command that README and docs show, the quickstart's on what "make demo" left
 	$(RUN) docs/site/run_commands.py docs/quickstart.md
+	$(RUN) -m pytest -m docs
 
 browser:  ## Chromium for the tests of pages, from Debian's packages (as root)
 	{ command -v chromium && command -v chromedriver; } >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver; }

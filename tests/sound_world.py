@@ -59,7 +59,7 @@ def write_world() -> None:
     """All that the commands read, in the working folder."""
     for split in ("train", "valid_u", "valid"):
         trees.write_mevis(MEVIS, split)
-    _hide_ground_truth(MEVIS / "valid")
+    hide_ground_truth(MEVIS / "valid")
     trees.write_ref_youtube_vos(DATA / "ref-youtube-vos")
     for split in ("train", "valid_u", "valid"):
         write_tracks(split, "grid")
@@ -115,7 +115,9 @@ def write_checkpoint(path: Path, selector: dict[str, int] | None = None, **origi
     torch.save({"state_dict": weights, "sola": said | origin}, path)
 
 
-def _hide_ground_truth(split_dir: Path) -> None:
+def hide_ground_truth(split_dir: Path) -> None:
+    """Makes a split of MeViS one whose ground truth is with the server."""
+
     def hide(meta: Any) -> None:
         for video in meta["videos"].values():
             for entry in video["expressions"].values():

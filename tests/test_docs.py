@@ -1,20 +1,16 @@
 """What the documentation tells to type is what the entry points take; what it links to is there."""
 
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docs_commands import PAGES, ROOT, commands_of
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from sola.config.conversion import CONF_DIR, SCHEMAS, load, register_schemas
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), ROOT / "data/README.md"])
-ENTRY_POINTS = ("generate", "train", "evaluate", "predict")
-COMMAND = re.compile(rf"^ *(?:\$ )?(?:\.venv/bin/)?python ({'|'.join(ENTRY_POINTS)})\.py +(.+)$")
+PROGRAMS = ("generate.py", "train.py", "evaluate.py", "predict.py")
 NOT_FOR_PATTERNS = ("hydra/", "hydra.launcher.", "--", "...", "<", "$")
 """Launchers that are not installed, flags, and what stands for something else."""
 PLACEHOLDERS = {"ckpt_path=...": "ckpt_path=best.ckpt"}
@@ -22,15 +18,10 @@ EXAMPLES = ("adding_a_dataset.md", "adding_a_prompt_source.md", "adding_a_select
 """Their commands need files that the page tells to write; a test of their own runs them."""
 
 
-def commands_of(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """Entry point and overrides of every command; "\\" joins lines, "&" parts them."""
-    for line in re.split(r"\n| & ", re.sub(r"\\\n\s*", " ", page.read_text())):
-        match = COMMAND.match(line)
-        if match is None or page.name in EXAMPLES:
-            continue
-        words = shlex.split(match[2].removesuffix(" &"), comments=True)
-        words = [PLACEHOLDERS.get(word, word) for word in words]
-        yield match[1], [word for word in words if not _is_left_out(word)]
+def overrides_of(words: list[str]) -> list[str]:
+    """Those that a command is composed with."""
+    words = [PLACEHOLDERS.get(word, word) for word in words[1:]]
+    return [word for word in words if not _is_left_out(word)]
 
 
 def _is_left_out(word: str) -> bool:
@@ -43,14 +34,20 @@ def single(overrides: list[str]) -> list[str]:
 
 
 COMMANDS = [
-    pytest.param(entry, single(overrides), id=f"{page.name}: {entry} {' '.join(overrides)}"[:120])
+    pytest.param(
+        words[0].removesuffix(".py"),
+        single(overrides_of(words)),
+        id=f"{page.name}: {' '.join(words)}"[:120],
+    )
     for page in PAGES
-    for entry, overrides in commands_of(page)
+    if page.name not in EXAMPLES
+    for words in commands_of(page)
+    if words[0] in PROGRAMS
 ]
 
 
 def test_the_pages_have_commands() -> None:
-    assert len(COMMANDS) > 50
+    assert len(COMMANDS) > 60
 
 
 @pytest.mark.parametrize(("entry", "overrides"), COMMANDS)

@@ -1,4 +1,4 @@
-"""The documentation as a site, opened as files: it searches, and asks no other host for anything."""
+"""The documentation as a site, opened as files: it searches, and asks other hosts for nothing."""
 
 import re
 import subprocess

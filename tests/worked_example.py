@@ -31,6 +31,16 @@ class Answer:
     errors: str
 
 
+def copy_program(folder: Path) -> None:
+    """The package, its configuration and the entry points, into a new folder."""
+    for name in ("sola", "conf"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (*ROOT.glob("*.py"), ROOT / "tests" / "commands.py"):
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+
+
 class WorkedExample:
     """A copy of the program with a page's files added; nothing else in it is changed."""
 
@@ -42,14 +52,7 @@ class WorkedExample:
             folder: for the copy, is made.
         """
         self.folder = folder
-        for name in ("sola", "conf"):
-            shutil.copytree(
-                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        for path in (*ROOT.glob("*.py"), ROOT / "tests" / "commands.py"):
-            target = folder / path.relative_to(ROOT)
-            target.parent.mkdir(exist_ok=True)
-            shutil.copy(path, target)
+        copy_program(folder)
         self.commands = self.add(page)
 
     def add(self, page: str) -> list[list[str]]:

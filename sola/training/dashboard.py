@@ -203,7 +203,7 @@ def gradient_norms(selector: nn.Module) -> dict[str, float]:
     """
     parts: dict[str, list[Tensor]] = {}
     for name, parameter in selector.named_parameters():
-        if parameter.grad is not None:
+        if parameter.grad is not None and parameter.numel() > 0:
             first, *more = name.split(".")
             part = f"{first}.{more[0]}" if more and more[0].isdigit() else first
             parts.setdefault(part, []).append(parameter.grad)

@@ -300,6 +300,10 @@ def test_tensorboard_gets_numbers_histograms_pictures_and_the_table(
     assert {"valid/threshold_curve", "valid/examples/0", "valid/examples/7"} <= set(tags["images"])
     text = events.Tensors("valid/examples/text_summary")[-1].tensor_proto.string_val[0].decode()
     assert len(text.splitlines()) == 2 + 8
+    (event,) = events.Tensors("configuration/text_summary")
+    text = event.tensor_proto.string_val[0].decode()
+    assert "\n    seed: 42\n" in text
+    assert "\n      commit: " in text
     assert not list(tmp_path.glob("*/wandb"))
 
 
@@ -328,6 +332,14 @@ def test_the_norm_of_a_part_is_that_of_its_gradients() -> None:
     assert norms["grad_norm/layers.1"] == pytest.approx(float(torch.cat(of_layer).norm()))
     of_all = [p.grad.flatten() for p in selector.parameters() if p.grad is not None]
     assert norms["grad_norm/all"] == pytest.approx(float(torch.cat(of_all).norm()))
+
+
+def test_a_part_without_parameters_has_no_norm() -> None:
+    selector = torch.nn.Module()
+    selector.negative_tokens = torch.nn.Parameter(torch.zeros(0, 4))
+    selector.out = torch.nn.Linear(4, 1)
+    (selector.out(torch.ones(4)).sum() + selector.negative_tokens.sum()).backward()
+    assert set(gradient_norms(selector)) == {"grad_norm/out", "grad_norm/all"}
 
 
 def _names(cell: str) -> set[str]:

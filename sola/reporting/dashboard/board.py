@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
-from sola.reporting.dashboard.tensorboard import show_in_tensorboard
+from sola.reporting.dashboard.tensorboard import TensorBoardRun, show_in_tensorboard
 from sola.reporting.dashboard.values import Artifact, Value
 from sola.reporting.dashboard.wandb_run import WandbRun
 
@@ -23,7 +23,7 @@ class Board:
     @property
     def shows_pictures(self) -> bool:
         """Whether it is worth drawing any."""
-        return isinstance(self.logger, WandbRun | TensorBoardLogger)
+        return isinstance(self.logger, WandbRun | TensorBoardRun)
 
     def log(self, values: Mapping[str, Value], step: int) -> None:
         """Logs values of a step, by their names."""
@@ -33,7 +33,7 @@ class Board:
             self.logger.show({**numbers, **rest}, step)
             return
         self.logger.log_metrics(numbers, step=step)
-        if isinstance(self.logger, TensorBoardLogger):
+        if isinstance(self.logger, TensorBoardRun):
             show_in_tensorboard(self.logger.experiment, rest, step)
 
     def take(self, artifact: Artifact) -> None:

@@ -6,13 +6,14 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from sola.config.job import name_job
 from sola.config.schema import LoggerConfig
 from sola.config.sections import LOGGERS
 from sola.reporting.dashboard.csv_file import RowsFile
+from sola.reporting.dashboard.tensorboard import TensorBoardRun
 from sola.reporting.dashboard.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def make_logger(
     if config.name == "tensorboard":
         folder = output_dir / TENSORBOARD_DIR
         log.info("logger: TensorBoard; to look at: tensorboard --logdir %s", folder)
-        return TensorBoardLogger(
+        return TensorBoardRun(
             save_dir=output_dir,
             name="",
             version=TENSORBOARD_DIR,

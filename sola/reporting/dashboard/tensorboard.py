@@ -6,9 +6,21 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from sola.reporting.dashboard.values import Clip, Distribution, Table, Value
 from sola.reporting.report.charts import LineChart, as_png
+
+
+class TensorBoardRun(TensorBoardLogger):
+    """Lightning's logger, which keeps the configuration as a file alone, and shows it, too."""
+
+    def log_hyperparams(self, params: Any, *more: Any, **options: Any) -> None:
+        """Writes the file as Lightning does, and the same as a text."""
+        super().log_hyperparams(params, *more, **options)
+        lines = OmegaConf.to_yaml(OmegaConf.create(dict(params))).splitlines()
+        self.experiment.add_text("configuration", "\n".join(f"    {line}" for line in lines))
 
 
 def show_in_tensorboard(writer: Any, values: Mapping[str, Value], step: int) -> None:

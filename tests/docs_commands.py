@@ -1,0 +1,119 @@
+"""The commands that the documentation shows, and a world in which they run.
+
+No real data set and none of the networks' weights are at hand, so each of them has a stand-in; the
+commands are as the pages have them but for that (``stand_in``).
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import clip_files
+import cv2
+import dataset_trees as trees
+import torch
+from small_detector import GDINO
+from sound_world import hide_ground_truth
+from worked_example import copy_program
+
+from sola.config import compose
+from sola.datasets.moving_shapes.maker import write_split
+from sola.selector import TrackSelector
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), ROOT / "data/README.md"])
+SHOWN = re.compile(
+    r"^ *(?:\$ )?(?:\.venv/bin/)?python ((?:(?:generate|train|evaluate|predict)\.py|-m sola\.).+)$"
+    r"|`python ((?:generate|train|evaluate|predict)\.py [^`]+)`"
+)
+"""A line of a block, or a command within a line."""
+PRINTED_BY_TESTS = "broken_input.md"
+"""Its commands are to fail; tests/broken_input.py ran them and wrote the page."""
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """The words behind "python" of every command; "\\" joins lines, "&" parts them."""
+    if page.name == PRINTED_BY_TESTS:
+        return
+    for line in re.split(r"\n| & ", re.sub(r"\\\n\s*", " ", page.read_text())):
+        for match in SHOWN.finditer(line):
+            yield shlex.split((match[1] or match[2]).removesuffix(" &"), comments=True)
+
+
+STAND_INS = {
+    "ckpt_path=...": ["ckpt_path=outputs/mine/best.ckpt"],
+    "...": ["dataset=mevis", "split=train", "prompt_source=grid"],
+    "RUN_A": ["outputs/other/evaluation"],
+    "RUN_B": ["outputs/mine/evaluation"],
+    "<tree>": ["published_tree"],
+    "trainer=ddp": ["trainer.strategy=ddp", "trainer.accelerator=cpu"],
+    "trainer.devices=8": ["trainer.devices=2"],
+    "tracker.compile=true": [],  # minutes on a CPU
+}
+NO_WEIGHTS = re.compile(r"tracker=(sam2\S+)")
+NOT_HERE = re.compile(r"trainer\.max_epochs=|hydra[./]launcher")
+"""More epochs than one, and a launcher that is not installed."""
+SMALL_VIDEOS = ("dataset.maker.num_frames=6", "dataset.maker.expressions_per_video=4")
+FEW_VIDEOS = "dataset.maker.num_videos={train:2,valid_u:2}"
+SMALL_DETECTOR = [word for word in GDINO if not word.startswith("dataset.")]
+LEFT_OUT = "trainer.num_nodes=2"
+"""Two nodes have to start at once; the tests marked devices do that."""
+
+
+def stand_in(words: list[str]) -> list[str]:
+    """A command of a page as it can run here.
+
+    Small videos take the place of the real ones, the small tracker that of SAM 2's published
+    sizes, MiniLM that of RoBERTa, a GroundingDINO of random weights that of the published one, two
+    processes on the CPU that of 8 GPUs, one epoch that of many, Hydra's launcher that of SLURM's.
+    """
+    program, *values = words
+    done = [each for word in values for each in STAND_INS.get(word, [word])]
+    done = [word for word in done if not NOT_HERE.match(word)]
+    if program == "train.py":
+        done.append("trainer.max_epochs=1")
+    if program == "-m":
+        return [program, *(_with_small_tracker(done) if "dataset=mevis" in done else done)]
+    if not any(word.startswith(("dataset=mevis", "dataset=ref")) for word in done):
+        return [program, *done, *SMALL_VIDEOS, FEW_VIDEOS]
+    if program == "train.py" and "-m" not in done and "hydra.run.dir=outputs/mine" not in done:
+        done.append("hydra.run.dir=outputs/mine")  # where the pages say that the checkpoint lies
+    if program != "generate.py":
+        done.append("text_encoder=minilm")
+    if "prompt_source=gdino" in done:
+        done += SMALL_DETECTOR
+    return [program, *_with_small_tracker(done)]
+
+
+def _with_small_tracker(words: list[str]) -> list[str]:
+    """The small tracker, under the name of the one that is asked for or is the default."""
+    asked = [match[1] for word in words if (match := NO_WEIGHTS.fullmatch(word))]
+    kept = [word for word in words if not NO_WEIGHTS.fullmatch(word)]
+    is_named = any(word.startswith("tracker.name=") for word in kept)
+    name = [] if is_named else [f"tracker.name={(asked or ['sam2.1_hiera_large'])[0]}"]
+    return [*kept, "tracker=small", *name]
+
+
+def write_world(folder: Path) -> None:
+    """The program, data sets, a clip, weights of the published code, where commands look for them.
+
+    Args:
+        folder: is made.
+    """
+    copy_program(folder)
+    config = compose("generate", ["split=train", "paths.output_dir=.", *SMALL_VIDEOS])
+    seeds = {"train": 100, "valid_u": 200, "valid": 300}
+    maker = replace(config.dataset.maker, num_videos=dict.fromkeys(seeds, 3), first_seed=seeds)
+    for split in seeds:
+        write_split(maker, folder / "data/mevis", split)
+    hide_ground_truth(folder / "data/mevis/valid")
+    trees.write_ref_youtube_vos(folder / "data/ref-youtube-vos", "valid", has_objects=False)
+    trees.write_ref_davis(folder / "data/ref-davis")
+    images = sorted((folder / "data/mevis/valid/JPEGImages").glob("*/*.jpg"))[:6]
+    clip_files.write_video(
+        folder / "clip.mp4", [cv2.imread(str(path))[..., ::-1] for path in images]
+    )
+    torch.manual_seed(0)
+    torch.save(TrackSelector(token_dim=128, text_dim=384).state_dict(), folder / "epoch_14.pth")
