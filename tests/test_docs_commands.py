@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,6 @@ class World:
         """AssertionError unless the command ends well."""
         words = stand_in(words)
         self._make_room_for(words)
-        start = time.monotonic()
         done = subprocess.run(
             [sys.executable, *words],
             cwd=self.folder,
@@ -53,7 +51,6 @@ class World:
             text=True,
             check=False,
         )
-        print(f"{time.monotonic() - start:.0f} s: {' '.join(words)}")
         assert done.returncode == 0, (
             f"{' '.join(words)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
         )
