@@ -60,6 +60,8 @@ def run_clip(config: PredictConfig) -> Path:
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
     clip = open_clip(Path(config.video).expanduser(), clips_dir)
     split = ClipSplit(clip, clips_dir, config.expressions)
+    quoted = ", ".join(f'"{expression.text}"' for expression in split.expressions)
+    log.info("%d sentences: %s", len(split.expressions), quoted)
     readers = [_make_tracks(recipe, split, clips_dir, config) for recipe in recipes]
     scored = score_split(config, split, TrackSources(readers))
     output_dir = Path(config.paths.output_dir)

@@ -53,6 +53,13 @@ def name_job() -> JobName:
     )
 
 
+def chosen_file(group: str) -> str | None:
+    """The file of a group that was chosen; None where no entry point was started."""
+    if not HydraConfig.initialized():
+        return None
+    return HydraConfig.get().runtime.choices.get(group)
+
+
 @contextmanager
 def separate_job() -> Iterator[None]:
     """Lets a job of a sweep start further processes of itself, and the next job its own.

@@ -18,6 +18,7 @@ from omegaconf.errors import (
 )
 
 _PACKAGE_DIR = Path(__file__).parents[1]
+_NEEDED = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 _CONF_DIR = Path(__file__).parents[2] / "conf"
 
 
@@ -108,6 +109,13 @@ def _explain_composition(error: BaseException, schema: type) -> str | None:
     if twice:
         key = twice[1] or twice[2]
         return f"{key} has a value already. Write {key}=... without a plus sign."
+    several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", message)
+    if several:
+        key, value = several.groups()
+        return (
+            f"{key}={value}: a comma lists the jobs of a sweep. For a sweep add -m; for a list "
+            f"write {key}=[{value}]; as a part of the value quote it: '{key}=\"{value}\"'."
+        )
     return message.split("\n\nConfig search path")[0]
 
 
@@ -135,6 +143,9 @@ def _explain_key_or_value(
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return where + _unknown_key(key, schema)
     reason = str(error.msg or error).splitlines()[0].rstrip(".")
+    mistyped = re.match(r"Value '(.*)' (?:of type|is not).*(Integer|Float|bool)\b", reason)
+    if mistyped:
+        return f"{where}{key} is {mistyped[1]!r}; needed is {_NEEDED[mistyped[2]]}."
     if "is not a ListConfig" in reason:
         reason = f"needs a list. Write {key}=[{_overriding_value(chain) or '...'}]"
     return f"{where}{key}: {reason}." if key else f"{where}{reason}."

@@ -81,11 +81,12 @@ def _lines(title: str, total: int) -> Advance:
         nonlocal done, last
         done += steps
         now = time.monotonic()
-        if now - last < LINE_EVERY_S and done < total:
+        if now - last < LINE_EVERY_S and (done < total or steps == 0):
             return
         last = now
         rate, left_s = _rate(done, now - start), (now - start) / max(done, 1) * (total - done)
-        log.info("%s: %d/%d, %s, %.0f s left %s", title, done, total, rate, left_s, note)
+        more = f" {note}" if note else ""
+        log.info("%s: %d/%d, %s, %.0f s left%s", title, done, total, rate, left_s, more)
 
     return advance
 

@@ -38,7 +38,8 @@ LAYOUTS = (
     ),
     JOINT,
 )
-PROMPT_SOURCES = names_of("prompt_source", "prompts", ("gt", "grid", "gdino"))
+SHIPPED_SOURCES = ("gt", "grid", "gdino")
+PROMPT_SOURCES = names_of("prompt_source", "prompts", SHIPPED_SOURCES)
 CLIP_SOURCES = ("grid", "gdino")
 DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "tensorboard", "csv")
@@ -106,7 +107,11 @@ def _check_maker(name: str, section: MovingShapesConfig) -> Problems:
 
 def check_prompt_source(name: str, section: PromptSourceConfig) -> Problems:
     """The rules of a prompt source."""
-    yield from one_of(f"{name}.name", section.name, PROMPT_SOURCES)
+    for problem in one_of(f"{name}.name", section.name, PROMPT_SOURCES):
+        yield (
+            f"{problem} A source of your own is sola/prompts/{section.name}.py with "
+            f"conf/prompt_source/{section.name}.yaml, which has that name."
+        )
     yield from one_of(f"{name}.frames", section.frames, ("first", "largest", "even"))
     if section.frames != "even" and section.frames_per_object > 1:
         yield (

@@ -62,7 +62,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
     Raises:
         ValueError: if the runs are of other expressions, or lack the answer.
     """
-    _check_same_split(a, b)
+    check_same_split(a, b)
     entries_a, entries_b = _by_key(a), _by_key(b)
     _check_same_expressions(a, b, entries_a, entries_b)
     keys = list(entries_a)
@@ -153,7 +153,8 @@ def _scores(
     return np.array([[entries[key]["answers"][answer][m] for m in measures] for key in keys])
 
 
-def _check_same_split(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+def check_same_split(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+    """ValueError if two runs, of which "run", "dataset" and "split" are known, differ in these."""
     first, second = (f"{run['dataset']}/{run['split']}" for run in (a, b))
     if first != second:
         raise ValueError(

@@ -192,7 +192,7 @@ def score_expressions(
                     by_text = {text.expression_id: row_of[text] for text in of_texts}
                     key = (video_id, expression.expression_id)
                     by_expression[key] = ExpressionScores(candidates, by_text)
-            advance(f"{len(video.masklets)} tracks, {len(of_video)} expressions")
+            advance(f"{video.video_id}: {len(video.masklets)} tracks, {len(of_video)} expressions")
     return Scores(by_expression, tracks, dict(provenance or {}))
 
 

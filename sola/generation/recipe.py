@@ -97,6 +97,7 @@ class Recipe:
             "split": dataset.split,
             "source": self.prompt_source.name,
             **self._weights,
+            **self.source.code(),
             "annotations_sha256": dataset.annotations_sha256,
         }
 

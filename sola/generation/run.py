@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy
 
-from sola.config.job import STARTED_BY, starts_processes
+from sola.config.job import STARTED_BY, chosen_file, starts_processes
 from sola.config.progress import progress
 from sola.config.schema import DatasetConfig, GenerateConfig, TrainerConfig
 from sola.datasets import Split, open_dataset
@@ -57,6 +57,12 @@ def run_generation(config: GenerateConfig) -> Path:
         config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
     )
     recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed, config.token_dtype)
+    chosen, name = chosen_file("prompt_source"), config.prompt_source.name
+    if chosen not in (None, name):
+        log.warning(
+            "prompt_source=%s is the source %s: conf/prompt_source/%s.yaml says name: %s",
+            *(chosen, name, chosen, name),
+        )
     recipe.check()
     make_dataset(config.dataset, config.split)
     dataset = open_dataset(config.dataset, config.split)

@@ -1,8 +1,10 @@
 """What every prompt source is: it finds the masks that tracks start from; it is found by name."""
 
 import dataclasses
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +13,8 @@ from numpy.typing import ArrayLike
 
 from sola.config.by_name import check_arguments, find_class
 from sola.config.schema import PromptSourceConfig
+from sola.config.sections import SHIPPED_SOURCES
+from sola.files import sha256_of_code
 from sola.masks import encode
 from sola.tracking.box_masks import BoxMask, BoxMasker
 from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
@@ -122,8 +126,6 @@ class PromptSource(ABC):
     """Options that say where something lies; what ``digests`` says of it counts instead."""
     thresholds: ClassVar[tuple[str, ...]] = ()
     """Options that ``keep`` alone looks at: what was found counts whatever they are."""
-    version: ClassVar[int] = 1
-    """Raised when ``find`` changes: what an older one found is not used then."""
 
     def __init__(self, rule: PromptSourceConfig) -> None:
         self.rule = rule
@@ -143,6 +145,12 @@ class PromptSource(ABC):
     def digests(self) -> dict[str, str]:
         """SHA-256 of files that prompts depend on, by the name that index.json gives them."""
         return {}
+
+    def code(self) -> dict[str, str]:
+        """SHA-256 of a user's own module: other code may find other prompts."""
+        if self.name in SHIPPED_SOURCES:
+            return {}
+        return {"prompt_source_code_sha256": sha256_of_code(Path(inspect.getfile(type(self))))}
 
     def settings(self) -> dict[str, Any]:
         """Values that decide what is found, by name: all options but places and thresholds."""
@@ -215,8 +223,7 @@ class PromptSource(ABC):
     def _options(self, without: Sequence[str]) -> dict[str, Any]:
         """Nothing for a source that has none."""
         options = {k: v for k, v in self.rule.options.items() if k not in without}
-        changed = {} if self.version == 1 else {"version": self.version}
-        return ({"options": options} if options else {}) | changed
+        return {"options": options} if options else {}
 
 
 def build_source(rule: PromptSourceConfig) -> PromptSource:

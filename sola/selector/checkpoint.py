@@ -74,7 +74,9 @@ def _from_file(ckpt_path: Path) -> Selector:
 def _from_hub(folder: Path) -> Selector:
     for name in (HUB_CONFIG, HUB_WEIGHTS):
         if not (folder / name).is_file():
-            raise ValueError(f"{folder}: has no {name}. {NEEDED}")
+            best = folder / "best.ckpt"
+            hint = f"Did you mean {best}?" if best.is_file() else NEEDED
+            raise ValueError(f"{folder}: has no {name}. {hint}")
     content = read_json(folder / HUB_CONFIG, NEEDED)
     provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
     if not isinstance(provenance, dict) or "selector" not in provenance:

@@ -142,7 +142,8 @@ def run_training(config: TrainConfig) -> Path:
         finally:
             finish_logger(logger)
         _wait_for_processes(trainer)
-    return _report(trainer, output_dir, valid_split)
+    sources = " and ".join(config.data.valid_sources)
+    return _report(trainer, output_dir, f"split {valid_split}, tracks of {sources}")
 
 
 def _make_dashboard(
@@ -310,7 +311,7 @@ def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks)
     }
 
 
-def _report(trainer: pl.Trainer, output_dir: Path, valid_split: str) -> Path:
+def _report(trainer: pl.Trainer, output_dir: Path, valid: str) -> Path:
     best_path = output_dir / BEST_FILE
     stopping = trainer.early_stopping_callback
     if isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
@@ -323,5 +324,5 @@ def _report(trainer: pl.Trainer, output_dir: Path, valid_split: str) -> Path:
     monitor = trainer.checkpoint_callback
     score = getattr(monitor, "best_model_score", None)
     if score is not None:
-        log.info("%s: %s %.1f on split %s", best_path, VALID_JF, 100 * float(score), valid_split)
+        log.info("%s: %s %.1f on %s", best_path, VALID_JF, 100 * float(score), valid)
     return best_path

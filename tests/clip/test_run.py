@@ -1,6 +1,7 @@
 """predict.py video=...: what is written, and what is not made a second time."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -58,12 +59,14 @@ def odd_clip(tmp_path: Path) -> Path:
 
 
 def test_a_clip_is_answered_with_masks_overlays_and_a_record(
-    clip_config: MakeConfig, odd_clip: Path
+    clip_config: MakeConfig, odd_clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     config = clip_config(odd_clip, "the white block, moving right", "nothing", threshold=0.5)
 
     output_dir, record = _answer(config)
 
+    assert '2 sentences: "the white block, moving right", "nothing"' in caplog.messages
     clip = record["clip"]
     assert (clip["width"], clip["height"], clip["num_frames"]) == (51, 37, 6)
     assert clip["source"] == str(odd_clip)

@@ -80,7 +80,17 @@ def test_progress_tells_rate_and_time_left(monkeypatch, caplog, is_terminal):
         assert "0.033/s" in stream.getvalue()
     else:
         assert caplog.messages == [
-            "videos: 1/4, 0.05/s, 60 s left ",
+            "videos: 1/4, 0.05/s, 60 s left",
             "videos: 2/4, 0.05/s, 40 s left a note",
             "videos: 2/4, 0.033/s, 60 s left another",
         ]
+
+
+def test_what_only_changes_the_note_gets_a_line_now_and_then_also_at_the_end(caplog, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    caplog.set_level(logging.INFO, "sola")
+    with progress("epochs", 1) as advance:
+        advance()
+        for number in range(3):
+            advance(f"validation {number}", steps=0)
+    assert len(caplog.messages) == 1

@@ -1,5 +1,6 @@
 """Prompt sources that users add: what they are given, what is remembered, what is refused."""
 
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -111,6 +112,32 @@ def test_thresholds_and_places_take_what_was_found_and_options_look_again(
     assert len(looked) == 2
     with pytest.raises(ValueError, match=r"options.letters=20, asked for is 1000"):
         run_generation(_config(compose, corner, letters=1000))
+
+
+def test_prompts_and_tracks_of_other_code_are_not_taken(
+    compose: Compose, corner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_generation(_config(compose, corner, letters=20))
+    path = tmp_path / "code" / f"{corner}.py"
+    path.write_text(f'"""Said otherwise."""\n# the same\n{CORNER.partition(".")[2][4:]}')
+    run_generation(_config(compose, corner, letters=20))
+
+    path.write_text(path.read_text().replace(":40, :40", ":30, :30"))
+    with pytest.raises(ValueError, match=r"made with prompt_source_code_sha256=.*Delete the f"):
+        run_generation(_config(compose, corner, letters=20))
+    monkeypatch.delitem(sys.modules, f"sola.prompts.{corner}")
+    reader = ShardReader(run_generation(_config(compose, corner, "b", letters=20)))
+    entry = next(name.split("/") for name, e in reader.index["entries"].items() if e["num_tracks"])
+    assert reader.read(*entry).prompts[0].area == 900
+
+
+def test_a_file_that_names_another_source_is_told(
+    compose: Compose, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sola.generation.run.chosen_file", lambda _: "dense")
+    run_generation(_config(compose, "gt"))
+    said = "prompt_source=dense is the source gt: conf/prompt_source/dense.yaml says name: gt"
+    assert said in caplog.messages
 
 
 def test_a_source_that_finds_something_else_than_asked_for_is_told(

@@ -64,3 +64,9 @@ def test_a_folder_of_something_else_is_one_clear_message(
         (tmp_path / broken).unlink()
     with pytest.raises(ValueError, match=message):
         load_selector(tmp_path)
+
+
+def test_a_runs_folder_is_answered_with_its_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "best.ckpt").touch()
+    with pytest.raises(ValueError, match=r"has no config.json. Did you mean .*/best\.ckpt\?"):
+        load_selector(tmp_path)

@@ -5,13 +5,27 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sola.evaluation.comparison import compare, read_run
+from sola.config.schema import EvaluateConfig
+from sola.evaluation.comparison import check_same_split, compare, read_run
 from sola.evaluation.groups import LABELS
 from sola.evaluation.protocol import ALL_TRACKS, SELECTION
 
 OTHER_RUN = "other"
 MADE_BY = ("source", "tracker")
 """What tracks of two runs must share to be the same, beside every SHA-256."""
+
+
+def check_other_run(config: EvaluateConfig) -> None:
+    """Looks at the run that a report is to compare with, before anything is measured.
+
+    Raises:
+        ValueError: if there is no such run, or it is of another split.
+    """
+    if config.report_against is None:
+        return
+    other = read_run(Path(config.report_against))
+    asked = {"run": "this run", "dataset": config.dataset.name, "split": config.split}
+    check_same_split(other, asked)
 
 
 def compare_with(path: Path, evaluation: Mapping[str, Any], output_dir: Path) -> dict[str, Any]:

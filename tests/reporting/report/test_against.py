@@ -11,7 +11,7 @@ from browser import Browser
 from sola.evaluation.run import EVALUATION_FILE
 from sola.files import write_json
 from sola.reporting.report import run_report
-from sola.reporting.report.against import compare_with, comparison_section
+from sola.reporting.report.against import check_other_run, compare_with, comparison_section
 
 KEYS = [("v1", "0"), ("v1", "1"), ("v1", "2"), ("v1", "3"), ("v2", "0")]
 
@@ -69,6 +69,20 @@ def test_masks_of_other_tracks_are_not_shown(
 def test_a_run_that_is_not_there_is_named(evaluation: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"evaluation\.json: not found\. Give the output folder"):
         compare_with(tmp_path, evaluation, Path("ours"))
+
+
+def test_a_run_that_cannot_be_compared_is_told_before_anything_is_measured(
+    drawn_config: Any, other_run: dict[str, Any], tmp_path: Path
+) -> None:
+    against = replace(drawn_config, report_against=str(tmp_path))
+    check_other_run(drawn_config)
+    with pytest.raises(ValueError, match=r"evaluation\.json: not found"):
+        check_other_run(against)
+    write_json(tmp_path / EVALUATION_FILE, other_run)
+    check_other_run(against)
+    write_json(tmp_path / EVALUATION_FILE, other_run | {"split": "tune"})
+    with pytest.raises(ValueError, match=r"this run: was measured on .*, .* on .*/tune"):
+        check_other_run(against)
 
 
 def test_the_page_shows_both_runs(
