@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-ORANGE = (255, 127, 14)
-GREEN = (44, 190, 70)
+from sola.reporting.colours import MASKS
+
+ORANGE, GREEN = MASKS["selection"], MASKS["truth"]
 INK = (20, 20, 20)
 PAPER = (255, 255, 255)
 OPACITY = 0.45
+STRIPE, PERIOD = 2, 8
+"""Of stripes, in widths of an outline."""
 MAX_LINES = 8
 DOTS = "..."
 GAP_PX = 4
@@ -33,7 +36,11 @@ class MaskRow:
 
 
 def draw_masks(
-    frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]
+    frame: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    colour: tuple[int, int, int],
+    *,
+    is_striped: bool = False,
 ) -> NDArray[np.uint8]:
     """A frame with a mask tinted and outlined over it.
 
@@ -44,6 +51,7 @@ def draw_masks(
         frame: (H, W, 3) uint8 RGB.
         mask: (H, W) bool; of another size, it is scaled to the frame's by nearest neighbour.
         colour: RGB.
+        is_striped: with slanting stripes of the colour, to be known without seeing it.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
@@ -56,6 +64,10 @@ def draw_masks(
     tint = (1 - OPACITY) * frame[inside > 0] + OPACITY * np.array(colour)
     drawn[inside > 0] = np.rint(tint).astype(np.uint8)
     line_px = max(1, height // 360)
+    if is_striped:
+        rows, columns = np.nonzero(inside)
+        is_stripe = (rows + columns) % (PERIOD * line_px) < STRIPE * line_px
+        drawn[rows[is_stripe], columns[is_stripe]] = colour
     for depth_px, line in ((2 * line_px, INK), (line_px, colour)):
         drawn[inside > _eroded(inside, depth_px)] = line
     return drawn

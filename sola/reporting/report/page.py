@@ -10,6 +10,7 @@ from typing import Any
 
 from sola.evaluation.protocol import ORACLE, SELECTION
 from sola.evaluation.table import answer_rows, list_notes, with_interval
+from sola.reporting.colours import as_css
 from sola.reporting.report.against import OTHER_RUN, comparison_section
 from sola.reporting.report.charts import Chart, as_png, as_svg
 from sola.reporting.report.videos import write_script
@@ -17,6 +18,7 @@ from sola.reporting.report.videos import write_script
 ASSETS = ("style.css", "masks.js", "gallery.js", "viewer.js")
 PLOTS_DIR = "plots"
 PAGE = "index.html"
+COLOURS = "colours.css"
 FROM_WHERE = ("checkpoint", "predictions", "tracks", "text_encoder", "seed", "versions", "protocol")
 SHOWN = (SELECTION, ORACLE)
 
@@ -53,6 +55,7 @@ def write_page(
         path.parent.mkdir(exist_ok=True)
         path.with_suffix(".svg").write_text(as_svg(chart), encoding="utf-8")
         path.with_suffix(".png").write_bytes(as_png(chart))
+    (folder / COLOURS).write_text(as_css())
     notes = [
         *list_notes(evaluation),
         f"right track: its mean IoU with one of the expression's objects is above {label_iou:g}, "

@@ -135,7 +135,7 @@ def _training_curves(metrics: Mapping[str, tuple[list[float], list[float]]]) -> 
             "J&F (%) by epoch, on the validation split",
             (
                 ("valid/J&F", "at the threshold", "selection"),
-                ("valid/J&F_best", "at the best threshold", "right"),
+                ("valid/J&F_best", "at the best threshold", "ink"),
                 ("valid/oracle_J&F", "oracle", "oracle"),
             ),
         ),

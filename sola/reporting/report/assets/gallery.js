@@ -31,8 +31,6 @@ const report = {
     }));
     if (!this.entries[0]?.answers.other) {
       for (const name of ["lost", "won"]) $("sort").querySelector(`[value=${name}]`).remove();
-      document.querySelector(".key.other").nextSibling.remove();
-      document.querySelector(".key.other").remove();
     }
     this.offerChoices();
     this.filter();

@@ -11,6 +11,7 @@ const MODES = [
   ["none", "no masks"],
   ["other", "other run"],
 ];
+const DIFFERENCES = [["hit", "right"], ["missed", "missed"], ["wrong", "wrong"]];
 const PANELS = ["truth", "selection", "difference", "oracle"];
 const MAX_VIDEOS = 6;
 
@@ -170,14 +171,30 @@ const viewer = {
     const [height, width] = this.video.size;
     const tall = shown.length > 1 ? 31 : 66;
     $("panels").replaceChildren(...shown.map((mode) => {
-      const canvas = make("canvas");
-      canvas.dataset.mode = mode;
+      const canvas = make("canvas", { role: "img" });
+      Object.assign(canvas.dataset, { mode, name: names[mode] });
       canvas.style.width = `min(100%, ${((tall * width) / height).toFixed(1)}vh)`;
-      const panel = make("figure", { className: "panel" }, canvas, make("figcaption", { textContent: names[mode] }));
+      const panel = make("figure", { className: "panel" }, canvas, this.captionOf(mode, names[mode]));
       panel.classList.toggle("coarse", Math.max(height, width) < 240);
       return panel;
     }));
     this.draw();
+  },
+
+  /* A name with its colours, and room for what draw() adds. */
+  captionOf(mode, name) {
+    const key = (colour) => make("span", { className: `key mask-${colour}` });
+    const words = {
+      none: [name],
+      difference: [make("span", { textContent: name }), ...DIFFERENCES.flatMap(([colour, word]) => [key(colour), word])],
+    };
+    return make("figcaption", {}, ...(words[mode] ?? [key(mode), name]), make("span", { className: "empty" }));
+  },
+
+  fail(error) {
+    const message = make("p", { textContent: error.message });
+    message.setAttribute("role", "alert");
+    $("panels").replaceChildren(message);
   },
 
   async draw() {
@@ -188,7 +205,12 @@ const viewer = {
     await image.decode();
     if (video !== this.video || entry !== this.entry || frame !== this.frame) return;
     for (const canvas of $("panels").querySelectorAll("canvas")) {
-      drawFrame(canvas, image, video.size, layersOf(canvas.dataset.mode, entry, video, frame, this.tracks));
+      const layers = layersOf(canvas.dataset.mode, entry, video, frame, this.tracks);
+      drawFrame(canvas, image, video.size, layers);
+      const isEmpty = layers.length && layers.every(([mask]) => !mask.includes(1));
+      const empty = isEmpty ? ": no mask on this frame" : "";
+      canvas.parentElement.querySelector(".empty").textContent = empty;
+      canvas.ariaLabel = `frame ${video.frames[frame]}, ${canvas.dataset.name}${empty}`;
     }
     $("panels").dataset.drawn = `${entry.video}/${entry.expression}/${frame}`;
   },
