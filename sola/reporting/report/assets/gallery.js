@@ -84,9 +84,9 @@ const report = {
     bar.children[1].style.left = `${100 * jf(entry, "oracle")}%`;
     bar.title = `selection ${percent(jf(entry))}, oracle ${percent(jf(entry, "oracle"))}`;
     const card = make("button", { type: "button", className: "card" },
-      make("img", { src: `thumbs/${entry.idx}.jpg`, loading: "lazy", alt: "" }),
-      make("span", { className: "text", textContent: entry.text }), bar,
-      make("span", { className: "facts" }, make("b", { textContent: percent(jf(entry)) }), entry.kind));
+      make("img", { src: `thumbs/${entry.idx}.jpg`, loading: "lazy", alt: `video ${entry.video}` }),
+      make("span", { className: "text", dir: "auto", title: entry.text, textContent: entry.text }), bar,
+      make("span", { className: "facts" }, make("b", { textContent: `${JF} ${percent(jf(entry))}` }), entry.kind));
     card.dataset.expression = entry.idx;
     card.onclick = () => this.view(place);
     return card;
