@@ -88,7 +88,7 @@ const viewer = {
     const labels = Object.entries(groups).map(([name, label]) => `${name} ${label}`);
     $("about").textContent = [
       `video ${video}, expression ${expression}`, ...(kind ? [`kind ${kind}`] : []),
-      objects.length ? `means ${objects.join(", ")}` : "means nothing", `groups: ${labels.join(", ")}`,
+      objects.length ? `means object${objects.length > 1 ? "s" : ""} ${objects.join(", ")}` : "means nothing", `groups: ${labels.join(", ")}`,
     ].join("  ·  ");
     const head = make("tr", {}, ...["", "J", "F", "J&F", "tracks"].map((name) => make("th", { scope: "col", textContent: name })));
     const rows = Object.entries(answers).map(([name, answer]) => make("tr", {},
@@ -186,9 +186,11 @@ const viewer = {
     const key = (colour) => make("span", { className: `key mask-${colour}` });
     const words = {
       none: [name],
-      difference: [make("span", { textContent: name }), ...DIFFERENCES.flatMap(([colour, word]) => [key(colour), word])],
+      difference: [name, ...DIFFERENCES.map(([colour, word]) => [key(colour), word])],
     };
-    return make("figcaption", {}, ...(words[mode] ?? [key(mode), name]), make("span", { className: "empty" }));
+    const parts = (words[mode] ?? [[key(mode), name]]).map((part) => make("span", {}, ...[part].flat()));
+    parts.at(-1).append(make("span", { className: "empty" }));
+    return make("figcaption", {}, ...parts);
   },
 
   fail(error) {
