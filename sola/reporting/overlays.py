@@ -103,7 +103,7 @@ def contact_sheet(
         names = [text_block(name, width, font_px) for name in frame_names]
         parts.append(_side_by_side(names))
     for row in rows:
-        parts.append(text_block(row.label, sheet_width, font_px, row.colour))
+        parts.append(_row_label(row, sheet_width, font_px))
         pictures = [
             draw_masks(frame, mask, row.colour)
             for frame, mask in zip(frames, row.masks, strict=True)
@@ -144,9 +144,15 @@ def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return _as_bytes(np.concatenate(parts, axis=1))
 
 
-def text_block(
-    text: str, width_px: int, font_px: int, colour: tuple[int, int, int] = INK
-) -> NDArray[np.uint8]:
+def _row_label(row: MaskRow, width_px: int, font_px: int) -> NDArray[np.uint8]:
+    """The row's words in ink, which can be read, behind a key in its colour, which could not."""
+    words = text_block(row.label, width_px - font_px, font_px)
+    key = np.full((len(words), font_px, 3), PAPER, dtype=np.uint8)
+    key[GAP_PX:font_px, GAP_PX:] = row.colour
+    return _as_bytes(np.concatenate([key, words], axis=1))
+
+
+def text_block(text: str, width_px: int, font_px: int) -> NDArray[np.uint8]:
     """Text broken into lines that fit, on white: (h, width_px, 3); a long one ends with dots."""
     font = ImageFont.load_default(size=font_px)
     letters = max(len(DOTS) + 1, int((width_px - 2 * GAP_PX) / (0.56 * font_px)))
@@ -155,7 +161,7 @@ def text_block(
     picture = Image.new("RGB", (width_px, line_px * len(lines) + GAP_PX), PAPER)
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
-        draw.text((GAP_PX, number * line_px), line, fill=colour, font=font)
+        draw.text((GAP_PX, number * line_px), line, fill=INK, font=font)
     return np.asarray(picture)
 
 
