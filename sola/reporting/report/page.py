@@ -84,7 +84,7 @@ def write_page(
         comparison="" if comparison is None else comparison_section(comparison),
         comparison_link="" if comparison is None else '<a href="#comparison">other run</a>',
         intervals=escape(_intervals(evaluation)),
-        groups="".join(f"<li>{escape(line)}</li>" for line in _groups(evaluation)),
+        menus=_menus(evaluation),
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
@@ -149,12 +149,14 @@ def _intervals(evaluation: Mapping[str, Any]) -> str:
     return f" In brackets: {evaluation['intervals']['level']:.0%} bootstrap interval over videos."
 
 
-def _groups(evaluation: Mapping[str, Any]) -> list[str]:
-    """What the gallery can be filtered by."""
+def _menus(evaluation: Mapping[str, Any]) -> str:
+    """What the gallery can be filtered by, where there is something."""
     shown = [name for name, by_label in evaluation["by_group"].items() if len(by_label) > 1]
     kind = ["kind: of the expression, as the data set records it"]
     kinds = kind if len(evaluation["by_kind"]) > 1 else []
-    return [*kinds, *(f"{name}: {evaluation['groups'][name]}" for name in shown)]
+    lines = [*kinds, *(f"{name}: {evaluation['groups'][name]}" for name in shown)]
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<details><summary>what the menus are</summary><ul>{items}</ul></details>" * bool(lines)
 
 
 def _answers(evaluation: Mapping[str, Any]) -> str:

@@ -144,7 +144,7 @@ def _training_curves(metrics: Mapping[str, tuple[list[float], list[float]]]) -> 
     for file, (title, columns) in lines.items():
         series = _series(metrics, columns)
         if series:
-            charts[file] = LineChart(title, "epoch", series)
+            charts[file] = LineChart(title, "epoch", series, is_whole=True)
     return charts
 
 
