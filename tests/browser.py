@@ -33,7 +33,7 @@ NUM_STARTS = 3
 OPENER = build_opener(ProxyHandler({}))  # no proxy: it is this machine
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 KEYS = {"Escape": "\ue00c", "Enter": "\ue007", "ArrowLeft": "\ue012", "ArrowUp": "\ue013"}
-KEYS |= {"ArrowRight": "\ue014", "ArrowDown": "\ue015"}
+KEYS |= {"ArrowRight": "\ue014", "ArrowDown": "\ue015", "Tab": "\ue004"}
 
 
 class Browser:
@@ -88,6 +88,15 @@ class Browser:
         liked = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._devtools("Emulation.setEmulatedMedia", {"features": [liked]})
 
+    def names(self) -> list[tuple[str, str]]:
+        """Role and name of everything that a screen reader finds, in order."""
+        nodes = self._devtools("Accessibility.getFullAXTree", {})["nodes"]
+        return [
+            (node["role"]["value"], node.get("name", {}).get("value", ""))
+            for node in nodes
+            if not node["ignored"]
+        ]
+
     def errors(self) -> list[str]:
         """What the page complained of since the last call."""
         entries = self._post("se/log", {"type": "browser"})
@@ -102,8 +111,8 @@ class Browser:
         found = self._post("element", {"using": "css selector", "value": selector})
         return str(found[ELEMENT])
 
-    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
-        self._post("goog/cdp/execute", {"cmd": command, "params": parameters})
+    def _devtools(self, command: str, parameters: dict[str, Any]) -> Any:
+        return self._post("goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def _post(self, what: str, content: dict[str, Any]) -> Any:
         return _post(f"{self.url}/{what}", content)

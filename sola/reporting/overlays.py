@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-ORANGE = (255, 127, 14)
-GREEN = (44, 190, 70)
+from sola.reporting.colours import MASKS
+
+ORANGE, GREEN = MASKS["selection"], MASKS["truth"]
 INK = (20, 20, 20)
 PAPER = (255, 255, 255)
 OPACITY = 0.45
+STRIPE, PERIOD = 2, 8
+"""Of stripes, in widths of an outline."""
 MAX_LINES = 8
 DOTS = "..."
 GAP_PX = 4
@@ -33,7 +36,11 @@ class MaskRow:
 
 
 def draw_masks(
-    frame: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]
+    frame: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    colour: tuple[int, int, int],
+    *,
+    is_striped: bool = False,
 ) -> NDArray[np.uint8]:
     """A frame with a mask tinted and outlined over it.
 
@@ -44,6 +51,7 @@ def draw_masks(
         frame: (H, W, 3) uint8 RGB.
         mask: (H, W) bool; of another size, it is scaled to the frame's by nearest neighbour.
         colour: RGB.
+        is_striped: with slanting stripes of the colour, to be known without seeing it.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
@@ -56,6 +64,10 @@ def draw_masks(
     tint = (1 - OPACITY) * frame[inside > 0] + OPACITY * np.array(colour)
     drawn[inside > 0] = np.rint(tint).astype(np.uint8)
     line_px = max(1, height // 360)
+    if is_striped:
+        rows, columns = np.nonzero(inside)
+        is_stripe = (rows + columns) % (PERIOD * line_px) < STRIPE * line_px
+        drawn[rows[is_stripe], columns[is_stripe]] = colour
     for depth_px, line in ((2 * line_px, INK), (line_px, colour)):
         drawn[inside > _eroded(inside, depth_px)] = line
     return drawn
@@ -91,7 +103,7 @@ def contact_sheet(
         names = [text_block(name, width, font_px) for name in frame_names]
         parts.append(_side_by_side(names))
     for row in rows:
-        parts.append(text_block(row.label, sheet_width, font_px, row.colour))
+        parts.append(_row_label(row, sheet_width, font_px))
         pictures = [
             draw_masks(frame, mask, row.colour)
             for frame, mask in zip(frames, row.masks, strict=True)
@@ -132,9 +144,15 @@ def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return _as_bytes(np.concatenate(parts, axis=1))
 
 
-def text_block(
-    text: str, width_px: int, font_px: int, colour: tuple[int, int, int] = INK
-) -> NDArray[np.uint8]:
+def _row_label(row: MaskRow, width_px: int, font_px: int) -> NDArray[np.uint8]:
+    """The row's words in ink, which can be read, behind a key in its colour, which could not."""
+    words = text_block(row.label, width_px - font_px, font_px)
+    key = np.full((len(words), font_px, 3), PAPER, dtype=np.uint8)
+    key[GAP_PX:font_px, GAP_PX:] = row.colour
+    return _as_bytes(np.concatenate([key, words], axis=1))
+
+
+def text_block(text: str, width_px: int, font_px: int) -> NDArray[np.uint8]:
     """Text broken into lines that fit, on white: (h, width_px, 3); a long one ends with dots."""
     font = ImageFont.load_default(size=font_px)
     letters = max(len(DOTS) + 1, int((width_px - 2 * GAP_PX) / (0.56 * font_px)))
@@ -143,7 +161,7 @@ def text_block(
     picture = Image.new("RGB", (width_px, line_px * len(lines) + GAP_PX), PAPER)
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
-        draw.text((GAP_PX, number * line_px), line, fill=colour, font=font)
+        draw.text((GAP_PX, number * line_px), line, fill=INK, font=font)
     return np.asarray(picture)
 
 

@@ -55,6 +55,10 @@ def test_a_sheet_shows_the_frames_at_their_own_resolution() -> None:
     tops = [y for y in range(len(sheet) - SIZE[0] + 1) if _is_at(sheet, frames[1], y)]
     assert len(tops) == 2
     assert (sheet[: tops[0]] < 128).any()  # the sentence
+    for top, row in zip(tops, rows, strict=True):
+        label = sheet[top - 20 : top]
+        assert (label == row.colour).all(axis=-1).any()  # the key
+        assert (label.max(axis=-1) < 128).any()  # words as dark as all others
 
 
 def _is_at(sheet: np.ndarray, frame: np.ndarray, top: int) -> bool:

@@ -18,7 +18,7 @@ FPS = 6.0
 """Of all clips: data sets do not say theirs."""
 MIN_WIDTH_PX = 256
 """Of a clip, for the words above it; smaller frames are magnified, by a whole number."""
-LEGEND = "green right, blue missed, red wrong"
+LEGEND = "green right, blue missed, striped red wrong"
 
 
 def draw_answer_clip(

@@ -1,6 +1,6 @@
 """Another run in a report: what differs, and its answers beside those of this one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -58,32 +58,41 @@ def compare_with(path: Path, evaluation: Mapping[str, Any], output_dir: Path) ->
 
 def comparison_section(comparison: Mapping[str, Any]) -> str:
     """The table of differences, in HTML."""
-    rows = []
-    for label, measure, found in _rows(comparison):
-        cells = [f"{100 * found[run][measure]:.1f}" for run in ("a", "b")]
-        cells += [_difference(found, measure), f"{found['p'][measure]:.4f}"]
-        cells += [str(found[name]) for name in ("num_expressions", "num_videos")]
-        row = "".join(f"<td>{cell}</td>" for cell in cells)
-        rows.append(f"<tr><th scope=row>{escape(label)} {escape(measure)}</th>{row}</tr>")
-    columns = ("", "other run", "this run", "difference", "p", "expressions", "videos")
-    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    all_rows = [("all", measure, comparison["all"]) for measure in comparison["all"]["difference"]]
+    parts = list(_parts(comparison))
+    folded = f"<details><summary>J&amp;F by kind and group</summary>{_table(parts)}</details>"
     return (
-        f'<section id="comparison"><h2>Against another run</h2>'
-        f"<p>{escape(comparison['a']['run'])}: its selection, in percent</p>"
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f'<p class="hint">in brackets: {comparison["intervals"]["level"]:.0%} bootstrap interval '
-        f"over videos; p: {escape(comparison['test'])}; not corrected for the number of rows</p>"
-        "</section>"
+        f'<section id="comparison" aria-labelledby="comparison-title">'
+        f'<h2 id="comparison-title">Against another run</h2>'
+        f'<p class="lead">The selections of both runs on the same expressions, in percent. The '
+        f"other run: {escape(comparison['a']['run'])}. Difference: this run less the other, so "
+        f"above 0 this one is better. In brackets: {comparison['intervals']['level']:.0%} "
+        f"bootstrap interval over videos. p, how likely so large a difference is between runs "
+        f"that are equally good: {escape(comparison['test'])}; not corrected for the number of "
+        f"rows.</p>{_table(all_rows)}{folded if parts else ''}</section>"
     )
 
 
-def _rows(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for measure in comparison["all"]["difference"]:
-        yield "all", measure, comparison["all"]
+def _table(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> str:
+    lines = []
+    for label, measure, found in rows:
+        cells = [f"{100 * found[run][measure]:.1f}" for run in ("a", "b")]
+        cells += [_difference(found, measure), f"{found['p'][measure]:.4f}"]
+        cells += [str(found[name]) for name in ("num_expressions", "num_videos")]
+        line = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(f"<tr><th scope=row>{escape(label)} {escape(measure)}</th>{line}</tr>")
+    columns = ("of", "other run", "this run", "difference", "p", "expressions", "videos")
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _parts(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     for kind, found in comparison["by_kind"].items():
         if kind:
-            yield kind, "J&F", found
+            yield f"kind: {kind}", "J&F", found
     for group, labels in comparison["by_group"].items():
         there = [label for label in LABELS[group] if label in labels]
         for label in there if len(there) > 1 else ():

@@ -7,19 +7,12 @@ from xml.sax.saxutils import escape
 
 from PIL import Image, ImageDraw, ImageFont
 
+from sola.reporting.colours import LIGHT
+
 Anchor = Literal["start", "middle", "end"]
 Point = tuple[float, float]
 
-COLOURS = {
-    "paper": "#ffffff",
-    "ink": "#1d232b",
-    "quiet": "#5d6875",
-    "grid": "#dfe3e8",
-    "selection": "#d9680c",
-    "oracle": "#7a4fd0",
-    "right": "#1f8f3f",
-    "wrong": "#cc2f5e",
-}
+COLOURS = LIGHT | {"paper": LIGHT["card"]}
 """By role. The page gives roles other colours when it is dark, by the class of the same name."""
 FONT_PX = 13
 PNG_SCALE = 2

@@ -67,13 +67,16 @@ class LineChart:
     x_marks: Sequence[tuple[float, str]] = ()
     """Upright lines, with a word at the top."""
     from_zero: bool = False
+    is_whole: bool = False
+    """Whether there is nothing between 1 and 2 on the axis."""
     height_px: float = LINES_HEIGHT_PX
 
     def draw(self, canvas: Canvas) -> None:
         """See ``Chart``."""
         xs = [x for series in self.series for x in series.xs]
         ys = [y for series in self.series for y in series.ys]
-        frame = _Frame(canvas, xs, [*ys, 0.0] if self.from_zero else ys, self.height_px)
+        ys = [*ys, 0.0] if self.from_zero else ys
+        frame = _Frame(canvas, xs, ys, self.height_px, is_whole=self.is_whole)
         frame.draw_axes(self.title, self.x_name, [(s.name, s.role) for s in self.series])
         for number, (x, word) in enumerate(self.x_marks):
             frame.mark(x, word, number)
@@ -172,10 +175,17 @@ class _Frame:
     """Axes, and the places of numbers between them."""
 
     def __init__(
-        self, canvas: Canvas, xs: Sequence[float], ys: Sequence[float], height_px: float
+        self,
+        canvas: Canvas,
+        xs: Sequence[float],
+        ys: Sequence[float],
+        height_px: float,
+        *,
+        is_whole: bool = False,
     ) -> None:
         self.canvas, self.bottom = canvas, height_px - BOTTOM_PX
-        self.x_ticks, self.y_ticks = _ticks(min(xs), max(xs)), _ticks(min(ys), max(ys))
+        self.x_ticks = _ticks(min(xs), max(xs), is_whole=is_whole)
+        self.y_ticks = _ticks(min(ys), max(ys))
         self.x_ends = min(xs), max(max(xs), min(xs) + 1e-9)
         self.y_ends = self.y_ticks[0], self.y_ticks[-1]
 
@@ -216,11 +226,12 @@ def _draw_title(canvas: Canvas, title: str, legend: Sequence[tuple[str, str]]) -
         left += 16 + LETTER_PX * len(name) + 18
 
 
-def _ticks(lowest: float, highest: float) -> list[float]:
+def _ticks(lowest: float, highest: float, *, is_whole: bool = False) -> list[float]:
     """Round numbers, evenly spaced, of which the first and last enclose the two."""
     span = highest - lowest or abs(highest) or 1.0
-    rough = span / NUM_TICKS
+    rough = max(span / NUM_TICKS, 1.0) if is_whole else span / NUM_TICKS
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
+    factors = (1, 2, 5, 10) if is_whole else (1, 2, 2.5, 5, 10)
+    step = next(factor * power for factor in factors if factor * power >= rough)
     first, last = math.floor(lowest / step + 1e-9), math.ceil(highest / step - 1e-9)
     return [round(number * step, 12) for number in range(first, max(last, first + 1) + 1)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from sola.evaluation.protocol import ORACLE, SELECTION
 from sola.evaluation.table import answer_rows, list_notes, with_interval
+from sola.reporting.colours import as_css
 from sola.reporting.report.against import OTHER_RUN, comparison_section
 from sola.reporting.report.charts import Chart, as_png, as_svg
 from sola.reporting.report.videos import write_script
@@ -17,8 +18,19 @@ from sola.reporting.report.videos import write_script
 ASSETS = ("style.css", "masks.js", "gallery.js", "viewer.js")
 PLOTS_DIR = "plots"
 PAGE = "index.html"
+COLOURS = "colours.css"
 FROM_WHERE = ("checkpoint", "predictions", "tracks", "text_encoder", "seed", "versions", "protocol")
 SHOWN = (SELECTION, ORACLE)
+ANSWERS = (
+    "oracle: the tracks that an answer with the ground truth at hand would choose; what it lacks "
+    "to 100 is lost by generation, as no choice can mend it",
+    "best single track: the one with the highest J&F, also where nothing is meant",
+    "all tracks, largest track, no track: answers that need no selector; no track is right where "
+    "nothing is meant",
+    "selection under another text: the tracks selected for another expression of the same video, "
+    "which means other objects; close to the row above it, the text makes no difference",
+)
+"""What the rows of the table are."""
 
 
 def write_page(
@@ -43,6 +55,7 @@ def write_page(
     assets = files("sola.reporting.report") / "assets"
     for name in ASSETS:
         (folder / name).write_bytes((assets / name).read_bytes())
+    (folder / COLOURS).write_text(as_css())
     rules = {"threshold": evaluation["threshold"], "label_iou": label_iou}
     if comparison is not None:
         entries = [_with_other(entry, comparison) for entry in entries]
@@ -54,6 +67,7 @@ def write_page(
         path.with_suffix(".svg").write_text(as_svg(chart), encoding="utf-8")
         path.with_suffix(".png").write_bytes(as_png(chart))
     notes = [
+        *ANSWERS,
         *list_notes(evaluation),
         f"right track: its mean IoU with one of the expression's objects is above {label_iou:g}, "
         "as in the labels of a training",
@@ -68,6 +82,9 @@ def write_page(
         plots="".join(_figure(name, chart) for name, chart in charts.items()),
         origin=escape(_origin(evaluation)),
         comparison="" if comparison is None else comparison_section(comparison),
+        comparison_link="" if comparison is None else '<a href="#comparison">other run</a>',
+        intervals=escape(_intervals(evaluation)),
+        menus=_menus(evaluation),
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
@@ -105,14 +122,14 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
     results, losses = evaluation["results"], evaluation["losses"]
     best = evaluation["best_threshold"]
     shown = (
-        ("selection", results[SELECTION], f"at threshold {evaluation['threshold']:g}"),
-        ("oracle", results[ORACLE], "best choice of the same tracks"),
-        ("lost by selection", losses["selection"], "oracle - selection"),
-        ("lost by generation", losses["generation"], "100 - oracle"),
+        ("J&F of the selection", results[SELECTION], f"at threshold {evaluation['threshold']:g}"),
+        ("J&F of the oracle", results[ORACLE], "best choice of the same tracks"),
+        ("J&F lost by selection", losses["selection"], "oracle - selection"),
+        ("J&F lost by generation", losses["generation"], "100 - oracle"),
         (
-            "at the best threshold",
+            "J&F at the best threshold",
             {**best, "interval": None},
-            f"{best['threshold']:g}, chosen here",
+            f"{best['threshold']:g}; chosen on this very split, so flattering",
         ),
     )
     parts = []
@@ -124,6 +141,22 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
             f'<span class="value">{figure}</span><span class="meaning">{escape(lines)}</span></div>'
         )
     return "".join(parts)
+
+
+def _intervals(evaluation: Mapping[str, Any]) -> str:
+    if evaluation["results"][SELECTION]["interval"] is None:
+        return ""
+    return f" In brackets: {evaluation['intervals']['level']:.0%} bootstrap interval over videos."
+
+
+def _menus(evaluation: Mapping[str, Any]) -> str:
+    """What the gallery can be filtered by, where there is something."""
+    shown = [name for name, by_label in evaluation["by_group"].items() if len(by_label) > 1]
+    kind = ["kind: of the expression, as the data set records it"]
+    kinds = kind if len(evaluation["by_kind"]) > 1 else []
+    lines = [*kinds, *(f"{name}: {evaluation['groups'][name]}" for name in shown)]
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<details><summary>what the menus are</summary><ul>{items}</ul></details>" * bool(lines)
 
 
 def _answers(evaluation: Mapping[str, Any]) -> str:
@@ -153,7 +186,9 @@ def _cell(mean: Mapping[str, Any], measure: str) -> str:
 
 def _figure(name: str, chart: Chart) -> str:
     links = ", ".join(
-        f'<a href="{PLOTS_DIR}/{name}.{kind}">{kind.upper()}</a>' for kind in ("svg", "png")
+        f'<a href="{PLOTS_DIR}/{name}.{kind}" '
+        f'aria-label="{kind.upper()} of {escape(chart.title)}">{kind.upper()}</a>'
+        for kind in ("svg", "png")
     )
     return f"<figure>{as_svg(chart)}<figcaption>{links}</figcaption></figure>"
 

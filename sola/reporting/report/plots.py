@@ -135,7 +135,7 @@ def _training_curves(metrics: Mapping[str, tuple[list[float], list[float]]]) -> 
             "J&F (%) by epoch, on the validation split",
             (
                 ("valid/J&F", "at the threshold", "selection"),
-                ("valid/J&F_best", "at the best threshold", "right"),
+                ("valid/J&F_best", "at the best threshold", "ink"),
                 ("valid/oracle_J&F", "oracle", "oracle"),
             ),
         ),
@@ -144,7 +144,7 @@ def _training_curves(metrics: Mapping[str, tuple[list[float], list[float]]]) -> 
     for file, (title, columns) in lines.items():
         series = _series(metrics, columns)
         if series:
-            charts[file] = LineChart(title, "epoch", series)
+            charts[file] = LineChart(title, "epoch", series, is_whole=True)
     return charts
 
 

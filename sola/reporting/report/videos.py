@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sola.datasets.frames import VideoFrames
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import areas, decode, shrink
+from sola.reporting.colours import MASKS
 from sola.reporting.overlays import draw_masks, evenly_spaced
 from sola.types import Expression, Masklet, Video
 
@@ -23,8 +24,6 @@ MAX_FRAMES_OF_ALL = 6000
 """Of all videos together; there are at least ``MIN_FRAMES`` of each."""
 MIN_FRAMES = 12
 JPEG_QUALITY = 82
-RIGHT, MISSED, WRONG = (53, 196, 106), (59, 140, 255), (255, 59, 107)
-"""RGB of a thumbnail's mask, as of the viewer's differences."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def write_thumbnail(
 def draw_answer(
     frame: NDArray[np.uint8], target: NDArray[np.bool_], answer: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """A frame with what an answer has right, missed and wrong over it, in three colours.
+    """A frame with what an answer has right, missed and (striped) wrong over it.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
@@ -169,12 +168,12 @@ def draw_answer(
     Returns:
         (H, W, 3) uint8 RGB, a new array.
     """
-    for mask, colour in (
-        (target & answer, RIGHT),
-        (target & ~answer, MISSED),
-        (answer & ~target, WRONG),
+    for mask, name in (
+        (target & answer, "hit"),
+        (target & ~answer, "missed"),
+        (answer & ~target, "wrong"),
     ):
-        frame = draw_masks(frame, mask, colour)
+        frame = draw_masks(frame, mask, MASKS[name], is_striped=name == "wrong")
     return frame
 
 

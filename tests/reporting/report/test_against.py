@@ -117,6 +117,11 @@ def test_the_page_shows_both_runs(
     }
     shown = browser.run("return report.shown.map((entry) => entry.idx)")
     assert shown == sorted(lost, key=lambda idx: lost[idx])
+    cards = browser.run(
+        "return [...document.querySelectorAll('.card b')].map((b) => b.textContent)"
+    )
+    signs = [f"({100 * lost[idx]:+.1f})" for idx in shown]
+    assert [card.partition(" (")[2] for card in cards] == [sign[1:] for sign in signs]
     assert "Against another run" in browser.run("return document.body.textContent")
     browser.click(".card:nth-child(1)")
     browser.wait("document.getElementById('panels').dataset.drawn")

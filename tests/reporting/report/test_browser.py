@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sola.masks import encode
+from sola.reporting.colours import MASKS
+from sola.reporting.overlays import draw_masks
 from sola.reporting.report.page import write_page
 from sola.reporting.report.plots import charts_of
 
@@ -138,10 +140,14 @@ def test_masks_are_drawn_where_they_are(page: Browser) -> None:
 
     grey = np.array([100, 100, 100])
     expected = {
-        "truth": {inside_small: (53, 196, 106), inside_large: grey, outside: grey},
-        "selection": {inside_small: grey, inside_large: (255, 127, 14), outside: grey},
-        "difference": {inside_small: (59, 140, 255), inside_large: (255, 59, 107), outside: grey},
-        "oracle": {inside_small: (176, 124, 255), inside_large: grey, outside: grey},
+        "truth": {inside_small: MASKS["truth"], inside_large: grey, outside: grey},
+        "selection": {inside_small: grey, inside_large: MASKS["selection"], outside: grey},
+        "difference": {
+            inside_small: MASKS["missed"],
+            inside_large: MASKS["wrong"],
+            outside: grey,
+        },
+        "oracle": {inside_small: MASKS["oracle"], inside_large: grey, outside: grey},
     }
     for mode, places in expected.items():
         for place, colour in places.items():
@@ -149,7 +155,7 @@ def test_masks_are_drawn_where_they_are(page: Browser) -> None:
     page.press("2")
     assert page.run("return document.querySelectorAll('#panels canvas').length") == 1
     page.wait(f"{DRAWN} === 'v1/0/0'")
-    assert np.abs(colour_at(page, "truth", 2, 2) - (53, 196, 106)).max() <= 3
+    assert np.abs(colour_at(page, "truth", 2, 2) - MASKS["truth"]).max() <= 3
     page.press("Escape")
 
 
@@ -166,7 +172,7 @@ def test_a_track_is_shown_by_a_click(page: Browser) -> None:
     assert "right" in text
     page.click('.track[data-track="1"]')
     page.wait(DRAWN)
-    assert np.abs(colour_at(page, "track", 10, 10) - (25, 211, 230)).max() <= 3
+    assert np.abs(colour_at(page, "track", 10, 10) - MASKS["track"]).max() <= 3
     assert np.abs(colour_at(page, "track", 2, 2) - 100).max() <= 3
     page.click('.track[data-track="1"]')
     assert page.run("return viewer.mode") == "all"
@@ -207,6 +213,26 @@ def test_the_page_decodes_masks_as_we_do(page: Browser) -> None:
         )
 
         assert found == [np.flatnonzero(mask).tolist() for mask in masks]
+
+
+@pytest.mark.parametrize("is_striped", [False, True])
+def test_the_page_draws_masks_as_we_do(page: Browser, is_striped: bool) -> None:
+    mask = np.zeros((30, 40), bool)
+    mask[3:27, 5:33] = True
+    picture = page.run(
+        "const [mask, colour, isStriped] = arguments; const pixels = new Uint8ClampedArray(4800);"
+        "tint(pixels, Uint8Array.from(mask), [30, 40], colour, isStriped); return [...pixels];",
+        mask.ravel().astype(int).tolist(),
+        MASKS["wrong"],
+        is_striped,
+    )
+    found = np.array(picture).reshape(30, 40, 4)
+    share = found[..., 3:] / 255
+
+    expected = draw_masks(
+        np.full((30, 40, 3), 100, np.uint8), mask, MASKS["wrong"], is_striped=is_striped
+    )
+    np.testing.assert_allclose(share * found[..., :3] + (1 - share) * 100, expected, atol=1)
 
 
 @pytest.mark.parametrize("is_dark", [False, True])

@@ -43,6 +43,14 @@ def test_ticks_are_round_and_enclose_the_numbers(
     assert found == ticks
 
 
+@pytest.mark.parametrize("num_epochs", [1, 2, 3, 12, 40])
+def test_epochs_are_whole(num_epochs: int) -> None:
+    found = _ticks(0, num_epochs, is_whole=True)
+
+    assert all(tick == int(tick) for tick in found)
+    assert 2 <= len(found) <= 8
+
+
 def test_a_line_rises_with_its_numbers() -> None:
     root = ElementTree.fromstring(as_svg(LINES))
     (line,) = [e for e in root.iter(f"{SVG}polyline") if "selection" in e.attrib["class"]]

@@ -47,7 +47,9 @@ def read_script(path: Path) -> Any:
 def test_everything_that_the_page_loads_is_in_the_folder(report_dir: Path) -> None:
     links = Links(report_dir / "index.html").found
 
-    assert {"style.css", "viewer.js", "data/index.js", "plots/by_kind.png"} <= set(links)
+    assert {"colours.css", "style.css", "viewer.js", "data/index.js", "plots/by_kind.png"} <= set(
+        links
+    )
     for link in links:
         assert link.startswith(("#", "data:")) or (report_dir / link).is_file(), link
     for path in report_dir.glob("*.*"):

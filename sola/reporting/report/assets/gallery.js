@@ -31,8 +31,7 @@ const report = {
     }));
     if (!this.entries[0]?.answers.other) {
       for (const name of ["lost", "won"]) $("sort").querySelector(`[value=${name}]`).remove();
-      document.querySelector(".key.other").nextSibling.remove();
-      document.querySelector(".key.other").remove();
+      $("signs").remove();
     }
     this.offerChoices();
     this.filter();
@@ -85,10 +84,12 @@ const report = {
     bar.children[0].style.width = `${100 * jf(entry)}%`;
     bar.children[1].style.left = `${100 * jf(entry, "oracle")}%`;
     bar.title = `selection ${percent(jf(entry))}, oracle ${percent(jf(entry, "oracle"))}`;
+    const lead = entry.answers.other ? 100 * (jf(entry) - jf(entry, "other")) : null;
+    const against = lead === null ? "" : ` (${lead < 0 ? "" : "+"}${lead.toFixed(1)})`;
     const card = make("button", { type: "button", className: "card" },
-      make("img", { src: `thumbs/${entry.idx}.jpg`, loading: "lazy", alt: "" }),
-      make("span", { className: "text", textContent: entry.text }), bar,
-      make("span", { className: "facts" }, make("b", { textContent: percent(jf(entry)) }), entry.kind));
+      make("img", { src: `thumbs/${entry.idx}.jpg`, loading: "lazy", alt: `video ${entry.video}` }),
+      make("span", { className: "text", dir: "auto", title: entry.text, textContent: entry.text }), bar,
+      make("span", { className: "facts" }, make("b", { textContent: `${JF} ${percent(jf(entry))}${against}` }), entry.kind));
     card.dataset.expression = entry.idx;
     card.onclick = () => this.view(place);
     return card;

@@ -2,18 +2,13 @@
 
 /* Masks over frames. A mask is a Uint8Array by rows, 1 inside. */
 
-const COLOURS = {
-  truth: [53, 196, 106],
-  selection: [255, 127, 14],
-  oracle: [176, 124, 255],
-  track: [25, 211, 230],
-  other: [255, 221, 51],
-  hit: [53, 196, 106],
-  missed: [59, 140, 255],
-  wrong: [255, 59, 107],
-};
+const NAMES = ["truth", "selection", "oracle", "track", "other", "hit", "missed", "wrong"];
+const STYLE = getComputedStyle(document.documentElement);
+const COLOURS = Object.fromEntries(NAMES.map(
+  (name) => [name, STYLE.getPropertyValue(`--mask-${name}`).match(/\d+/g).map(Number)]));
 const INK = [20, 20, 20];
 const OPACITY = 0.45;
+const [STRIPE_PX, PERIOD_PX] = [2, 8];
 
 /* COCO's compressed run lengths: runs outside and inside in turn, down the columns. From the fourth
  * on a length is stored as the difference to the one two before; 5 bits a character, lowest first,
@@ -70,8 +65,9 @@ function erode(mask, [height, width]) {
   return inner;
 }
 
-/* Tints the pixels of a mask in RGBA, with a dark line inside one of the colour: one is seen on any object. */
-function tint(pixels, mask, size, colour) {
+/* Tints the pixels of a mask in RGBA, with a dark line inside one of the colour: one is seen on any object.
+ * Stripes are known without seeing the colour. */
+function tint(pixels, mask, size, colour, isStriped) {
   const core = erode(mask, size);
   const inmost = erode(core, size);
   for (let at = 0; at < mask.length; at++) {
@@ -81,11 +77,12 @@ function tint(pixels, mask, size, colour) {
     pixels[4 * at] = red;
     pixels[4 * at + 1] = green;
     pixels[4 * at + 2] = blue;
-    pixels[4 * at + 3] = inmost[at] ? 255 * OPACITY : 255;
+    const isStripe = isStriped && (Math.floor(at / size[1]) + (at % size[1])) % PERIOD_PX < STRIPE_PX;
+    pixels[4 * at + 3] = inmost[at] && !isStripe ? 255 * OPACITY : 255;
   }
 }
 
-/* What a mode shows on a frame: [[mask, colour], ...]. */
+/* What a mode shows on a frame: [[mask, colour, whether it is striped], ...]. */
 function layersOf(mode, entry, video, frame, tracks) {
   const of = (chosen) => unite(chosen.map((idx) => video.tracks[idx].masks), frame, video.size);
   const truth = () => unite(entry.objects.map((id) => video.objects[id]), frame, video.size);
@@ -100,7 +97,7 @@ function layersOf(mode, entry, video, frame, tracks) {
       return [
         [meant.map((inside, at) => inside & found[at]), COLOURS.hit],
         [meant.map((inside, at) => inside & (1 - found[at])), COLOURS.missed],
-        [found.map((inside, at) => inside & (1 - meant[at])), COLOURS.wrong],
+        [found.map((inside, at) => inside & (1 - meant[at])), COLOURS.wrong, true],
       ];
     }
     default: return [];
@@ -116,7 +113,7 @@ function drawFrame(canvas, image, size, layers) {
   if (!layers.length) return;
   const cover = new OffscreenCanvas(width, height);
   const picture = new ImageData(width, height);
-  for (const [mask, colour] of layers) tint(picture.data, mask, size, colour);
+  for (const [mask, ...look] of layers) tint(picture.data, mask, size, ...look);
   cover.getContext("2d").putImageData(picture, 0, 0);
   context.drawImage(cover, 0, 0);
 }

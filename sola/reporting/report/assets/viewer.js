@@ -11,6 +11,7 @@ const MODES = [
   ["none", "no masks"],
   ["other", "other run"],
 ];
+const DIFFERENCES = [["hit", "right"], ["missed", "missed"], ["wrong", "wrong"]];
 const PANELS = ["truth", "selection", "difference", "oracle"];
 const MAX_VIDEOS = 6;
 
@@ -50,7 +51,7 @@ function addVideo(file, content) {
 }
 
 const viewer = {
-  entry: null, video: null, mode: "all", tracks: [], frame: 0, timer: null, changes: null,
+  entry: null, video: null, mode: "all", tracks: [], frame: 0, timer: null, changes: null, isByHand: false,
 
   /* Shows an entry; changes(step) is asked for its neighbours. */
   async open(entry, { threshold, label_iou: labelIou }, changes) {
@@ -67,7 +68,7 @@ const viewer = {
       if (this.entry !== entry) return;
       this.video = video;
     } catch (error) {
-      $("panels").replaceChildren(error.message);
+      this.fail(error);
       return;
     }
     if (isNewVideo) this.frame = 0;
@@ -84,14 +85,14 @@ const viewer = {
   describe() {
     const { text, video, expression, kind, objects, groups, answers } = this.entry;
     $("sentence").textContent = text;
-    const labels = Object.entries(groups).map(([name, label]) => `${name}: ${label}`);
+    const labels = Object.entries(groups).map(([name, label]) => `${name} ${label}`);
     $("about").textContent = [
-      `video ${video}, expression ${expression}`, ...(kind ? [kind] : []),
-      objects.length ? `means ${objects.join(", ")}` : "means nothing", ...labels,
+      `video ${video}, expression ${expression}`, ...(kind ? [`kind ${kind}`] : []),
+      objects.length ? `means object${objects.length > 1 ? "s" : ""} ${objects.join(", ")}` : "means nothing", `groups: ${labels.join(", ")}`,
     ].join("  ·  ");
-    const head = make("tr", {}, ...["", "J", "F", "J&F", "tracks"].map((name) => make("th", { textContent: name })));
+    const head = make("tr", {}, ...["", "J", "F", "J&F", "tracks"].map((name) => make("th", { scope: "col", textContent: name })));
     const rows = Object.entries(answers).map(([name, answer]) => make("tr", {},
-      make("td", { textContent: name === "other" ? "other run" : name }),
+      make("th", { scope: "row", textContent: name === "other" ? "other run" : name }),
       ...["J", "F", "J&F"].map((measure) => make("td", { textContent: percent(answer[measure]) })),
       make("td", { textContent: answer.tracks?.length ?? "-" })));
     $("scores").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
@@ -170,14 +171,32 @@ const viewer = {
     const [height, width] = this.video.size;
     const tall = shown.length > 1 ? 31 : 66;
     $("panels").replaceChildren(...shown.map((mode) => {
-      const canvas = make("canvas");
-      canvas.dataset.mode = mode;
+      const canvas = make("canvas", { role: "img" });
+      Object.assign(canvas.dataset, { mode, name: names[mode] });
       canvas.style.width = `min(100%, ${((tall * width) / height).toFixed(1)}vh)`;
-      const panel = make("figure", { className: "panel" }, canvas, make("figcaption", { textContent: names[mode] }));
+      const panel = make("figure", { className: "panel" }, canvas, this.captionOf(mode, names[mode]));
       panel.classList.toggle("coarse", Math.max(height, width) < 240);
       return panel;
     }));
     this.draw();
+  },
+
+  /* A name with its colours, and room for what draw() adds. */
+  captionOf(mode, name) {
+    const key = (colour) => make("span", { className: `key mask-${colour}` });
+    const words = {
+      none: [name],
+      difference: [name, ...DIFFERENCES.map(([colour, word]) => [key(colour), word])],
+    };
+    const parts = (words[mode] ?? [[key(mode), name]]).map((part) => make("span", {}, ...[part].flat()));
+    parts.at(-1).append(make("span", { className: "empty" }));
+    return make("figcaption", {}, ...parts);
+  },
+
+  fail(error) {
+    const message = make("p", { textContent: error.message });
+    message.setAttribute("role", "alert");
+    $("panels").replaceChildren(message);
   },
 
   async draw() {
@@ -185,10 +204,21 @@ const viewer = {
     const image = video.images[frame];
     $("place").value = frame;
     $("frame").textContent = `${video.frames[frame]} (${frame + 1}/${video.frames.length})`;
-    await image.decode();
+    $("place").setAttribute("aria-valuetext", `frame ${$("frame").textContent}`);
+    try {
+      await image.decode();
+    } catch {
+      if (image === this.video?.images[this.frame]) this.fail(new Error(`${image.getAttribute("src")} cannot be read`));
+      return;
+    }
     if (video !== this.video || entry !== this.entry || frame !== this.frame) return;
     for (const canvas of $("panels").querySelectorAll("canvas")) {
-      drawFrame(canvas, image, video.size, layersOf(canvas.dataset.mode, entry, video, frame, this.tracks));
+      const layers = layersOf(canvas.dataset.mode, entry, video, frame, this.tracks);
+      drawFrame(canvas, image, video.size, layers);
+      const isEmpty = layers.length && layers.every(([mask]) => !mask.includes(1));
+      const empty = isEmpty ? ": no mask on this frame" : "";
+      canvas.parentElement.querySelector(".empty").textContent = empty;
+      canvas.ariaLabel = `frame ${video.frames[frame]}, ${canvas.dataset.name}${empty}`;
     }
     $("panels").dataset.drawn = `${entry.video}/${entry.expression}/${frame}`;
   },
@@ -204,6 +234,7 @@ const viewer = {
     if (this.timer) return this.stop();
     this.timer = setInterval(() => this.step(1), 1000 / Number($("speed").value));
     $("play").textContent = "\u275a\u275a";
+    $("play").ariaLabel = "stop";
     return undefined;
   },
 
@@ -211,10 +242,18 @@ const viewer = {
     clearInterval(this.timer);
     this.timer = null;
     $("play").textContent = "\u25b6";
+    $("play").ariaLabel = "play";
+  },
+
+  /* Keys of a button or menu that was reached by Tab; one that was clicked leaves them to the viewer. */
+  isOfControl({ target, key }) {
+    if (this.isByHand) return false;
+    return key === " " ? target.matches("button, select") : key.startsWith("Arrow") && target.matches("select");
   },
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Tab") this.isByHand = false;
+    if (event.ctrlKey || event.metaKey || event.altKey || this.isOfControl(event)) return;
     const actions = {
       " ": () => this.play(),
       ArrowLeft: () => { this.stop(); this.step(-1); },
@@ -231,15 +270,20 @@ const viewer = {
 };
 
 for (const [idx, [mode, name]] of MODES.entries()) {
-  const button = make("button", { type: "button", textContent: name, title: `${idx + 1}` });
+  const button = make("button", { type: "button", textContent: name, title: `key ${idx + 1}` });
   button.dataset.mode = mode;
   button.onclick = () => viewer.setMode(mode);
   $("modes").append(button);
 }
+$("viewer").addEventListener("pointerdown", () => { viewer.isByHand = true; });
 $("viewer").addEventListener("keydown", (event) => viewer.key(event));
-$("viewer").addEventListener("keyup", (event) => { if (event.key === " ") event.preventDefault(); });
+$("viewer").addEventListener("keyup", (event) => { if (event.key === " " && !viewer.isOfControl(event)) event.preventDefault(); });
 $("viewer").addEventListener("close", () => viewer.stop());
-$("viewer").addEventListener("click", (event) => { if (event.target === $("viewer")) viewer.close(); });
+$("viewer").addEventListener("click", ({ target, clientX, clientY }) => {
+  const { left, right, top, bottom } = $("viewer").getBoundingClientRect();
+  const isInside = clientX >= left && clientX < right && clientY >= top && clientY < bottom;
+  if (target === $("viewer") && !isInside) viewer.close();
+});
 $("play").onclick = () => viewer.play();
 $("place").oninput = () => { viewer.stop(); viewer.step(Number($("place").value) - viewer.frame); };
 $("speed").onchange = () => { if (viewer.timer) { viewer.stop(); viewer.play(); } };
