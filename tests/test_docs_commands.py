@@ -1,9 +1,10 @@
 """Every command of the README and of docs/ runs, on a small world (docs_commands.py)."""
 
+import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,38 +34,51 @@ generate.py dataset=mevis split=valid prompt_source=gdino tracker=sam2_hiera_lar
 """What somebody has done who comes to a page."""
 
 
+DRIVER = """
+import json, shutil, sys
+from commands import run_command
+for command in json.load(sys.stdin):
+    shutil.rmtree(command["makes"], ignore_errors=True)
+    done = run_command(*command["words"])
+    if done.status:
+        sys.exit(f"{command['words']}: status {done.status}\\n{done.output}{done.errors}")
+"""
+
+
 class World:
     """A folder with a copy of the program, in which commands run as a user would type them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, words: list[str]) -> None:
-        """AssertionError unless the command ends well."""
-        words = stand_in(words)
-        self._make_room_for(words)
+    def run(self, commands: Sequence[list[str]]) -> None:
+        """One after the other, in a process of its own; AssertionError at the first that fails."""
+        asked = [stand_in(words) for words in commands if LEFT_OUT not in words]
         done = subprocess.run(
-            [sys.executable, *words],
+            [sys.executable, "-W", "ignore", "-c", DRIVER],
+            input=json.dumps([{"words": named(words), "makes": makes(words)} for words in asked]),
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(self.folder), "CI": "1"},
+            env=os.environ | {"PYTHONPATH": f"{self.folder}:{self.folder / 'tests'}", "CI": "1"},
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, (
-            f"{' '.join(words)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
-        )
+        assert done.returncode == 0, done.stderr[-6000:]
 
-    def _make_room_for(self, words: list[str]) -> None:
-        """Tracks that are there would not be made again, nor a tree be written over."""
-        said = dict(word.split("=", 1) for word in words if "=" in word)
-        makes_tracks = words[0] == "generate.py" and said.get("part", "0")[0] == "0"
-        if makes_tracks or words[1:3] == ["sola.published", "import"]:
-            keys = ("dataset", "split", "prompt_source", "tracker.name")
-            where = [said.get(key, "small") for key in keys]
-            shutil.rmtree(self.folder.joinpath("data/tracks", *where), ignore_errors=True)
-        if words[1:3] == ["sola.published", "export"]:
-            shutil.rmtree(self.folder / words[3], ignore_errors=True)
+
+def named(words: list[str]) -> list[str]:
+    """The program's name first: a module's without -m."""
+    return words[1:] if words[0] == "-m" else words
+
+
+def makes(words: list[str]) -> str:
+    """A folder that a command makes, and would not if it were there already; "": none."""
+    said = dict(word.split("=", 1) for word in words if "=" in word)
+    is_first_part = said.get("part", "0")[0] == "0"
+    if (words[0] == "generate.py" and is_first_part) or words[1:3] == ["sola.published", "import"]:
+        keys = ("dataset", "split", "prompt_source", "tracker.name")
+        return str(Path("data/tracks", *(said.get(key, "small") for key in keys)))
+    return words[3] if words[1:3] == ["sola.published", "export"] else ""
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +86,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world") / "sola"
     write_world(folder)
     world = World(folder)
-    for words in commands_of(PAGES_BY_NAME[CHAIN]):
-        world.run(words)
-    for line in PREPARED.strip().splitlines():
-        world.run(line.split())
+    prepared = [line.split() for line in PREPARED.strip().splitlines()]
+    world.run([*commands_of(PAGES_BY_NAME[CHAIN]), *prepared])
     (folder / "submission.zip").symlink_to("outputs/handed_in/submission.zip")
     return world
 
@@ -98,6 +110,4 @@ def test_the_chain_ends_in_a_submission(world: World) -> None:
 
 @pytest.mark.parametrize("page", RUN_HERE)
 def test_its_commands_run(world: World, page: str) -> None:
-    for words in commands_of(PAGES_BY_NAME[page]):
-        if LEFT_OUT not in words:
-            world.run(words)
+    world.run(list(commands_of(PAGES_BY_NAME[page])))

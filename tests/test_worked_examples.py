@@ -84,6 +84,7 @@ def test_a_dataset_is_two_files(tmp_path: Path) -> None:
     write, *others = example.commands
     (written,) = example.run([[*write, SMALL]])
     assert written.status == 0, written.errors
+    (next(example.folder.glob("data/folders/train/*/frames")) / "notes.txt").touch()  # no odd file
     example.commands = others
     answers = run_all(example)
 

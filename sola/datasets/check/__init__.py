@@ -43,7 +43,11 @@ def check_split(split: Split, *, decode: bool, num_threads: int) -> SplitReport:
     """What is there of a split, and what is wrong; see ``check_dataset``."""
     with progress(f"{split.name}/{split.split}", len(split.videos)) as advance:
         frames = check_frames(
-            split.videos.values(), decode=decode, num_threads=num_threads, on_video=advance
+            split.videos.values(),
+            decode=decode,
+            num_threads=num_threads,
+            are_alone=isinstance(split, MetaSplit),  # other layouts say nothing of their folders
+            on_video=advance,
         )
     problems = [*split.problems, *_check_expressions(split)]
     problems += _check_folders(split) if isinstance(split, MetaSplit) else []

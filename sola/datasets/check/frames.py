@@ -29,6 +29,7 @@ def check_frames(
     *,
     decode: bool,
     num_threads: int,
+    are_alone: bool = True,
     on_video: Callable[[str], None] = lambda note: None,
 ) -> dict[str, FoundFrames]:
     """The frames of videos, by id.
@@ -37,25 +38,27 @@ def check_frames(
         videos: which.
         decode: decode every frame; otherwise the heads of the files are read.
         num_threads: videos looked at together.
+        are_alone: nothing else lies in a video's folder, or it is told.
         on_video: called after each.
     """
     found: dict[str, FoundFrames] = {}
     videos = list(videos)
     with ThreadPoolExecutor(num_threads) as pool:
-        results = pool.map(partial(_check_video, decode=decode), videos)
+        results = pool.map(partial(_check_video, decode=decode, are_alone=are_alone), videos)
         for video, result in zip(videos, results, strict=True):
             found[video.video_id] = result
             on_video("")
     return found
 
 
-def _check_video(video: Video, *, decode: bool) -> FoundFrames:
+def _check_video(video: Video, *, decode: bool, are_alone: bool) -> FoundFrames:
     folder = video.frame_paths[0].parent
     if not folder.is_dir():
         reason = f"no such folder: video {video.video_id} has no frames"
         return FoundFrames(None, (Problem(folder, reason),))
     there = {path.name for path in folder.iterdir()}
     problems = list(_check_names(video, there))
+    problems += _check_others(video, there) if are_alone else []
     sizes: dict[Path, tuple[int, int]] = {}
     for path in video.frame_paths:
         if path.name in there:
@@ -69,20 +72,22 @@ def _check_video(video: Video, *, decode: bool) -> FoundFrames:
 
 
 def _check_names(video: Video, there: set[str]) -> Iterator[Problem]:
-    folder = video.frame_paths[0].parent
     by_lower = {name.lower(): name for name in there}
     by_stem = {Path(name).stem: name for name in there}
     for path in video.frame_paths:
         if path.name not in there:
             other = by_lower.get(path.name.lower()) or by_stem.get(path.stem)
             yield Problem(path, f"frame missing{f', there is {other}' if other else ''}")
+
+
+def _check_others(video: Video, there: set[str]) -> Iterator[Problem]:
     extra = there - {path.name for path in video.frame_paths}
     if extra:
         reason = (
             f"{len(extra)} files that are no frames of the expressions' file, such as "
             f"{min(extra)}; it lists {len(video.frame_paths)}"
         )
-        yield Problem(folder, reason, is_error=False)
+        yield Problem(video.frame_paths[0].parent, reason, is_error=False)
 
 
 def _read_size(path: Path, *, decode: bool) -> tuple[int, int]:
