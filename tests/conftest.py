@@ -97,3 +97,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         pytest.fail(missing) if os.environ.get("SOLA_NEEDS_BROWSER") else pytest.skip(missing)
     with start_browser(tmp_path_factory.mktemp("profile")) as found:
         yield found
+
+
+@pytest.fixture
+def wandb_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of W&B leaves the machine, and its folders are those that a run chooses."""
+    from sola.reporting.dashboard.wandb_run import DIRS  # imports torch: seconds
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in DIRS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)

@@ -10,18 +10,9 @@ from commands import run_command
 from small_runs import small_run
 from wandb_file import read_runs
 
-from sola.reporting.dashboard.wandb_run import DIRS
 from sola.shards import ShardReader
 
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of W&B leaves the machine."""
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    for name in DIRS:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("wandb_offline")
 
 
 def generate(tmp_path: Path, *more: str) -> Path:

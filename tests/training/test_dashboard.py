@@ -21,20 +21,12 @@ from sola.selector import build_selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.dashboard import gradient_norms
 
+pytestmark = pytest.mark.usefixtures("wandb_offline")
+
 NUM_FRAMES = {"v0": 9, "v1": 16, "v2": 9}
 EXPRESSIONS_A_VIDEO, VIDEOS = 5, len(NUM_FRAMES)
 FAST = ["optimizer.lr=1e-2", "logger.log_every_n_steps=1", "trainer.max_epochs=2"]
 AS_WANDB = ["logger=wandb", "logger.num_examples=100", *FAST]
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of W&B leaves the machine, and its folders are those that a run chooses."""
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    for name in DIRS:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture
