@@ -1,7 +1,7 @@
 """What --help prints: a command's own keys, then the groups, then the sections that they fill.
 
-Hydra's own text begins with the groups, buries a command's keys among the sections, and takes three
-quarters of its time to list Hydra's own groups, which nobody is shown.
+Hydra's own text begins with the groups, buries a command's keys among the sections, and takes more
+than half of its time to list Hydra's own groups, which nobody is shown.
 """
 
 import textwrap
