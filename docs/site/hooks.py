@@ -1,4 +1,4 @@
-"""What mkdocs does not do by itself: pages from elsewhere in the repository, equations, the API.
+"""What mkdocs does not do by itself: pages from elsewhere, options, equations, the API.
 
 Run by mkdocs (mkdocs.yml), from the root of the repository.
 """
@@ -11,6 +11,7 @@ from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from options import options_page
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
@@ -26,9 +27,10 @@ LINK = re.compile(r"\]\((?P<target>[^)#:]+)(?P<anchor>#[^)]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages whose text stands elsewhere, and a page of the API for every package."""
+    """Adds pages whose text stands elsewhere, that of options, and the API's, one a package."""
     for page, path in ELSEWHERE.items():
         files.append(File.generated(config, page, content=(ROOT / path).read_text()))
+    files.append(File.generated(config, "options.md", content=options_page()))
     for package in sorted((ROOT / "sola").iterdir()):
         if (package / "__init__.py").is_file() or package.name == "types.py":
             content = _reference(package)

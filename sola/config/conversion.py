@@ -78,11 +78,29 @@ def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR
         ValueError: as ``load`` does.
         hydra.errors.HydraException: if the YAML files and overrides do not fit together.
     """
+    return load(_compose(entry, overrides, conf_dir), SCHEMAS[entry])
+
+
+def compose_values(entry: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """What ``compose`` starts from: values as they are written, with Hydra's own, and no rules.
+
+    Args:
+        entry: as for ``compose``.
+        overrides: as on the command line.
+
+    Raises:
+        hydra.errors.HydraException: if the YAML files and overrides do not fit together.
+    """
+    return _compose(entry, overrides, CONF_DIR, return_hydra_config=True)
+
+
+def _compose(
+    entry: str, overrides: Sequence[str], conf_dir: Path, *, return_hydra_config: bool = False
+) -> DictConfig:
     register_schemas()
     GlobalHydra.instance().clear()  # sam2 starts Hydra when it is imported
     with initialize_config_dir(str(conf_dir.resolve()), version_base="1.3", job_name=entry):
-        composed = hydra_compose(entry, overrides=list(overrides))
-    return load(composed, SCHEMAS[entry])
+        return hydra_compose(entry, list(overrides), return_hydra_config)
 
 
 def _check_nothing_missing(typed: Any) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
@@ -17,6 +18,7 @@ from omegaconf import DictConfig
 
 from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.conversion import CONF_DIR, load, register_schemas
+from sola.config.help import help_text
 from sola.config.job import separate_job
 from sola.config.messages import explain, explain_flag, is_our_message
 
@@ -71,7 +73,10 @@ def main(config_name: str, schema: type[Schema], task: Callable[[Schema], object
 
     run = hydra.main(config_path=str(CONF_DIR), config_name=config_name, version_base="1.3")
     try:
-        _check_flags()
+        flags = _check_flags()
+        if flags.help and not _has_other_files(flags):
+            sys.stdout.write(help_text(config_name, flags.overrides) + "\n")
+            return
         with _full_error("1"):  # Hydra raises instead of printing its own message
             run(job)()
     except _AlreadyShown:
@@ -106,8 +111,8 @@ def run_program(task: Callable[[], int], schema: type) -> NoReturn:
         sys.exit(1)
 
 
-def _check_flags() -> None:
-    """Answers a misspelt flag as any other mistake, before Hydra's parser prints its usage."""
+def _check_flags() -> Namespace:
+    """Flags as Hydra reads them; a misspelt one is a mistake as any other, without its usage."""
     parser = get_args_parser()
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
@@ -115,7 +120,12 @@ def _check_flags() -> None:
         raise ValueError(explain_flag(message, flags))
 
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_args()
+    return parser.parse_args()
+
+
+def _has_other_files(flags: Namespace) -> bool:
+    """Whether a user brings a configuration, of which Hydra itself has to make the help."""
+    return any((flags.config_path, flags.config_name, flags.config_dir))
 
 
 def _run_job(

@@ -41,8 +41,10 @@ class TrackSelector(Selector):
         num_groups: of every group normalisation; must divide ``2 * token_dim`` and ``text_dim``.
         dropout: of the motion encoder.
         attention_dropout: of the attention weights.
-        motion_strides: of the motion encoder's five blocks, see there.
-        motion_gain: of the motion encoder, see there; the paper's network has none.
+        motion_strides: of the motion encoder's five blocks; fewer twos leave more time steps of
+            short videos.
+        motion_gain: what tokens differ from their track's mean over time is multiplied by it before
+            the motion encoder; 1, the paper's network, leaves them as they are.
         time_unit: the temporal encoding counts time in so many of the motion encoder's frames.
         normalise_tokens: every object token gets mean 0 and variance 1 over its channels first.
         text_tokens: what the network is given of the text: all its tokens, as the paper; the words,

@@ -29,7 +29,7 @@ class RunConfig:
     """What every entry point takes."""
 
     data_root: str = "data"
-    """Holds datasets, tracks, prompts, text tokens: everything but what a run puts out."""
+    """Folder of datasets, tracks, prompts, text tokens: everything but what a run puts out."""
     paths: PathsConfig = MISSING
 
 
@@ -40,18 +40,21 @@ class GenerateConfig(RunConfig):
     tracker: TrackerConfig = MISSING
     trainer: TrainerConfig = MISSING
     split: str = MISSING
+    """The split whose videos are tracked, such as train or valid_u."""
     checkpoint: str | None = None
-    """Takes the place of tracker.checkpoint."""
+    """Takes the place of tracker.checkpoint; None: that one counts."""
     token_dtype: str = "auto"
     """Of object tokens on disk: float16, float32, or auto: float16 where the trainer's precision is
     bf16-mixed (whose pointers float16 holds exactly), else float32."""
     seed: int = 42
+    """Of untrained weights (tracker.checkpoint=random)."""
     part: int = 0
     """Which of the jobs that share the videos this one is: 0 to num_parts - 1."""
     num_parts: int = 1
     """Jobs that share the videos; each takes the next one that nobody has taken."""
     strict: bool = False
-    """Whether a video that cannot be tracked ends the run; else the others are tracked first."""
+    """true: the first video that cannot be tracked ends the run; false: the others are tracked
+    first."""
     logger: LoggerConfig | None = None
     """None: nothing is logged but what the terminal shows."""
     text_encoder: TextEncoderConfig | None = field(default=None, metadata=UNUSED)
@@ -70,12 +73,13 @@ class TrainConfig(RunConfig):
     trainer: TrainerConfig = MISSING
     logger: LoggerConfig = MISSING
     threshold: float = 0.5
-    """A track is selected when its score is above this."""
+    """A track is selected when its score (0 to 1) is above this."""
     ckpt_path: str | None = None
-    """Resume from this checkpoint, a last.ckpt."""
+    """Resume from this checkpoint, a last.ckpt; None: start anew, or as ``resume`` says."""
     resume: bool = False
     """Resume from last.ckpt in the output folder if there is one, else start."""
     seed: int = 42
+    """Of the first weights, the order of samples, and dropout."""
 
 
 @dataclass
@@ -85,16 +89,21 @@ class EvaluateConfig(RunConfig):
     text_encoder: TextEncoderConfig = MISSING
     trainer: TrainerConfig = MISSING
     ckpt_path: str = ""
-    """Of the selector to measure; not needed with predictions."""
+    """Of the selector to measure: a best.ckpt, or a folder of save_pretrained. Needed unless
+    ``predictions`` is given."""
     predictions: str | None = None
     """Masks of any system to score in its place: a zip or a folder in the layout of a submission;
-    of the rest, only dataset, split, missing and num_workers matter then."""
+    of the rest, only dataset, split, missing and num_workers matter then. None: ckpt_path
+    counts."""
     missing: str = "error"
     """Expressions that lack masks among the predictions: error, or zero (each counts 0)."""
     split: str = "valid_u"
+    """The split to measure on; it needs ground truth."""
     sources: list[str] = field(default_factory=lambda: ["grid"])
-    """Any of gt, grid, gdino and your own, see DataConfig."""
+    """Whose tracks are chosen among: any of gt, grid, gdino and your own, see
+    data.train_sources."""
     threshold: float = 0.5
+    """A track is selected when its score (0 to 1) is above this."""
     seed: int = 42
     """Of the other-text row: which other expression each one is given."""
     num_workers: int = 0
@@ -104,7 +113,8 @@ class EvaluateConfig(RunConfig):
     report: bool = False
     """Write the folder report as well, to look at in a browser (of a selector alone)."""
     report_against: str | None = None
-    """Output folder of another run of evaluate.py on the split, for the report to compare with."""
+    """Output folder of another run of evaluate.py on the split, for the report to compare with;
+    None: it compares with none."""
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 
 
@@ -113,7 +123,9 @@ class ClipSourcesConfig:
     """How tracks of a user's own clip are made."""
 
     grid: PromptSourceConfig = MISSING
+    """From SAM 2's automatic masks."""
     gdino: PromptSourceConfig = MISSING
+    """From GroundingDINO's boxes for each sentence."""
 
 
 @dataclass
@@ -123,22 +135,27 @@ class PredictConfig(RunConfig):
     text_encoder: TextEncoderConfig = MISSING
     trainer: TrainerConfig = MISSING
     ckpt_path: str = MISSING
+    """The selector: a best.ckpt, or a folder of save_pretrained."""
     split: str = "valid_u"
+    """The split to answer; it needs no ground truth."""
     sources: list[str] = field(default_factory=lambda: ["grid"])
-    """Any of gt, grid, gdino and your own, see DataConfig."""
+    """Whose tracks are chosen among: any of gt, grid, gdino and your own, see data.train_sources;
+    of a clip grid and gdino."""
     threshold: float = 0.5
+    """A track is selected when its score (0 to 1) is above this."""
     num_overlays: int = 8
-    """Expressions drawn as overlay pictures, evenly taken from the split."""
+    """Expressions drawn as overlay pictures, evenly taken from the split; 0: none."""
     submission: bool = False
     """Pack the masks into submission.zip, as the benchmark's server takes it, and check it."""
     video: str | None = None
-    """A clip of the user's own, in place of a split: a video file, or a folder of images."""
+    """A clip of the user's own, in place of a split: a video file, or a folder of images. None: the
+    split is answered."""
     expressions: list[str] = field(default_factory=list)
     """What is asked about the clip; each gets its masks and an overlay video."""
     prompt_sources: ClipSourcesConfig = MISSING
     """How the clip's tracks are made; ``sources`` says which of them are."""
     seed: int = 42
-    """Of a tracker with random weights."""
+    """Of untrained weights (tracker.checkpoint=random), for a clip."""
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
 
 
@@ -146,10 +163,11 @@ class PredictConfig(RunConfig):
 class CheckConfig(RunConfig):
     dataset: DatasetConfig = MISSING
     split: str | None = None
-    """None: every split that is there."""
+    """The split to check; None: every one that is there."""
     decode: bool = True
     """Decode every frame; without, only the heads of the files are read."""
     num_threads: int = 4
+    """Threads that read frames."""
     tracker: TrackerConfig | None = field(default=None, metadata=UNUSED)
     text_encoder: TextEncoderConfig | None = field(default=None, metadata=UNUSED)
     selector: SelectorConfig | None = field(default=None, metadata=UNUSED)
