@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sola.config.progress import progress
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import write_json
+from sola.selector import check_output
 from sola.types import Expression
 
 FORMAT_VERSION = 2
@@ -223,7 +224,8 @@ def score_tracks(
     rows = []
     for start in range(0, len(texts), batch_size):
         text, text_mask = _pad(texts[start : start + batch_size])
-        logits, _ = selector(tokens, text.to(device), text_mask=text_mask.to(device))
+        found = selector(tokens, text.to(device), text_mask=text_mask.to(device))
+        logits, _ = check_output(selector, found, len(text), num_tracks, text.shape[2])
         rows.append(logits.float().sigmoid().cpu())
     return torch.cat(rows).numpy()
 
