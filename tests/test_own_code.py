@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from worked_example import Answer, WorkedExample
+from omegaconf import OmegaConf
+from worked_example import ROOT, Answer, WorkedExample
+
+from sola.config.by_name import SHIPPED
 
 pytestmark = pytest.mark.timeout(1200)  # several programs in turn, on a machine that others share
 SIZES = [f"dataset.maker.{key}" for key in ("num_frames=4", "expressions_per_video=4")]
@@ -237,6 +240,13 @@ def refused(answer: Answer) -> str:
     message = answer.errors.partition("error: ")[2]
     assert 0 < message.count("\n") <= MOST_LINES, answer.errors
     return message
+
+
+def test_what_is_shipped_is_no_own_code() -> None:
+    for group, package in (("prompt_source", "prompts"), ("selector", "selector")):
+        files = [OmegaConf.load(path) for path in (ROOT / "conf" / group).glob("*.yaml")]
+        names = {f"sola.{package}.{file.name}" for file in files if "name" in file}
+        assert names <= set(SHIPPED)
 
 
 def test_a_source_that_is_broken_is_told_with_its_file(example: WorkedExample) -> None:

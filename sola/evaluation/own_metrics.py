@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sola.config.by_name import check_call, file_of, find_module
-from sola.config.faults import own_faults_told
+from sola.config.by_name import check_call, find_module
+from sola.config.faults import own_faults_told, shown_path
 from sola.config.messages import nearest
 from sola.config.progress import progress
 from sola.evaluation.parallel import map_in_order
@@ -157,7 +157,7 @@ def _find(name: str) -> Measure:
             f"with a function {FUNCTION}.{hint} docs/adding_a_metric.md shows how to add one."
         )
     measure: Measure = getattr(find_module(PACKAGE, name, "metrics"), FUNCTION)
-    check_call(measure, _needed, file_of(measure), name=FUNCTION)
+    check_call(measure, _needed, shown_path(str(_folder() / f"{name}.py")), name=FUNCTION)
     return measure
 
 
