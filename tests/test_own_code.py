@@ -86,7 +86,11 @@ SOURCES: dict[str, Case] = {
         f"def digests(self):\n        pass\n\n    {FIND}",
         "FILE: digests gave a NoneType; needed is a dict of SHA-256 by name.",
     ),
-    "nan": (MASK, "mask = np.full(video.size, np.nan)", "FILE: a mask on frame 0 holds NaN"),
+    "not_a_number": (
+        MASK,
+        "mask = np.full(video.size, np.nan)",
+        "FILE: a mask on frame 0 holds NaN",
+    ),
     "text": (
         MASK,
         "mask = np.full(video.size, 'a')",
