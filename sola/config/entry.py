@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 
 from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.conversion import CONF_DIR, load, register_schemas
+from sola.config.faults import OwnCodeError, explain_fault, is_our_message
 from sola.config.help import help_text
 from sola.config.job import separate_job
-from sola.config.messages import explain, explain_flag, is_our_message
+from sola.config.messages import explain, explain_flag
 
 Schema = TypeVar("Schema")
 
@@ -155,10 +156,11 @@ def _run_job(
 
 
 def _users_mistake(error: Exception) -> str | None:
-    """The message of an error that a user can mend, None for a fault of the program."""
-    if isinstance(error, OSError):
-        return _of_file_system(error)
-    return str(error) if is_our_message(error) else None
+    """What to say of an error that a user can mend, None for a fault of the program."""
+    if isinstance(error, OwnCodeError) or is_our_message(error):
+        return str(error)
+    message = _of_file_system(error) if isinstance(error, OSError) else None
+    return message or explain_fault(error)
 
 
 def _of_file_system(error: OSError) -> str | None:

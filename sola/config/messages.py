@@ -17,7 +17,6 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-_PACKAGE_DIR = Path(__file__).parents[1]
 _NEEDED = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 _CONF_DIR = Path(__file__).parents[2] / "conf"
 
@@ -46,14 +45,6 @@ def explain(error: BaseException, schema: type) -> str | None:
         if isinstance(link, OmegaConfBaseException):
             return _explain_key_or_value(link, chain, schema)
     return _explain_composition(error, schema)
-
-
-def is_our_message(error: Exception) -> bool:
-    """Whether a ValueError is sola's own, written for the user, not one of another package."""
-    if not isinstance(error, ValueError):
-        return False
-    raised_in = extract_tb(error.__traceback__)[-1].filename
-    return Path(raised_in).is_relative_to(_PACKAGE_DIR)
 
 
 def explain_flag(complaint: str, flags: list[str]) -> str:

@@ -38,8 +38,7 @@ LAYOUTS = (
     ),
     JOINT,
 )
-SHIPPED_SOURCES = ("gt", "grid", "gdino")
-PROMPT_SOURCES = names_of("prompt_source", "prompts", SHIPPED_SOURCES)
+PROMPT_SOURCES = names_of("prompt_source", "prompts", ("gt", "grid", "gdino"))
 CLIP_SOURCES = ("grid", "gdino")
 DETECTORS = ("transformers", "groundingdino")
 LOGGERS = ("wandb", "tensorboard", "csv")

@@ -68,6 +68,8 @@ def _problems(config: Any) -> Problems:
             yield "report=true shows the tracks of a selector: give ckpt_path, not predictions."
         if top["report_against"] and not top["report"]:
             yield "report_against is the run that a report compares with; give report=true too."
+        if len(set(top["metrics"])) < len(top["metrics"]):
+            yield f"metrics is {top['metrics']}: a metric is named twice."
     if "num_workers" in top:
         yield from at_least(0, "num_workers", top["num_workers"])
         if (config.trainer.devices, config.trainer.num_nodes) != (1, 1):

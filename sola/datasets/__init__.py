@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sola.config.by_name import find_class
+from sola.config.by_name import check_call, file_of, find_class
 from sola.config.schema import DatasetConfig, DatasetPartConfig
 from sola.config.sections import JOINT, LAYOUTS
 from sola.datasets.joint import JointSplit
@@ -54,7 +54,12 @@ def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = Fa
         return reader(root, split, name, cache_dir=cache_dir, keep_problems=keep_problems)
     if issubclass(reader, MetaSplit):
         return reader(root, split, name, keep_problems=keep_problems)
-    return reader(root, split, name)
+    check_call(reader, _make, file_of(reader), name="__init__")
+    opened: Split = reader(root, split, name)
+    unset = [each for each in ("name", "split", "split_dir") if not hasattr(opened, each)]
+    if unset:
+        raise ValueError(f"{file_of(reader)}: __init__ must set {', '.join(unset)} of self.")
+    return opened
 
 
 def reader_of(layout: str) -> Any:
@@ -69,6 +74,11 @@ def reader_of(layout: str) -> Any:
         known = sorted({*READERS, *LAYOUTS} - {JOINT})
         raise ValueError(f"dataset.layout={layout}: not known; choose one of {known}.")
     return find_class("sola.datasets", layout, Split, "dataset.layout")
+
+
+def _make(root: Path, split: str, name: str) -> Split:
+    """How the class of a user's own layout is called."""
+    raise NotImplementedError
 
 
 __all__ = [

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sola.config.by_name import find_module
+from sola.config.by_name import check_call, find_module
+from sola.config.faults import own_faults_told, shown_path
 from sola.config.messages import nearest
 from sola.config.progress import progress
 from sola.evaluation.parallel import map_in_order
@@ -111,10 +112,11 @@ def _measure_video(video: _Video) -> list[ExpressionResult]:
             preds = merge([video.masklets[idx] for idx in answer.selected]) or video.empty
             target = merge([video.ground_truth[name] for name in object_ids]) or video.empty
             where = f"expression {result.expression.expression_id} of {result.expression.video_id}"
-            known[key] = {
-                name: _value(name, measure(preds, target), where)
-                for name, measure in measures.items()
-            }
+            known[key] = {}
+            for name, measure in measures.items():
+                with own_faults_told(where):
+                    found = measure(preds, target)
+                known[key][name] = _value(name, found, where)
         return replace(answer, own=known[key])
 
     return [
@@ -131,12 +133,13 @@ def _measure_video(video: _Video) -> list[ExpressionResult]:
 
 def _value(name: str, found: Any, where: str) -> float:
     try:
-        value = float(found)
+        value = math.nan if isinstance(found, str | bytes) else float(found)
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
+        shown = repr(found) if isinstance(found, str | bytes) else found
         raise ValueError(
-            f"metrics: {name} gives {found} for {where}; needed is a finite number for every "
+            f"metrics: {name} gives {shown} for {where}; needed is a finite number for every "
             f"answer, also an empty one. Mend sola/metrics/{name}.py."
         )
     return value
@@ -144,6 +147,8 @@ def _value(name: str, found: Any, where: str) -> float:
 
 def _find(name: str) -> Measure:
     known = [path.stem for path in sorted(_folder().glob("*.py")) if _has_function(path)]
+    if name not in known and (_folder() / f"{name}.py").is_file():
+        find_module(PACKAGE, name, "metrics")  # one that cannot be read says so
     if name not in known or name in NOT_NAMES:
         guess = nearest(name, known)
         hint = f" Did you mean {guess}?" if guess else ""
@@ -152,7 +157,13 @@ def _find(name: str) -> Measure:
             f"with a function {FUNCTION}.{hint} docs/adding_a_metric.md shows how to add one."
         )
     measure: Measure = getattr(find_module(PACKAGE, name, "metrics"), FUNCTION)
+    check_call(measure, _needed, shown_path(str(_folder() / f"{name}.py")), name=FUNCTION)
     return measure
+
+
+def _needed(preds: Masklet, target: Masklet) -> float:
+    """How a metric is called."""
+    raise NotImplementedError
 
 
 def _folder() -> Path:
@@ -160,5 +171,8 @@ def _folder() -> Path:
 
 
 def _has_function(path: Path) -> bool:
-    body = ast.parse(path.read_text()).body
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError):  # the latter: no text
+        return False
     return any(isinstance(node, ast.FunctionDef) and node.name == FUNCTION for node in body)

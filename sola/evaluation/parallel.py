@@ -4,7 +4,10 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
+
+from sola.config.faults import is_our_message
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -13,10 +16,17 @@ TASKS_AHEAD = 2
 """Tasks a process that exist at a time: enough to keep it busy, few enough for memory."""
 
 
+@dataclass(frozen=True)
+class _Message:
+    """What a ValueError of another process says to the user; its traceback stays there."""
+
+    text: str
+
+
 def map_in_order(
     function: Callable[[Task], Result], tasks: Iterable[Task], num_workers: int
 ) -> Iterator[Result]:
-    """Results in the order of the tasks.
+    """Results in the order of the tasks; a message for the user is one from any process.
 
     Args:
         function: one that can be pickled, whose result depends on its task alone.
@@ -28,11 +38,27 @@ def map_in_order(
         return
     # Forking a process in which torch and HDF5 are at work is not safe.
     context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future[Result | _Message]] = deque()
     with ProcessPoolExecutor(num_workers, context) as pool:
         for task in tasks:
-            waiting.append(pool.submit(function, task))
+            waiting.append(pool.submit(_compute, function, task))
             if len(waiting) > TASKS_AHEAD * num_workers:
-                yield waiting.popleft().result()
+                yield _result_of(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result_of(waiting.popleft())
+
+
+def _compute(function: Callable[[Task], Result], task: Task) -> Result | _Message:
+    try:
+        return function(task)
+    except ValueError as error:
+        if not is_our_message(error):
+            raise
+        return _Message(str(error))
+
+
+def _result_of(future: Future[Result | _Message]) -> Result:
+    result = future.result()
+    if isinstance(result, _Message):
+        raise ValueError(result.text)
+    return result

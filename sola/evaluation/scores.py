@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sola.config.faults import own_faults_told
 from sola.config.progress import progress
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import write_json
+from sola.selector import check_output
 from sola.types import Expression
 
 FORMAT_VERSION = 2
@@ -181,12 +183,14 @@ def score_expressions(
             for candidates, group in _group_by_candidates(video, of_video).items():
                 given = {e: _texts_given(e, others or {}) for e in group}
                 texts = dict.fromkeys([*group, *chain.from_iterable(given.values())])
-                rows = score_tracks(
-                    selector,
-                    video.object_tokens[list(candidates)],
-                    text_tokens([expression.text for expression in texts]),
-                    batch_size=batch_size,
-                )
+                tokens = text_tokens([expression.text for expression in texts])
+                with own_faults_told(f"video {video_id}"):
+                    rows = score_tracks(
+                        selector,
+                        video.object_tokens[list(candidates)],
+                        tokens,
+                        batch_size=batch_size,
+                    )
                 row_of = dict(zip(texts, rows, strict=True))
                 for expression, of_texts in given.items():
                     by_text = {text.expression_id: row_of[text] for text in of_texts}
@@ -223,7 +227,8 @@ def score_tracks(
     rows = []
     for start in range(0, len(texts), batch_size):
         text, text_mask = _pad(texts[start : start + batch_size])
-        logits, _ = selector(tokens, text.to(device), text_mask=text_mask.to(device))
+        found = selector(tokens, text.to(device), text_mask=text_mask.to(device))
+        logits, _ = check_output(selector, found, len(text), num_tracks, text.shape[2])
         rows.append(logits.float().sigmoid().cpu())
     return torch.cat(rows).numpy()
 

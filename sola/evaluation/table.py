@@ -186,7 +186,8 @@ def list_notes(evaluation: Mapping[str, Any]) -> list[str]:
     notes.append(f"in brackets: {level:.0%} bootstrap interval over videos")
     notes += [f"{name}: {meanings[name]}" for name in shown]
     notes += [
-        f"{name}: {about['meaning']}" for name, about in evaluation.get("metrics", {}).items()
+        f"{name}: {about['meaning']}".removesuffix(": ")
+        for name, about in evaluation.get("metrics", {}).items()
     ]
     return notes
 

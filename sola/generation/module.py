@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from sola.config.messages import is_our_message
+from sola.config.faults import is_our_message, own_faults_told
 from sola.config.schema import TrackerConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
@@ -177,6 +177,11 @@ class TrackGenerator(pl.LightningModule):
 
     def predict_step(self, video_id: str) -> str:
         """Make and stage all tracks of a video, or write down why not; gives back its id."""
+        with own_faults_told(f"video {video_id}"):
+            self._make_or_pass_over(video_id)
+        return video_id
+
+    def _make_or_pass_over(self, video_id: str) -> None:
         try:
             report = self._make_tracks(video_id)
         except torch.OutOfMemoryError as error:
@@ -189,7 +194,6 @@ class TrackGenerator(pl.LightningModule):
         else:
             self.failures.discard(video_id)
             self.on_video(report)
-        return video_id
 
     def _pass_over(self, video_id: str, reason: str, error: Exception) -> None:
         if self.is_strict or reason in self._reasons:  # the same twice: it is not the video's

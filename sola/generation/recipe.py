@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from sola.config.by_name import file_of
 from sola.config.device import pick_device
 from sola.config.schema import PromptSourceConfig, TrackerConfig, TrainerConfig
 from sola.datasets import Split
@@ -105,12 +106,22 @@ class Recipe:
     def _weights(self) -> dict[str, str]:
         weights = {
             "checkpoint_sha256": checkpoint_sha256(self.tracker.checkpoint),
-            **self.source.digests(),
+            **self._digests,
         }
         return {
             key: f"random, seed {self.seed}" if sha256 == RANDOM_WEIGHTS else sha256
             for key, sha256 in weights.items()
         }
+
+    @property
+    def _digests(self) -> dict[str, str]:
+        digests: Any = self.source.digests()
+        if isinstance(digests, dict):
+            return digests
+        raise ValueError(
+            f"{file_of(type(self.source))}: digests gave a {type(digests).__name__}; needed is a "
+            "dict of SHA-256 by name."
+        )
 
     @property
     def _stored_dtype(self) -> str:

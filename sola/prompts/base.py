@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from sola.config.by_name import check_arguments, find_class
+from sola.config.by_name import SHIPPED, check_arguments, file_of, find_class
 from sola.config.schema import PromptSourceConfig
-from sola.config.sections import SHIPPED_SOURCES
 from sola.files import sha256_of_code
 from sola.masks import encode
 from sola.tracking.box_masks import BoxMask, BoxMasker
@@ -148,7 +147,7 @@ class PromptSource(ABC):
 
     def code(self) -> dict[str, str]:
         """SHA-256 of a user's own module: other code may find other prompts."""
-        if self.name in SHIPPED_SOURCES:
+        if f"{PACKAGE}.{self.name}" in SHIPPED:
             return {}
         return {"prompt_source_code_sha256": sha256_of_code(Path(inspect.getfile(type(self))))}
 
@@ -203,19 +202,28 @@ class PromptSource(ABC):
             provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
 
         Raises:
-            SettingsError: if it is no mask, or its scores are no tuple.
+            SettingsError: if it is no mask or holds NaN, or its scores are no tuple.
         """
+        where = file_of(type(self))
         scores = provenance.get("token_scores", ())
         if not isinstance(scores, tuple):
             raise SettingsError(
-                f"prompt_source={self.name}: token_scores is {scores!r}; needed is a tuple of "
-                "numbers, such as (0.9,)."
+                f"{where}: token_scores is {scores!r}; needed is a tuple of numbers, such as "
+                "(0.9,)."
             )
-        pixels = np.asarray(mask, bool)
-        if pixels.ndim != 2:
+        values = np.asarray(mask)
+        if values.ndim != 2:
+            raise SettingsError(f"{where}: a mask of shape {values.shape}; needed is (H, W).")
+        if values.dtype.kind not in "biuf":
             raise SettingsError(
-                f"prompt_source={self.name}: a mask of shape {pixels.shape}; needed is (H, W)."
+                f"{where}: a mask of dtype {values.dtype}; needed is bool, or numbers."
             )
+        if np.isnan(values).any():
+            raise SettingsError(
+                f"{where}: a mask on frame {frame_idx} holds NaN, which is neither object nor "
+                "background. Write 0 where there is nothing."
+            )
+        pixels = values.astype(bool)
         return Prompt(
             frame_idx, encode(pixels[None])[0], int(pixels.sum()), self.name, **provenance
         )
@@ -230,10 +238,23 @@ def build_source(rule: PromptSourceConfig) -> PromptSource:
     """The prompt source that a module below ``sola.prompts`` defines.
 
     Raises:
-        ValueError: if there is no such source, or it does not take these options.
+        ValueError: if there is no such source, it does not take these options, or its code lacks
+            something.
     """
     source_class: type[PromptSource] = find_class(
         PACKAGE, rule.name, PromptSource, "prompt_source.name"
     )
-    check_arguments(source_class, rule.options, rule.name, "prompt_source.options.", skip=1)
-    return source_class(rule, **rule.options)
+    where = file_of(source_class)
+    try:
+        inspect.signature(source_class).bind_partial(rule)
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: __init__ takes no rule; needed is __init__(self, rule, *, ...)."
+        ) from error
+    check_arguments(
+        source_class, rule.options, rule.name, lambda key: f"prompt_source.options.{key}", skip=1
+    )
+    source = source_class(rule, **rule.options)
+    if not hasattr(source, "rule"):
+        raise ValueError(f"{where}: __init__ must call super().__init__(rule).")
+    return source

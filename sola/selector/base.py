@@ -1,5 +1,6 @@
 """What every selector is: a network that scores tracks, found by name, known to the model hub."""
 
+import dataclasses
 import json
 from abc import abstractmethod
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from sola.config.by_name import check_arguments, find_class
+from sola.config.by_name import check_arguments, file_of, find_class
+from sola.config.faults import own_faults_told
+from sola.config.schema import SelectorConfig
 
 PACKAGE = "sola.selector"
 PROVENANCE_KEY = "sola"
@@ -103,6 +106,50 @@ def build_selector(name: str, **kwargs: Any) -> Selector:
     Raises:
         ValueError: if there is no such selector, or it does not take these arguments.
     """
+    selector_class = check_selector(name, **kwargs)
+    with own_faults_told():
+        selector = selector_class(**kwargs)
+    if not hasattr(selector, "negative_tokens"):
+        where = file_of(selector_class)
+        raise ValueError(f"{where}: __init__ must call super().__init__().")
+    return selector
+
+
+def check_selector(name: str, **kwargs: Any) -> type[Selector]:
+    """The class that ``build_selector`` makes a selector of; nothing is made yet.
+
+    Raises:
+        ValueError: as ``build_selector`` does.
+    """
     selector_class: type[Selector] = find_class(PACKAGE, name, Selector, "selector.name")
-    check_arguments(selector_class, kwargs, name, "selector.")
-    return selector_class(**kwargs)
+    check_arguments(selector_class, kwargs, name, _key)
+    return selector_class
+
+
+def check_output(
+    selector: nn.Module, found: Any, num_samples: int, num_tracks: int, text_dim: int
+) -> tuple[Tensor, Tensor]:
+    """What a selector's ``forward`` gave: logits (B, N) and track tokens (B, N, E).
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    where, needed = file_of(type(selector)), "logits (B, N) and track tokens (B, N, E)"
+    is_pair = isinstance(found, tuple) and len(found) == 2
+    if not is_pair or not all(isinstance(each, Tensor) for each in found):
+        kind = type(found).__name__
+        raise ValueError(f"{where}: forward gave a {kind}; needed are two tensors, {needed}.")
+    shapes = [tuple(each.shape) for each in found]
+    wanted = [(num_samples, num_tracks), (num_samples, num_tracks, text_dim)]
+    if shapes != wanted:
+        raise ValueError(
+            f"{where}: forward gave tensors of the shapes {shapes[0]} and {shapes[1]}; needed "
+            f"are {needed}: {wanted[0]} and {wanted[1]}."
+        )
+    return found
+
+
+def _key(argument: str) -> str:
+    """The configuration's name of a constructor's argument."""
+    shared = {field.name for field in dataclasses.fields(SelectorConfig)}
+    return f"selector.{argument}" if argument in shared else f"selector.options.{argument}"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sola.config.schema import LossConfig, OptimizerConfig
-from sola.selector import Selector
+from sola.selector import Selector, check_output
 from sola.selector.base import PROVENANCE_KEY
 from sola.selector.losses import (
     SelectionLoss,
@@ -213,7 +213,7 @@ class SelectorModule(pl.LightningModule):
 
     def compute(self, batch: Batch) -> tuple[SelectionLoss, Tensor]:
         """Loss of a batch, and logits (B, N)."""
-        logits, track_tokens = self.selector(
+        found = self.selector(
             batch.tokens,
             batch.text,
             batch.track_mask,
@@ -221,6 +221,9 @@ class SelectorModule(pl.LightningModule):
             batch.text_mask,
             video_idx=batch.video_idx,
         )
+        num_samples, _, text_dim = batch.text.shape
+        num_tracks = batch.tokens.shape[1]
+        logits, track_tokens = check_output(self.selector, found, num_samples, num_tracks, text_dim)
         # mixed precision ends here: the tokens have the precision of the data
         logits, track_tokens = logits.to(batch.tokens.dtype), track_tokens.to(batch.tokens.dtype)
         with torch.autocast(logits.device.type, enabled=False):

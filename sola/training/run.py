@@ -24,7 +24,7 @@ from sola.evaluation.tracks import VideoTracks, check_same_tokens
 from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import artifacts_of, git_state
-from sola.selector import Selector, build_selector
+from sola.selector import Selector, build_selector, check_selector
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.training.callbacks import (
@@ -75,6 +75,7 @@ def run_training(config: TrainConfig) -> Path:
     if config.resume and (output_dir / LAST_FILE).is_file():
         config = dataclasses.replace(config, ckpt_path=str(output_dir / LAST_FILE))
     device = pick_device(config.trainer.accelerator)
+    check_selector(**_arguments(config.selector))  # before data is read, which takes longer
     pl.seed_everything(config.seed, workers=True, verbose=False)
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
@@ -85,7 +86,7 @@ def run_training(config: TrainConfig) -> Path:
     valid = open_tracks(config, valid_set, config.data.valid_sources)
     check_same_tokens(train.readers[0], valid.readers[0])
     _check_widths(config)
-    selector = _build_selector(config.selector)
+    selector = build_selector(**_arguments(config.selector))
     first_step = _check_resume(config, selector)
     is_dry = config.trainer.fast_dev_run
     logger = make_logger(
@@ -233,10 +234,11 @@ def _limit(value: float) -> int | float:
     return int(value) if value > 1 else float(value)
 
 
-def _build_selector(config: SelectorConfig) -> Selector:
+def _arguments(config: SelectorConfig) -> dict[str, Any]:
+    """Those of ``build_selector``."""
     values = {key: value for key, value in vars(config).items() if value is not None}
     options = values.pop("options")
-    return build_selector(**values, **options)
+    return values | options
 
 
 def _make_scorer(tracks: LabelledTracks, dataset: Split) -> ValidationScorer:

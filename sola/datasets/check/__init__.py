@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from sola.config.faults import own_faults_told
 from sola.config.progress import progress
 from sola.config.schema import DatasetPartConfig
 from sola.datasets import MeViS, Split, open_part, reader_of
@@ -32,7 +33,8 @@ def check_dataset(
     names = [split] if split else reader_of(config.layout).splits(root)
     for name in names or [config.train_split]:  # where there is none, opening one says so
         try:
-            opened = open_part(config, name, keep_problems=True)
+            with own_faults_told(f"split {name}"):
+                opened = open_part(config, name, keep_problems=True)
         except ValueError as error:
             yield SplitReport.of_broken(config.name, name, str(error))
         else:
