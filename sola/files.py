@@ -138,12 +138,29 @@ def sha256_of_file(path: Path) -> str:
 
 
 def sha256_of_code(path: Path) -> str:
-    """SHA-256 of what a Python file does: of all but its comments, docstrings and layout."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
-            node.body[0] = ast.Pass()
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+    """SHA-256 of what a Python file does: of all but its comments, docstrings and layout.
+
+    Every version of Python that sola runs on gives the same one.
+
+    Raises:
+        SyntaxError: if Python cannot read it.
+    """
+    return hashlib.sha256(repr(_statements(ast.parse(path.read_bytes()))).encode()).hexdigest()
+
+
+def _statements(node: Any) -> Any:
+    """A syntax tree as tuples, without what is empty: newer versions of Python add such fields."""
+    if isinstance(node, list):
+        return [_statements(each) for each in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    return (
+        type(node).__name__,
+        [(name, _statements(value)) for name, value in fields.items() if value not in (None, [])],
+    )
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -67,6 +67,11 @@ SOURCES: dict[str, Case] = {
         "FILE, video VIDEO: frame_idxs gave [99]; needed is a list of whole numbers from 0 to 3.",
     ),
     "super": (SUPER, "pass", "FILE: __init__ must call super().__init__(rule)."),
+    "places": (
+        "    def __init__",
+        '    places = ("mark")\n\n    def __init__',
+        'FILE: places must be a tuple, such as ("path",) with its comma.',
+    ),
     "rule": ("(self, rule, *,", "(self, *, rule=0,", "FILE: __init__ takes no rule; needed is"),
     "array": (PROMPTS, "[mask]", "FILE, video VIDEO: find gave a list of ndarray; needed is"),
     "bare_array": (PROMPTS, "mask", "FILE, video VIDEO: find gave a ndarray; needed is, by text"),

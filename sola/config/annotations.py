@@ -41,8 +41,14 @@ def in_words(annotation: Any) -> str:
         return "null"
     if _is_plain(annotation):
         return _WORDS[annotation][0]
+    return f"a {_list_in_words(annotation)}"
+
+
+def _list_in_words(annotation: Any) -> str:
     of = (*get_args(annotation), Any)[0]
-    return f"a list of {_WORDS[of][1]}" if _is_plain(of) else "a list"
+    if _is_list(of):
+        return f"list of {_list_in_words(of).replace('list', 'lists', 1)}"
+    return f"list of {_WORDS[of][1]}" if _is_plain(of) else "list"
 
 
 def _is_plain(annotation: Any) -> bool:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ from typing import Any
 from sola.config.annotations import fits, in_words
 from sola.config.faults import line_of_own, remember_own, shown_path
 from sola.config.messages import nearest
+from sola.files import sha256_of_code
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
 SHIPPED = (
@@ -21,6 +23,8 @@ SHIPPED = (
     "sola.selector.track_selector",
 )
 """Modules that are found by name and are no user's own."""
+_code: dict[str, str] = {}
+"""SHA-256 of the code of users' own modules, as it was imported."""
 
 
 def names_of(group: str, package: str, first: tuple[str, ...]) -> tuple[str, ...]:
@@ -85,6 +89,8 @@ def find_module(package: str, name: str, key: str) -> ModuleType:
         return importlib.import_module(full_name)
     remember_own(spec.origin)
     try:
+        if full_name not in _code or full_name not in sys.modules:
+            _code[full_name] = sha256_of_code(Path(spec.origin))
         return importlib.import_module(full_name)
     except SyntaxError as error:
         file = shown_path(error.filename or spec.origin)
@@ -94,6 +100,11 @@ def find_module(package: str, name: str, key: str) -> ModuleType:
         if line is None:
             raise
         raise ValueError(f"{line}: {error}. Install it, or correct the import.") from error
+
+
+def code_of(module: str) -> str | None:
+    """SHA-256 of the code of a user's own module as it was imported; None of those shipped."""
+    return _code.get(module)
 
 
 def file_of(thing: Any) -> str:
@@ -139,6 +150,7 @@ def check_call(
     """
     name = name or needed.__name__
     parameters = [p for p in inspect.signature(needed).parameters.values() if p.name != "self"]
+    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     by_position = [p.name for p in parameters if p.default is p.empty and p.kind != p.KEYWORD_ONLY]
     by_name = {p.name: None for p in parameters if p.name not in by_position}
     given = [*(["self"] if gets_self else []), *by_position]

@@ -1,11 +1,15 @@
 """Whose an error is: a message for the user, a fault of a user's own code, or the program's."""
 
-import linecache
-import re
-from collections.abc import Iterator
+import dis
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from traceback import FrameSummary, extract_tb, format_exception_only, format_list
+from traceback import extract_tb, format_exception_only, format_list
+from typing import NoReturn, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 _PACKAGE_DIR = Path(__file__).parents[1]
 _MOST_FRAMES = 8
@@ -16,6 +20,27 @@ _own_files: set[str] = set()
 
 class OwnCodeError(Exception):
     """A fault of a user's own code, in the words that it is shown with."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a ValueError of another process says to the user; its traceback stays there."""
+
+    text: str
+
+    def raise_here(self) -> NoReturn:
+        """Tells it in this process."""
+        raise ValueError(self.text)
+
+
+def carried(function: Callable[[Task], Result], task: Task) -> Result | Message:
+    """A result, or the message for the user that there is in its place; faults are raised."""
+    try:
+        return function(task)
+    except ValueError as error:
+        if not is_our_message(error):
+            raise
+        return Message(str(error))
 
 
 def remember_own(path: str) -> None:
@@ -36,9 +61,15 @@ def is_our_message(error: Exception) -> bool:
     """
     if not isinstance(error, ValueError):
         return False
-    frame = extract_tb(error.__traceback__)[-1]
-    is_here = Path(frame.filename).is_relative_to(_PACKAGE_DIR) or frame.filename in _own_files
-    return is_here and _is_raised(frame)
+    traceback = error.__traceback__
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    code = traceback.tb_frame.f_code
+    is_here = Path(code.co_filename).is_relative_to(_PACKAGE_DIR) or code.co_filename in _own_files
+    # of the code that runs: its file may have another content by now
+    return is_here and dis.opname[code.co_code[traceback.tb_lasti]] == "RAISE_VARARGS"
 
 
 def line_of_own(error: BaseException) -> str | None:
@@ -87,13 +118,6 @@ def own_faults_told(where: str = "") -> Iterator[None]:
         if fault is None:
             raise
         raise OwnCodeError(fault) from error
-
-
-def _is_raised(frame: FrameSummary) -> bool:
-    """Whether the frame stopped at a raise statement, and not at something that one computes."""
-    line = linecache.getline(frame.filename, frame.lineno or 0)
-    statement = line.lstrip() if frame.colno is None else line.encode()[frame.colno :].decode()
-    return re.match(r"raise\b", statement) is not None
 
 
 def _shorten(frames: list[str]) -> list[str]:

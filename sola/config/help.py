@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from sola.config.conversion import CONF_DIR, SCHEMAS, compose_values
@@ -30,7 +31,7 @@ def help_text(entry: str, overrides: Sequence[str] = ()) -> str:
     Raises:
         hydra.errors.HydraException: if the overrides do not fit.
     """
-    composed = compose_values(entry, overrides)
+    composed = compose_values(entry, [_first_choice(each) for each in overrides])
     unused = {f.name for f in fields(cast(Any, SCHEMAS[entry])) if f.metadata.get("unused")}
     own, sections = _values(composed, unused | {"hydra"})
     parts = [
@@ -45,6 +46,14 @@ def help_text(entry: str, overrides: Sequence[str] = ()) -> str:
         END,
     ]
     return "\n".join(parts)
+
+
+def _first_choice(override: str) -> str:
+    """Of an override that lists the jobs of a sweep, that of the first."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    return f"{override.partition('=')[0]}={next(parsed.sweep_string_iterator())}"
 
 
 def as_typed(value: Any) -> str:

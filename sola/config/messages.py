@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -103,9 +103,11 @@ def _explain_composition(error: BaseException, schema: type) -> str | None:
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", message)
     if several:
         key, value = several.groups()
+        is_list = get_origin(_type_of(key, schema)) is list
+        as_list = f"for a list write {key}=[{value}]; " if is_list else ""
         return (
-            f"{key}={value}: a comma lists the jobs of a sweep. For a sweep add -m; for a list "
-            f"write {key}=[{value}]; as a part of the value quote it: '{key}=\"{value}\"'."
+            f"{key}={value}: a comma lists the jobs of a sweep. For a sweep add -m; {as_list}"
+            f"as a part of the value quote it: '{key}=\"{value}\"'."
         )
     return message.split("\n\nConfig search path")[0]
 
@@ -177,6 +179,15 @@ def _keys_in_files(parent: str) -> list[str]:
     paths = sorted((_CONF_DIR / group).glob("*.yaml"))
     contents = [OmegaConf.select(OmegaConf.load(path), name) for path in paths]
     return [str(key) for content in contents for key in content or {}]
+
+
+def _type_of(key: str, schema: type) -> Any:
+    """The type of a dotted key of a data class, None where there is no such key."""
+    hint: Any = schema
+    for name in key.split("."):
+        section = _section_type(hint)
+        hint = None if section is None else get_type_hints(section).get(name)
+    return hint
 
 
 def _section_type(hint: Any) -> type | None:

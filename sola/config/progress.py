@@ -1,6 +1,7 @@
 """Progress of a long step: a bar with time left on a terminal, now and then a line elsewhere."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,9 +85,9 @@ def _lines(title: str, total: int) -> Advance:
         if now - last < LINE_EVERY_S and (done < total or steps == 0):
             return
         last = now
-        rate, left_s = _rate(done, now - start), (now - start) / max(done, 1) * (total - done)
+        left = f"{(now - start) / done * (total - done):.0f} s left" if done else "begun"
         more = f" {note}" if note else ""
-        log.info("%s: %d/%d, %s, %.0f s left%s", title, done, total, rate, left_s, more)
+        log.info("%s: %d/%d, %s, %s%s", title, done, total, _rate(done, now - start), left, more)
 
     return advance
 
@@ -94,4 +95,6 @@ def _lines(title: str, total: int) -> Advance:
 def _rate(done: int, seconds: float) -> str:
     """How many things a second, with two digits that count: 0.031/s, 4.2/s, 180/s."""
     rate = done / max(seconds, 1e-3)
-    return f"{rate:.0f}/s" if rate >= 100 else f"{rate:.2g}/s"
+    decimals = 0 if rate == 0 else max(0, 1 - math.floor(math.log10(rate)))
+    digits = f"{rate:.{decimals}f}"
+    return f"{digits.rstrip('0').rstrip('.') if decimals else digits}/s"

@@ -11,14 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sola.config.by_name import check_call, find_module
+from sola.config.by_name import check_call, code_of, find_module
 from sola.config.faults import own_faults_told, shown_path
 from sola.config.messages import nearest
 from sola.config.progress import progress
 from sola.evaluation.parallel import map_in_order
 from sola.evaluation.protocol import Answer, Benchmark, ExpressionResult
 from sola.evaluation.tracks import VideoReader
-from sola.files import sha256_of_file
 from sola.masks import common_size, empty_masklet, merge
 from sola.types import Masklet
 
@@ -47,7 +46,7 @@ class _Video:
 
 
 def describe_metrics(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What evaluation.json says of metrics: their first line, and the digest of their file.
+    """What evaluation.json says of metrics: their first line, and the digest of their code.
 
     Raises:
         ValueError: if there is no such metric.
@@ -55,7 +54,7 @@ def describe_metrics(names: Sequence[str]) -> dict[str, dict[str, str]]:
     return {
         name: {
             "meaning": (_find(name).__doc__ or "").strip().partition("\n")[0].rstrip("."),
-            "sha256": sha256_of_file(_folder() / f"{name}.py"),
+            "sha256": code_of(f"{PACKAGE}.{name}") or "",
         }
         for name in names
     }

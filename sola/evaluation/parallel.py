@@ -4,23 +4,15 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
-from sola.config.faults import is_our_message
+from sola.config.faults import Message, carried
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 TASKS_AHEAD = 2
 """Tasks a process that exist at a time: enough to keep it busy, few enough for memory."""
-
-
-@dataclass(frozen=True)
-class _Message:
-    """What a ValueError of another process says to the user; its traceback stays there."""
-
-    text: str
 
 
 def map_in_order(
@@ -38,27 +30,18 @@ def map_in_order(
         return
     # Forking a process in which torch and HDF5 are at work is not safe.
     context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[Result | _Message]] = deque()
+    waiting: deque[Future[Result | Message]] = deque()
     with ProcessPoolExecutor(num_workers, context) as pool:
         for task in tasks:
-            waiting.append(pool.submit(_compute, function, task))
+            waiting.append(pool.submit(carried, function, task))
             if len(waiting) > TASKS_AHEAD * num_workers:
                 yield _result_of(waiting.popleft())
         while waiting:
             yield _result_of(waiting.popleft())
 
 
-def _compute(function: Callable[[Task], Result], task: Task) -> Result | _Message:
-    try:
-        return function(task)
-    except ValueError as error:
-        if not is_our_message(error):
-            raise
-        return _Message(str(error))
-
-
-def _result_of(future: Future[Result | _Message]) -> Result:
+def _result_of(future: Future[Result | Message]) -> Result:
     result = future.result()
-    if isinstance(result, _Message):
-        raise ValueError(result.text)
+    if isinstance(result, Message):
+        result.raise_here()
     return result

@@ -4,16 +4,14 @@ import dataclasses
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from sola.config.by_name import SHIPPED, check_arguments, file_of, find_class
+from sola.config.by_name import check_arguments, code_of, file_of, find_class
 from sola.config.schema import PromptSourceConfig
-from sola.files import sha256_of_code
 from sola.masks import encode
 from sola.tracking.box_masks import BoxMask, BoxMasker
 from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
@@ -147,9 +145,8 @@ class PromptSource(ABC):
 
     def code(self) -> dict[str, str]:
         """SHA-256 of a user's own module: other code may find other prompts."""
-        if f"{PACKAGE}.{self.name}" in SHIPPED:
-            return {}
-        return {"prompt_source_code_sha256": sha256_of_code(Path(inspect.getfile(type(self))))}
+        sha256 = code_of(type(self).__module__)
+        return {} if sha256 is None else {"prompt_source_code_sha256": sha256}
 
     def settings(self) -> dict[str, Any]:
         """Values that decide what is found, by name: all options but places and thresholds."""
@@ -245,6 +242,9 @@ def build_source(rule: PromptSourceConfig) -> PromptSource:
         PACKAGE, rule.name, PromptSource, "prompt_source.name"
     )
     where = file_of(source_class)
+    for name in ("places", "thresholds"):
+        if not isinstance(getattr(source_class, name), tuple):
+            raise ValueError(f'{where}: {name} must be a tuple, such as ("path",) with its comma.')
     try:
         inspect.signature(source_class).bind_partial(rule)
     except TypeError as error:

@@ -9,18 +9,19 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from sola.config.faults import Message, carried
 from sola.config.schema import DataConfig
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import entry_of
 from sola.text import TextTokens
-from sola.training.batch import Sample, collate
-from sola.training.loader import ResumableLoader
+from sola.training.batch import Batch, Sample, collate
+from sola.training.loader import ResumableLoader, TellingLoader
 from sola.training.order import Item, StepSampler, deal, draw_order, pack
 from sola.training.sources import LabelledTracks
 from sola.types import Expression
 
 
-class SelectionDataset(Dataset[Sample]):
+class SelectionDataset(Dataset[Sample | Message]):
     """The expressions of a split with the tracks that may answer them.
 
     Args:
@@ -63,7 +64,11 @@ class SelectionDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample | Message:
+        """A sample; of a worker process, also what there is to say in its place."""
+        return self._read(index) if get_worker_info() is None else carried(self._read, index)
+
+    def _read(self, index: int) -> Sample:
         expressions = self.samples[index]
         tokens = self.tracks.tokens(expressions[0])  # the same for all of them
         labels = [torch.from_numpy(self.tracks.labels(e)) for e in expressions]
@@ -151,7 +156,7 @@ class SelectorDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """This process' samples, one a step; steps without one make processes equal."""
         steps = deal(len(self.valid_set), *self._place())
-        return DataLoader(self.valid_set, batch_sampler=steps, **self._options())
+        return TellingLoader(self.valid_set, batch_sampler=steps, **self._options())
 
     def _items(self) -> tuple[list[Item], list[Hashable]]:
         """Samples and their videos, or packs of samples and the windows that they begin in."""
@@ -176,13 +181,20 @@ class SelectorDataModule(pl.LightningDataModule):
         num_workers = self.config.num_workers
         return {
             "num_workers": num_workers,
-            "collate_fn": collate,
+            "collate_fn": _collate,
             "worker_init_fn": _reopen_in_worker,
             "persistent_workers": num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
             # of its own: the numbers that dropout draws depend on the steps alone
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+
+def _collate(samples: Sequence[Sample | Message]) -> Batch | Message:
+    for sample in samples:
+        if isinstance(sample, Message):
+            return sample
+    return collate([sample for sample in samples if isinstance(sample, Sample)])
 
 
 def _reopen_in_worker(worker_id: int) -> None:

@@ -5,10 +5,29 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
+from sola.config.faults import Message
 from sola.training.order import StepSampler
 
 
-class ResumableLoader(DataLoader[Any]):
+class TellingLoader(DataLoader[Any]):
+    """Tells the user what its worker processes have to say.
+
+    DataLoader itself brings their errors back with its own words around them.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its own class is private
+        """Batches.
+
+        Raises:
+            ValueError: of a worker process.
+        """
+        for batch in super().__iter__():
+            if isinstance(batch, Message):
+                batch.raise_here()
+            yield batch
+
+
+class ResumableLoader(TellingLoader):
     """Serves the steps of a ``StepSampler``, and goes on within an epoch from where a run ended.
 
     Lightning keeps ``state_dict`` in checkpoints, and passes over as many steps by its own count.
@@ -20,7 +39,7 @@ class ResumableLoader(DataLoader[Any]):
         self._num_served = 0
         self._loaded: Mapping[str, Any] = {}
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its own class is private
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as above
         """Serves the sampler's epoch, or what is left of it after ``load_state_dict``.
 
         Begins at the first ``next``: Lightning asks for the iterator before it tells the epoch.

@@ -33,6 +33,11 @@ def test_a_commands_own_keys_come_first_then_groups_then_sections(entry: str) ->
     assert "\ndataset:\n  name: moving_shapes\n" in sections
 
 
+def test_of_a_sweep_the_first_job_is_shown() -> None:
+    assert "\n  dropout: 0.1\n" in help_text("train", ["selector.dropout=0.1,0.2"])
+    assert "\nseed: 3\n" in help_text("train", ["seed=range(3,5)", "data.train_sources=[gt,grid]"])
+
+
 def test_lists_stand_as_they_are_typed() -> None:
     assert "\nsources: [grid]\n" in help_text("predict")
     assert "\nexpressions: []\n" in help_text("predict")

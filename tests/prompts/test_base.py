@@ -119,13 +119,17 @@ def test_prompts_and_tracks_of_other_code_are_not_taken(
 ) -> None:
     run_generation(_config(compose, corner, letters=20))
     path = tmp_path / "code" / f"{corner}.py"
-    path.write_text(f'"""Said otherwise."""\n# the same\n{CORNER.partition(".")[2][4:]}')
+    module = f"sola.prompts.{corner}"
+    documented = CORNER.replace("(PromptSource):", '(PromptSource):\n    """A corner."""')
+    path.write_text(f'"""Said otherwise."""\n# the same\n{documented.partition(".")[2][4:]}')
+    monkeypatch.delitem(sys.modules, module)
     run_generation(_config(compose, corner, letters=20))
 
     path.write_text(path.read_text().replace(":40, :40", ":30, :30"))
+    run_generation(_config(compose, corner, letters=20))  # what was imported is the same still
+    monkeypatch.delitem(sys.modules, module)
     with pytest.raises(ValueError, match=r"made with prompt_source_code_sha256=.*Delete the f"):
         run_generation(_config(compose, corner, letters=20))
-    monkeypatch.delitem(sys.modules, f"sola.prompts.{corner}")
     reader = ShardReader(run_generation(_config(compose, corner, "b", letters=20)))
     entry = next(name.split("/") for name, e in reader.index["entries"].items() if e["num_tracks"])
     assert reader.read(*entry).prompts[0].area == 900

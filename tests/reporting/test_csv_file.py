@@ -28,6 +28,13 @@ def test_a_run_that_goes_on_keeps_the_rows_of_earlier_steps(tmp_path: Path) -> N
     assert [row["step"] for row in rows_of(tmp_path)] == ["9"]
 
 
+@pytest.mark.parametrize("content", ["loss\n0.5\n", "step,loss\n1.5,0.5\n"])
+def test_a_file_that_something_else_wrote_is_one_message(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.csv").write_text(content)
+    with pytest.raises(ValueError, match=r"metrics\.csv: needs a column step of whole numbers"):
+        log(RowsFile(tmp_path, 100), 133)
+
+
 @pytest.mark.parametrize("cut", range(1, 8))
 def test_a_row_that_was_not_written_to_its_end_is_not_believed(tmp_path: Path, cut: int) -> None:
     log(RowsFile(tmp_path, 0), 9, 123)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sola.config.faults import is_our_message
 from sola.config.schema import DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from sola.selector import TrackSelector
 from sola.shards import ShardReader
@@ -149,3 +150,20 @@ def test_an_epoch_reads_the_tokens_of_a_video_once(
         num_epochs <= len(read) <= 3 * num_epochs + (num_epochs if "max_tokens" in changes else 0)
     )
     assert max(len(kept._kept) for kept in tracks._tokens) == 2
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_damaged_shard_is_told_the_same_from_any_process(
+    open_tracks, text, config: TrainConfig, num_workers: int, part: str
+) -> None:
+    tracks = open_tracks("grid")
+    config.data.num_workers = num_workers
+    split = (EXPRESSIONS[:2], tracks)
+    data = SelectorDataModule(split, split, text, config.data)
+    loader = data.train_dataloader() if part == "train" else data.val_dataloader()
+    (shard,) = tracks.readers[0].tracks_dir.glob("*.h5")
+    shard.write_bytes(b"x" * shard.stat().st_size)
+    with pytest.raises(ValueError, match=r"^[^\n]*\.h5: damaged or cut off [^\n]*$") as caught:
+        list(loader)
+    assert is_our_message(caught.value)

@@ -91,6 +91,12 @@ def test_a_run_does_not_go_on_with_another_selector(config: TrainConfig, dataset
         run_training(config)
 
 
+def test_options_do_not_stand_in_for_keys(config: TrainConfig, dataset: None) -> None:
+    config.selector.options = {"dropout": 0.9}
+    with pytest.raises(ValueError, match=r"selector\.options\.dropout: is a key of its own"):
+        run_training(config)
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [

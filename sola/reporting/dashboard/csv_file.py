@@ -48,7 +48,13 @@ class _Writer(ExperimentWriter):
     def _begin(self) -> list[str]:
         """Keeps the rows of steps before the first one; returns the names of their columns."""
         path = Path(self.metrics_file_path)
-        rows = [row for row in _read(path) if int(row["step"]) < self._first_step]
+        try:
+            rows = [row for row in _read(path) if int(row["step"]) < self._first_step]
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path}: needs a column step of whole numbers, to go on with ({error}). "
+                "Put back what the run wrote, or move the file away."
+            ) from error
         names = sorted({name for row in rows for name, value in row.items() if value})
         if rows:
             _write(path, rows, names)

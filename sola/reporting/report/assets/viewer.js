@@ -227,7 +227,8 @@ const viewer = {
     if (!this.video) return;
     const count = this.video.frames.length;
     this.frame = (this.frame + by + count) % count;
-    this.draw();
+    if ($("panels").querySelector("canvas")) this.draw();
+    else this.lay(); // behind a frame that could not be read
   },
 
   play() {
