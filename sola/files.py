@@ -145,7 +145,8 @@ def sha256_of_code(path: Path) -> str:
     Raises:
         SyntaxError: if Python cannot read it.
     """
-    return hashlib.sha256(repr(_statements(ast.parse(path.read_bytes()))).encode()).hexdigest()
+    tree = ast.parse(path.read_bytes(), str(path))
+    return hashlib.sha256(repr(_statements(tree)).encode()).hexdigest()
 
 
 def _statements(node: Any) -> Any:

@@ -238,7 +238,7 @@ def _arguments(config: SelectorConfig) -> dict[str, Any]:
     """Those of ``build_selector``."""
     values = {key: value for key, value in vars(config).items() if value is not None}
     options = values.pop("options")
-    shared = sorted(values.keys() & options.keys())
+    shared = sorted(vars(config).keys() & options.keys())
     if shared:
         raise ValueError(
             f"selector.options.{shared[0]}: is a key of its own. Say selector.{shared[0]}=..."
