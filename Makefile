@@ -79,7 +79,7 @@ lint: setup  ## format, style and types
 docs: setup  ## the documentation as pages for any browser, outputs/docs/index.html; broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
-docs-commands: setup  ## run every command that README and docs show, the quickstart's on what "make demo" left
+docs-commands: setup  ## run the programs' commands that README and docs show, the quickstart's on what "make demo" left
 	$(RUN) docs/site/run_commands.py docs/quickstart.md
 	$(RUN) -m pytest -m docs
 

@@ -11,9 +11,11 @@ def task(config: EvaluateConfig) -> None:
     """Imports what is heavy only now, after the configuration is known to be right."""
     if config.predictions is None:
         from sola.evaluation.run import run_evaluation
-        from sola.reporting.report import check_other_run, run_report
 
-        check_other_run(config)
+        if config.report:
+            from sola.reporting.report import check_other_run, run_report
+
+            check_other_run(config)
         evaluation = run_evaluation(config)
         if config.report:
             run_report(config, evaluation)

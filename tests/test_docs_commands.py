@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/ runs, on a small world (docs_commands.py)."""
+"""Every command of the programs in the README and docs/ runs, on a small world."""
 
 import json
 import os

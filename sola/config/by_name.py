@@ -212,10 +212,6 @@ def check_arguments(
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
         signature = inspect.signature(function, eval_str=True)
-    except (
-        NameError,
-        AttributeError,
-        TypeError,
-    ):  # they may name what is imported for type checkers alone
+    except (NameError, AttributeError, TypeError):  # of names that type checkers alone import
         signature = inspect.signature(function)
     return list(signature.parameters.values())

@@ -1,7 +1,7 @@
 """Files on disk -> videos, expressions and ground-truth masklets; one module a layout."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sola.config.by_name import check_call, file_of, find_class
 from sola.config.schema import DatasetConfig, DatasetPartConfig
@@ -41,6 +41,13 @@ def open_dataset(config: DatasetConfig, split: str) -> Split:
     return JointSplit(config.name, [open_part(part, part.train_split) for part in parts])
 
 
+class SplitClass(Protocol):
+    """The class of a user's own layout."""
+
+    def __call__(self, root: Path, split: str, name: str) -> Split:
+        """Opens a split; ``name`` is the data set's."""
+
+
 def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = False) -> Split:
     """The split of one data set; see ``MetaSplit`` for ``keep_problems``.
 
@@ -54,7 +61,7 @@ def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = Fa
         return reader(root, split, name, cache_dir=cache_dir, keep_problems=keep_problems)
     if issubclass(reader, MetaSplit):
         return reader(root, split, name, keep_problems=keep_problems)
-    check_call(reader, _make, file_of(reader), name="__init__")
+    check_call(reader, SplitClass.__call__, file_of(reader), name="__init__")
     opened: Split = reader(root, split, name)
     unset = [each for each in ("name", "split", "split_dir") if not hasattr(opened, each)]
     if unset:
@@ -74,11 +81,6 @@ def reader_of(layout: str) -> Any:
         known = sorted({*READERS, *LAYOUTS} - {JOINT})
         raise ValueError(f"dataset.layout={layout}: not known; choose one of {known}.")
     return find_class("sola.datasets", layout, Split, "dataset.layout")
-
-
-def _make(root: Path, split: str, name: str) -> Split:
-    """How the class of a user's own layout is called."""
-    raise NotImplementedError
 
 
 __all__ = [

@@ -5,11 +5,11 @@ docs/adding_a_metric.md shows how to add one.
 
 import ast
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sola.config.by_name import check_call, code_of, find_module
 from sola.config.faults import own_faults_told, shown_path
@@ -25,7 +25,12 @@ PACKAGE, FUNCTION = "sola.metrics", "measure"
 NOT_NAMES = ("tracks", "interval", "num_expressions", "num_videos")
 """What evaluation.json says beside numbers."""
 
-Measure = Callable[[Masklet, Masklet], float]
+
+class Measure(Protocol):
+    """A metric: a number of an answer and the union of the objects that are meant."""
+
+    def __call__(self, preds: Masklet, target: Masklet) -> float:
+        """T masks each."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +161,8 @@ def _find(name: str) -> Measure:
             f"with a function {FUNCTION}.{hint} docs/adding_a_metric.md shows how to add one."
         )
     measure: Measure = getattr(find_module(PACKAGE, name, "metrics"), FUNCTION)
-    check_call(measure, _needed, shown_path(str(_folder() / f"{name}.py")), name=FUNCTION)
+    check_call(measure, Measure.__call__, shown_path(str(_folder() / f"{name}.py")), name=FUNCTION)
     return measure
-
-
-def _needed(preds: Masklet, target: Masklet) -> float:
-    """How a metric is called."""
-    raise NotImplementedError
 
 
 def _folder() -> Path:

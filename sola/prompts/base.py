@@ -215,12 +215,12 @@ class PromptSource(ABC):
             raise SettingsError(
                 f"{where}: a mask of dtype {values.dtype}; needed is bool, or numbers."
             )
-        if np.isnan(values).any():
+        if values.dtype.kind == "f" and np.isnan(values).any():
             raise SettingsError(
                 f"{where}: a mask on frame {frame_idx} holds NaN, which is neither object nor "
                 "background. Write 0 where there is nothing."
             )
-        pixels = values.astype(bool)
+        pixels = values.astype(bool, copy=False)
         return Prompt(
             frame_idx, encode(pixels[None])[0], int(pixels.sum()), self.name, **provenance
         )

@@ -134,17 +134,18 @@ def check_output(
     Raises:
         ValueError: if it is something else.
     """
-    where, needed = file_of(type(selector)), "logits (B, N) and track tokens (B, N, E)"
+    needed = "logits (B, N) and track tokens (B, N, E)"
     is_pair = isinstance(found, tuple) and len(found) == 2
     if not is_pair or not all(isinstance(each, Tensor) for each in found):
         kind = type(found).__name__
+        where = file_of(type(selector))
         raise ValueError(f"{where}: forward gave a {kind}; needed are two tensors, {needed}.")
     shapes = [tuple(each.shape) for each in found]
     wanted = [(num_samples, num_tracks), (num_samples, num_tracks, text_dim)]
     if shapes != wanted:
         raise ValueError(
-            f"{where}: forward gave tensors of the shapes {shapes[0]} and {shapes[1]}; needed "
-            f"are {needed}: {wanted[0]} and {wanted[1]}."
+            f"{file_of(type(selector))}: forward gave tensors of the shapes {shapes[0]} and "
+            f"{shapes[1]}; needed are {needed}: {wanted[0]} and {wanted[1]}."
         )
     return found
 
