@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sola.errors import UserError
+
 if TYPE_CHECKING:
     import h5py
 
@@ -31,7 +33,7 @@ class Damage(RuntimeError):
     """Something in a file is not what was written there; says what."""
 
 
-class DamagedFile(ValueError):
+class DamagedFile(UserError):
     """A file that cannot be relied on, and what to do about it."""
 
     def __init__(self, path: Path, reason: str, remedy: str) -> None:
@@ -172,12 +174,12 @@ def read_json(path: Path, remedy: str) -> Any:
         remedy: what to do if it is damaged, a sentence.
 
     Raises:
-        ValueError: if it is no JSON.
+        UserError: if it is no JSON.
     """
     try:
         return json.loads(path.read_text())
     except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
-        raise ValueError(f"{path}: not readable as JSON ({error}). {remedy}") from error
+        raise UserError(f"{path}: not readable as JSON ({error}). {remedy}") from error
 
 
 @contextmanager
@@ -189,15 +191,15 @@ def readable_hdf5(path: Path, remedy: str) -> Iterator[None]:
         remedy: what to do about it, a sentence.
 
     Raises:
-        ValueError: if it is missing; ``DamagedFile`` if it is cut off, of another kind, lacks what
+        UserError: if it is missing; ``DamagedFile`` if it is cut off, of another kind, lacks what
             is looked for or has values that cannot be right.
     """
     try:
         yield
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: not found. {remedy}") from error
+        raise UserError(f"{path}: not found. {remedy}") from error
     except PermissionError as error:  # it may be sound
-        raise ValueError(f"{path}: may not be read by this user. Change its mode.") from error
+        raise UserError(f"{path}: may not be read by this user. Change its mode.") from error
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error.args[-1]).partition("\n")[0]
         raise DamagedFile(path, reason, remedy) from error

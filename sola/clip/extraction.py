@@ -17,6 +17,7 @@ import cv2
 from sola.clip.footage import read_footage
 from sola.clip.frame import ClipFrame
 from sola.clip.images import find_images, is_image, read_images
+from sola.errors import UserError
 from sola.files import write_json
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def open_clip(path: Path, clips_dir: Path) -> Clip:
         clips_dir: keeps one folder a clip; it is there when it is complete.
 
     Raises:
-        ValueError: if the clip is missing, empty, unreadable, or of frames of several sizes.
+        UserError: if the clip is missing, empty, unreadable, or of frames of several sizes.
     """
     files = _files(path)
     clip_id = f"{_readable(path)}-{_sha256(files)[:12]}"
@@ -95,9 +96,9 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return find_images(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file or folder. Correct video=...")
+        raise UserError(f"{path}: no such file or folder. Correct video=...")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty; needed is a video. Get the file again.")
+        raise UserError(f"{path}: the file is empty; needed is a video. Get the file again.")
     return [path]
 
 
@@ -130,7 +131,7 @@ def _extract(path: Path, files: list[Path], folder: Path) -> None:
     except OSError as error:
         if error.errno not in DISK_IS_FULL:
             raise
-        raise ValueError(
+        raise UserError(
             f"{folder.parent}: the disk is full; the frames of {path} do not fit. Make room, cut "
             "the clip shorter or scale it down, or say data_root=<folder on a larger disk>."
         ) from error

@@ -18,6 +18,7 @@ from PIL import Image
 from sola.clip.frame import ClipFrame
 from sola.clip.images import to_rgb
 from sola.datasets.frames import MAX_FRAME_PIXELS, check_pixels
+from sola.errors import UserError
 
 GET_AGAIN = "Get the file again, or convert it: ffmpeg -i <file> clip.mp4"
 LOCAL_ONLY = {"protocol_whitelist": "file"}
@@ -34,7 +35,7 @@ def read_footage(path: Path) -> Iterator[ClipFrame]:
     """Frames of a video as it is shown: turned, in the order of time, each with its own time.
 
     Raises:
-        ValueError: if there is no video in it, or it is damaged, cut off, too large, or changes
+        UserError: if there is no video in it, or it is damaged, cut off, too large, or changes
             its size.
     """
     first: ClipFrame | None = None
@@ -45,7 +46,7 @@ def read_footage(path: Path) -> Iterator[ClipFrame]:
             _check_size(path, frame, first)
             yield frame
     if first is None:
-        raise ValueError(f"{path}: not a single frame can be read from this video. {GET_AGAIN}")
+        raise UserError(f"{path}: not a single frame can be read from this video. {GET_AGAIN}")
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, UnicodeDecodeError) as error:  # the latter from names in the file
         reason = error.strerror if isinstance(error, av.FFmpegError) else "unreadable names"
-        raise ValueError(
+        raise UserError(
             f"{path}: damaged, cut off, or no video ({reason}); needed is a video file "
             f"(mp4, mov, webm, gif, ...) or a folder of images. {GET_AGAIN}"
         ) from error
@@ -70,13 +71,13 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         kinds = ", ".join(stream.type for stream in container.streams) or "none"
-        raise ValueError(
+        raise UserError(
             f"{path}: no video stream in it (streams: {kinds}); it is cut off or no video. "
             f"{GET_AGAIN}"
         )
     stream = streams[0]
     if cast(Any, stream.codec_context) is None:
-        raise ValueError(f"{path}: its video is in a code that nothing here reads. {GET_AGAIN}")
+        raise UserError(f"{path}: its video is in a code that nothing here reads. {GET_AGAIN}")
     check_pixels(path, stream.codec_context.width, stream.codec_context.height)
     # a frame further on may be larger than the first
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
@@ -89,7 +90,7 @@ def _decode(path: Path, container: InputContainer, stream: VideoStream) -> Itera
     end_s, gap_s = Fraction(0), Fraction(0)
     for packet in container.demux():
         if packet.is_corrupt:
-            raise ValueError(f"{path}: cut off after {float(end_s):.2f} s. {GET_AGAIN}")
+            raise UserError(f"{path}: cut off after {float(end_s):.2f} s. {GET_AGAIN}")
         packet_end_s = _end_s(packet)
         gap_s = max(gap_s, packet_end_s - end_s) if end_s else gap_s
         end_s = max(end_s, packet_end_s)
@@ -100,7 +101,7 @@ def _decode(path: Path, container: InputContainer, stream: VideoStream) -> Itera
     announced_s = Fraction(container.duration or 0, av.time_base)
     is_cut = announced_s - held_s > gap_s + SLACK_S + SLACK * announced_s
     if is_cut or (container.format.name == "gif" and not _ends_as_gif(path)):
-        raise ValueError(
+        raise UserError(
             f"{path}: cut off or damaged; it announces {float(announced_s):.2f} s and holds "
             f"{float(held_s):.2f}. {GET_AGAIN}"
         )
@@ -155,7 +156,7 @@ def _upright(frame: VideoFrame) -> np.ndarray:
 def _check_size(path: Path, frame: ClipFrame, first: ClipFrame) -> None:
     found, needed = frame.pixels.shape, first.pixels.shape
     if found != needed:
-        raise ValueError(
+        raise UserError(
             f"{path}: at {frame.start_s:.2f} s the frames become {found[1]} x {found[0]} px, "
             f"before they are {needed[1]} x {needed[0]}; all frames of a clip must have one size. "
             "Convert it: ffmpeg -i <file> clip.mp4"

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from sola.clip.frame import ClipFrame
 from sola.datasets.frames import open_image
+from sola.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 FPS = 10
@@ -23,11 +24,11 @@ def find_images(folder: Path) -> list[Path]:
     """The images of a folder in natural order (2 before 10); hidden files are none.
 
     Raises:
-        ValueError: if there are none.
+        UserError: if there are none.
     """
     found = [path for path in folder.iterdir() if is_image(path) and path.name[0] != "."]
     if not found:
-        raise ValueError(
+        raise UserError(
             f"{folder}: no images in this folder; needed is one a frame ({', '.join(SUFFIXES)}). "
             "Say video=<folder of images> or video=<video file>."
         )
@@ -49,14 +50,14 @@ def read_images(paths: list[Path]) -> Iterator[ClipFrame]:
     """Frames of a clip, one at a time.
 
     Raises:
-        ValueError: if an image is unreadable, too large, or of another size than the first.
+        UserError: if an image is unreadable, too large, or of another size than the first.
     """
     first: tuple[int, int] | None = None
     for idx, path in enumerate(paths):
         pixels = read_upright(path)
         first = first or pixels.shape[:2]
         if pixels.shape[:2] != first:
-            raise ValueError(
+            raise UserError(
                 f"{path}: image of {pixels.shape[1]} x {pixels.shape[0]} px, the first one, "
                 f"{paths[0].name}, has {first[1]} x {first[0]}; all frames of a clip must have one "
                 "size. Take the image out, or bring all to one size."
@@ -70,7 +71,7 @@ def read_upright(path: Path) -> np.ndarray:
     Turned as its EXIF says, 16 bits brought to 8, transparent parts on white.
 
     Raises:
-        ValueError: if it is no readable image, too large, or has pixels of unknown range.
+        UserError: if it is no readable image, too large, or has pixels of unknown range.
     """
     with open_image(path) as image:
         _check_kind(path, image)
@@ -90,13 +91,13 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 def _check_kind(path: Path, image: Image.Image) -> None:
     if image.mode in UNSCALED:
-        raise ValueError(
+        raise UserError(
             f"{path}: 32 bits a pixel (mode {image.mode}), of which nothing says what is white; "
             "needed are 8 or 16. Save it as 8-bit PNG."
         )
     num_images = getattr(image, "n_frames", 1)
     if num_images > 1 and image.format != "MPO":  # a phone's JPEG with a preview inside
-        raise ValueError(
+        raise UserError(
             f"{path}: holds {num_images} images; needed is one a file. Make a video or an "
             "animated GIF of it, and name that."
         )

@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from sola.config.annotations import fits, in_words
-from sola.config.faults import line_of_own, remember_own, shown_path
 from sola.config.messages import nearest
+from sola.errors import UserError
 from sola.files import sha256_of_code
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
@@ -52,7 +52,7 @@ def find_class(package: str, name: str, base: type, key: str) -> Any:
         key: of the configuration, such as selector.name, for messages.
 
     Raises:
-        ValueError: if there is no such module, or it defines no or several such classes.
+        UserError: if there is no such module, or it defines no or several such classes.
     """
     module = find_module(package, name, key)
     classes = [
@@ -63,7 +63,7 @@ def find_class(package: str, name: str, base: type, key: str) -> Any:
         and value.__module__ == module.__name__
     ]
     if len(classes) != 1 or classes == [base]:
-        raise ValueError(
+        raise UserError(
             f"{key}={name}: {module.__file__} must define one class of {base.__name__}."
         )
     check_methods(classes[0], base)
@@ -74,7 +74,7 @@ def find_module(package: str, name: str, key: str) -> ModuleType:
     """The module below a package; see ``find_class``.
 
     Raises:
-        ValueError: if there is none, or a user's own cannot be read, or imports what there is not.
+        UserError: if there is none, or a user's own cannot be read, or imports what there is not.
     """
     full_name = f"{package}.{name}"
     try:
@@ -84,27 +84,30 @@ def find_module(package: str, name: str, key: str) -> ModuleType:
     if spec is None or spec.origin is None:
         path = f"{full_name.replace('.', '/')}.py"
         group = key.split(".")[0]
-        raise ValueError(f"{key}={name}: there is no {path}. Known are the files in conf/{group}.")
+        raise UserError(f"{key}={name}: there is no {path}. Known are the files in conf/{group}.")
     if full_name in SHIPPED:
         return importlib.import_module(full_name)
-    remember_own(spec.origin)
     try:
         if full_name not in _code or full_name not in sys.modules:
             _code[full_name] = sha256_of_code(Path(spec.origin))
         return importlib.import_module(full_name)
     except SyntaxError as error:
         file = shown_path(error.filename or spec.origin)
-        raise ValueError(f"{file}, line {error.lineno}: {error.msg}. Mend it.") from error
+        raise UserError(f"{file}, line {error.lineno}: {error.msg}. Mend it.") from error
     except ImportError as error:
-        line = line_of_own(error)
-        if line is None:
-            raise
-        raise ValueError(f"{line}: {error}. Install it, or correct the import.") from error
+        file = shown_path(spec.origin)
+        raise UserError(f"{file}: {error}. Install it, or correct the import.") from error
 
 
 def code_of(module: str) -> str | None:
     """SHA-256 of the code of a user's own module as it was imported; None of those shipped."""
     return _code.get(module)
+
+
+def shown_path(path: str) -> str:
+    """A file as messages name it: from the folder of the program, where it lies there."""
+    root = Path(__file__).parents[2]
+    return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
 
 
 def file_of(thing: Any) -> str:
@@ -116,19 +119,19 @@ def check_methods(made: type, base: type) -> None:
     """Makes sure that a class has what its base asks for, and that it can be called as that is.
 
     Raises:
-        ValueError: if something is missing, or takes other arguments.
+        UserError: if something is missing, or takes other arguments.
     """
     where = file_of(made)
     for name, member in vars(base).items():
         own = getattr(made, name)
         if getattr(own, "__isabstractmethod__", False):
-            raise ValueError(f"{where}: {made.__name__} has no {name}, which is needed.")
+            raise UserError(f"{where}: {made.__name__} has no {name}, which is needed.")
         if name.startswith("_") or own is member:
             continue
         is_function = inspect.isfunction(inspect.getattr_static(made, name))
         for kind, word in ((property, "@property"), (classmethod, "@classmethod")):
             if isinstance(member, kind) and is_function:
-                raise ValueError(f"{where}: {name} is a method; write {word} above it.")
+                raise UserError(f"{where}: {name} is a method; write {word} above it.")
         if callable(getattr(base, name)):
             check_call(own, getattr(base, name), where, gets_self=is_function)
 
@@ -146,7 +149,7 @@ def check_call(
         gets_self: the first argument is the object.
 
     Raises:
-        ValueError: if it takes other arguments.
+        UserError: if it takes other arguments.
     """
     name = name or needed.__name__
     parameters = [p for p in inspect.signature(needed).parameters.values() if p.name != "self"]
@@ -159,7 +162,7 @@ def check_call(
     except TypeError as error:
         wanted = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
         shown = str(wanted).replace("(", "(self, ", 1) if gets_self else str(wanted)
-        raise ValueError(
+        raise UserError(
             f"{where}: {name} takes other arguments ({error}); needed is {name}{shown}."
         ) from error
 
@@ -181,7 +184,7 @@ def check_arguments(
         skip: arguments that it gets first, and not from the user.
 
     Raises:
-        ValueError: if it does not take one, needs one more, or one is of another type than its
+        UserError: if it does not take one, needs one more, or one is of another type than its
             annotation says (see ``fits``).
     """
     parameters = _parameters(function)[skip:]
@@ -191,7 +194,7 @@ def check_arguments(
     if unknown:
         guess = nearest(unknown[0], known)
         hint = f" Did you mean {guess}?" if guess else ""
-        raise ValueError(
+        raise UserError(
             f"{key_of(unknown[0])}: {name} does not take it; it takes "
             f"{', '.join(known) or 'none'}.{hint}"
         )
@@ -201,12 +204,12 @@ def check_arguments(
             continue
         if parameter.name not in given:
             if default is parameter.empty:
-                raise ValueError(f"{key} is missing: {name} needs it.")
+                raise UserError(f"{key} is missing: {name} needs it.")
             continue
         value = given[parameter.name]
         if value is not default and not fits(value, parameter.annotation):
             words = in_words(parameter.annotation)
-            raise ValueError(f"{key} is {value!r}: {name} takes {words}.")
+            raise UserError(f"{key} is {value!r}: {name} takes {words}.")
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

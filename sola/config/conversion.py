@@ -20,6 +20,7 @@ from sola.config.schema import (
     TrainConfig,
 )
 from sola.config.validation import validate
+from sola.errors import UserError
 
 SCHEMAS: dict[str, type] = {
     "train": TrainConfig,
@@ -47,7 +48,7 @@ def load(composed: DictConfig, schema: type[Schema]) -> Schema:
         schema: data class of the entry point.
 
     Raises:
-        ValueError: if a required value is missing (all of them are named), or a rule between values
+        UserError: if a required value is missing (all of them are named), or a rule between values
             is broken.
         omegaconf.errors.OmegaConfBaseException: if a key is unknown or a value has the wrong type.
     """
@@ -75,7 +76,7 @@ def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR
         conf_dir: folder of the YAML files.
 
     Raises:
-        ValueError: as ``load`` does.
+        UserError: as ``load`` does.
         hydra.errors.HydraException: if the YAML files and overrides do not fit together.
     """
     return load(_compose(entry, overrides, conf_dir), SCHEMAS[entry])
@@ -107,6 +108,6 @@ def _check_nothing_missing(typed: Any) -> None:
     missing = sorted(OmegaConf.missing_keys(typed))
     if missing:
         example = " ".join(f"{key}=..." for key in missing)
-        raise ValueError(
+        raise UserError(
             f"{len(missing)} required value(s) missing: {', '.join(missing)}. Give: {example}"
         )

@@ -2,17 +2,19 @@
 
 import torch
 
+from sola.errors import UserError
+
 
 def pick_device(accelerator: str) -> torch.device:
     """The device that lightning's name for an accelerator means: auto, cpu, gpu or cuda.
 
     Raises:
-        ValueError: if a GPU is asked for and none is there.
+        UserError: if a GPU is asked for and none is there.
     """
     if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise ValueError(
+        raise UserError(
             f"trainer.accelerator={accelerator}: no CUDA device is here. Say trainer=cpu."
         )
     return torch.device("cuda")

@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 
 from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.conversion import CONF_DIR, load, register_schemas
-from sola.config.faults import OwnCodeError, explain_fault, is_our_message
 from sola.config.help import help_text
 from sola.config.job import separate_job
 from sola.config.messages import explain, explain_flag
+from sola.errors import UserError
 
 Schema = TypeVar("Schema")
 
@@ -118,7 +118,7 @@ def _check_flags() -> Namespace:
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
     def refuse(message: str) -> NoReturn:
-        raise ValueError(explain_flag(message, flags))
+        raise UserError(explain_flag(message, flags))
 
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_args()
@@ -157,10 +157,9 @@ def _run_job(
 
 def _users_mistake(error: Exception) -> str | None:
     """What to say of an error that a user can mend, None for a fault of the program."""
-    if isinstance(error, OwnCodeError) or is_our_message(error):
+    if isinstance(error, UserError):
         return str(error)
-    message = _of_file_system(error) if isinstance(error, OSError) else None
-    return message or explain_fault(error)
+    return _of_file_system(error) if isinstance(error, OSError) else None
 
 
 def _of_file_system(error: OSError) -> str | None:

@@ -23,6 +23,7 @@ from sola.config.sections import (
     check_prompt_source,
     known_sources,
 )
+from sola.errors import UserError
 
 
 def validate(config: Any) -> None:
@@ -32,11 +33,11 @@ def validate(config: Any) -> None:
         config: configuration of an entry point, fully resolved.
 
     Raises:
-        ValueError: if a rule is broken; the message has one line for each broken rule.
+        UserError: if a rule is broken; the message has one line for each broken rule.
     """
     problems = list(_problems(config))
     if problems:
-        raise ValueError("\n".join(problems))
+        raise UserError("\n".join(problems))
 
 
 def _problems(config: Any) -> Problems:

@@ -13,6 +13,7 @@ from sola.datasets.mevis import MeViS, MeViSv2
 from sola.datasets.ref_davis import RefDAVIS
 from sola.datasets.ref_youtube_vos import RefYouTubeVOS
 from sola.datasets.split import Split
+from sola.errors import UserError
 
 READERS: dict[str, type[MeViS] | type[LabelMapSplit]] = {
     "mevis": MeViS,
@@ -31,7 +32,7 @@ def open_dataset(config: DatasetConfig, split: str) -> Split:
     any other split is that of the first.
 
     Raises:
-        ValueError: if the layout is unknown, or the split's files are not there or broken.
+        UserError: if the layout is unknown, or the split's files are not there or broken.
     """
     if config.layout != JOINT:
         return open_part(config, split)
@@ -52,7 +53,7 @@ def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = Fa
     """The split of one data set; see ``MetaSplit`` for ``keep_problems``.
 
     Raises:
-        ValueError: as ``open_dataset`` does.
+        UserError: as ``open_dataset`` does.
     """
     reader = reader_of(config.layout)
     root, name = Path(config.root), config.name
@@ -65,7 +66,7 @@ def open_part(config: DatasetPartConfig, split: str, *, keep_problems: bool = Fa
     opened: Split = reader(root, split, name)
     unset = [each for each in ("name", "split", "split_dir") if not hasattr(opened, each)]
     if unset:
-        raise ValueError(f"{file_of(reader)}: __init__ must set {', '.join(unset)} of self.")
+        raise UserError(f"{file_of(reader)}: __init__ must set {', '.join(unset)} of self.")
     return opened
 
 
@@ -73,13 +74,13 @@ def reader_of(layout: str) -> Any:
     """The class that reads a layout: one of ``READERS``, or that of a module of the same name.
 
     Raises:
-        ValueError: if there is none.
+        UserError: if there is none.
     """
     if layout in READERS:
         return READERS[layout]
     if layout not in LAYOUTS:
         known = sorted({*READERS, *LAYOUTS} - {JOINT})
-        raise ValueError(f"dataset.layout={layout}: not known; choose one of {known}.")
+        raise UserError(f"dataset.layout={layout}: not known; choose one of {known}.")
     return find_class("sola.datasets", layout, Split, "dataset.layout")
 
 

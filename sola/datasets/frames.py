@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from sola.errors import UserError
 from sola.types import Video
 
 MAX_FRAME_PIXELS = 1 << 26
@@ -23,7 +24,7 @@ def read_frame(path: Path) -> np.ndarray:
     """One frame: (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: if the file is missing or no readable image.
+        UserError: if the file is missing or no readable image.
     """
     with open_image(path) as image:
         return np.array(image.convert("RGB"))
@@ -33,7 +34,7 @@ def frame_size(path: Path) -> tuple[int, int]:
     """(H, W) of a frame, from the head of its file.
 
     Raises:
-        ValueError: if the file is missing or no readable image.
+        UserError: if the file is missing or no readable image.
     """
     with open_image(path) as image:
         return image.height, image.width
@@ -44,23 +45,23 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     """An image file, whatever goes wrong while it is read told in one sentence.
 
     Raises:
-        ValueError: if the file is missing, no readable image, or of too many pixels.
+        UserError: if the file is missing, no readable image, or of too many pixels.
     """
     try:
         with _opened(path) as image:
             check_pixels(path, image.width, image.height)
             yield image
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: not found. Get the files of this video again.") from error
+        raise UserError(f"{path}: not found. Get the files of this video again.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
         # the last two: a damaged PNG and TIFF
-        raise ValueError(f"{path}: unreadable image ({error}). Get it again.") from error
+        raise UserError(f"{path}: unreadable image ({error}). Get it again.") from error
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
     """Raise ValueError for a frame that is too large to be held in memory."""
     if width * height > MAX_FRAME_PIXELS:
-        raise ValueError(
+        raise UserError(
             f"{path}: frame of {width} x {height} px; at most {MAX_FRAME_PIXELS:,} pixels are "
             "taken. Scale it down."
         )
@@ -103,7 +104,7 @@ class VideoFrames(Sequence[np.ndarray]):
 
         Raises:
             IndexError: behind the last frame.
-            ValueError: if its file is missing or unreadable, or of another size than the first
+            UserError: if its file is missing or unreadable, or of another size than the first
                 frame that was read.
         """
         if not 0 <= frame_idx < len(self):
@@ -124,7 +125,7 @@ class VideoFrames(Sequence[np.ndarray]):
 
 def _check_size(path: Path, found: tuple[int, ...], first: tuple[int, ...]) -> None:
     if found != first:
-        raise ValueError(
+        raise UserError(
             f"{path}: frame of {found[1]} x {found[0]} px, the video's first has "
             f"{first[1]} x {first[0]}; all frames must have one size. Get them again."
         )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from sola.datasets.split import Split
+from sola.errors import UserError
 from sola.types import Expression, Masklet, Video
 
 SEPARATOR = ":"
@@ -25,13 +26,13 @@ class JointSplit(Split):
             parts: of different data sets.
 
         Raises:
-            ValueError: if two have one name, or a name holds a colon.
+            UserError: if two have one name, or a name holds a colon.
         """
         self.name = name
         self._parts: dict[str, Split] = {}
         for part in parts:
             if part.name in self._parts or SEPARATOR in part.name:
-                raise ValueError(
+                raise UserError(
                     f"{name}: the part {part.name} needs a name of its own, without '{SEPARATOR}'."
                 )
             self._parts[part.name] = part

@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from sola.errors import UserError
+
 
 class RepeatedKeys(dict[str, Any]):
     """An object of a JSON file in which keys are there more than once; the last value counts."""
@@ -16,12 +18,12 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds; an object with repeated keys is a ``RepeatedKeys``.
 
     Raises:
-        ValueError: if the file is no JSON.
+        UserError: if the file is no JSON.
     """
     try:
         return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
-        raise ValueError(f"{path}: not readable as JSON ({error}). Get the file again.") from error
+        raise UserError(f"{path}: not readable as JSON ({error}). Get the file again.") from error
 
 
 def repeated_keys(content: object) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sola.datasets.frames import open_image
 from sola.datasets.meta_split import MetaSplit, sha256_of_lines
+from sola.errors import UserError
 from sola.files import sha256_of_file
 from sola.masks import encode, resize
 from sola.types import Masklet
@@ -29,11 +30,11 @@ def read_label_map(path: Path) -> NDArray[np.uint8]:
     """Object ids of the pixels of a frame: (H, W).
 
     Raises:
-        ValueError: if the file is missing, no readable image, or one of colours.
+        UserError: if the file is missing, no readable image, or one of colours.
     """
     with open_image(path) as image:
         if image.mode not in ("P", "L"):
-            raise ValueError(
+            raise UserError(
                 f"{path}: image of mode {image.mode}, needed is one with a palette (or grey), "
                 "whose values are the ids of objects. Get it again."
             )
@@ -97,7 +98,7 @@ class LabelMapSplit(MetaSplit):
         self, video_id: str, ids: Sequence[str], size: tuple[int, int]
     ) -> dict[str, Masklet]:
         if not self.has_masks:
-            raise ValueError(
+            raise UserError(
                 f"{self.annotations_dir(video_id)}: no annotations of every frame. The split "
                 f"{self.split} of {self.name} has no ground truth here; put it there, or choose a "
                 "split that has it."

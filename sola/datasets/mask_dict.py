@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from sola.errors import UserError
 from sola.files import write_json
 from sola.masks import check_codes
 from sola.types import RunLength
@@ -86,11 +87,11 @@ class MaskDict:
         """Masks of those of the objects that have any, None where the object is absent.
 
         Raises:
-            ValueError: if the file has changed since the start, or the masks are none.
+            UserError: if the file has changed since the start, or the masks are none.
         """
         places = self._index.places
         if not self._index.is_of(self.path):
-            raise ValueError(f"{self.path}: has changed since this run started. Start it again.")
+            raise UserError(f"{self.path}: has changed since this run started. Start it again.")
         found: dict[str, list[RunLength | None]] = {}
         with self.path.open("rb") as file:
             for object_id in object_ids:
@@ -118,7 +119,7 @@ def build_index(path: Path) -> MaskIndex:
     """Parses a whole file; needs memory for a chunk and the longest list.
 
     Raises:
-        ValueError: if the file is not of the form above, names an object twice, or changes
+        UserError: if the file is not of the form above, names an object twice, or changes
             meanwhile.
     """
     digest, places = hashlib.sha256(), dict[str, list[int]]()
@@ -126,13 +127,13 @@ def build_index(path: Path) -> MaskIndex:
         before = os.fstat(file.fileno())
         for entry in scan_masks(file, path, digest):
             if entry.object_id in places:
-                raise ValueError(
+                raise UserError(
                     f"{path}: object {entry.object_id} is there twice. Get the file again."
                 )
             places[entry.object_id] = [entry.start, entry.end]
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise ValueError(f"{path}: changed while it was read. Start again when it is complete.")
+        raise UserError(f"{path}: changed while it was read. Start again when it is complete.")
     return MaskIndex(
         str(path.resolve()), after.st_size, after.st_mtime_ns, digest.hexdigest(), places
     )
@@ -258,7 +259,7 @@ def _check_mask(mask: Any, where: str) -> RunLength | None:
         return None
     reason = mask_problem(mask)
     if reason:
-        raise ValueError(f"{where}: a mask {reason}. Get the file again.")
+        raise UserError(f"{where}: a mask {reason}. Get the file again.")
     return RunLength(size=mask["size"], counts=mask["counts"])
 
 
@@ -272,7 +273,7 @@ def _check_codes(masks: list[RunLength | None], where: str) -> None:
         try:
             check_codes(masklet, size)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}. Get the file again.") from error
+            raise UserError(f"{where}: {error}. Get the file again.") from error
 
 
 def mask_problem(mask: Any) -> str:

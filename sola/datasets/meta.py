@@ -12,6 +12,7 @@ from typing import Any
 
 from sola.datasets.json_file import read_json, repeated_keys
 from sola.datasets.problems import shorten
+from sola.errors import UserError
 from sola.files import unsafe_name
 
 NO_EXPRESSIONS = ""
@@ -34,12 +35,12 @@ def read_meta(path: Path) -> dict[str, Any]:
     """The videos of a file, by id.
 
     Raises:
-        ValueError: if the file is no JSON or has no videos.
+        UserError: if the file is no JSON or has no videos.
     """
     content = read_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict):
-        raise ValueError(
+        raise UserError(
             f'{path}: no "videos" found; needed is {{"videos": {{id: ...}}}}. Get it again.'
         )
     return videos

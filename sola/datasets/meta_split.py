@@ -17,6 +17,7 @@ from sola.datasets.meta import (
 )
 from sola.datasets.problems import Problem, raise_first
 from sola.datasets.split import Split
+from sola.errors import UserError
 from sola.files import unsafe_name
 from sola.types import Expression, Masklet, Video
 
@@ -45,7 +46,7 @@ class MetaSplit(Split):
                 cannot be read are left out; otherwise errors are refused.
 
         Raises:
-            ValueError: if the split's expressions are missing, unreadable or broken.
+            UserError: if the split's expressions are missing, unreadable or broken.
         """
         self.name, self.split = name, split
         self.root, self.meta_path = self._find(root, split)
@@ -128,7 +129,7 @@ class MetaSplit(Split):
     def _find(cls, root: Path, split: str) -> tuple[Path, Path]:
         """The folder of the data set and the file with the expressions."""
         if unsafe_name(split):
-            raise ValueError(f"split={split}: {unsafe_name(split)}.")
+            raise UserError(f"split={split}: {unsafe_name(split)}.")
         looked_for = [
             (folder, folder / pattern.format(split=split))
             for folder in cls._roots(root)
@@ -139,7 +140,7 @@ class MetaSplit(Split):
                 return folder, path
         first, *others = [str(path) for _, path in looked_for]
         there = ", ".join(cls.splits(root)) or "none"
-        raise ValueError(
+        raise UserError(
             f"{first}: not found{''.join(f', nor {path}' for path in others)}. Splits that are "
             f"there: {there}. data/README.md shows what lies where; check data_root, "
             "dataset.root and split."

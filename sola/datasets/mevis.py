@@ -12,6 +12,7 @@ from typing import ClassVar
 from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import in_time
 from sola.datasets.meta_split import FRAMES_DIR, MetaSplit
+from sola.errors import UserError
 from sola.files import sha256_of_file
 from sola.masks import empty_masklet, resize
 from sola.types import Masklet, RunLength
@@ -52,7 +53,7 @@ class MeViS(MetaSplit):
             keep_problems: see ``MetaSplit``.
 
         Raises:
-            ValueError: if the split's expressions are missing, unreadable or broken.
+            UserError: if the split's expressions are missing, unreadable or broken.
         """
         super().__init__(root, split, name, keep_problems=keep_problems)
         index_path = None if cache_dir is None else cache_dir / split / f"{MASKS_FILE}.index"
@@ -77,7 +78,7 @@ class MeViS(MetaSplit):
         self, video_id: str, ids: Sequence[str], size: tuple[int, int]
     ) -> dict[str, Masklet]:
         if not self.has_masks:
-            raise ValueError(
+            raise UserError(
                 f"{self.mask_dict.path}: not found. The split {self.split} of {self.name} has no "
                 f"ground truth here; put the file there, or choose a split that has it."
             )
@@ -97,12 +98,12 @@ class MeViS(MetaSplit):
         """As many masks as frames, or it is not known which belongs where."""
         path, num_frames = self.mask_dict.path, len(self.listed_frames(video_id))
         if object_id not in masks:
-            raise ValueError(
+            raise UserError(
                 f"{path}: no masks of object {object_id}, which an expression of video "
                 f"{video_id} names. Get the file that belongs to {self.meta_path}."
             )
         if len(masks[object_id]) != num_frames:
-            raise ValueError(
+            raise UserError(
                 f"{path}: object {object_id} has {len(masks[object_id])} masks, its video "
                 f"{video_id} {num_frames} frames; they must be as many. Get the file again."
             )

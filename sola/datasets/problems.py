@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sola.errors import UserError
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -34,6 +36,6 @@ def raise_first(problems: list[Problem]) -> None:
         return
     first = str(errors[0]).rstrip(".")
     more = f" ({len(errors) - 1} more errors there)" if len(errors) > 1 else ""
-    raise ValueError(
+    raise UserError(
         f"{first}{more}. python -m sola.datasets dataset=... lists everything that is wrong."
     )

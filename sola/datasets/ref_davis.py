@@ -2,6 +2,7 @@
 
 from sola.datasets.frames import frame_size
 from sola.datasets.label_maps import LabelMapSplit
+from sola.errors import UserError
 from sola.types import Masklet
 
 NUM_ANNOTATORS = 4
@@ -14,10 +15,10 @@ def annotator_of(expression_id: str) -> int:
     """Who wrote an expression: 0 to 3. Object k has the expressions 4k to 4k + 3, one of each.
 
     Raises:
-        ValueError: if the id is no number.
+        UserError: if the id is no number.
     """
     if not (expression_id.isascii() and expression_id.isdigit()):
-        raise ValueError(f"expression {expression_id!r} of Ref-DAVIS17: the id is no number")
+        raise UserError(f"expression {expression_id!r} of Ref-DAVIS17: the id is no number")
     return int(expression_id) % NUM_ANNOTATORS
 
 
@@ -31,7 +32,7 @@ class RefDAVIS(LabelMapSplit):
         """Pixels of a video that its annotators left open: value 255.
 
         Raises:
-            ValueError: as ``ground_truth`` does.
+            UserError: as ``ground_truth`` does.
         """
         size = frame_size(self.videos[video_id].frame_paths[0])
         return self._masklets(video_id, [VOID], size)[VOID]

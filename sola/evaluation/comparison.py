@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.errors import UserError
 from sola.evaluation.intervals import (
     METHOD,
     NUM_SIGN_FLIPS,
@@ -33,16 +34,16 @@ def read_run(path: Path) -> dict[str, Any]:
         path: its output folder, or the file itself.
 
     Raises:
-        ValueError: if there is none, or it does not tell the answers of each expression.
+        UserError: if there is none, or it does not tell the answers of each expression.
     """
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"{file}: not found. Give the output folder of a run of evaluate.py.")
+        raise UserError(f"{file}: not found. Give the output folder of a run of evaluate.py.")
     remedy = "Run evaluate.py again."
     evaluation = read_json(file, remedy)
     entries = evaluation.get("expressions") if isinstance(evaluation, dict) else None
     if not entries or not all("answers" in entry and "objects" in entry for entry in entries):
-        raise ValueError(f"{file}: does not list the answers of each expression. {remedy}")
+        raise UserError(f"{file}: does not list the answers of each expression. {remedy}")
     return {**evaluation, "run": str(path)}
 
 
@@ -60,7 +61,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
         "p", by name of the measure, and "num_expressions", "num_videos".
 
     Raises:
-        ValueError: if the runs are of other expressions, or lack the answer.
+        UserError: if the runs are of other expressions, or lack the answer.
     """
     check_same_split(a, b)
     entries_a, entries_b = _by_key(a), _by_key(b)
@@ -146,7 +147,7 @@ def _scores(
     lacking = [key for key in keys if answer not in entries[key]["answers"]]
     if lacking:
         known = sorted(set.intersection(*(set(entries[key]["answers"]) for key in keys)))
-        raise ValueError(
+        raise UserError(
             f"{run['run']}: {len(lacking)} of {len(keys)} expressions have no answer {answer!r}. "
             f"Choose one of {known}."
         )
@@ -157,7 +158,7 @@ def check_same_split(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
     """ValueError if two runs, of which "run", "dataset" and "split" are known, differ in these."""
     first, second = (f"{run['dataset']}/{run['split']}" for run in (a, b))
     if first != second:
-        raise ValueError(
+        raise UserError(
             f"{b['run']}: was measured on {second}, {a['run']} on {first}. Only runs on the same "
             "split can be compared."
         )
@@ -172,7 +173,7 @@ def _check_same_expressions(
     runs = f"{a['run']} and {b['run']}"
     alone = sorted(entries_a.keys() ^ entries_b.keys())
     if alone:
-        raise ValueError(
+        raise UserError(
             f"{runs}: {len(alone)} expressions are in one of them alone, the first is expression "
             f"{alone[0][1]} of video {alone[0][0]}. Only runs on the same expressions can be "
             "compared: run evaluate.py for both on the same data."
@@ -180,7 +181,7 @@ def _check_same_expressions(
     for key, entry in entries_a.items():
         for name in ("text", "objects"):
             if entry[name] != entries_b[key][name]:
-                raise ValueError(
+                raise UserError(
                     f"{runs}: expression {key[1]} of video {key[0]} has the {name} "
                     f"{entry[name]!r} in one, {entries_b[key][name]!r} in the other: the data set "
                     "has changed between them. Run evaluate.py for both again."

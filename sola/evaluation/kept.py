@@ -18,6 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from sola.errors import UserError
 from sola.evaluation.oracle import METHOD
 from sola.evaluation.protocol import ExpressionResult, VideoTask
 from sola.evaluation.scores import Scores
@@ -87,9 +88,9 @@ def read_kept(path: Path, key: Any) -> Any:
     try:
         found = json.loads(path.read_text())
         if found["sha256"] != _digest(found["content"]):
-            raise ValueError("its digest is not that of its content")
+            raise UserError("its digest is not that of its content")
         if found["key"] != key:
-            raise ValueError("it was made from something else")
+            raise UserError("it was made from something else")
         return found["content"]
     except FileNotFoundError:
         return None

@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sola.config.progress import progress
 from sola.datasets.ref_davis import NUM_ANNOTATORS, annotator_of
+from sola.errors import UserError
 from sola.evaluation.scorer import Score, VideoScorer
 from sola.evaluation.scores import Scores, group_by_video
 from sola.evaluation.tracks import VideoReader, VideoTracks
@@ -43,7 +44,7 @@ def score_annotators(
     """J and F of every object of every video, for each annotator.
 
     Raises:
-        ValueError: if an annotator has no expression for a video.
+        UserError: if an annotator has no expression for a video.
     """
     by_annotator: list[list[Score]] = [[] for _ in range(NUM_ANNOTATORS)]
     videos = group_by_video(dataset.expressions)
@@ -54,7 +55,7 @@ def score_annotators(
             for annotator, found in enumerate(by_annotator):
                 own = [e for e in expressions if annotator_of(e.expression_id) == annotator]
                 if not own:
-                    raise ValueError(
+                    raise UserError(
                         f"video {video_id}: no expression of annotator {annotator} (ids "
                         f"{annotator}, {annotator + NUM_ANNOTATORS}, ...). Ref-DAVIS17 has one of "
                         f"each of {NUM_ANNOTATORS} for every object; get its expressions again."

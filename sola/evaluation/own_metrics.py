@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from sola.config.by_name import check_call, code_of, find_module
-from sola.config.faults import own_faults_told, shown_path
+from sola.config.by_name import check_call, code_of, find_module, shown_path
 from sola.config.messages import nearest
 from sola.config.progress import progress
+from sola.errors import UserError
 from sola.evaluation.parallel import map_in_order
 from sola.evaluation.protocol import Answer, Benchmark, ExpressionResult
 from sola.evaluation.tracks import VideoReader
@@ -54,7 +54,7 @@ def describe_metrics(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """What evaluation.json says of metrics: their first line, and the digest of their code.
 
     Raises:
-        ValueError: if there is no such metric.
+        UserError: if there is no such metric.
     """
     return {
         name: {
@@ -83,7 +83,7 @@ def add_own_metrics(
         num_workers: further processes that measure, which changes time alone.
 
     Raises:
-        ValueError: if there is no such metric, or one gives no finite number.
+        UserError: if there is no such metric, or one gives no finite number.
     """
     if not names:
         return list(results)
@@ -118,8 +118,7 @@ def _measure_video(video: _Video) -> list[ExpressionResult]:
             where = f"expression {result.expression.expression_id} of {result.expression.video_id}"
             known[key] = {}
             for name, measure in measures.items():
-                with own_faults_told(where):
-                    found = measure(preds, target)
+                found = measure(preds, target)
                 known[key][name] = _value(name, found, where)
         return replace(answer, own=known[key])
 
@@ -142,7 +141,7 @@ def _value(name: str, found: Any, where: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         shown = repr(found) if isinstance(found, str | bytes) else found
-        raise ValueError(
+        raise UserError(
             f"metrics: {name} gives {shown} for {where}; needed is a finite number for every "
             f"answer, also an empty one. Mend sola/metrics/{name}.py."
         )
@@ -156,7 +155,7 @@ def _find(name: str) -> Measure:
     if name not in known or name in NOT_NAMES:
         guess = nearest(name, known)
         hint = f" Did you mean {guess}?" if guess else ""
-        raise ValueError(
+        raise UserError(
             f"metrics is {name!r}; known are {', '.join(known) or 'none'}: files in sola/metrics/ "
             f"with a function {FUNCTION}.{hint} docs/adding_a_metric.md shows how to add one."
         )

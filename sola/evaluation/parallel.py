@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TypeVar
 
-from sola.config.faults import Message, carried
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -18,7 +16,7 @@ TASKS_AHEAD = 2
 def map_in_order(
     function: Callable[[Task], Result], tasks: Iterable[Task], num_workers: int
 ) -> Iterator[Result]:
-    """Results in the order of the tasks; a message for the user is one from any process.
+    """Results in the order of the tasks; an exception of a worker process is raised here.
 
     Args:
         function: one that can be pickled, whose result depends on its task alone.
@@ -30,18 +28,11 @@ def map_in_order(
         return
     # Forking a process in which torch and HDF5 are at work is not safe.
     context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[Result | Message]] = deque()
+    waiting: deque[Future[Result]] = deque()
     with ProcessPoolExecutor(num_workers, context) as pool:
         for task in tasks:
-            waiting.append(pool.submit(carried, function, task))
+            waiting.append(pool.submit(function, task))
             if len(waiting) > TASKS_AHEAD * num_workers:
-                yield _result_of(waiting.popleft())
+                yield waiting.popleft().result()
         while waiting:
-            yield _result_of(waiting.popleft())
-
-
-def _result_of(future: Future[Result | Message]) -> Result:
-    result = future.result()
-    if isinstance(result, Message):
-        result.raise_here()
-    return result
+            yield waiting.popleft().result()

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from sola.config.progress import progress
+from sola.errors import UserError
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
 from sola.evaluation.oracle import OracleOfVideo
@@ -150,7 +151,7 @@ def evaluate_expressions(
         One result an expression, video by video; none is left out.
 
     Raises:
-        ValueError: if an expression's objects are unknown, scores are missing, or tracks, scores
+        UserError: if an expression's objects are unknown, scores are missing, or tracks, scores
             and ground truth do not fit.
     """
     check_ground_truth(dataset)
@@ -195,7 +196,7 @@ def measure_video(task: VideoTask) -> list[ExpressionResult]:
     try:
         scorer = VideoScorer(task.masklets, task.ground_truth)
     except ValueError as error:
-        raise ValueError(f"{task.where}: tracks and ground truth do not fit: {error}") from error
+        raise UserError(f"{task.where}: tracks and ground truth do not fit: {error}") from error
     oracle = OracleOfVideo(scorer)
     pairs = list(zip(task.expressions, task.others, strict=True))
     curves = _trace_all(task, scorer, pairs)
@@ -304,19 +305,19 @@ def check_ground_truth(dataset: Benchmark) -> None:
     """Refuses a split on which nothing can be measured.
 
     Raises:
-        ValueError: if the split has no expressions or no ground truth.
+        UserError: if the split has no expressions or no ground truth.
     """
     where = f"split {dataset.split} of {dataset.name}"
     if not dataset.has_masks:
-        raise ValueError(
+        raise UserError(
             f"{where} has no ground truth here, so nothing can be measured. Run predict.py for "
             "masks to hand in, or choose a split with ground truth."
         )
     if not dataset.expressions:
-        raise ValueError(f"{where} has no expressions; check its meta_expressions.json")
+        raise UserError(f"{where} has no expressions; check its meta_expressions.json")
     unknown = [e for e in dataset.expressions if e.object_ids is None]
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{where}: {len(unknown)} expressions do not say which objects they mean, the first is "
             f"{unknown[0].expression_id} of video {unknown[0].video_id}. Get its annotations again."
         )
@@ -330,7 +331,7 @@ def _read_tracks(
     for expression in expressions:
         scored, found = scores.of(expression).tracks, video.candidates[expression.expression_id]
         if scored != found:
-            raise ValueError(
+            raise UserError(
                 f"{expression.video_id}: scores of the tracks {list(scored)} for expression "
                 f"{expression.expression_id}, which now has the tracks {list(found)}: they have "
                 "changed since. Score again."

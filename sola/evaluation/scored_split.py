@@ -13,6 +13,7 @@ import torch
 from sola.config.device import pick_device
 from sola.config.schema import EvaluateConfig, PredictConfig
 from sola.datasets import Split, open_dataset
+from sola.errors import UserError
 from sola.evaluation.kept import KeptEvaluation
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources
@@ -62,7 +63,7 @@ def score_split(
         All that is needed to select, measure and draw.
 
     Raises:
-        ValueError: if the checkpoint is missing, or does not belong to the tracks.
+        UserError: if the checkpoint is missing, or does not belong to the tracks.
     """
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
@@ -114,11 +115,11 @@ def open_split(config: EvaluateConfig | PredictConfig) -> Split:
     """The split that a configuration asks for.
 
     Raises:
-        ValueError: if its files are not there, or it has no expressions.
+        UserError: if its files are not there, or it has no expressions.
     """
     dataset = open_dataset(config.dataset, config.split)
     if not dataset.expressions:
-        raise ValueError(
+        raise UserError(
             f"{dataset.split_dir}: split {dataset.split} has no expressions to answer. Choose "
             "another split, or get its meta_expressions.json again."
         )
@@ -129,7 +130,7 @@ def open_sources(config: EvaluateConfig | PredictConfig) -> TrackSources:
     """The tracks that a configuration asks for.
 
     Raises:
-        ValueError: if some are missing, or were made by different trackers.
+        UserError: if some are missing, or were made by different trackers.
     """
     readers = [
         ShardReader(
@@ -157,7 +158,7 @@ def open_selector(
         where: names these in messages.
 
     Raises:
-        ValueError: if the checkpoint is missing, or does not belong to tracks or text encoder.
+        UserError: if the checkpoint is missing, or does not belong to tracks or text encoder.
     """
     selector, training = load_selector(Path(config.ckpt_path))
     _check_widths(selector, tracks, where, config)
@@ -217,12 +218,12 @@ def _check_widths(
 ) -> None:
     token_dim, text_dim = selector.kwargs["token_dim"], selector.kwargs["text_dim"]
     if token_dim != tracks["token_dim"]:
-        raise ValueError(
+        raise UserError(
             f"{config.ckpt_path}: the selector takes object tokens of width {token_dim}, those of "
             f"{where} have {tracks['token_dim']}. Choose the tracker that it was trained with."
         )
     if text_dim != config.text_encoder.dim:
-        raise ValueError(
+        raise UserError(
             f"{config.ckpt_path}: the selector takes text tokens of width {text_dim}, those of "
             f"text_encoder={config.text_encoder.name} have {config.text_encoder.dim}. Choose the "
             "text encoder that it was trained with."
@@ -238,14 +239,14 @@ def _check_origin(
     """Refuses tokens of other networks than those of the training, where these are known."""
     trained_on, found = training.get("checkpoint_sha256"), tracks.get("checkpoint_sha256")
     if trained_on not in (None, found):
-        raise ValueError(
+        raise UserError(
             f"{config.ckpt_path}: trained on object tokens of tracker {training.get('tracker')} "
             f"(sha256 {trained_on}), {where} holds those of another (sha256 {found}). "
             "Tokens of different trackers do not mix: take the tracker of the training."
         )
     encoder = training.get("text_encoder")
     if encoder not in (None, config.text_encoder.name):
-        raise ValueError(
+        raise UserError(
             f"{config.ckpt_path}: trained on text_encoder={encoder}, asked for is "
             f"text_encoder={config.text_encoder.name}. Choose that of the training."
         )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.errors import UserError
 from sola.masks import (
     Runs,
     common_length,
@@ -64,7 +65,7 @@ class VideoScorer:
         ground_truth: masklets of the video's objects by id, as long and of the same size.
 
     Raises:
-        ValueError: if lengths or sizes differ.
+        UserError: if lengths or sizes differ.
     """
 
     def __init__(self, tracks: Sequence[Masklet], ground_truth: Mapping[str, Masklet]) -> None:
@@ -91,7 +92,7 @@ class VideoScorer:
             Means over the frames; 1 and 1 where neither tracks nor objects were given.
 
         Raises:
-            ValueError: if an object has no masklet.
+            UserError: if an object has no masklet.
         """
         key = (as_indices(selected), frozenset(object_ids))
         if key not in self._scores:
@@ -112,7 +113,7 @@ class VideoScorer:
             For each of ``selections`` one score more than it has steps, that of nothing first.
 
         Raises:
-            ValueError: if an object has no masklet.
+            UserError: if an object has no masklet.
         """
         unions = [(steps, frozenset(object_ids)) for steps, object_ids in selections]
         tracks = {idx for steps, _ in unions for step in steps for idx in step}
@@ -133,7 +134,7 @@ class VideoScorer:
         """Union of objects: T run-length masks; [] for no objects.
 
         Raises:
-            ValueError: if an object has no masklet.
+            UserError: if an object has no masklet.
         """
         return merge([self._masklet(name) for name in sorted(set(object_ids))])
 
@@ -141,7 +142,7 @@ class VideoScorer:
         """Union of tracks, or of objects; that of none is empty.
 
         Raises:
-            ValueError: if an object has no masklet.
+            UserError: if an object has no masklet.
         """
         return self._union(frozenset[int | str](members)).runs
 
@@ -149,7 +150,7 @@ class VideoScorer:
         """Boundaries of the union of tracks, or of objects: those of 16 frames each.
 
         Raises:
-            ValueError: if an object has no masklet.
+            UserError: if an object has no masklet.
         """
         return self._union(frozenset[int | str](members)).boundaries
 
@@ -182,7 +183,7 @@ class VideoScorer:
         if isinstance(member, int):
             return self.tracks[member]
         if member not in self.ground_truth:
-            raise ValueError(
+            raise UserError(
                 f"object {member!r} has no ground-truth masks; there are masks of "
                 f"{sorted(self.ground_truth)}. Check the annotations of the data set."
             )

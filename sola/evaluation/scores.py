@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sola.config.faults import own_faults_told
 from sola.config.progress import progress
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import write_json
@@ -184,13 +183,8 @@ def score_expressions(
                 given = {e: _texts_given(e, others or {}) for e in group}
                 texts = dict.fromkeys([*group, *chain.from_iterable(given.values())])
                 tokens = text_tokens([expression.text for expression in texts])
-                with own_faults_told(f"video {video_id}"):
-                    rows = score_tracks(
-                        selector,
-                        video.object_tokens[list(candidates)],
-                        tokens,
-                        batch_size=batch_size,
-                    )
+                own = video.object_tokens[list(candidates)]
+                rows = score_tracks(selector, own, tokens, batch_size=batch_size)
                 row_of = dict(zip(texts, rows, strict=True))
                 for expression, of_texts in given.items():
                     by_text = {text.expression_id: row_of[text] for text in of_texts}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.datasets import Split
+from sola.errors import UserError
 from sola.types import Expression, Masklet, Prompt, Tracks
 
 COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
@@ -68,21 +69,19 @@ class TrackSources:
         readers: one a prompt source; all of one data set, split and tracker. See ``in_order``.
 
     Raises:
-        ValueError: if there is none, or two sources differ in split or tracker.
+        UserError: if there is none, or two sources differ in split or tracker.
     """
 
     def __init__(self, readers: Sequence[TrackReader]) -> None:
         if not readers:
-            raise ValueError(
-                "sources=[] names no tracks; give at least one, such as sources=[grid]"
-            )
+            raise UserError("sources=[] names no tracks; give at least one, such as sources=[grid]")
         self.readers = in_order(readers)
         first = self.readers[0]
         for reader in self.readers[1:]:
             for key in ("dataset", "split"):
                 found, needed = reader.index.get(key), first.index.get(key)
                 if found != needed:
-                    raise ValueError(
+                    raise UserError(
                         f"{reader.tracks_dir}: {key} is {found}, that of {first.tracks_dir} is "
                         f"{needed}: these are tracks of other videos. Name sources of one split."
                     )
@@ -102,14 +101,14 @@ class TrackSources:
         """Makes sure, before hours of work, that every source knows every expression's frames.
 
         Raises:
-            ValueError: if a source lacks the video or an expression, or has other frames.
+            UserError: if a source lacks the video or an expression, or has other frames.
         """
         for reader in self.readers:
             for expression in dataset.expressions:
                 found = reader.num_frames(*entry_of(reader, expression))
                 needed = len(dataset.videos[expression.video_id].frame_paths)
                 if found != needed:
-                    raise ValueError(
+                    raise UserError(
                         f"{reader.tracks_dir}: tracks of video {expression.video_id} have {found} "
                         f"frames, the video {needed}. The data set has changed since they were "
                         "made: delete the folder and run generate.py again."
@@ -119,7 +118,7 @@ class TrackSources:
         """All tracks of some expressions of one video; those that they share are read once.
 
         Raises:
-            ValueError: if a source lacks the video or an expression, or sources disagree on frames
+            UserError: if a source lacks the video or an expression, or sources disagree on frames
                 or their size.
         """
         video_id = expressions[0].video_id
@@ -131,7 +130,7 @@ class TrackSources:
         ]
         shapes = {(part.object_tokens.shape[1], part.size) for part in parts}
         if len(shapes) > 1:
-            raise ValueError(
+            raise UserError(
                 f"{video_id}: sources {[str(r.tracks_dir) for r in self.readers]} have tracks of "
                 f"different (frames, (height, width)): {sorted(shapes)}. Run generate.py again."
             )
@@ -151,12 +150,12 @@ def check_same_tokens(one: TrackReader, other: TrackReader) -> None:
     """Object tokens of different trackers do not mix.
 
     Raises:
-        ValueError: if name, width or checkpoint differ.
+        UserError: if name, width or checkpoint differ.
     """
     for key in COMMON_TO_TOKENS:
         found, needed = other.index.get(key), one.index.get(key)
         if found != needed:
-            raise ValueError(
+            raise UserError(
                 f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}: "
                 "object tokens of different trackers do not mix. Run generate.py for both with "
                 "the same tracker."

@@ -12,6 +12,8 @@ import socket
 from datetime import datetime
 from pathlib import Path
 
+from sola.errors import UserError
+
 log = logging.getLogger(__name__)
 
 CLAIMS_DIR = "claims"
@@ -114,11 +116,11 @@ class Claims:
         """The lock of a part, which one job alone may hold.
 
         Raises:
-            ValueError: if another job works at this part.
+            UserError: if another job works at this part.
         """
         lock = self.lock(f"part-{self.part}")
         if not lock.take():
-            raise ValueError(
+            raise UserError(
                 f"{self.folder.parent}: part {self.part} is being made already ({lock.holder()}). "
                 f"Wait for it, stop it, or start this job as another part beside it: "
                 f"part={self.part + 1} num_parts={self.part + 2}."
@@ -129,14 +131,14 @@ class Claims:
         """Find out whether the file system has locks; a process that is alone does without.
 
         Raises:
-            ValueError: if it has none and several processes are to share the videos.
+            UserError: if it has none and several processes are to share the videos.
         """
         lock = Lock(self.folder / "probe.lock", self.who)
         try:
             lock.take(is_shared=True)
         except NoLocksError as error:
             if not self._is_alone:
-                raise ValueError(
+                raise UserError(
                     f"{self.folder.parent}: the file system has no file locks ({error}), by which "
                     f"processes share videos. Choose another place (data_root), or one process: "
                     f"num_parts=1 trainer.devices=1 trainer.num_nodes=1."

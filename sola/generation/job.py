@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
+from sola.errors import UserError
 from sola.files import read_json
 from sola.generation.claims import Claims
 from sola.generation.failures import Failures
@@ -104,7 +105,7 @@ class Job:
         """Pack everything, unless something is missing.
 
         Raises:
-            ValueError: if something is missing that nobody is making.
+            UserError: if something is missing that nobody is making.
         """
         missing = self.unstaged()
         if not missing:
@@ -139,7 +140,7 @@ class Job:
             self.writer.description,
         )
         if difference:
-            raise ValueError(
+            raise UserError(
                 f"{path}: other processes are making these tracks with {difference}. Wait for "
                 f"them, or give tracker.name another name."
             )
@@ -161,13 +162,13 @@ class Job:
         folder, total = self.writer.tracks_dir, self.num_videos
         if failed:
             more = f"; all are listed in {self.failures.folder}" if len(failed) > SHOWN else ""
-            raise ValueError(
+            raise UserError(
                 f"{folder}: {len(failed)} of {total} videos cannot be tracked: "
                 f"{', '.join(failed[:SHOWN])}{more}. The others are kept. Mend these and run the "
                 f"same command again, which tries them alone; until then there is no index.json."
             )
         if gaps:
-            raise ValueError(
+            raise UserError(
                 f"{folder}: {len(gaps)} of {total} videos were left by a process that died, such "
                 f"as {gaps[0]}. Run the same command again, which makes these alone."
             )

@@ -9,10 +9,10 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from sola.config.faults import is_our_message, own_faults_told
 from sola.config.schema import TrackerConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
+from sola.errors import UserError
 from sola.generation.failures import Failures
 from sola.generation.find_prompts import PromptFinder
 from sola.generation.plan import SharedVideos
@@ -65,7 +65,7 @@ class VideoReader:
         """One video.
 
         Raises:
-            ValueError: if its ground truth is damaged.
+            UserError: if its ground truth is damaged.
         """
         video = self.dataset.videos[video_id]
         masklets = self.dataset.ground_truth(video_id) if self.dataset.has_masks else {}
@@ -177,27 +177,23 @@ class TrackGenerator(pl.LightningModule):
 
     def predict_step(self, video_id: str) -> str:
         """Make and stage all tracks of a video, or write down why not; gives back its id."""
-        with own_faults_told(f"video {video_id}"):
-            self._make_or_pass_over(video_id)
-        return video_id
-
-    def _make_or_pass_over(self, video_id: str) -> None:
         try:
             report = self._make_tracks(video_id)
         except torch.OutOfMemoryError as error:
             reason = _too_large(self.reader.dataset.videos[video_id])
             self._pass_over(video_id, reason, error)
-        except ValueError as error:
-            if isinstance(error, SettingsError) or not is_our_message(error):
-                raise
+        except SettingsError:  # the same for every video
+            raise
+        except UserError as error:
             self._pass_over(video_id, str(error), error)
         else:
             self.failures.discard(video_id)
             self.on_video(report)
+        return video_id
 
     def _pass_over(self, video_id: str, reason: str, error: Exception) -> None:
         if self.is_strict or reason in self._reasons:  # the same twice: it is not the video's
-            raise ValueError(reason) from error
+            raise UserError(reason) from error
         self._reasons.add(reason)
         self.failures.add(video_id, reason)
         log.warning("video %s cannot be tracked: %s", video_id, reason)
@@ -238,9 +234,7 @@ class TrackGenerator(pl.LightningModule):
             return
         try:
             self._open_source(self.device)
-        except ValueError as error:
-            if not is_our_message(error):
-                raise
+        except UserError as error:
             raise SettingsError(str(error)) from error
         self._is_open = True
 

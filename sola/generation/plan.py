@@ -5,6 +5,7 @@ from typing import Any
 
 from sola.config.by_name import file_of
 from sola.datasets import Split
+from sola.errors import UserError
 from sola.generation.claims import Claims
 from sola.prompts import PromptSource
 from sola.types import Expression
@@ -22,7 +23,7 @@ def estimated_costs(source: PromptSource, dataset: Split) -> dict[str, float]:
     for video_id, video in dataset.videos.items():
         count: Any = source.num_tracks(by_video.get(video_id, []))
         if not isinstance(count, int | float):
-            raise ValueError(
+            raise UserError(
                 f"{file_of(type(source))}, video {video_id}: num_tracks gave {count!r}; needed is "
                 "a number."
             )

@@ -10,6 +10,7 @@ from sola.config.by_name import file_of
 from sola.config.device import pick_device
 from sola.config.schema import PromptSourceConfig, TrackerConfig, TrainerConfig
 from sola.datasets import Split
+from sola.errors import UserError
 from sola.prompts import PromptSource, build_source
 from sola.shards import PROMPTS_VERSION
 from sola.tracking.builder import RANDOM_WEIGHTS, check_checkpoint, checkpoint_sha256
@@ -34,13 +35,13 @@ class Recipe:
         """Look for what it needs, before anything is written.
 
         Raises:
-            ValueError: if a checkpoint, a vocabulary or the prompt source is missing, a GPU is
+            UserError: if a checkpoint, a vocabulary or the prompt source is missing, a GPU is
                 asked for and none is there, or the trainer cannot generate.
         """
         pick_device(self.trainer.accelerator)
         for key, known in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
             if getattr(self.trainer, key) not in known:
-                raise ValueError(
+                raise UserError(
                     f"trainer.{key}={getattr(self.trainer, key)}: tracks are not made with it; "
                     f"choose one of {', '.join(known)}."
                 )
@@ -118,7 +119,7 @@ class Recipe:
         digests: Any = self.source.digests()
         if isinstance(digests, dict):
             return digests
-        raise ValueError(
+        raise UserError(
             f"{file_of(type(self.source))}: digests gave a {type(digests).__name__}; needed is a "
             "dict of SHA-256 by name."
         )

@@ -20,6 +20,7 @@ from sola.config.progress import progress
 from sola.config.schema import DatasetConfig, GenerateConfig, TrainerConfig
 from sola.datasets import Split, open_dataset
 from sola.datasets.moving_shapes.maker import write_split
+from sola.errors import UserError
 from sola.generation.dashboard import GenerationDashboard
 from sola.generation.job import Job, Share
 from sola.generation.module import TrackGenerator, VideoReport
@@ -48,7 +49,7 @@ def run_generation(config: GenerateConfig) -> Path:
         Folder of the finished shards.
 
     Raises:
-        ValueError: if the data set or the checkpoint is missing, a GPU is asked for and none is
+        UserError: if the data set or the checkpoint is missing, a GPU is asked for and none is
             there, tracks made with other settings are in the way, the same part is being made
             already, or some videos cannot be tracked.
         SystemExit: if a signal ends the run.
@@ -67,7 +68,7 @@ def run_generation(config: GenerateConfig) -> Path:
     make_dataset(config.dataset, config.split)
     dataset = open_dataset(config.dataset, config.split)
     if recipe.source.needs_ground_truth and not dataset.has_masks:
-        raise ValueError(
+        raise UserError(
             f"{dataset.split_dir}: split {config.split} has no ground truth to prompt with. "
             f"Use prompt_source=grid."
         )
@@ -114,7 +115,7 @@ def make_tracks(
         log_to: opens the dashboard, when there is something to log, in the first process.
 
     Raises:
-        ValueError: if tracks made with other settings are in the folder, the same part is being
+        UserError: if tracks made with other settings are in the folder, the same part is being
             made already, or some videos cannot be tracked.
         SystemExit: if a signal ends the run.
     """
@@ -183,7 +184,7 @@ def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
         return [(video_id, "") for video_id in dataset.videos]
     entries = [(e.video_id, e.expression_id) for e in dataset.expressions]
     if not entries:
-        raise ValueError(
+        raise UserError(
             f"{dataset.split_dir}: split {dataset.split} has no expressions, which "
             f"prompt_source={recipe.source.name} looks for. Use prompt_source=grid."
         )

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sola.config.console import table_console
+from sola.errors import UserError
 from sola.generation.module import VideoReport
 from sola.prompts import PromptCounts
 from sola.tracking.stages import NETWORKS
@@ -36,7 +37,7 @@ def of_all_processes(
         group: the processes, connected by gloo; None: this one is alone.
 
     Raises:
-        ValueError: if one of them has died.
+        UserError: if one of them has died.
     """
     if group is None:
         return reports, [seconds]
@@ -47,7 +48,7 @@ def of_all_processes(
     try:
         dist.all_gather_object(gathered, (reports, seconds), group)
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             "another process of this run has died. Run the same command again, which goes on."
         ) from error
     return [report for part, _ in gathered for report in part], [each for _, each in gathered]

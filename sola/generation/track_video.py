@@ -3,6 +3,7 @@
 import numpy as np
 
 from sola.config.schema import PromptSourceConfig
+from sola.errors import UserError
 from sola.masks import decode
 from sola.prompts import KeptPrompts, PromptCounts, PromptQueue
 from sola.tracking.propagation import VideoTracker
@@ -53,7 +54,7 @@ def refuse_nan(tracks: Tracks) -> None:
     """Make sure that every object token and score is a number.
 
     Raises:
-        ValueError: if one is NaN or infinite.
+        UserError: if one is NaN or infinite.
     """
     is_sound = np.isfinite(tracks.object_tokens).all(axis=-1) & np.isfinite(tracks.object_scores)
     if is_sound.all():
@@ -61,7 +62,7 @@ def refuse_nan(tracks: Tracks) -> None:
     broken = np.argwhere(~is_sound)
     track, frame_idx = broken[0].tolist()
     prompted = tracks.prompts[track].frame_idx
-    raise ValueError(
+    raise UserError(
         f"video {tracks.video_id}: track {track} (prompted on frame {prompted}) has an object "
         f"token or score that is NaN or infinite on frame {frame_idx}, one of {len(broken)} such. "
         f"Try trainer.precision=32-true."

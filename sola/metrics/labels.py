@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.errors import UserError
 from sola.masks import areas, intersections
 from sola.types import Labels, Masklet, MeanOverlaps
 
@@ -45,13 +46,13 @@ def mean_iou(labels: Labels | MeanOverlaps, empty_frames: str) -> NDArray[np.flo
         (N, G) float64 in [0, 1]; 0 for a pair without any frame left.
 
     Raises:
-        ValueError: if ``empty_frames`` is neither, or cannot be had from ``labels``.
+        UserError: if ``empty_frames`` is neither, or cannot be had from ``labels``.
     """
     if empty_frames not in EMPTY_FRAMES:
         raise ValueError(f"empty_frames is {empty_frames!r}, one of {EMPTY_FRAMES} is needed")
     if isinstance(labels, MeanOverlaps):
         if empty_frames != "count":
-            raise ValueError(
+            raise UserError(
                 "loss.empty_frames=skip needs pixel counts, and these tracks were imported with "
                 "their mean IoU alone, in which empty frames count. Take loss.empty_frames=count, "
                 "or import them again beside the data set's ground truth."
@@ -85,11 +86,11 @@ def track_labels(
         (N,) bool.
 
     Raises:
-        ValueError: if an object is not among ``labels.object_ids``, or as ``mean_iou`` does.
+        UserError: if an object is not among ``labels.object_ids``, or as ``mean_iou`` does.
     """
     unknown = [name for name in object_ids if name not in labels.object_ids]
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"objects {unknown} are asked for, labels exist for {list(labels.object_ids)}: the "
             "tracks were made from other annotations. Run generate.py again."
         )

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from sola.config.by_name import check_arguments, code_of, file_of, find_class
 from sola.config.schema import PromptSourceConfig
+from sola.errors import UserError
 from sola.masks import encode
 from sola.tracking.box_masks import BoxMask, BoxMasker
 from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
@@ -23,7 +24,7 @@ WHOLE_VIDEO = ""
 """Stands for a text where prompts are the video's own."""
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """Something is wrong that is the same for every video."""
 
 
@@ -136,7 +137,7 @@ class PromptSource(ABC):
         """Look for what it needs, before anything is written.
 
         Raises:
-            ValueError: if something is missing.
+            UserError: if something is missing.
         """
 
     def digests(self) -> dict[str, str]:
@@ -235,7 +236,7 @@ def build_source(rule: PromptSourceConfig) -> PromptSource:
     """The prompt source that a module below ``sola.prompts`` defines.
 
     Raises:
-        ValueError: if there is no such source, it does not take these options, or its code lacks
+        UserError: if there is no such source, it does not take these options, or its code lacks
             something.
     """
     source_class: type[PromptSource] = find_class(
@@ -244,11 +245,11 @@ def build_source(rule: PromptSourceConfig) -> PromptSource:
     where = file_of(source_class)
     for name in ("places", "thresholds"):
         if not isinstance(getattr(source_class, name), tuple):
-            raise ValueError(f'{where}: {name} must be a tuple, such as ("path",) with its comma.')
+            raise UserError(f'{where}: {name} must be a tuple, such as ("path",) with its comma.')
     try:
         inspect.signature(source_class).bind_partial(rule)
     except TypeError as error:
-        raise ValueError(
+        raise UserError(
             f"{where}: __init__ takes no rule; needed is __init__(self, rule, *, ...)."
         ) from error
     check_arguments(
@@ -256,5 +257,5 @@ def build_source(rule: PromptSourceConfig) -> PromptSource:
     )
     source = source_class(rule, **rule.options)
     if not hasattr(source, "rule"):
-        raise ValueError(f"{where}: __init__ must call super().__init__(rule).")
+        raise UserError(f"{where}: __init__ must call super().__init__(rule).")
     return source

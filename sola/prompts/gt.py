@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from sola.errors import UserError
 from sola.masks import areas
 from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptSource
 from sola.types import Expression, Masklet, Prompt
@@ -44,10 +45,10 @@ def ground_truth_prompts(
         frames_per_object: prompts per object, as far as it is visible on as many frames.
 
     Raises:
-        ValueError: if the rule is unknown.
+        UserError: if the rule is unknown.
     """
     if frames not in FRAME_RULES:
-        raise ValueError(f"prompt_source.frames={frames}: not known; choose one of {FRAME_RULES}.")
+        raise UserError(f"prompt_source.frames={frames}: not known; choose one of {FRAME_RULES}.")
     prompts = []
     for object_id, masklet in masklets.items():
         pixels = areas([masklet])[0]

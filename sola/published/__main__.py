@@ -14,6 +14,7 @@ from typing import Any
 from sola.config import compose
 from sola.config.entry import run_program
 from sola.config.schema import GenerateConfig
+from sola.errors import UserError
 from sola.files import sha256_of_file
 
 EPILOG = """
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     name, source = config.dataset.name, config.prompt_source.name
     if source not in PROMPT_TYPES:
         known = ", ".join(PROMPT_TYPES)
-        raise ValueError(f"prompt_source={source}: the published code has tracks of {known} alone.")
+        raise UserError(f"prompt_source={source}: the published code has tracks of {known} alone.")
     split_dir = options.tree / f"{source}_tracks" / (options.dataset_dir or name) / config.split
     folder = tracks_dir(
         Path(config.paths.data_dir), name, config.split, source, config.tracker.name
@@ -86,8 +87,8 @@ def _import(config: GenerateConfig, split_dir: Path, folder: Path, *, with_datas
     weights = _weights_sha256(config.checkpoint)
     try:
         dataset = open_dataset(config.dataset, config.split) if with_dataset else None
-    except ValueError as error:
-        raise ValueError(f"{error} To import without the data set: --without-dataset.") from error
+    except UserError as error:
+        raise UserError(f"{error} To import without the data set: --without-dataset.") from error
     annotations = {} if dataset is None else dataset.annotations_sha256
     writer = ShardWriter(folder, _describe(config, weights, annotations))
     if writer.is_finished:
@@ -120,7 +121,7 @@ def _weights_sha256(checkpoint: str | None) -> str:
     if checkpoint == UNKNOWN or re.fullmatch("[0-9a-f]{64}", checkpoint or ""):
         return str(checkpoint)
     if checkpoint is None or not Path(checkpoint).is_file():
-        raise ValueError(
+        raise UserError(
             f"checkpoint={checkpoint}: say which weights made the tracks: checkpoint=<SAM 2's "
             f"file>, its SHA-256, or checkpoint={UNKNOWN}."
         )

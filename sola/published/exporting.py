@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sola.config.progress import progress
+from sola.errors import UserError
 from sola.metrics import mean_iou
 from sola.published.track_file import MASKLETS_DIR, OVERLAPS, TOKENS_DIR, TrackFile, write_track
 from sola.shards import ShardReader
@@ -20,10 +21,10 @@ def export_tracks(reader: ShardReader, split_dir: Path) -> None:
         split_dir: ``<gt|grid|gdino>_tracks/<dataset>/<split>``, is made.
 
     Raises:
-        ValueError: if the folder is there.
+        UserError: if the folder is there.
     """
     if split_dir.exists():
-        raise ValueError(f"{split_dir}: is there already. Delete it, or choose another folder.")
+        raise UserError(f"{split_dir}: is there already. Delete it, or choose another folder.")
     staging_dir = split_dir.with_name(f"{split_dir.name}.part")
     if staging_dir.exists():
         shutil.rmtree(staging_dir)

@@ -11,6 +11,7 @@ import numpy as np
 from sola.config.progress import progress
 from sola.datasets import Split
 from sola.datasets.frames import frame_size
+from sola.errors import UserError
 from sola.masks import common_size, empty_masklet
 from sola.metrics import count_pixels, mean_iou
 from sola.published.track_file import (
@@ -52,7 +53,7 @@ def import_tracks(
             and labels are the means that it holds.
 
     Raises:
-        ValueError: if the tree is incomplete, damaged or of another split; the message names the
+        UserError: if the tree is incomplete, damaged or of another split; the message names the
             file.
     """
     entries = _entries(split_dir, source, dataset)
@@ -105,18 +106,18 @@ class _Video:
     def _check(self, path: Path, file: TrackFile, shape: Shape, first: TrackFile) -> None:
         found = Shape(len(file.masklet), common_size([file.masklet]) or (0, 0))
         if found != shape:
-            raise ValueError(
+            raise UserError(
                 f"{path}: {found.num_frames} masks of (height, width) {found.size}; video "
                 f"{self.video_id} has {shape.num_frames} frames of {shape.size}."
             )
         width = file.object_tokens.shape[1]
         if width != self.token_dim:
-            raise ValueError(
+            raise UserError(
                 f"{path}: its object tokens are {width} wide, tracker.token_dim is "
                 f"{self.token_dim}. Choose the tracker that made them."
             )
         if _objects(file) != _objects(first):
-            raise ValueError(
+            raise UserError(
                 f"{path}: overlaps with objects {_objects(file)}, other tracks of the video have "
                 f"them with {_objects(first)}."
             )
@@ -204,7 +205,7 @@ def _entries(split_dir: Path, source: str, dataset: Split | None) -> dict[str, l
 
 def _found_entries(split_dir: Path, source: str) -> dict[str, list[str]]:
     if not (split_dir / MASKLETS_DIR).is_dir():
-        raise ValueError(
+        raise UserError(
             f"{split_dir / MASKLETS_DIR}: not found. Needed is a tree of the published code: "
             f"{source}_tracks/<dataset>/<split>/{MASKLETS_DIR}/<video>/00000.json."
         )
@@ -214,7 +215,7 @@ def _found_entries(split_dir: Path, source: str) -> dict[str, list[str]]:
             ids = {path.name for path in video_dir.glob("*/")}
             has_tracks = any(video_dir.glob("*.json")) or any(video_dir.glob("*.npy"))
             if (has_tracks and source == "gdino") or (ids and source != "gdino"):
-                raise ValueError(
+                raise UserError(
                     f"{video_dir}: tracks of source gdino lie in a folder of their expression, "
                     f"those of gt and grid do not; asked for is {source}."
                 )
@@ -227,7 +228,7 @@ def _check_lengths_are_known(split_dir: Path, video_ids: Iterable[str]) -> None:
     for video_id in video_ids:
         folder = split_dir / MASKLETS_DIR / video_id
         if not any(folder.rglob("*.json")):
-            raise ValueError(
+            raise UserError(
                 f"{folder}: no tracks, and nothing that says how many frames the video has. Import "
                 "it beside the data set."
             )
@@ -235,7 +236,7 @@ def _check_lengths_are_known(split_dir: Path, video_ids: Iterable[str]) -> None:
 
 def _refuse(path: Path, names: set[str], problem: str) -> None:
     if names:
-        raise ValueError(
+        raise UserError(
             f"{path}: {problem}: {len(names)}, such as {min(names)}. Check dataset and split, or "
             "get the whole tree (a video without tracks is an empty folder)."
         )

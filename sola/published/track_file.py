@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sola.errors import UserError
 from sola.masks import check_codes, common_size
 from sola.types import Masklet
 
@@ -40,7 +41,7 @@ def track_paths(split_dir: Path, entry: str) -> dict[int, tuple[Path, Path]]:
         entry: ``<video>``, for gdino ``<video>/<expression>``.
 
     Raises:
-        ValueError: if a track has only one of the two, or a file's name is no number.
+        UserError: if a track has only one of the two, or a file's name is no number.
     """
     json_paths = _numbered(split_dir / MASKLETS_DIR / entry, ".json")
     npy_paths = _numbered(split_dir / TOKENS_DIR / entry, ".npy")
@@ -48,7 +49,7 @@ def track_paths(split_dir: Path, entry: str) -> dict[int, tuple[Path, Path]]:
         there = json_paths.get(number) or npy_paths[number]
         other = (TOKENS_DIR, ".npy") if number in json_paths else (MASKLETS_DIR, ".json")
         missing = split_dir / other[0] / entry / f"{there.stem}{other[1]}"
-        raise ValueError(f"{missing}: not found, and {there} needs it. Copy the tree again.")
+        raise UserError(f"{missing}: not found, and {there} needs it. Copy the tree again.")
     return {number: (json_paths[number], npy_paths[number]) for number in sorted(json_paths)}
 
 
@@ -56,20 +57,20 @@ def read_track(number: int, json_path: Path, npy_path: Path, source: str) -> Tra
     """One track.
 
     Raises:
-        ValueError: if a file is unreadable, incomplete, of another source or does not fit the
+        UserError: if a file is unreadable, incomplete, of another source or does not fit the
             other.
     """
     content = _read_json(json_path)
     if content["anno_id"] != number:
-        raise ValueError(f"{json_path}: anno_id is {content['anno_id']!r}, needed is {number}.")
+        raise UserError(f"{json_path}: anno_id is {content['anno_id']!r}, needed is {number}.")
     if content["prompt_type"] != PROMPT_TYPES[source]:
-        raise ValueError(
+        raise UserError(
             f"{json_path}: prompt_type is {content['prompt_type']!r}, that of source {source} is "
             f"{PROMPT_TYPES[source]!r}. Choose the tree's own prompt_source."
         )
     masklet, tokens = _read_masklet(json_path, content["rle"]), _read_tokens(npy_path)
     if len(tokens) != len(masklet):
-        raise ValueError(
+        raise UserError(
             f"{npy_path}: object tokens of {len(tokens)} frames, {json_path} has masks of "
             f"{len(masklet)}; both need the same number."
         )
@@ -93,7 +94,7 @@ def _numbered(folder: Path, suffix: str) -> dict[int, Path]:
     numbers: dict[int, Path] = {}
     for path in sorted(folder.glob(f"*{suffix}")):
         if not path.stem.isdecimal() or int(path.stem) in numbers:
-            raise ValueError(f"{path}: its name is no number of a track, such as 00003{suffix}.")
+            raise UserError(f"{path}: its name is no number of a track, such as 00003{suffix}.")
         numbers[int(path.stem)] = path
     return numbers
 
@@ -102,10 +103,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:  # of JSON or of the text's encoding
-        raise ValueError(f"{path}: not readable as JSON ({error}). Copy it again.") from error
+        raise UserError(f"{path}: not readable as JSON ({error}). Copy it again.") from error
     needed = ("anno_id", "rle", "prompt_type")
     if not isinstance(content, dict) or any(key not in content for key in needed):
-        raise ValueError(f"{path}: not a track's file; needed are the keys {', '.join(needed)}.")
+        raise UserError(f"{path}: not a track's file; needed are the keys {', '.join(needed)}.")
     return content
 
 
@@ -117,10 +118,10 @@ def _read_masklet(path: Path, codes: Any) -> Masklet:
         ]
         size = common_size([masklet])
         if size is None:
-            raise ValueError("there is no mask")
+            raise UserError("there is no mask")
         check_codes(masklet, size)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f'{path}: "rle" cannot be read as masks ({error!s}).') from error
+        raise UserError(f'{path}: "rle" cannot be read as masks ({error!s}).') from error
     return masklet
 
 
@@ -130,14 +131,14 @@ def _read_tokens(path: Path) -> np.ndarray:
         with np.errstate(over="raise"):
             tokens = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError, ArithmeticError) as error:
-        raise ValueError(f"{path}: not readable as npy ({error}). Copy it again.") from error
+        raise UserError(f"{path}: not readable as npy ({error}). Copy it again.") from error
     if tokens.ndim != 2 or tokens.dtype != np.float32:
-        raise ValueError(
+        raise UserError(
             f"{path}: object tokens are {tokens.dtype} of shape {tokens.shape}; needed is float32, "
             "(frames, width)."
         )
     if not np.isfinite(tokens).all():
-        raise ValueError(f"{path}: object tokens are not all finite.")
+        raise UserError(f"{path}: object tokens are not all finite.")
     return np.array(tokens)
 
 
@@ -151,12 +152,12 @@ def _read_overlaps(path: Path, content: dict[str, Any]) -> dict[str, dict[str, f
             for name in OVERLAPS
         }
     except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f'{path}: needed are all or none of {", ".join(OVERLAPS)}, each {{"object": number}}.'
         ) from error
     if len({tuple(of_objects) for of_objects in overlaps.values()}) > 1:
-        raise ValueError(f"{path}: {', '.join(OVERLAPS)} are not of the same objects.")
+        raise UserError(f"{path}: {', '.join(OVERLAPS)} are not of the same objects.")
     for object_id, iou in overlaps["iou"].items():
         if not 0 <= iou <= 1:
-            raise ValueError(f"{path}: iou with {object_id} is {iou}; it lies in [0, 1].")
+            raise UserError(f"{path}: iou with {object_id} is {iou}; it lies in [0, 1].")
     return overlaps

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.errors import UserError
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
 """PNG's colour types (W3C PNG specification, section 11.2.1)."""
@@ -51,22 +53,22 @@ def _read_header(data: bytes) -> tuple[int, int, int, int]:
     chunks = list(_read_chunks(data))
     kind, header = chunks[0]
     if kind != b"IHDR" or len(header) != 13:
-        raise ValueError("it does not begin with its header")
+        raise UserError("it does not begin with its header")
     width, height, depth, colour = struct.unpack(">IIBB", header[:10])
     return width, height, depth, colour
 
 
 def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     if not data.startswith(SIGNATURE):
-        raise ValueError("the file is no PNG")
+        raise UserError("the file is no PNG")
     start, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         end = start + 8 + int.from_bytes(data[start : start + 4])
         kind = data[start + 4 : start + 8]
         if end + 4 > len(data):
-            raise ValueError("it is cut off")
+            raise UserError("it is cut off")
         if zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            raise ValueError("it is damaged")
+            raise UserError("it is damaged")
         yield kind, data[start + 8 : end]
         start = end + 4
 
@@ -74,7 +76,7 @@ def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _decode(data: bytes) -> NDArray[np.uint8]:
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if values is None:
-        raise ValueError("its pixels are damaged")
+        raise UserError("its pixels are damaged")
     return values.astype(np.uint8, copy=False)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sola.config.schema import EvaluateConfig
 from sola.datasets import Split
+from sola.errors import UserError
 from sola.evaluation.official import official_numbers
 from sola.evaluation.own_metrics import add_own_metrics, describe_metrics
 from sola.evaluation.protocol import (
@@ -87,7 +88,7 @@ class PredictedTracks:
     def _mask(self, name: str) -> NDArray[np.bool_]:
         faults, mask = read_mask(self.files.read(self.prefix + name), self.wanted[name])
         if faults:
-            raise ValueError(f"{self.prefix}{name}: {'; '.join(faults)}. Predict it again.")
+            raise UserError(f"{self.prefix}{name}: {'; '.join(faults)}. Predict it again.")
         assert mask is not None, "without faults"
         return mask
 
@@ -104,7 +105,7 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         What evaluation.json holds.
 
     Raises:
-        ValueError: if the split has no ground truth, masks are missing (unless ``missing`` is
+        UserError: if the split has no ground truth, masks are missing (unless ``missing`` is
             "zero") or no masks of this split.
     """
     describe_metrics(config.metrics)
@@ -113,7 +114,7 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
     path = Path(config.predictions or "")
     sources = open_predictions(path, dataset, config.dataset.submission_top_dir)
     if sources.missing and config.missing != "zero":
-        raise ValueError(_list_missing(path, sources))
+        raise UserError(_list_missing(path, sources))
     scores = _sure_scores(dataset)
     results = evaluate_expressions(
         dataset, sources, scores, threshold=THRESHOLD, seed=None, num_workers=config.num_workers
@@ -162,7 +163,7 @@ def open_predictions(path: Path, dataset: Split, top_dir: str) -> PredictedTrack
     """The masks in a zip or folder; those in it that the split does not need are left alone.
 
     Raises:
-        ValueError: if ``path`` is neither a zip nor a folder.
+        UserError: if ``path`` is neither a zip nor a folder.
     """
     files, wanted = open_files(path), wanted_masks(dataset)
     top = find_top(Counter(files.names), wanted, top_dir)

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sola.errors import UserError
 from sola.evaluation.protocol import Benchmark
 from sola.masks import decode
 from sola.reporting.submission_faults import find_faults, wanted_masks
@@ -31,10 +32,10 @@ def write_masks(masks_dir: Path, video: Video, expression: Expression, union: Ma
         union: T masks, one for each frame of the video; empty ones for "nowhere".
 
     Raises:
-        ValueError: if the masks are not as many as the frames.
+        UserError: if the masks are not as many as the frames.
     """
     if len(union) != len(video.frame_paths):
-        raise ValueError(
+        raise UserError(
             f"video {video.video_id} has {len(video.frame_paths)} frames, its tracks {len(union)}. "
             "The frames have changed since: run generate.py again."
         )
@@ -57,7 +58,7 @@ def write_submission(masks_dir: Path, zip_path: Path, dataset: Benchmark, top_di
         top_dir: folder that holds the videos in the zip, "" for none.
 
     Raises:
-        ValueError: if the masks are not what the split needs; the message lists the faults.
+        UserError: if the masks are not what the split needs; the message lists the faults.
     """
     unfinished = zip_path.with_name(f"{zip_path.name}.part")
     with zipfile.ZipFile(unfinished, "w") as file:  # stored: PNGs are compressed already
@@ -69,7 +70,7 @@ def write_submission(masks_dir: Path, zip_path: Path, dataset: Benchmark, top_di
     if faults:
         lines = [str(fault) for fault in faults[:FAULTS_SHOWN]]
         lines += [f"and {len(faults) - FAULTS_SHOWN} more"] if faults[FAULTS_SHOWN:] else []
-        raise ValueError(
+        raise UserError(
             f"{zip_path}: not written, as {len(faults)} of its masks are not what split "
             f"{dataset.split} of {dataset.name} needs. If the frames have changed since the tracks "
             "were made, run generate.py again.\n" + "\n".join(lines)

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from sola.config.progress import progress
 from sola.datasets.frames import frame_size
+from sola.errors import UserError
 from sola.evaluation.protocol import Benchmark
 from sola.reporting.png import mask_faults
 
@@ -51,7 +52,7 @@ def wanted_masks(dataset: Benchmark) -> dict[str, Size]:
     """The masks that answer a split: ``<video>/<expression id>/<frame>.png`` -> their size.
 
     Raises:
-        ValueError: if the first frame of a video, which tells its size, cannot be read.
+        UserError: if the first frame of a video, which tells its size, cannot be read.
     """
     wanted: dict[str, Size] = {}
     sizes: dict[str, Size] = {}
@@ -77,7 +78,7 @@ def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[Fa
         The faults; a folder that is missing or unexpected as a whole is one of them.
 
     Raises:
-        ValueError: if ``path`` is neither a folder nor a readable zip.
+        UserError: if ``path`` is neither a folder nor a readable zip.
     """
     files = open_files(path)
     counts = Counter(files.names)
@@ -168,16 +169,16 @@ def open_files(path: Path) -> Files:
     """What is in a zip or a folder.
 
     Raises:
-        ValueError: if it is neither.
+        UserError: if it is neither.
     """
     if path.is_dir():
         return _open_folder(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such zip or folder. predict.py submission=true writes one.")
+        raise UserError(f"{path}: no such zip or folder. predict.py submission=true writes one.")
     try:
         return _open_zip(zipfile.ZipFile(path))
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path}: not a readable zip ({error}). Pack it again.") from error
+        raise UserError(f"{path}: not a readable zip ({error}). Pack it again.") from error
 
 
 def _open_folder(folder: Path) -> Files:
@@ -188,7 +189,7 @@ def _open_folder(folder: Path) -> Files:
     def read(name: str) -> bytes:
         path = folder / name
         if not path.is_file():
-            raise ValueError("it is no file")
+            raise UserError("it is no file")
         _check_bytes(path.stat().st_size)
         return path.read_bytes()
 
@@ -203,7 +204,7 @@ def _open_zip(file: zipfile.ZipFile) -> Files:
         try:
             return file.read(members[name])
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise ValueError(str(error)) from error
+            raise UserError(str(error)) from error
 
     names = [member.orig_filename for member in file.infolist()]
     links = frozenset(n for n, m in members.items() if stat.S_ISLNK(m.external_attr >> 16))
@@ -212,4 +213,4 @@ def _open_zip(file: zipfile.ZipFile) -> Files:
 
 def _check_bytes(num_bytes: int) -> None:
     if num_bytes > MAX_FILE_BYTES:
-        raise ValueError(f"{num_bytes} bytes are too many for a mask")
+        raise UserError(f"{num_bytes} bytes are too many for a mask")

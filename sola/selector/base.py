@@ -10,8 +10,8 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from sola.config.by_name import check_arguments, file_of, find_class
-from sola.config.faults import own_faults_told
 from sola.config.schema import SelectorConfig
+from sola.errors import UserError
 
 PACKAGE = "sola.selector"
 PROVENANCE_KEY = "sola"
@@ -104,14 +104,13 @@ def build_selector(name: str, **kwargs: Any) -> Selector:
         kwargs: arguments of its constructor.
 
     Raises:
-        ValueError: if there is no such selector, or it does not take these arguments.
+        UserError: if there is no such selector, or it does not take these arguments.
     """
     selector_class = check_selector(name, **kwargs)
-    with own_faults_told():
-        selector = selector_class(**kwargs)
+    selector = selector_class(**kwargs)
     if not hasattr(selector, "negative_tokens"):
         where = file_of(selector_class)
-        raise ValueError(f"{where}: __init__ must call super().__init__().")
+        raise UserError(f"{where}: __init__ must call super().__init__().")
     return selector
 
 
@@ -119,7 +118,7 @@ def check_selector(name: str, **kwargs: Any) -> type[Selector]:
     """The class that ``build_selector`` makes a selector of; nothing is made yet.
 
     Raises:
-        ValueError: as ``build_selector`` does.
+        UserError: as ``build_selector`` does.
     """
     selector_class: type[Selector] = find_class(PACKAGE, name, Selector, "selector.name")
     check_arguments(selector_class, kwargs, name, _key)
@@ -132,18 +131,18 @@ def check_output(
     """What a selector's ``forward`` gave: logits (B, N) and track tokens (B, N, E).
 
     Raises:
-        ValueError: if it is something else.
+        UserError: if it is something else.
     """
     needed = "logits (B, N) and track tokens (B, N, E)"
     is_pair = isinstance(found, tuple) and len(found) == 2
     if not is_pair or not all(isinstance(each, Tensor) for each in found):
         kind = type(found).__name__
         where = file_of(type(selector))
-        raise ValueError(f"{where}: forward gave a {kind}; needed are two tensors, {needed}.")
+        raise UserError(f"{where}: forward gave a {kind}; needed are two tensors, {needed}.")
     shapes = [tuple(each.shape) for each in found]
     wanted = [(num_samples, num_tracks), (num_samples, num_tracks, text_dim)]
     if shapes != wanted:
-        raise ValueError(
+        raise UserError(
             f"{file_of(type(selector))}: forward gave tensors of the shapes {shapes[0]} and "
             f"{shapes[1]}; needed are {needed}: {wanted[0]} and {wanted[1]}."
         )

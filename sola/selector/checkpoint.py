@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sola.errors import UserError
 from sola.files import Damage, read_json
 from sola.selector.base import PROVENANCE_KEY, Selector, build_selector
 from sola.selector.track_selector import TrackSelector
@@ -37,7 +38,7 @@ def load_selector(ckpt_path: Path) -> tuple[Selector, dict[str, Any]]:
         wrote down. The selector carries it, too, into what ``save_pretrained`` writes.
 
     Raises:
-        ValueError: if the file is missing, is not readable without running code, or is neither.
+        UserError: if the file is missing, is not readable without running code, or is neither.
     """
     selector = _from_hub(ckpt_path) if ckpt_path.is_dir() else _from_file(ckpt_path)
     return selector.eval(), selector.provenance
@@ -61,12 +62,12 @@ def _from_file(ckpt_path: Path) -> Selector:
     weights = {name.removeprefix("module."): tensor for name, tensor in content.items()}
     if "negative_token.weight" not in weights:
         found = sorted(map(str, content))[:4]
-        raise ValueError(f"{ckpt_path}: not a selector checkpoint (found {found}). {NEEDED}")
+        raise UserError(f"{ckpt_path}: not a selector checkpoint (found {found}). {NEEDED}")
     try:
         selector = TrackSelector(**_reference_kwargs(weights))
         selector.load_reference_state_dict(weights)
-    except ValueError as error:
-        raise ValueError(f"{ckpt_path}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{ckpt_path}: {error}") from error
     selector.provenance = {"selector": selector.description, "format": "reference"}
     return selector
 
@@ -76,15 +77,15 @@ def _from_hub(folder: Path) -> Selector:
         if not (folder / name).is_file():
             best = folder / "best.ckpt"
             hint = f"Did you mean {best}?" if best.is_file() else NEEDED
-            raise ValueError(f"{folder}: has no {name}. {hint}")
+            raise UserError(f"{folder}: has no {name}. {hint}")
     content = read_json(folder / HUB_CONFIG, NEEDED)
     provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
     if not isinstance(provenance, dict) or "selector" not in provenance:
-        raise ValueError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
+        raise UserError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
     try:
         weights = load_file(folder / HUB_WEIGHTS)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{folder / HUB_WEIGHTS}: damaged ({error}). {NEEDED}") from error
+        raise UserError(f"{folder / HUB_WEIGHTS}: damaged ({error}). {NEEDED}") from error
     return _rebuild(folder, provenance, weights)
 
 
@@ -95,7 +96,7 @@ def _rebuild(path: Path, provenance: dict[str, Any], weights: Mapping[str, Tenso
         selector.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise ValueError(
+        raise UserError(
             f"{path}: its weights are not those of the network that it describes ({reason}). "
             "Needed: best.ckpt or last.ckpt as train.py wrote it."
         ) from error
@@ -105,13 +106,13 @@ def _rebuild(path: Path, provenance: dict[str, Any], weights: Mapping[str, Tenso
 
 def _read(ckpt_path: Path) -> dict[str, Any]:
     if not ckpt_path.is_file():
-        raise ValueError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
+        raise UserError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
     try:
         content = read_weights(ckpt_path, is_checked=True)
     except Damage as error:
-        raise ValueError(f"{ckpt_path}: not a readable checkpoint. {NEEDED}") from error
+        raise UserError(f"{ckpt_path}: not a readable checkpoint. {NEEDED}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")
+        raise UserError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")
     return content
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from sola.errors import UserError
+
 BLOCK_STRIDE = 4
 """Convolution, normalisation, activation, dropout: a block of its ``nn.Sequential``."""
 NUM_BLOCKS = 5
@@ -52,13 +54,13 @@ def from_reference(state_dict: Mapping[str, Tensor], *, num_layers: int) -> dict
         num_layers: alignment layers of the network.
 
     Raises:
-        ValueError: if a name is missing or unknown.
+        UserError: if a name is missing or unknown.
     """
     found = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
     names = reference_names(num_layers)
     missing, unknown = sorted(names.keys() - found.keys()), sorted(found.keys() - names.keys())
     if missing or unknown:
-        raise ValueError(
+        raise UserError(
             f"selector weights: {len(missing)} names missing {missing[:3]}, {len(unknown)} unknown "
             f"{unknown[:3]}. Needed: a state dict of the reference network with {num_layers} "
             "layers (its epoch_N.pth); set selector.num_layers to the weights' own number."

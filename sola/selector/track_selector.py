@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sola.errors import UserError
 from sola.selector.alignment import AlignmentLayer, Language
 from sola.selector.base import Selector
 from sola.selector.motion import MotionEncoder
@@ -51,7 +52,7 @@ class TrackSelector(Selector):
             without the first and the last token, which are the tokenizer's own; or the mean alone.
 
     Raises:
-        ValueError: if heads or groups do not divide the widths, strides are not five, or an option
+        UserError: if heads or groups do not divide the widths, strides are not five, or an option
             has a value that is none of its own.
     """
 
@@ -135,12 +136,12 @@ class TrackSelector(Selector):
             state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``.
 
         Raises:
-            ValueError: if names or shapes are not those of this network.
+            UserError: if names or shapes are not those of this network.
         """
         renamed = from_reference(state_dict, num_layers=len(self.layers))
         for name, tensor in self.state_dict().items():
             if renamed[name].shape != tensor.shape:
-                raise ValueError(
+                raise UserError(
                     f"selector weights: {name} has shape {tuple(renamed[name].shape)}, this "
                     f"network needs {tuple(tensor.shape)}. Build it with the widths of the weights."
                 )
@@ -150,11 +151,11 @@ class TrackSelector(Selector):
         """The weights under the reference implementation's parameter names.
 
         Raises:
-            ValueError: if the network has options that the names do not tell.
+            UserError: if the network has options that the names do not tell.
         """
         for name, papers in PAPERS_OPTIONS.items():
             if self.kwargs[name] != papers:
-                raise ValueError(
+                raise UserError(
                     f"selector.options.{name} is {self.kwargs[name]}, the reference's network has "
                     f"{papers}: under its names these weights would give other scores."
                 )
@@ -238,28 +239,28 @@ def _check_widths(token_dim: int, text_dim: int, num_heads: int, num_groups: int
     }
     for need, remainder in needs.items():
         if remainder:
-            raise ValueError(f"{need}: must divide without remainder. Choose another number.")
+            raise UserError(f"{need}: must divide without remainder. Choose another number.")
 
 
 def _check_time(strides: Any, gain: Any, time_unit: Any) -> None:
     """Of any type: options are what the command line says."""
     is_list = isinstance(strides, Sequence) and len(strides) == len(STRIDES)
     if not is_list or not all(isinstance(stride, int) and stride >= 1 for stride in strides):
-        raise ValueError(
+        raise UserError(
             f"selector.options.motion_strides {strides}: needed are {len(STRIDES)} whole numbers "
             f"of at least 1, such as the paper's {list(STRIDES)}."
         )
     for name, value in {"motion_gain": gain, "time_unit": time_unit}.items():
         if not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(f"selector.options.{name} {value}: must be a number above 0.")
+            raise UserError(f"selector.options.{name} {value}: must be a number above 0.")
 
 
 def _check_inputs(normalise_tokens: Any, text_tokens: Any) -> None:
     if not isinstance(normalise_tokens, bool):
-        raise ValueError(
+        raise UserError(
             f"selector.options.normalise_tokens {normalise_tokens}: must be true or false."
         )
     if text_tokens not in TEXT_TOKENS:
-        raise ValueError(
+        raise UserError(
             f"selector.options.text_tokens {text_tokens}: must be one of {', '.join(TEXT_TOKENS)}."
         )

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import torch
 
+from sola.errors import UserError
 from sola.files import Damage
 from sola.sealed import SealedGroup, as_texts, seal
 from sola.types import Labels, Masklet, MeanOverlaps, Prompt, RunLength, Tracks
@@ -36,7 +37,7 @@ def write_entry(group: h5py.Group, tracks: Tracks, token_dtype: str = FULL_DTYPE
             finite value infinite, the entry's tokens are written as float32, with a warning.
 
     Raises:
-        ValueError: if an object token is not finite.
+        UserError: if an object token is not finite.
     """
     group.attrs["size"] = np.array(tracks.size, np.int64)
     group["object_tokens"] = _in_range(tracks, np.dtype(token_dtype))
@@ -160,7 +161,7 @@ def _in_range(tracks: Tracks, dtype: np.dtype) -> np.ndarray:
     largest = np.abs(tracks.object_tokens).max(initial=0)
     name = entry_name(tracks.video_id, tracks.expression_id)
     if not np.isfinite(largest):
-        raise ValueError(
+        raise UserError(
             f"{name}: the tracker made object tokens that are NaN or infinite. Check its "
             "checkpoint, or say trainer.precision=32-true."
         )

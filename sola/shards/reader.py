@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sola.errors import UserError
 from sola.files import Damage, read_json, readable_hdf5, sha256_of_file, unsafe_name
 from sola.sealed import SealedGroup, open_group
 from sola.shards.entry import check_entry, entry_name, read_entry, read_labels, read_tokens
@@ -52,7 +53,7 @@ class ShardReader:
                 index said from them.
 
         Raises:
-            ValueError: if there are no finished tracks, they have another format version, or a
+            UserError: if there are no finished tracks, they have another format version, or a
                 file is missing or damaged.
         """
         self.tracks_dir = tracks_dir
@@ -69,7 +70,7 @@ class ShardReader:
         path = self.tracks_dir / INDEX_FILE
         try:
             return _read_index(path)
-        except ValueError as error:
+        except UserError as error:
             # without index.json, what is staged counts
             recovered = recover_index(path.parent) if may_be_damaged and path.is_file() else None
             if recovered is None:
@@ -96,7 +97,7 @@ class ShardReader:
         """All arrays of one entry.
 
         Raises:
-            ValueError: if the index does not list the entry, or it is not what was written.
+            UserError: if the index does not list the entry, or it is not what was written.
         """
         with self._group(video_id, expression_id) as group:
             tracks = read_entry(group, video_id, expression_id, self.source)
@@ -124,7 +125,7 @@ class ShardReader:
         """N of one entry, from the index.
 
         Raises:
-            ValueError: if the index does not list the entry.
+            UserError: if the index does not list the entry.
         """
         return int(self._entry(entry_name(video_id, expression_id))["num_tracks"])
 
@@ -157,7 +158,7 @@ class ShardReader:
     def _entry(self, name: str) -> dict[str, Any]:
         entry: dict[str, Any] | None = self.index["entries"].get(name)
         if entry is None:
-            raise ValueError(
+            raise UserError(
                 f"{self.tracks_dir / INDEX_FILE}: no tracks of {name}. The data set has changed "
                 f"since they were made: delete the folder and run generate.py again."
             )
@@ -198,7 +199,7 @@ def _read_index(path: Path) -> dict[str, Any]:
     if not path.is_file():
         named = zip(FOLDERS, path.absolute().parents, strict=False)
         choice = " ".join(reversed([f"{key}={folder.name}" for key, folder in named]))
-        raise ValueError(
+        raise UserError(
             f"{path.parent}: no finished tracks. Make them with: python generate.py {choice} "
             "(a run that was cut off goes on where it was)."
         )
@@ -206,18 +207,18 @@ def _read_index(path: Path) -> dict[str, Any]:
     index: dict[str, Any] = read_json(path, remedy)
     found = index.get("format_version") if isinstance(index, dict) else None
     if found not in (UNSEALED_VERSION, FORMAT_VERSION):
-        raise ValueError(
+        raise UserError(
             f"{path}: shard format {found}, this code reads {UNSEALED_VERSION} and "
             f"{FORMAT_VERSION}. Delete the folder and run generate.py again."
         )
     if index.pop(CHECKSUM, None) not in (None, checksum_of(index)):
-        raise ValueError(f"{path}: damaged, it is not what was written. {remedy}")
+        raise UserError(f"{path}: damaged, it is not what was written. {remedy}")
     missing = [key for key in KEYS if key not in index]
     if missing:
-        raise ValueError(f"{path}: damaged, {', '.join(missing)} not found in it. {remedy}")
+        raise UserError(f"{path}: damaged, {', '.join(missing)} not found in it. {remedy}")
     wrong = _wrong_entry(index["entries"])
     if wrong:
-        raise ValueError(f"{path}: damaged, {wrong}. {remedy}")
+        raise UserError(f"{path}: damaged, {wrong}. {remedy}")
     return index
 
 

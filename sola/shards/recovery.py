@@ -6,6 +6,7 @@ from typing import Any
 
 import h5py
 
+from sola.errors import UserError
 from sola.files import readable_hdf5
 from sola.sealed import SEAL
 
@@ -28,7 +29,7 @@ def recover_index(tracks_dir: Path) -> dict[str, Any] | None:
                 entries |= {
                     name: {"shard": path.name} | _counts(shard[name]) for name in _names(shard)
                 }
-        except ValueError:
+        except UserError:
             continue  # its entries are made again
     return descriptions[0] | {"entries": entries} if descriptions else None
 

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 
 from sola.config.progress import progress
+from sola.errors import UserError
 from sola.files import whole_hdf5, write_json
 from sola.masks import check_codes
 from sola.shards.reader import ShardReader
@@ -55,7 +56,7 @@ def check_tracks(folder: Path) -> Found:
         for name, entry in entries.items():
             try:
                 _read(reader, name)
-            except ValueError as error:
+            except UserError as error:
                 damaged[name] = f"{folder / entry['shard']}: {getattr(error, 'reason', error)}"
             advance("")
     sound = tuple(name for name in entries if name not in damaged)

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 
 from sola.config.progress import Advance, progress
+from sola.errors import UserError
 from sola.files import DamagedFile, read_json, readable_hdf5, whole_hdf5, write_json
 from sola.sealed import open_group, seal
 from sola.shards.entry import FULL_DTYPE, check_entry, entry_name, write_entry
@@ -50,7 +51,7 @@ class ShardWriter:
                 of object tokens on disk.
 
         Raises:
-            ValueError: if the folder holds tracks, finished or not, of another description.
+            UserError: if the folder holds tracks, finished or not, of another description.
         """
         self.tracks_dir, self.staging_dir = tracks_dir, tracks_dir / STAGING_DIR
         # through JSON, so that it compares equal to what is read back
@@ -70,7 +71,7 @@ class ShardWriter:
         """Make the folders and write down what this run makes.
 
         Raises:
-            ValueError: if another run has put tracks of another description there meanwhile.
+            UserError: if another run has put tracks of another description there meanwhile.
         """
         self._refuse_other_description()
         self.staging_dir.mkdir(parents=True, exist_ok=True)
@@ -181,7 +182,7 @@ class ShardWriter:
                 found["format_version"] = FORMAT_VERSION
             difference = first_difference(found, self.description)
             if difference:
-                raise ValueError(
+                raise UserError(
                     f"{path}: these tracks were made with {difference}. Delete the folder "
                     f"{self.tracks_dir} to make them again, or give tracker.name another name."
                 )

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.errors import UserError
 from sola.files import Damage, readable_hdf5, whole_hdf5
 from sola.sealed import as_texts, open_array, open_group, seal
 
@@ -114,7 +115,7 @@ class TokenCache:
             lengths, keys = cached.read("lengths").tolist(), cached.texts("keys")
             sums = cached.read("crc32").tolist() if cached.has("crc32") else [None] * len(keys)
         if found != FORMAT_VERSION:
-            raise ValueError(
+            raise UserError(
                 f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. "
                 f"Delete {self.folder}: it is made again when it is needed."
             )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sola.config.progress import progress
 from sola.config.schema import TextEncoderConfig
+from sola.errors import UserError
 from sola.files import sha256_of_file
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def resolve(path: str, key: str = "text_encoder.path") -> str:
         key: where the path was configured, for messages.
 
     Raises:
-        ValueError: if the package is not installed, or a path that can only be a folder is none.
+        UserError: if the package is not installed, or a path that can only be a folder is none.
     """
     if not path.startswith(PACKAGE_PREFIX):
         _check_folder(path, key)
@@ -43,7 +44,7 @@ def resolve(path: str, key: str = "text_encoder.path") -> str:
     try:
         return str(importlib.import_module(package).get_model_path())
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"{key}={path}: the package {package} is not installed. Run "
             f"pip install {package.replace('_', '-')}, or choose another {key.partition('.')[0]}."
         ) from error
@@ -53,7 +54,7 @@ def _check_folder(path: str, key: str) -> None:
     """A hub's names are "name" and "owner/name": everything else has to be a folder here."""
     is_name = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path)
     if not is_name and not Path(path).is_dir():
-        raise ValueError(
+        raise UserError(
             f"{key}={path}: no such folder. Needed is a folder with a transformers "
             "model, or the name of one that can be downloaded."
         )
@@ -66,7 +67,7 @@ def identity(config: TextEncoderConfig) -> str:
     name (transformers alone knows which files it stands for).
 
     Raises:
-        ValueError: as ``resolve`` does.
+        UserError: as ``resolve`` does.
     """
     folder = Path(resolve(config.path))
     if not folder.is_dir():
@@ -86,7 +87,7 @@ def encode(texts: Sequence[str], config: TextEncoderConfig) -> dict[str, NDArray
         Text -> (L, E) float32.
 
     Raises:
-        ValueError: if the encoder cannot be loaded, or is not ``config.dim`` wide.
+        UserError: if the encoder cannot be loaded, or is not ``config.dim`` wide.
     """
     import torch
 
@@ -138,14 +139,14 @@ def _load(config: TextEncoderConfig) -> tuple[Any, Any]:
             tokenizer, model = _from_disk_or_hub(path)
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
+        raise UserError(
             f"text_encoder.path={config.path}: cannot be loaded ({reason}). Needed is the name of "
             "a transformers model that can be downloaded, or a folder with one "
             "(text_encoder.path=<folder>)."
         ) from error
     width = model.config.hidden_size
     if width != config.dim:
-        raise ValueError(
+        raise UserError(
             f"text_encoder.path={config.path}: its tokens are {width} wide, text_encoder.dim is "
             f"{config.dim}. Set text_encoder.dim={width}."
         )

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from sola.config.schema import TrackerConfig
+from sola.errors import UserError
 from sola.files import Damage, sha256_of_file
 from sola.weights_file import read_weights
 
@@ -46,7 +47,7 @@ def build_tracker(config: TrackerConfig, target: str = NETWORK) -> torch.nn.Modu
             upstream made it.
 
     Raises:
-        ValueError: if the checkpoint is missing or belongs to another network.
+        UserError: if the checkpoint is missing or belongs to another network.
     """
     check_checkpoint(config)
     model = _instantiate(config, target)
@@ -61,7 +62,7 @@ def check_checkpoint(config: TrackerConfig) -> None:
     """Raise ValueError where the file of the tracker's weights is missing."""
     path = Path(config.checkpoint)
     if config.checkpoint != RANDOM_WEIGHTS and not path.is_file():
-        raise ValueError(
+        raise UserError(
             f"{path}: checkpoint of tracker {config.name} not found. Put SAM 2's published file "
             f"{path.name} there, or say tracker.checkpoint=<file> (or random to try mechanics)."
         )
@@ -81,7 +82,7 @@ def packaged_config(name: str) -> Any:
         name: such as sam2.1/sam2.1_hiera_l.yaml.
 
     Raises:
-        ValueError: if sam2 has no such file.
+        UserError: if sam2 has no such file.
     """
     spec = importlib.util.find_spec("sam2")
     assert spec is not None, "sam2 is a dependency"
@@ -89,7 +90,7 @@ def packaged_config(name: str) -> Any:
     folder = Path(spec.origin).parent / "configs"
     if not (folder / name).is_file():
         known = sorted(str(path.relative_to(folder)) for path in folder.glob("sam2*/*.yaml"))
-        raise ValueError(f"tracker.packaged_model={name}: not in sam2; choose one of {known}.")
+        raise UserError(f"tracker.packaged_model={name}: not in sam2; choose one of {known}.")
     return OmegaConf.load(folder / name).model
 
 
@@ -120,9 +121,9 @@ def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:
     try:
         content = read_weights(path)
     except Damage as error:
-        raise ValueError(f"{path}: not readable as a checkpoint. Get the file again.") from error
+        raise UserError(f"{path}: not readable as a checkpoint. Get the file again.") from error
     if not isinstance(content, dict) or "model" not in content:
-        raise ValueError(
+        raise UserError(
             f'{path}: not a SAM 2 checkpoint: needed is a file of {{"model": state dict}}. Name '
             "another one: checkpoint=<file>."
         )
@@ -130,7 +131,7 @@ def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:
         model.load_state_dict({key: value.float() for key, value in content["model"].items()})
     except (AttributeError, RuntimeError) as error:  # the first where they are no tensors
         first = " ".join(str(error).splitlines()[:2][-1].split())[:100]
-        raise ValueError(
+        raise UserError(
             f"{path}: weights of another network than {name} ({first} ...). "
             f"Choose the tracker that belongs to the file."
         ) from error

@@ -8,6 +8,7 @@ import time
 import numpy as np
 from sam2.modeling.sam2_base import SAM2Base
 
+from sola.errors import UserError
 from sola.tracking.propagation import VideoTracker
 
 
@@ -18,11 +19,11 @@ def compile_parts(model: SAM2Base) -> None:
     outside, as it would be compiled twice.
 
     Raises:
-        ValueError: if there is no compiler.
+        UserError: if there is no compiler.
     """
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
-        raise ValueError(
+        raise UserError(
             f"tracker.compile=true: the compiler {compiler}, which torch needs for it, is not on "
             "the PATH. Install it, name another one in CXX, or take tracker.compile=false."
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sola.config.schema import LoggerConfig
 from sola.datasets import Split
+from sola.errors import UserError
 from sola.evaluation.tracks import VideoTracks
 from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.clips import count_tracks, draw_answer_clip
@@ -173,7 +174,7 @@ class ValidationDashboard(Callback):
             clip: Clip | None = None
             try:
                 clip = self._draw(folder / f"{number}.mp4", expression, finding)
-            except ValueError as error:  # training itself needs no frames
+            except UserError as error:  # training itself needs no frames
                 if not is_warned:
                     log.warning("no overlay video for the dashboard: %s", error)
                 is_warned = True

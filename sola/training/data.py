@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from sola.config.faults import Message, carried
 from sola.config.schema import DataConfig
+from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import entry_of
 from sola.text import TextTokens
@@ -21,7 +21,7 @@ from sola.training.sources import LabelledTracks
 from sola.types import Expression
 
 
-class SelectionDataset(Dataset[Sample | Message]):
+class SelectionDataset(Dataset[Sample | UserError]):
     """The expressions of a split with the tracks that may answer them.
 
     Args:
@@ -34,7 +34,7 @@ class SelectionDataset(Dataset[Sample | Message]):
         max_tokens: videos with more object tokens are cut into samples of fewer expressions.
 
     Raises:
-        ValueError: if no sample is left.
+        UserError: if no sample is left.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SelectionDataset(Dataset[Sample | Message]):
         else:
             self.samples = [(expression,) for expression in expressions]
         if not self.samples:
-            raise ValueError(
+            raise UserError(
                 f"{tracks.readers[0].tracks_dir}: none of the split's expressions has tracks. "
                 "Check the data set, or run generate.py with another prompt_source."
             )
@@ -64,9 +64,14 @@ class SelectionDataset(Dataset[Sample | Message]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample | Message:
-        """A sample; of a worker process, also what there is to say in its place."""
-        return self._read(index) if get_worker_info() is None else carried(self._read, index)
+    def __getitem__(self, index: int) -> Sample | UserError:
+        """A sample; of a worker process, also the error to raise in its place."""
+        if get_worker_info() is None:
+            return self._read(index)
+        try:
+            return self._read(index)
+        except UserError as error:
+            return error
 
     def _read(self, index: int) -> Sample:
         expressions = self.samples[index]
@@ -190,9 +195,9 @@ class SelectorDataModule(pl.LightningDataModule):
         }
 
 
-def _collate(samples: Sequence[Sample | Message]) -> Batch | Message:
+def _collate(samples: Sequence[Sample | UserError]) -> Batch | UserError:
     for sample in samples:
-        if isinstance(sample, Message):
+        if isinstance(sample, UserError):
             return sample
     return collate([sample for sample in samples if isinstance(sample, Sample)])
 

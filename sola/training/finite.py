@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sola.errors import UserError
 from sola.selector.losses import SelectionLoss
 from sola.types import Expression
 
@@ -50,7 +51,7 @@ class LossCheck:
             expressions: that it is of.
 
         Raises:
-            ValueError: as ``check``.
+            UserError: as ``check``.
         """
         parts = torch.stack([own.total, own.bce, own.alignment]).detach()
         self._unread.append(StepLoss(step, mean.detach(), parts, tuple(expressions)))
@@ -61,7 +62,7 @@ class LossCheck:
         """Reads the losses that were not read yet.
 
         Raises:
-            ValueError: if one is not finite, with its step and expressions.
+            UserError: if one is not finite, with its step and expressions.
         """
         steps, self._unread = self._unread, []
         if not steps:
@@ -70,7 +71,7 @@ class LossCheck:
             steps, torch.stack([s.mean for s in steps]).isfinite().tolist(), strict=True
         ):
             if not is_finite:
-                raise ValueError(_message(one))
+                raise UserError(_message(one))
 
 
 def _message(one: StepLoss) -> str:

@@ -5,25 +5,25 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from sola.config.faults import Message
+from sola.errors import UserError
 from sola.training.order import StepSampler
 
 
 class TellingLoader(DataLoader[Any]):
-    """Tells the user what its worker processes have to say.
+    """Raises the UserError that a worker process returned in place of a batch.
 
-    DataLoader itself brings their errors back with its own words around them.
+    DataLoader itself would wrap its text into the worker's traceback.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its own class is private
         """Batches.
 
         Raises:
-            ValueError: of a worker process.
+            UserError: of a worker process.
         """
         for batch in super().__iter__():
-            if isinstance(batch, Message):
-                batch.raise_here()
+            if isinstance(batch, UserError):
+                raise batch
             yield batch
 
 
@@ -45,7 +45,7 @@ class ResumableLoader(TellingLoader):
         Begins at the first ``next``: Lightning asks for the iterator before it tells the epoch.
 
         Raises:
-            ValueError: if the run that was interrupted had other steps.
+            UserError: if the run that was interrupted had other steps.
         """
         loaded, self._loaded = self._loaded, {}
         self._num_served = 0
@@ -75,7 +75,7 @@ class ResumableLoader(TellingLoader):
         ]
         if not changes:
             return
-        raise ValueError(
+        raise UserError(
             f"the run to go on with stopped within epoch {self.steps.epoch + 1}, which has another "
             f"order here: {'; '.join(changes)}. Resume with its configuration and devices."
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sola.config.schema import LossConfig, OptimizerConfig
+from sola.errors import UserError
 from sola.selector import Selector, check_output
 from sola.selector.base import PROVENANCE_KEY
 from sola.selector.losses import (
@@ -78,7 +79,7 @@ class SelectorModule(pl.LightningModule):
         expressions that have tracks, whichever process has them.
 
         Raises:
-            ValueError: if a loss is not finite, in every process; see ``LossCheck``.
+            UserError: if a loss is not finite, in every process; see ``LossCheck``.
         """
         loss = self.compute(batch)[0] if any(batch.num_tracks) else self._no_loss()
         step = RunningMeans(*LOSS_PARTS, POSITIVES)
@@ -120,7 +121,7 @@ class SelectorModule(pl.LightningModule):
         """Begins anew; the update of nothing is for a process that gets no expressions.
 
         Raises:
-            ValueError: if a loss before it is not finite.
+            UserError: if a loss before it is not finite.
         """
         self._check.check()
         self._valid_means.reset()
@@ -182,13 +183,13 @@ class SelectorModule(pl.LightningModule):
         """Adds what the weights are, in plain types, so that they load with weights_only.
 
         Raises:
-            ValueError: if a weight or a loss is not finite; the file stays as it is.
+            UserError: if a weight or a loss is not finite; the file stays as it is.
         """
         self._check.check()
         # of an average of weights, and of those that are averaged
         for name, weight in chain(checkpoint["state_dict"].items(), self.named_parameters()):
             if not weight.isfinite().all():
-                raise ValueError(
+                raise UserError(
                     f"step {self.global_step}: the weight {name} is NaN or infinite. {REMEDY}"
                 )
         metrics = self.trainer.callback_metrics | self._train_metrics()

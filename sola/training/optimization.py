@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
 
 from sola.config.schema import OptimizerConfig
+from sola.errors import UserError
 
 SCHEDULES = ("plateau", "cosine")
 
@@ -46,7 +47,7 @@ def make_schedules(
         monitor: logged value that the plateau schedule watches (lower is better).
 
     Raises:
-        ValueError: if the schedule is not known.
+        UserError: if the schedule is not known.
     """
     if config.schedule == "cosine":
         factor = functools.partial(
@@ -54,7 +55,7 @@ def make_schedules(
         )
         return [{"scheduler": LambdaLR(optimizer, factor), "interval": "step"}]
     if config.schedule != "plateau":
-        raise ValueError(
+        raise UserError(
             f"optimizer.schedule={config.schedule}: not known; choose one of {SCHEDULES}."
         )
     plateau = ReduceLROnPlateau(

@@ -19,6 +19,7 @@ from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.job import starts_processes
 from sola.config.schema import SelectorConfig, TrainConfig
 from sola.datasets import Split, open_dataset
+from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
 from sola.reporting.dashboard.board import Board
@@ -67,7 +68,7 @@ def run_training(config: TrainConfig) -> Path:
         those that are left; ``trainer.fast_dev_run`` writes none.
 
     Raises:
-        ValueError: if a GPU is asked for and none is there, data or tracks are missing or do not
+        UserError: if a GPU is asked for and none is there, data or tracks are missing or do not
             belong together, a width does not fit, a limit leaves no batch, or the checkpoint to
             resume from does not fit.
     """
@@ -129,7 +130,7 @@ def run_training(config: TrainConfig) -> Path:
             least = re.search(r"limit_\w+_batches=[\d.]+", str(error))
             if least is None:
                 raise
-            raise ValueError(
+            raise UserError(
                 f"trainer.{least[0].split('=')[0]} is a share of less than one of the batches that "
                 f"there are. Give at least trainer.{least[0]}."
             ) from error
@@ -240,7 +241,7 @@ def _arguments(config: SelectorConfig) -> dict[str, Any]:
     options = values.pop("options")
     shared = sorted(vars(config).keys() & options.keys())
     if shared:
-        raise ValueError(
+        raise UserError(
             f"selector.options.{shared[0]}: is a key of its own. Say selector.{shared[0]}=..."
         )
     return values | options
@@ -258,7 +259,7 @@ def _make_scorer(tracks: LabelledTracks, dataset: Split) -> ValidationScorer:
 def _open_valid(config: TrainConfig) -> Split:
     dataset = open_dataset(config.dataset, config.dataset.valid_split)
     if not dataset.has_masks:
-        raise ValueError(
+        raise UserError(
             f"{dataset.split_dir}: split {dataset.split} has no ground truth to measure J&F with. "
             "Set dataset.valid_split to one that has."
         )
@@ -267,7 +268,7 @@ def _open_valid(config: TrainConfig) -> Split:
 
 def _check_widths(config: TrainConfig) -> None:
     if config.selector.text_dim != config.text_encoder.dim:
-        raise ValueError(
+        raise UserError(
             f"selector.text_dim is {config.selector.text_dim}, text tokens of "
             f"{config.text_encoder.name} are {config.text_encoder.dim} wide. Set "
             f"selector.text_dim={config.text_encoder.dim}."
@@ -283,13 +284,13 @@ def _check_resume(config: TrainConfig, selector: Selector) -> int:
         own = found.description.get(key)
         if own != wanted and "dropout" not in key:
             name = key if key in vars(config.selector) else f"options.{key}"
-            raise ValueError(
+            raise UserError(
                 f"{config.ckpt_path}: its selector has {key}={own}, selector.{name} is {wanted}. "
                 "Resume with the configuration that the run was started with."
             )
     content = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
     if "optimizer_states" not in content:
-        raise ValueError(
+        raise UserError(
             f"{config.ckpt_path}: has weights, but no state of the optimiser to resume from. Use "
             f"the run's {LAST_FILE}."
         )

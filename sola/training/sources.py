@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sola.config.schema import LossConfig, TrainConfig
 from sola.datasets import Split
+from sola.errors import UserError
 from sola.evaluation.tracks import TrackSources, entry_of, in_order
 from sola.metrics import track_labels
 from sola.shards import ShardReader, tracks_dir
@@ -57,7 +58,7 @@ class LabelledTracks:
         keep: videos whose tracks stay in memory, those of each source that were asked for last.
 
     Raises:
-        ValueError: if the sources' trackers differ.
+        UserError: if the sources' trackers differ.
     """
 
     def __init__(self, readers: Sequence[AnyReader], rule: LossConfig, *, keep: int = 1) -> None:
@@ -74,7 +75,7 @@ class LabelledTracks:
         """N, over all sources.
 
         Raises:
-            ValueError: if a source lacks the expression.
+            UserError: if a source lacks the expression.
         """
         return sum(reader.num_tracks(*entry_of(reader, expression)) for reader in self.readers)
 
@@ -82,7 +83,7 @@ class LabelledTracks:
         """Object tokens of an expression's tracks: (N, T, D); not to be written to.
 
         Raises:
-            ValueError: if a source lacks the expression, or sources differ in the number of frames.
+            UserError: if a source lacks the expression, or sources differ in the number of frames.
         """
         parts = [
             read(entry_of(reader, expression))
@@ -90,7 +91,7 @@ class LabelledTracks:
         ]
         lengths = {part.shape[1] for part in parts}
         if len(lengths) > 1:
-            raise ValueError(
+            raise UserError(
                 f"{expression.video_id}: tracks in {[str(r.tracks_dir) for r in self.readers]} "
                 f"have different numbers of frames: {sorted(lengths)}. Delete them and run "
                 "generate.py again."
@@ -101,7 +102,7 @@ class LabelledTracks:
         """Which of its tracks an expression means: (N,).
 
         Raises:
-            ValueError: if there is no ground truth for it.
+            UserError: if there is no ground truth for it.
         """
         key = (expression.video_id, expression.expression_id)
         if key not in self._labels:
@@ -124,7 +125,7 @@ class LabelledTracks:
             return np.zeros(num_tracks, dtype=bool)
         labels = read(entry)
         if labels is None or expression.object_ids is None:
-            raise ValueError(
+            raise UserError(
                 f"{reader.tracks_dir}: video {expression.video_id} has no ground truth to learn "
                 "from or to measure with. Choose other splits: dataset.train_split, "
                 "dataset.valid_split."
@@ -140,13 +141,13 @@ def open_tracks(
     """The tracks of a split; ``keep`` as for ``LabelledTracks``.
 
     Raises:
-        ValueError: if some are missing (with the command that makes them), were made by different
+        UserError: if some are missing (with the command that makes them), were made by different
             trackers, or have tokens of another width than the selector.
     """
     readers = [_open(config, dataset, source) for source in sources]
     tracks = LabelledTracks(readers, config.loss, keep=keep)
     if tracks.sources.token_dim != config.selector.token_dim:
-        raise ValueError(
+        raise UserError(
             f"{readers[0].tracks_dir}: object tokens are {tracks.sources.token_dim} wide, "
             f"selector.token_dim is {config.selector.token_dim}. Set "
             f"selector.token_dim={tracks.sources.token_dim}, or choose the tracks' own tracker."

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sola.config.faults import is_our_message
 from sola.config.schema import DataConfig, LossConfig, OptimizerConfig, TrainConfig
+from sola.errors import UserError
 from sola.selector import TrackSelector
 from sola.shards import ShardReader
 from sola.text import TextTokens
@@ -166,4 +166,4 @@ def test_a_damaged_shard_is_told_the_same_from_any_process(
     shard.write_bytes(b"x" * shard.stat().st_size)
     with pytest.raises(ValueError, match=r"^[^\n]*\.h5: damaged or cut off [^\n]*$") as caught:
         list(loader)
-    assert is_our_message(caught.value)
+    assert isinstance(caught.value, UserError)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from sola.config.faults import own_faults_told
 from sola.config.progress import progress
 from sola.config.schema import DatasetPartConfig
 from sola.datasets import MeViS, Split, open_part, reader_of
@@ -16,6 +15,7 @@ from sola.datasets.check.report import SplitReport
 from sola.datasets.label_maps import LabelMapSplit
 from sola.datasets.meta_split import FRAMES_DIR, MetaSplit
 from sola.datasets.problems import Problem
+from sola.errors import UserError
 
 
 def check_dataset(
@@ -33,9 +33,8 @@ def check_dataset(
     names = [split] if split else reader_of(config.layout).splits(root)
     for name in names or [config.train_split]:  # where there is none, opening one says so
         try:
-            with own_faults_told(f"split {name}"):
-                opened = open_part(config, name, keep_problems=True)
-        except ValueError as error:
+            opened = open_part(config, name, keep_problems=True)
+        except UserError as error:
             yield SplitReport.of_broken(config.name, name, str(error))
         else:
             yield check_split(opened, decode=decode, num_threads=num_threads)

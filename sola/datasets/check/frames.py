@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sola.datasets.frames import open_image
 from sola.datasets.problems import Problem
+from sola.errors import UserError
 from sola.types import Video
 
 DRAFT_PX = 64
@@ -64,7 +65,7 @@ def _check_video(video: Video, *, decode: bool, are_alone: bool) -> FoundFrames:
         if path.name in there:
             try:
                 sizes[path] = _read_size(path, decode=decode)
-            except ValueError as error:
+            except UserError as error:
                 problems.append(Problem(path, str(error).removeprefix(f"{path}: ")))
     first = next(iter(sizes.values()), None)
     problems += _check_sizes(sizes)

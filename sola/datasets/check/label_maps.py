@@ -8,6 +8,7 @@ import numpy as np
 
 from sola.datasets.label_maps import ANNOTATIONS_DIR, LabelMapSplit, read_label_map
 from sola.datasets.problems import Problem
+from sola.errors import UserError
 from sola.types import Video
 
 
@@ -57,7 +58,7 @@ def _check_video(
             continue
         try:
             labels = read_label_map(path)
-        except ValueError as error:
+        except UserError as error:
             yield Problem(path, str(error).removeprefix(f"{path}: "))
             continue
         values |= set(np.unique(labels).tolist())

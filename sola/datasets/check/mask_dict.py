@@ -8,6 +8,7 @@ from typing import Any
 from sola.datasets.mask_dict import MaskList, mask_problem, scan_masks
 from sola.datasets.mevis import MeViS
 from sola.datasets.problems import Problem, shorten
+from sola.errors import UserError
 from sola.masks import areas, check_codes
 from sola.types import Masklet
 
@@ -44,7 +45,7 @@ def check_mask_dict(split: MeViS, sizes: Mapping[str, tuple[int, int]]) -> Itera
             for entry in scan_masks(file, path):
                 yield from (Problem(path, *found) for found in _check_entry(entry, expected, seen))
                 seen.add(entry.object_id)
-    except ValueError as error:
+    except UserError as error:
         yield Problem(path, str(error).removeprefix(f"{path}: "))
         return
     for object_id in expected.keys() - seen:

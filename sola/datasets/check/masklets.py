@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from sola.config.faults import own_faults_told
 from sola.datasets.problems import Problem
 from sola.datasets.split import Split
+from sola.errors import UserError
 from sola.masks import areas
 
 
@@ -18,9 +18,8 @@ def check_masklets(split: Split, video_id: str, size: tuple[int, int] | None) ->
     """
     num_frames = len(split.videos[video_id].frame_paths)
     try:
-        with own_faults_told(f"video {video_id}"):
-            masklets = split.ground_truth(video_id)
-    except (ValueError, OSError) as error:
+        masklets = split.ground_truth(video_id)
+    except (UserError, OSError) as error:
         yield Problem(split.split_dir, f"video {video_id}: {error}")
         return
     for object_id in split.named_objects(video_id):

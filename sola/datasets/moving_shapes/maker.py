@@ -15,6 +15,7 @@ from sola.config.schema import MovingShapesConfig
 from sola.datasets.mevis import FRAMES_DIR, MASKS_FILE, META_FILE
 from sola.datasets.moving_shapes.expressions import make_sentences
 from sola.datasets.moving_shapes.scene import Scene, SceneSettings, make_scene
+from sola.errors import UserError
 from sola.masks import encode
 from sola.types import RunLength
 
@@ -39,10 +40,10 @@ def write_split(config: MovingShapesConfig, root: Path, split: str) -> bool:
         Whether anything was written.
 
     Raises:
-        ValueError: if the split is not configured, or one made with other settings is in the way.
+        UserError: if the split is not configured, or one made with other settings is in the way.
     """
     if split not in config.num_videos:
-        raise ValueError(
+        raise UserError(
             f"dataset.maker.num_videos has no split {split}; it has {sorted(config.num_videos)}."
         )
     final_dir, settings = root / split, _settings_of(config, split)
@@ -72,7 +73,7 @@ def _refuse_other_settings(final_dir: Path, settings: dict[str, Any]) -> None:
     differing = [key for key, value in settings.items() if found.get(key) != value]
     if differing:
         key = differing[0]
-        raise ValueError(
+        raise UserError(
             f"{final_dir}: made with {key}={found.get(key)}, asked for is {settings[key]}. "
             f"Delete the folder, or give dataset.name another name."
         )
@@ -137,4 +138,4 @@ def _write_frames(frames: np.ndarray, folder: Path, quality: int) -> None:
         path = folder / f"{frame_idx:05d}.jpg"
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
         if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]):
-            raise ValueError(f"{path}: could not be written. Is the disk full?")
+            raise UserError(f"{path}: could not be written. Is the disk full?")

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from sola.config.schema import DetectorNetworkConfig, PromptSourceConfig
+from sola.errors import UserError
 from sola.prompts.grounding_dino.detections import Thresholds
 from sola.prompts.grounding_dino.detector import Detector
 from sola.prompts.grounding_dino.image import ImageSize
@@ -26,7 +27,7 @@ def build_detector(config: PromptSourceConfig) -> Detector:
         config: of source gdino, validated.
 
     Raises:
-        ValueError: if the checkpoint, the vocabulary or the original's package is missing, or the
+        UserError: if the checkpoint, the vocabulary or the original's package is missing, or the
             checkpoint belongs to another network.
     """
     check_detector(config)
@@ -55,20 +56,20 @@ def check_detector(config: PromptSourceConfig) -> None:
     """Raise ValueError where the checkpoint, vocabulary or package of a detector is missing."""
     checkpoint = _checkpoint(config)
     if checkpoint != RANDOM_WEIGHTS and not Path(checkpoint).exists():
-        raise ValueError(
+        raise UserError(
             f"{checkpoint}: the detector's checkpoint is not there. Put GroundingDINO's published "
             "file there, or say prompt_source.detector_checkpoint=<file, or folder of "
             "transformers> (or random to try mechanics); with video=..., "
             "prompt_sources.gdino.detector_checkpoint."
         )
     if Path(checkpoint).is_dir() and not _weight_files(Path(checkpoint)):
-        raise ValueError(
+        raise UserError(
             f"{checkpoint}: no *.safetensors in the folder, which hold a detector's weights. Save "
             "it again with transformers' save_pretrained, or name another folder or file."
         )
     Vocabulary(_vocabulary(config))
     if config.detector == ORIGINAL and importlib.util.find_spec(ORIGINAL) is None:
-        raise ValueError(
+        raise UserError(
             f"prompt_source.detector={ORIGINAL}: the package is not installed. Run "
             f"{ORIGINAL_INSTALL}, or choose prompt_source.detector=transformers."
         )

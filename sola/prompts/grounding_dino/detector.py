@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sola.errors import UserError
 from sola.prompts.grounding_dino.detections import Detections, Thresholds, keep_boxes
 from sola.prompts.grounding_dino.image import ImageSize, to_image
 from sola.prompts.grounding_dino.vocabulary import Vocabulary
@@ -48,7 +49,7 @@ class Detector(nn.Module, ABC):
             One answer a text; none of them depends on the other texts.
 
         Raises:
-            ValueError: if the image is too small for as many queries as the network has.
+            UserError: if the image is too small for as many queries as the network has.
         """
         if not texts:
             return []
@@ -98,7 +99,7 @@ class Detector(nn.Module, ABC):
         places = [[-(-side // stride) for side in sides] for stride in (8, 16, 32, 64)]
         num_places = sum(height * width for height, width in places)
         if num_places < self.num_queries:
-            raise ValueError(
+            raise UserError(
                 f"an image of {sides[1]} x {sides[0]} px gives GroundingDINO {num_places} places "
                 f"for {self.num_queries} boxes. Raise prompt_source.shortest_edge_px."
             )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from sola.config.schema import DetectorNetworkConfig
+from sola.errors import UserError
 from sola.prompts.grounding_dino.detector import Detector
 from sola.prompts.grounding_dino.vocabulary import DELIMITERS
 from sola.prompts.grounding_dino.weights import (
@@ -144,7 +145,7 @@ def load(checkpoint: str, config: DetectorNetworkConfig) -> nn.Module:
         config: shape of the network; a folder says it itself.
 
     Raises:
-        ValueError: if the weights cannot be read, or are of another network.
+        UserError: if the weights cannot be read, or are of another network.
     """
     path = Path(checkpoint)
     if checkpoint == RANDOM_WEIGHTS:
@@ -245,7 +246,7 @@ def _load_weights(network: nn.Module, weights: Weights, path: Path) -> None:
         missing, unexpected = [], [str(error).splitlines()[1].strip()[:100]]
     wrong = [*unexpected, *(name for name in missing if not matches(name, NOT_LOADED))]
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"{path}: weights of another network ({len(wrong)} differ, such as {wrong[0]}). "
             "Choose the prompt_source/detector_network that belongs to the file."
         )

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 
 from sola.config.schema import DetectorNetworkConfig
+from sola.errors import UserError
 from sola.prompts.grounding_dino.detector import Detector
 from sola.prompts.grounding_dino.weights import read_original, to_transformers
 from sola.text.encoder import quiet_transformers
@@ -91,14 +92,14 @@ def load_folder(folder: Path) -> GroundingDinoForObjectDetection:
     """The network of a folder of transformers.
 
     Raises:
-        ValueError: if there is none, or weights of it are missing.
+        UserError: if there is none, or weights of it are missing.
     """
     try:
         with quiet_transformers():
             network, report = _from_pretrained(folder, local_files_only=True)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{folder}: cannot be loaded as a GroundingDINO ({reason}).") from error
+        raise UserError(f"{folder}: cannot be loaded as a GroundingDINO ({reason}).") from error
     _check_complete(folder, report)
     return network
 
@@ -107,7 +108,7 @@ def load_original(path: Path, config: DetectorNetworkConfig) -> GroundingDinoFor
     """The network with the weights of a .pth file of the original code.
 
     Raises:
-        ValueError: if the file is not of this kind, or belongs to another network.
+        UserError: if the file is not of this kind, or belongs to another network.
     """
     weights = to_transformers(read_original(path))
     try:
@@ -116,7 +117,7 @@ def load_original(path: Path, config: DetectorNetworkConfig) -> GroundingDinoFor
                 None, config=network_config(config), state_dict=weights
             )
     except RuntimeError as error:
-        raise ValueError(_of_another_network(path, str(error))) from error
+        raise UserError(_of_another_network(path, str(error))) from error
     _check_complete(path, report)
     return network
 
@@ -160,10 +161,10 @@ def read_network(folder: Path) -> DetectorNetworkConfig:
     """The shape of the network in a folder of transformers.
 
     Raises:
-        ValueError: if it says nothing of one.
+        UserError: if it says nothing of one.
     """
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder}: no config.json there. Needed is a folder of transformers.")
+        raise UserError(f"{folder}: no config.json there. Needed is a folder of transformers.")
     found = GroundingDinoConfig.from_pretrained(folder, local_files_only=True)
     swin, bert = cast(Any, found.backbone_config), cast(Any, found.text_config)
     return DetectorNetworkConfig(
@@ -197,7 +198,7 @@ def _from_pretrained(
 def _check_complete(path: Path, report: dict[str, Any]) -> None:
     wrong = [*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]]
     if wrong:
-        raise ValueError(_of_another_network(path, f"{len(wrong)} differ, such as {wrong[0]}"))
+        raise UserError(_of_another_network(path, f"{len(wrong)} differ, such as {wrong[0]}"))
 
 
 def _of_another_network(path: Path, what: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sola.errors import UserError
 from sola.text.encoder import quiet_transformers, resolve
 
 MAX_TOKENS = 256
@@ -29,14 +30,14 @@ class Vocabulary:
         path: folder, model name, or "package:<name>" of a package that carries one.
 
     Raises:
-        ValueError: if it cannot be loaded, or is not that of BERT uncased.
+        UserError: if it cannot be loaded, or is not that of BERT uncased.
     """
 
     def __init__(self, path: str) -> None:
         self.tokenizer = _load(path)
         ids = self.tokenizer.convert_tokens_to_ids(list(DELIMITERS))
         if ids != list(DELIMITERS.values()):
-            raise ValueError(
+            raise UserError(
                 f"{KEY}={path}: {list(DELIMITERS)} are tokens {ids}, GroundingDINO needs "
                 f"{list(DELIMITERS.values())}. Give bert-base-uncased or a folder with its "
                 "vocabulary."
@@ -68,7 +69,7 @@ def _load(path: str) -> Any:
                 return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
+        raise UserError(
             f"{KEY}={path}: cannot be loaded ({reason}). Needed is bert-base-uncased where it can "
             "be downloaded, or a folder with its vocabulary."
         ) from error

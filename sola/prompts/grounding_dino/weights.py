@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sola.errors import UserError
 from sola.files import Damage
 from sola.weights_file import read_weights
 
@@ -126,15 +127,15 @@ def read_original(path: Path) -> Weights:
     """The weights of a .pth file of the original code, under its names.
 
     Raises:
-        ValueError: if the file is not of this kind.
+        UserError: if the file is not of this kind.
     """
     try:
         content = read_weights(path)
     except Damage as error:
-        raise ValueError(f"{path}: not readable as a checkpoint. Get the file again.") from error
+        raise UserError(f"{path}: not readable as a checkpoint. Get the file again.") from error
     weights = content.get("model") if isinstance(content, dict) else None
     if not isinstance(weights, dict):
-        raise ValueError(
+        raise UserError(
             f'{path}: not a checkpoint of GroundingDINO: needed is a file of {{"model": weights}}.'
         )
     return {name.removeprefix("module."): value for name, value in weights.items()}
@@ -144,13 +145,13 @@ def read_transformers(folder: Path) -> Weights:
     """The weights in a folder of transformers, under the names of its files.
 
     Raises:
-        ValueError: if there are none.
+        UserError: if there are none.
     """
     from safetensors.torch import load_file
 
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        raise ValueError(f"{folder}: no *.safetensors there. Needed is a folder of transformers.")
+        raise UserError(f"{folder}: no *.safetensors there. Needed is a folder of transformers.")
     return {name: value for path in paths for name, value in load_file(path).items()}
 
 
@@ -158,7 +159,7 @@ def to_transformers(weights: Mapping[str, Tensor]) -> Weights:
     """The original's weights as a file of transformers has them.
 
     Raises:
-        ValueError: if a weight is none of GroundingDINO's.
+        UserError: if a weight is none of GroundingDINO's.
     """
     renamed: Weights = {}
     for name, value in _without(weights, UNUSED):
@@ -180,7 +181,7 @@ def to_original(weights: Mapping[str, Tensor], num_decoder_layers: int) -> Weigh
         num_decoder_layers: the original names the box head once for each of them, twice.
 
     Raises:
-        ValueError: if a weight is none of GroundingDINO's, or one of a projection's is missing.
+        UserError: if a weight is none of GroundingDINO's, or one of a projection's is missing.
     """
     back = {new: old for old, new in SAME.items()}
     joined_back = {f"{new}.{PARTS[0]}.": old for old, new in JOINED.items()}
@@ -217,7 +218,7 @@ def _rename(name: str, table: Mapping[str, str]) -> str:
         found = _substitute(name, {old: table[old]})
         if found is not None and found[1][:1] in ("", "."):
             return "".join(found)
-    raise ValueError(f"{name}: GroundingDINO has no such weight. Get the checkpoint again.")
+    raise UserError(f"{name}: GroundingDINO has no such weight. Get the checkpoint again.")
 
 
 def _substitute(name: str, table: Mapping[str, str]) -> tuple[str, str] | None:
@@ -232,5 +233,5 @@ def _substitute(name: str, table: Mapping[str, str]) -> tuple[str, str] | None:
 
 def _get(weights: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in weights:
-        raise ValueError(f"{name}: this weight is missing. Get the checkpoint again.")
+        raise UserError(f"{name}: this weight is missing. Get the checkpoint again.")
     return weights[name]

@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
+from sola.errors import UserError
 from sola.files import whole_file
 
 Row = dict[str, str]
@@ -51,7 +52,7 @@ class _Writer(ExperimentWriter):
         try:
             rows = [row for row in _read(path) if int(row["step"]) < self._first_step]
         except (KeyError, ValueError) as error:
-            raise ValueError(
+            raise UserError(
                 f"{path}: needs a column step of whole numbers, to go on with ({error}). "
                 "Put back what the run wrote, or move the file away."
             ) from error

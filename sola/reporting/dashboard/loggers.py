@@ -12,6 +12,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from sola.config.job import name_job
 from sola.config.schema import LoggerConfig
 from sola.config.sections import LOGGERS
+from sola.errors import UserError
 from sola.reporting.dashboard.csv_file import RowsFile
 from sola.reporting.dashboard.tensorboard import TensorBoardRun
 from sola.reporting.dashboard.wandb_run import WandbRun
@@ -46,7 +47,7 @@ def make_logger(
         goes_on: that run is the folder's own, and so is its run of W&B.
 
     Raises:
-        ValueError: if the name is not known, or the file that logins are kept in cannot be read.
+        UserError: if the name is not known, or the file that logins are kept in cannot be read.
     """
     if is_dry:
         log.info("logger: none, trainer.fast_dev_run writes nothing")
@@ -66,7 +67,7 @@ def make_logger(
         )
     if config.name == "wandb":
         return _make_wandb(config, output_dir, job_type, goes_on=goes_on)
-    raise ValueError(f"logger.name={config.name}: not known; choose one of {LOGGERS}.")
+    raise UserError(f"logger.name={config.name}: not known; choose one of {LOGGERS}.")
 
 
 def finish_logger(logger: Logger) -> None:
@@ -115,7 +116,7 @@ def _has_login(netrc_path: Path, host: str) -> bool:
     try:
         return netrc(netrc_path).authenticators(host) is not None
     except NetrcParseError as error:
-        raise ValueError(
+        raise UserError(
             f"{netrc_path}: not readable as a file of logins ({error}). Mend it, or set "
             "WANDB_MODE=offline, or choose logger=csv."
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.errors import UserError
 from sola.evaluation.protocol import ORACLE, SELECTION
 from sola.reporting.report.charts import Bar, BarChart, Chart, Histogram, LineChart, Series
 
@@ -54,7 +55,7 @@ def read_metrics(path: Path) -> dict[str, tuple[list[float], list[float]]]:
         out.
 
     Raises:
-        ValueError: if the file is no such table.
+        UserError: if the file is no such table.
     """
     if not path.is_file():
         return {}
@@ -66,7 +67,7 @@ def read_metrics(path: Path) -> dict[str, tuple[list[float], list[float]]]:
                     if row["epoch"] and value and name not in ("epoch", "step"):
                         found.setdefault(name, {})[float(row["epoch"])] = float(value)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a table of metrics by epoch ({error}). Move it away for a report without "
             "training curves."
         ) from error

@@ -7,6 +7,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from sola.errors import UserError
+
 REPOSITORY = Path(__file__).parents[3]
 CONFIG_PATH = REPOSITORY / "conf/tracker/small.yaml"
 BASE_CLASS = "sam2.modeling.sam2_base.SAM2Base"
@@ -36,10 +38,10 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
     """Loads SAM 2's checkpoint format ({"model": state dict}), strictly, whatever its float width.
 
     Raises:
-        ValueError: if the file is missing.
+        UserError: if the file is missing.
     """
     if not checkpoint.is_file():
-        raise ValueError(
+        raise UserError(
             f"{checkpoint}: no weights of the small tracker here. Train them with "
             "`python -m sola.tracking.small.train`."
         )
