@@ -21,8 +21,8 @@ from pathlib import Path
 
 import torch
 from random_tracks import open_data, read_published, write_data
-
 from sola.config.schema import DataConfig
+
 from sola.types import Expression
 
 WAYS = {"by_video": "video", "one_at_a_time": "expression"}

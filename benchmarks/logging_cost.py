@@ -29,8 +29,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.connectors.logger_connector import _LoggerConnector
 from random_tracks import open_data, write_data
-
 from sola.config.schema import DataConfig, LoggerConfig, LossConfig, OptimizerConfig
+
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.selector import TrackSelector
 from sola.training.callbacks import StepMetrics

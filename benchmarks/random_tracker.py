@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import OmegaConf
-
 from sola.config.schema import TrackerConfig
+
 from sola.tracking.builder import (
     NETWORK,
     POST_PROCESSING,

@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-
 from sola.config.schema import DataConfig, LossConfig
+
 from sola.masks import encode
 from sola.published.exporting import export_tracks
 from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR

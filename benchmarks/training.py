@@ -33,8 +33,8 @@ from random_tracks import (
     read_published,
     write_data,
 )
-
 from sola.config.schema import DataConfig, LossConfig, OptimizerConfig
+
 from sola.selector import TrackSelector
 from sola.selector.losses import alignment_loss, classification_loss, combine_losses
 from sola.training.module import SelectorModule

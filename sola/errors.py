@@ -1,4 +1,9 @@
-"""The one kind of error that is shown to users as a message."""
+"""The one kind of error that is shown to users as a message, and hints for misspelt words."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+MAX_LISTED = 12
 
 
 class UserError(ValueError):
@@ -7,3 +12,20 @@ class UserError(ValueError):
     Entry points show it as one message with exit status 1. Every other exception is a bug and
     keeps its traceback.
     """
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that is most like the given one, None when nothing is alike."""
+    matches = get_close_matches(word, known, n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: str, known: Sequence[str], *, prefix: str = "") -> str:
+    """A sentence to append: the nearest known word, or the known words; "" if there are none."""
+    guess = nearest(word, known)
+    if guess:
+        return f" Did you mean {prefix}{guess}?"
+    if not known:
+        return ""
+    more = f", and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return f" Known: {', '.join(list(known)[:MAX_LISTED])}{more}."

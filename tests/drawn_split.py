@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-
 from sola.config.schema import (
     DatasetConfig,
     EvaluateConfig,
@@ -23,6 +22,7 @@ from sola.config.schema import (
     TrackerConfig,
     TrainerConfig,
 )
+
 from sola.masks import areas, encode
 from sola.selector import TrackSelector
 from sola.shards import ShardWriter, tracks_dir

@@ -11,8 +11,8 @@ import dataset_trees as trees
 import numpy as np
 import torch
 from published_tree import write_tree
-
 from sola.config.schema import DatasetConfig, TextEncoderConfig
+
 from sola.datasets import Split, open_dataset
 from sola.masks import areas, empty_masklet, encode
 from sola.metrics import count_pixels

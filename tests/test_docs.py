@@ -7,7 +7,6 @@ import pytest
 from docs_commands import PAGES, ROOT, commands_of
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-
 from sola.config.conversion import CONF_DIR, SCHEMAS, load, register_schemas
 
 PROGRAMS = ("generate.py", "train.py", "evaluate.py", "predict.py")

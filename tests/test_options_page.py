@@ -8,9 +8,9 @@ from typing import Any
 import options
 import pytest
 from omegaconf import OmegaConf
+from sola.config.conversion import SCHEMAS, compose_values
 
 from sola.config import schema
-from sola.config.conversion import SCHEMAS, compose_values
 
 CLASSES = [getattr(schema, name) for name in schema.__all__ if name != "UNUSED"]
 GROUP_FILES = [path for group in options.groups() for path in options.choices(group)]

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-from worked_example import ROOT, Answer, WorkedExample
-
 from sola.config.by_name import SHIPPED
+from worked_example import ROOT, Answer, WorkedExample
 
 pytestmark = pytest.mark.timeout(1200)  # several programs in turn, on a machine that others share
 SIZES = [f"dataset.maker.{key}" for key in ("num_frames=4", "expressions_per_video=4")]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-
 from sola.config.conversion import CONF_DIR, SCHEMAS, compose_values
-from sola.config.help import as_typed
 from sola.config.schema import ClipSourcesConfig, RunConfig
+
+from sola.config.help import as_typed
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {

@@ -9,8 +9,8 @@ from typing import Any
 from sola.clip.extraction import Clip, open_clip
 from sola.clip.overlay_video import padding_px, write_overlay
 from sola.clip.split import ClipSplit
+from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
-from sola.config.schema import PredictConfig
 from sola.evaluation.scored_split import ScoredSplit, open_selector, score_split
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import plain, write_json
@@ -77,8 +77,13 @@ def run_clip(config: PredictConfig) -> Path:
 
 
 def _recipe(config: PredictConfig, source: str) -> Recipe:
-    rule = getattr(config.prompt_sources, source)
-    return Recipe(rule, config.tracker, config.trainer, config.seed)
+    return Recipe(
+        config.prompt_sources[source],
+        config.tracker,
+        config.trainer,
+        config.seed,
+        num_threads=config.num_threads,
+    )
 
 
 def _make_tracks(
@@ -90,7 +95,7 @@ def _make_tracks(
     """
     shown = split if recipe.source.is_by_expression else ClipSplit(split.clip, clips_dir)
     data_dir = Path(config.paths.data_dir)
-    source, tracker = recipe.prompt_source.name, config.tracker.name
+    source, tracker = recipe.source.name, config.tracker.name
     folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
     folder /= short_digest(recipe.describe_tracks(shown))
     make_tracks(recipe, shown, data_dir, folder, share=Share(is_strict=True))

@@ -1,7 +1,6 @@
-"""Configuration: types, rules, and the way from a command line to both; imports nothing heavy."""
+"""Configuration: composition, the check of arguments, and the frame of every entry point."""
 
-from sola.config.conversion import compose, load, register_schemas
+from sola.config.composition import compose, load
 from sola.config.entry import main
-from sola.config.validation import validate
 
-__all__ = ["compose", "load", "main", "register_schemas", "validate"]
+__all__ = ["compose", "load", "main"]

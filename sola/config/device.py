@@ -15,6 +15,19 @@ def pick_device(accelerator: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UserError(
-            f"trainer.accelerator={accelerator}: no CUDA device is here. Say trainer=cpu."
+            f"trainer.accelerator={accelerator}: no CUDA device found. Use trainer=cpu."
         )
     return torch.device("cuda")
+
+
+def check_precision(precision: str | None, device: torch.device) -> None:
+    """Refuse a precision that the device does not compute in.
+
+    Raises:
+        UserError: for 16-mixed on a CPU, where Lightning would compute in bfloat16.
+    """
+    if precision == "16-mixed" and device.type == "cpu":
+        raise UserError(
+            "trainer.precision: 16-mixed needs a GPU, this run is on the CPU. Use bf16-mixed or "
+            "32-true."
+        )

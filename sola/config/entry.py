@@ -1,43 +1,45 @@
-"""The frame of every entry point: command line -> typed configuration -> the layer that does it."""
+"""The frame of every entry point: command line -> checked configuration -> the task."""
 
+import contextlib
 import errno
 import logging
 import os
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
+from sola.config.composition import CONF_DIR, load
 from sola.config.console import OwnMessages, console_handler, show_error
-from sola.config.conversion import CONF_DIR, load, register_schemas
 from sola.config.help import help_text
 from sola.config.job import separate_job
 from sola.config.messages import explain, explain_flag
 from sola.errors import UserError
-
-Schema = TypeVar("Schema")
 
 EXPECTED_WARNINGS = (
     ".torch.jit.script. is deprecated",  # torch's own, from sam2's image transforms
     ".isinstance.treespec, LeafSpec.. is deprecated",  # torch's own, from lightning
 )
 """Warnings of one package about another, which a user can do nothing about."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
-_IN_THE_WAY = "A file is where a folder goes, or the reverse: move it, or choose another place."
-_NOT_WRITABLE = "Choose a place that may be written to (data_root, hydra.run.dir)."
+_IN_THE_WAY = "Expected a folder, found a file (or vice versa): move it, or choose another place."
+_NOT_PERMITTED = "Check its permissions, or choose another place (data_root, hydra.run.dir)."
 _FULL = "Make room, or choose another place (data_root, hydra.run.dir), and run it again."
 _REMEDIES = {
     errno.ENOENT: "Correct the path, or put the file there.",
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.EISDIR), _IN_THE_WAY),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NOT_WRITABLE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NOT_PERMITTED),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
 }
 """What a user can do about an error of the file system."""
@@ -46,58 +48,75 @@ _FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 class _AlreadyShown(Exception):
-    """A user's mistake in one job of a sweep: the user has read it, the sweep still has to fail."""
+    """A user's mistake in one job of a sweep: it was shown, the sweep still has to fail."""
 
 
-def main(config_name: str, schema: type[Schema], task: Callable[[Schema], object]) -> None:
-    """Runs a task with the configuration of the command line; ends the process with its status.
+def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()) -> None:
+    """Run a task with the configuration of the command line; end the process with its status.
 
-    A mistake that the user can mend is one message on stderr and exit status 1. HYDRA_FULL_ERROR=1
+    A mistake that the user can fix is one message on stderr and exit status 1. HYDRA_FULL_ERROR=1
     shows the traceback instead.
 
     Args:
-        config_name: a file in conf/, without ``.yaml``.
-        schema: its data class.
-        task: gets the validated configuration; imports what is heavy itself.
+        entry: one of ``composition.ENTRIES``.
+        task: gets the checked configuration; imports what is heavy itself. What it returns is the
+            result of the job, for Hydra's sweepers.
+        words: of the command line before the overrides, such as "train" of ``sola train``.
     """
-    register_schemas()
     users_choice = os.environ.get(_FULL_ERROR)
-    faults: list[Exception] = []
+    faults: list[BaseException] = []
+    argv = sys.argv
+    sys.argv = [argv[0], *argv[1 + len(words) :]]
 
     def job(composed: DictConfig) -> object:
         with _full_error(users_choice):
             try:
-                return _run_job(composed, schema, task, users_choice == "1")
-            except Exception as error:
+                return _run_job(composed, entry, task, users_choice == "1", words)
+            except BaseException as error:
                 faults.append(error)
                 raise
 
-    run = hydra.main(config_path=str(CONF_DIR), config_name=config_name, version_base="1.3")
+    flags = Namespace(overrides=[], multirun=False, config_dir=None)
+    run = hydra.main(config_path=str(CONF_DIR), config_name=entry, version_base="1.3")
     try:
         flags = _check_flags()
-        if flags.help and not _has_other_files(flags):
-            sys.stdout.write(help_text(config_name, flags.overrides) + "\n")
+        if flags.help and not any((flags.config_path, flags.config_name, flags.config_dir)):
+            sys.stdout.write(help_text(entry, flags.overrides) + "\n")
             return
         with _full_error("1"):  # Hydra raises instead of printing its own message
             run(job)()
     except _AlreadyShown:
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
     except Exception as error:
-        message = explain(error, schema) or _users_mistake(error)
-        if message is None or users_choice == "1" or error in faults:
+        message = _message_of(error)
+        is_composing = isinstance(error, HydraException | OmegaConfBaseException | ValueError)
+        if message is None and error not in faults and is_composing:
+            message = explain(
+                error,
+                entry,
+                flags.overrides,
+                is_sweep=bool(flags.multirun),
+                config_dir=flags.config_dir,
+            )
+        if message is None or users_choice == "1":
             raise
         show_error(message)
         sys.exit(1)
+    finally:
+        sys.argv = argv
 
 
-def run_program(task: Callable[[], int], schema: type) -> NoReturn:
-    """Runs a command that has its own flags, and ends the process with the status it returns.
+def run_program(task: Callable[[], int], entry: str) -> NoReturn:
+    """Run a command that has its own flags, and end the process with the status it returns.
 
-    A mistake of the user's is one message on stderr and exit status 1, as for ``main``.
+    A mistake that the user can fix is one message on stderr and exit status 1, as for ``main``.
 
     Args:
         task: imports what is heavy itself.
-        schema: data class of the configuration that the command composes.
+        entry: whose configuration the command composes.
     """
     handler = console_handler()
     handler.addFilter(OwnMessages())
@@ -105,7 +124,9 @@ def run_program(task: Callable[[], int], schema: type) -> NoReturn:
     try:
         sys.exit(task())
     except Exception as error:
-        message = explain(error, schema) or _users_mistake(error)
+        message = _message_of(error)
+        if message is None and isinstance(error, HydraException | OmegaConfBaseException):
+            message = explain(error, entry, [word for word in sys.argv[1:] if "=" in word])
         if message is None or os.environ.get(_FULL_ERROR) == "1":
             raise
         show_error(message)
@@ -118,33 +139,29 @@ def _check_flags() -> Namespace:
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
     def refuse(message: str) -> NoReturn:
-        raise UserError(explain_flag(message, flags))
+        raise UserError(explain_flag(message, flags, sys.argv[1:]))
 
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_args()
 
 
-def _has_other_files(flags: Namespace) -> bool:
-    """Whether a user brings a configuration, of which Hydra itself has to make the help."""
-    return any((flags.config_path, flags.config_name, flags.config_dir))
-
-
 def _run_job(
     composed: DictConfig,
-    schema: type[Schema],
-    task: Callable[[Schema], object],
+    entry: str,
+    task: Callable[[Any], object],
     keep_traceback: bool,
+    words: Sequence[str],
 ) -> object:
     """One job of a run or sweep; a sweep goes on with its other jobs after a user's mistake."""
-    config = None
     try:
-        config = load(composed, schema)
-        with warnings.catch_warnings(), separate_job():
+        with warnings.catch_warnings(), separate_job(words):
             for pattern in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
-            return task(config)
+            return task(load(composed, entry))
     except Exception as error:
-        message = (explain(error, schema) if config is None else None) or _users_mistake(error)
+        message = _message_of(error)
+        if message is None and isinstance(error, OmegaConfBaseException):
+            message = explain(error, entry)
         if message is None or keep_traceback:
             raise
         job = HydraConfig.get()
@@ -155,24 +172,19 @@ def _run_job(
         raise _AlreadyShown(message) from error
 
 
-def _users_mistake(error: Exception) -> str | None:
-    """What to say of an error that a user can mend, None for a fault of the program."""
+def _message_of(error: Exception) -> str | None:
+    """What to say of an error that a user can fix, None for a bug."""
     if isinstance(error, UserError):
         return str(error)
-    return _of_file_system(error) if isinstance(error, OSError) else None
+    if isinstance(error, OSError) and error.filename is not None:
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        return f"{error.filename}: {error.strerror}. {remedy}".rstrip()
+    return None
 
 
-def _of_file_system(error: OSError) -> str | None:
-    remedy = _REMEDIES.get(error.errno or 0)
-    if error.filename is not None and remedy is not None:
-        return f"{error.filename}: {error.strerror}. {remedy}"
-    is_known = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
-    return str(error) if is_known or remedy is not None else None
-
-
-@contextmanager
+@contextlib.contextmanager
 def _full_error(value: str | None) -> Iterator[None]:
-    """Sets HYDRA_FULL_ERROR (None: unset) and puts back what was there."""
+    """Set HYDRA_FULL_ERROR (None: unset) and put back what was there."""
     before = os.environ.get(_FULL_ERROR)
     _set_full_error(value)
     try:

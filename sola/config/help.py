@@ -6,13 +6,12 @@ than half of its time to list Hydra's own groups, which nobody is shown.
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from sola.config.conversion import CONF_DIR, SCHEMAS, compose_values
+from sola.config.composition import CONF_DIR, ENTRIES, compose_values
 
 WIDTH = 100
 NETWORK = "spelt out by --cfg job"
@@ -25,14 +24,14 @@ def help_text(entry: str, overrides: Sequence[str] = ()) -> str:
     """The help of an entry point, with the values that the overrides give.
 
     Args:
-        entry: as in ``SCHEMAS``.
+        entry: one of ``ENTRIES``.
         overrides: as on the command line.
 
     Raises:
         hydra.errors.HydraException: if the overrides do not fit.
     """
     composed = compose_values(entry, [_first_choice(each) for each in overrides])
-    unused = {f.name for f in fields(cast(Any, SCHEMAS[entry])) if f.metadata.get("unused")}
+    unused = set(ENTRIES[entry].unused)
     own, sections = _values(composed, unused | {"hydra"})
     parts = [
         composed.hydra.help.header + "\n",

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,17 +61,21 @@ def chosen_file(group: str) -> str | None:
 
 
 @contextmanager
-def separate_job() -> Iterator[None]:
-    """Lets a job of a sweep start further processes of itself, and the next job its own.
+def separate_job(words: Sequence[str] = ()) -> Iterator[None]:
+    """Let a job start further processes of itself, and the next job of a sweep its own.
 
     Lightning starts the other devices' processes with the command line of this one and the folder
-    ``hydra.run.dir``. Of a sweep, these are the command of all its jobs and a folder of none.
+    ``hydra.run.dir``. In a sweep, these are the command of all its jobs and the folder of none.
+
+    Args:
+        words: of the command line before the overrides, such as "train" of ``sola train``.
     """
     argv, variables = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
     job = HydraConfig.get()
     _end_with_parent()
+    sys.argv = [sys.argv[0], *words, *sys.argv[1:]]
     if job.mode == RunMode.MULTIRUN:
-        sys.argv = _own_command(job)
+        sys.argv = _own_command(job, words)
         with read_write(cast(DictConfig, job)):
             job.run.dir = job.runtime.output_dir
     try:
@@ -86,14 +90,20 @@ def separate_job() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _own_command(job: HydraConf) -> list[str]:
+def _own_command(job: HydraConf, words: Sequence[str]) -> list[str]:
     """The command line of this job alone; its folder excepted, which Lightning adds."""
-    typed, _ = get_args_parser().parse_known_args()  # of other launchers the line is their own
+    typed, _ = get_args_parser().parse_known_args(sys.argv[1 + len(words) :])
     names = ("config_path", "config_name", "config_dir")
     given = {name: getattr(typed, name) for name in names if getattr(typed, name) is not None}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
     search = [line for line in job.overrides.hydra if line.startswith("hydra.searchpath")]
-    return [sys.argv[0], *flags, *job.overrides.task, *search, "hydra.mode=RUN"]
+    return [sys.argv[0], *words, *flags, *job.overrides.task, *search, "hydra.mode=RUN"]
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process of the job, or the first of all devices and nodes."""
+    names = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in names)
 
 
 @contextmanager

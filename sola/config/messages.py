@@ -1,198 +1,167 @@
-"""What went wrong in a configuration, in words that name the nearest right key or option."""
+"""Explain why a configuration cannot be composed, from the overrides and not from Hydra's texts."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
+import inspect
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from traceback import extract_tb
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
-import hydra
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    OmegaConfBaseException,
-)
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-_NEEDED = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
-_CONF_DIR = Path(__file__).parents[2] / "conf"
+from sola.config.composition import CONF_DIR, compose_values
+from sola.config.targets import TARGET, locate
+from sola.errors import UserError, did_you_mean, nearest
 
 
-def explain(error: BaseException, schema: type) -> str | None:
-    """One message for a mistake in the configuration.
+def explain(
+    error: BaseException,
+    entry: str,
+    overrides: Sequence[str] = (),
+    *,
+    is_sweep: bool = False,
+    config_dir: str | None = None,
+) -> str:
+    """One message for a configuration that cannot be composed.
 
     Args:
-        error: anything raised while Hydra or OmegaConf worked.
-        schema: data class of the entry point, whose keys are the right ones.
-
-    Returns:
-        The message, or None when the error is not about the configuration.
+        error: what Hydra or OmegaConf raised.
+        entry: the command, see ``composition.ENTRIES``.
+        overrides: of the command line.
+        is_sweep: -m was given.
+        config_dir: the user's own folder of YAML files.
     """
-    chain = list(_chain(error))
-    for link in chain:
-        if isinstance(link, MissingConfigException):
-            return _explain_option(link)
-        if isinstance(link, OverrideParseException):
-            return (
-                f"{link.override}: cannot be read as key=value "
-                f"({str(link.message).splitlines()[0]}). "
-                "Values with commas, brackets or spaces need quotes: 'key=[a,b]'."
-            )
-    for link in chain:
-        if isinstance(link, OmegaConfBaseException):
-            return _explain_key_or_value(link, chain, schema)
-    return _explain_composition(error, schema)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error.msg or error).splitlines()[0]}"
+    folders = [CONF_DIR, *([Path(config_dir)] if config_dir else [])]
+    try:
+        found = next(_problems(entry, overrides, is_sweep, folders), None)
+    except (HydraException, OmegaConfBaseException):
+        found = None  # the files themselves do not fit together
+    return found or str(error).split("\n\n")[0]
 
 
-def explain_flag(complaint: str, flags: list[str]) -> str:
+def explain_flag(complaint: str, flags: Sequence[str], words: Sequence[str]) -> str:
     """One message for a flag that argparse does not know, or its complaint as it is.
 
     Args:
         complaint: what argparse says.
         flags: the known ones, such as --help.
+        words: the command line.
     """
-    unknown = re.match(r"unrecognized arguments: (\S+)", complaint)
+    unknown = [word for word in words if word.startswith("-") and word.split("=")[0] not in flags]
     if not unknown:
         return complaint
-    guess = nearest(unknown[1].partition("=")[0], flags)
-    hint = f"Did you mean {guess}?" if guess else f"There are {', '.join(flags)}."
-    return f"{unknown[1]}: there is no such flag. {hint}"
+    return f"{unknown[0]}: unknown flag.{did_you_mean(unknown[0].split('=')[0], flags)}"
 
 
-def known_keys(schema: type, prefix: str = "") -> Iterator[str]:
-    """Every dotted key of a data class, sections included, depth first."""
-    hints = get_type_hints(schema)
-    for field in fields(schema):
-        key = prefix + field.name
-        yield key
-        section = _section_type(hints[field.name])
-        if section is not None:
-            yield from known_keys(section, f"{key}.")
+def _problems(
+    entry: str, overrides: Sequence[str], is_sweep: bool, folders: Sequence[Path]
+) -> Iterator[str]:
+    parser = OverridesParser.create()
+    parsed = []
+    for text in overrides:
+        try:
+            parsed.append(parser.parse_override(text))
+        except OverrideParseException as error:
+            yield (
+                f"{text}: cannot be read as key=value ({str(error.message).splitlines()[0]}). "
+                "Values with commas, brackets or spaces need quotes: 'key=[a,b]'."
+            )
+    search = [f"hydra.searchpath=[{','.join(f'file://{each}' for each in folders[1:])}]"]
+    plain = compose_values(entry, search if folders[1:] else [])
+    choices = plain.hydra.runtime.choices
+    groups = [each for each in parsed if _options(str(each.key_or_group), folders)]
+    for each in groups:
+        yield from _group_problems(each, choices, _options(str(each.key_or_group), folders))
+    taken = [str(each.input_line) for each in groups if not each.is_sweep_override()]
+    base = compose_values(entry, [*(search if folders[1:] else []), *taken])
+    for each in parsed:
+        if each not in groups:
+            yield from _value_problems(each, base, is_sweep)
 
 
-def nearest(word: str, known: list[str]) -> str | None:
-    """The known word most like the given one, None when nothing is alike."""
-    matches = get_close_matches(word, known, n=1, cutoff=0.6)
-    return matches[0] if matches else None
+def _group_problems(each: Override, choices: DictConfig, options: list[str]) -> Iterator[str]:
+    group = str(each.get_key_element().lstrip("+~"))
+    if group not in choices and not each.is_add():
+        yield f"{group}: unknown group here.{did_you_mean(group, _own_groups(choices))}"
+    if each.is_add() and not each.is_force_add() and choices.get(group) is not None:
+        yield f"{group}: has a value already. Write {group}=... without a plus sign."
+    value = each.value()
+    if isinstance(value, str) and value not in options and value != "null":
+        guess = nearest(value, options)
+        hint = f" Did you mean {group}={guess}?" if guess else ""
+        yield f"{group}={value}: not found.{hint} Known: {', '.join(options)}."
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what it was raised from, and so on."""
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _explain_composition(error: BaseException, schema: type) -> str | None:
-    """Hydra's own complaints: its exceptions, and the ValueErrors that it raises itself."""
-    raised_by_hydra = isinstance(error, ValueError) and _is_raised_by_hydra(error)
-    if not isinstance(error, HydraException) and not raised_by_hydra:
-        return None
-    message = str(error)
-    absent = re.search(r"Could not override '([^'@]+)", message)
-    if absent:
-        return _unknown_key(absent[1], schema)
-    twice = re.search(r"Multiple values for ([^.]+)\.|item is already at '([^']+)'", message)
-    if twice:
-        key = twice[1] or twice[2]
-        return f"{key} has a value already. Write {key}=... without a plus sign."
-    several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", message)
-    if several:
-        key, value = several.groups()
-        is_list = get_origin(_type_of(key, schema)) is list
-        as_list = f"for a list write {key}=[{value}]; " if is_list else ""
-        return (
-            f"{key}={value}: a comma lists the jobs of a sweep. For a sweep add -m; {as_list}"
-            f"as a part of the value quote it: '{key}=\"{value}\"'."
+def _value_problems(each: Override, base: DictConfig, is_sweep: bool) -> Iterator[str]:
+    key = str(each.key_or_group)
+    exists = _has(base, key)
+    if each.is_add() and not each.is_force_add() and exists:
+        yield f"{key}: has a value already. Write {key}=... without a plus sign."
+    if not each.is_add() and not exists:
+        yield _unknown(key, base)
+    if each.is_sweep_override() and not is_sweep:
+        typed = str(each.input_line).partition("=")[2]
+        yield (
+            f"{key}={typed}: a comma lists the jobs of a sweep. For a sweep add -m; for a list "
+            f"write {key}=[{typed}]; as a part of the value quote it: '{key}=\"{typed}\"'."
         )
-    return message.split("\n\nConfig search path")[0]
 
 
-def _is_raised_by_hydra(error: BaseException) -> bool:
-    frames = extract_tb(error.__traceback__)
-    hydra_dir = Path(hydra.__file__).parent
-    return bool(frames) and Path(frames[-1].filename).is_relative_to(hydra_dir)
-
-
-def _explain_option(error: MissingConfigException) -> str:
-    group, _, option = (error.missing_cfg_file or "").rpartition("/")
-    options = sorted(error.options or [])
-    if not options:
-        return str(error).split("\n\nConfig search path")[0]
-    guess = nearest(option, options)
-    hint = f" Did you mean {group}={guess}?" if guess else ""
-    return f"{group}={option}: there is no such option.{hint} Options: {', '.join(options)}."
-
-
-def _explain_key_or_value(
-    error: OmegaConfBaseException, chain: list[BaseException], schema: type
-) -> str:
-    key = str(error.full_key or error.key or "")
-    where = next((m[0] for m in (re.match(r"In '[^']+': ", str(e)) for e in chain) if m), "")
-    if isinstance(error, ConfigKeyError | ConfigAttributeError):
-        return where + _unknown_key(key, schema)
-    reason = str(error.msg or error).splitlines()[0].rstrip(".")
-    mistyped = re.match(r"Value '(.*)' (?:of type|is not).*(Integer|Float|bool)\b", reason)
-    if mistyped:
-        return f"{where}{key} is {mistyped[1]!r}; needed is {_NEEDED[mistyped[2]]}."
-    if "is not a ListConfig" in reason:
-        reason = f"needs a list. Write {key}=[{_overriding_value(chain) or '...'}]"
-    return f"{where}{key}: {reason}." if key else f"{where}{reason}."
-
-
-def _overriding_value(chain: list[BaseException]) -> str:
-    """The value of the override that Hydra says it could not merge, "" if it says of none."""
-    matches = (re.match(r"Error merging override [^=\s]+=(.+)", str(link)) for link in chain)
-    return next((match[1] for match in matches if match), "")
-
-
-def _unknown_key(key: str, schema: type) -> str:
+def _unknown(key: str, base: DictConfig) -> str:
     if key.startswith("hydra."):
-        return f"{key}: Hydra has no such key. Its keys: --cfg hydra."
-    known = list(known_keys(schema))
+        return f"{key}: unknown key of Hydra. Its keys: --cfg hydra."
     parent, _, name = key.rpartition(".")
-    siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent]
-    guess = nearest(name, siblings)
-    if guess:
-        return f"{key}: there is no such key. Did you mean {parent}{'.' if parent else ''}{guess}?"
-    same_name = [k for k in known if k.rpartition(".")[2] == name]
-    if same_name:
-        return f"{key}: there is no such key. Did you mean {' or '.join(same_name)}?"
-    if not siblings and parent in known:  # a dictionary, whose keys are free
-        guess = nearest(name, _keys_in_files(parent))
-        hint = f"Did you mean {parent}.{guess}?" if guess else f"To add one: +{key}=..."
-        return f"{key}: there is no such key. {hint}"
-    if not siblings:
-        parent, siblings = "", [k for k in known if "." not in k]
-    return (
-        f"{key}: there is no such key. Keys of {parent or 'the top level'}: {', '.join(siblings)}."
-    )
+    node = OmegaConf.select(base, parent) if parent else base
+    siblings = [str(each) for each in node if each not in ("hydra", TARGET)] if _is(node) else []
+    more = _parameters(node, parent)
+    if name in more:
+        return f"{key}: not set in conf/. Add it with a plus sign: +{key}=..."
+    prefix = f"{parent}." if parent else ""
+    if not nearest(name, [*siblings, *more]):
+        elsewhere = [each for each in _keys(base) if each.rpartition(".")[2] == name]
+        if elsewhere:
+            return f"{key}: unknown key. Did you mean {' or '.join(elsewhere[:3])}?"
+    known = [*siblings, *(each for each in more if each not in siblings)]
+    return f"{key}: unknown key.{did_you_mean(name, known, prefix=prefix)}"
 
 
-def _keys_in_files(parent: str) -> list[str]:
-    """Keys that the files of a group have in a dictionary such as selector.options."""
-    group, _, name = parent.rpartition(".")
-    paths = sorted((_CONF_DIR / group).glob("*.yaml"))
-    contents = [OmegaConf.select(OmegaConf.load(path), name) for path in paths]
-    return [str(key) for content in contents for key in content or {}]
+def _parameters(node: Any, key: str) -> list[str]:
+    """Arguments of a node's target."""
+    if not _is(node) or TARGET not in node:
+        return []
+    try:
+        return list(inspect.signature(locate(node[TARGET], key)).parameters)
+    except UserError:
+        return []
 
 
-def _type_of(key: str, schema: type) -> Any:
-    """The type of a dotted key of a data class, None where there is no such key."""
-    hint: Any = schema
-    for name in key.split("."):
-        section = _section_type(hint)
-        hint = None if section is None else get_type_hints(section).get(name)
-    return hint
+def _has(base: DictConfig, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(base, parent) if parent else base
+    return _is(node) and name in node
 
 
-def _section_type(hint: Any) -> type | None:
-    """The data class in a type hint such as ``Section`` or ``Section | None``, if it holds one."""
-    for candidate in (hint, *get_args(hint)):
-        if isinstance(candidate, type) and is_dataclass(candidate):
-            return candidate
-    return None
+def _is(node: Any) -> bool:
+    return isinstance(node, DictConfig) and not node._is_none() and not node._is_missing()
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for name in map(str, node):
+        if prefix or name != "hydra":
+            yield f"{prefix}{name}"
+            child: Any = node._get_node(name)
+            if _is(child):
+                yield from _keys(child, f"{prefix}{name}.")
+
+
+def _own_groups(choices: DictConfig) -> list[str]:
+    return [str(group) for group in choices if not str(group).startswith("hydra/")]
+
+
+def _options(group: str, folders: Sequence[Path]) -> list[str]:
+    """The files of a group; [] if it is none."""
+    return sorted({path.stem for each in folders for path in (each / group).glob("*.yaml")})

@@ -6,15 +6,15 @@ python -m sola.datasets --help
 import sys
 
 from sola.config import main
-from sola.config.schema import CheckConfig
+from sola.config.entry_points import CheckConfig
 
 
-def task(config: CheckConfig) -> None:
-    """Prints a report of every split; ends with status 1 if something would break a run."""
+def check(config: CheckConfig) -> None:
+    """Print a report of every split; end with status 1 if something would break a run."""
     from sola.datasets.check import check_dataset
 
     num_errors = 0
-    for part in config.dataset.parts.values() or [config.dataset]:
+    for part in config.dataset.parts.values():
         reports = check_dataset(
             part, config.split, decode=config.decode, num_threads=config.num_threads
         )
@@ -26,4 +26,4 @@ def task(config: CheckConfig) -> None:
 
 
 if __name__ == "__main__":
-    main("check", CheckConfig, task)
+    main("check", check)

@@ -39,7 +39,7 @@ class MeViS(MetaSplit):
         split: str,
         name: str = "mevis",
         *,
-        cache_dir: Path | None = None,
+        cache_dir: Path | str | None = None,
         keep_problems: bool = False,
     ) -> None:
         """Read the split's expressions.
@@ -56,7 +56,7 @@ class MeViS(MetaSplit):
             UserError: if the split's expressions are missing, unreadable or broken.
         """
         super().__init__(root, split, name, keep_problems=keep_problems)
-        index_path = None if cache_dir is None else cache_dir / split / f"{MASKS_FILE}.index"
+        index_path = None if cache_dir is None else Path(cache_dir) / split / f"{MASKS_FILE}.index"
         self.mask_dict = MaskDict(self.split_dir / MASKS_FILE, index_path)
 
     @property

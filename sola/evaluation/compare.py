@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sola.config.entry import run_program
-from sola.config.schema import EvaluateConfig
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,7 +43,7 @@ def run_comparison(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; ends the process."""
     options = parse_arguments(arguments)
-    run_program(lambda: run_comparison(options), EvaluateConfig)
+    run_program(lambda: run_comparison(options), "evaluate")
 
 
 if __name__ == "__main__":

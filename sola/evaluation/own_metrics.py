@@ -3,16 +3,12 @@
 docs/adding_a_metric.md shows how to add one.
 """
 
-import ast
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from sola.config.by_name import check_call, code_of, find_module, shown_path
-from sola.config.messages import nearest
 from sola.config.progress import progress
 from sola.errors import UserError
 from sola.evaluation.parallel import map_in_order
@@ -21,16 +17,8 @@ from sola.evaluation.tracks import VideoReader
 from sola.masks import common_size, empty_masklet, merge
 from sola.types import Masklet
 
-PACKAGE, FUNCTION = "sola.metrics", "measure"
-NOT_NAMES = ("tracks", "interval", "num_expressions", "num_videos")
-"""What evaluation.json says beside numbers."""
-
-
-class Measure(Protocol):
-    """A metric: a number of an answer and the union of the objects that are meant."""
-
-    def __call__(self, preds: Masklet, target: Masklet) -> float:
-        """T masks each."""
+Measure = Callable[[Masklet, Masklet], float]
+"""A metric: a number of an answer and of the union of the objects that are meant, T masks each."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,7 @@ class _Video:
     masklets: tuple[Masklet, ...]
     ground_truth: Mapping[str, Masklet]
     results: tuple[ExpressionResult, ...]
-    names: tuple[str, ...]
+    metrics: Mapping[str, Measure]
 
     @cached_property
     def empty(self) -> Masklet:
@@ -50,26 +38,22 @@ class _Video:
         return [] if size is None else empty_masklet(len(known[0]), size)
 
 
-def describe_metrics(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What evaluation.json says of metrics: their first line, and the digest of their code.
-
-    Raises:
-        UserError: if there is no such metric.
-    """
-    return {
-        name: {
-            "meaning": (_find(name).__doc__ or "").strip().partition("\n")[0].rstrip("."),
-            "sha256": code_of(f"{PACKAGE}.{name}") or "",
-        }
-        for name in names
-    }
+def describe_metrics(metrics: Mapping[str, Measure]) -> dict[str, dict[str, str]]:
+    """What evaluation.json says of metrics: what they measure, and where they are defined."""
+    described = {}
+    for name, metric in metrics.items():
+        own: Any = getattr(metric, "func", metric)
+        own = own if hasattr(own, "__qualname__") else type(own)
+        meaning = (own.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        described[name] = {"meaning": meaning, "target": f"{own.__module__}.{own.__qualname__}"}
+    return described
 
 
 def add_own_metrics(
     results: Sequence[ExpressionResult],
     dataset: Benchmark,
     sources: VideoReader,
-    names: Sequence[str],
+    metrics: Mapping[str, Measure],
     *,
     num_workers: int = 0,
 ) -> list[ExpressionResult]:
@@ -79,13 +63,13 @@ def add_own_metrics(
         results: of a split, video by video.
         dataset: the split, with ground truth.
         sources: its tracks.
-        names: modules below ``sola.metrics``; none of them costs nothing.
+        metrics: by name; none of them costs nothing.
         num_workers: further processes that measure, which changes time alone.
 
     Raises:
-        UserError: if there is no such metric, or one gives no finite number.
+        UserError: if one gives no finite number.
     """
-    if not names:
+    if not metrics:
         return list(results)
     by_video: dict[str, list[ExpressionResult]] = {}
     for result in results:
@@ -95,10 +79,10 @@ def add_own_metrics(
         for video_id, of_video in by_video.items():
             tracks = sources.read([result.expression for result in of_video])
             ground_truth = dataset.ground_truth(video_id)
-            yield _Video(tracks.masklets, ground_truth, tuple(of_video), tuple(names))
+            yield _Video(tracks.masklets, ground_truth, tuple(of_video), dict(metrics))
 
     measured = []
-    with progress(", ".join(names), len(by_video)) as advance:
+    with progress(", ".join(metrics), len(by_video)) as advance:
         for of_video in map_in_order(_measure_video, videos(), num_workers):
             measured += of_video
             advance("")
@@ -106,7 +90,6 @@ def add_own_metrics(
 
 
 def _measure_video(video: _Video) -> list[ExpressionResult]:
-    measures = {name: _find(name) for name in video.names}
     known: dict[Any, dict[str, float]] = {}
 
     def extend(answer: Answer, result: ExpressionResult) -> Answer:
@@ -117,7 +100,7 @@ def _measure_video(video: _Video) -> list[ExpressionResult]:
             target = merge([video.ground_truth[name] for name in object_ids]) or video.empty
             where = f"expression {result.expression.expression_id} of {result.expression.video_id}"
             known[key] = {}
-            for name, measure in measures.items():
+            for name, measure in video.metrics.items():
                 found = measure(preds, target)
                 known[key][name] = _value(name, found, where)
         return replace(answer, own=known[key])
@@ -135,42 +118,14 @@ def _measure_video(video: _Video) -> list[ExpressionResult]:
 
 
 def _value(name: str, found: Any, where: str) -> float:
-    try:
-        value = math.nan if isinstance(found, str | bytes) else float(found)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        shown = repr(found) if isinstance(found, str | bytes) else found
-        raise UserError(
-            f"metrics: {name} gives {shown} for {where}; needed is a finite number for every "
-            f"answer, also an empty one. Mend sola/metrics/{name}.py."
-        )
-    return value
-
-
-def _find(name: str) -> Measure:
-    known = [path.stem for path in sorted(_folder().glob("*.py")) if _has_function(path)]
-    if name not in known and (_folder() / f"{name}.py").is_file():
-        find_module(PACKAGE, name, "metrics")  # one that cannot be read says so
-    if name not in known or name in NOT_NAMES:
-        guess = nearest(name, known)
-        hint = f" Did you mean {guess}?" if guess else ""
-        raise UserError(
-            f"metrics is {name!r}; known are {', '.join(known) or 'none'}: files in sola/metrics/ "
-            f"with a function {FUNCTION}.{hint} docs/adding_a_metric.md shows how to add one."
-        )
-    measure: Measure = getattr(find_module(PACKAGE, name, "metrics"), FUNCTION)
-    check_call(measure, Measure.__call__, shown_path(str(_folder() / f"{name}.py")), name=FUNCTION)
-    return measure
-
-
-def _folder() -> Path:
-    return Path(__file__).parents[1] / PACKAGE.rpartition(".")[2]
-
-
-def _has_function(path: Path) -> bool:
-    try:
-        body = ast.parse(path.read_bytes()).body
-    except (SyntaxError, ValueError):  # the latter: no text
-        return False
-    return any(isinstance(node, ast.FunctionDef) and node.name == FUNCTION for node in body)
+    if not isinstance(found, str | bytes):
+        try:
+            value = float(found)
+        except (TypeError, ValueError):
+            value = math.nan
+        if math.isfinite(value):
+            return value
+    raise UserError(
+        f"metric.{name}: must return a finite number for every answer, also an empty one, got "
+        f"{found!r} for {where}."
+    )

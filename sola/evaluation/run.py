@@ -1,14 +1,14 @@
 """What evaluate.py does: score, select, measure, compare, and put a name to every number."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sola.config.schema import EvaluateConfig
+from sola.config.entry_points import EvaluateConfig
 from sola.evaluation.official import official_numbers
 from sola.evaluation.other_text import choose_other_texts
-from sola.evaluation.own_metrics import add_own_metrics, describe_metrics
+from sola.evaluation.own_metrics import Measure, add_own_metrics, describe_metrics
 from sola.evaluation.protocol import check_ground_truth, evaluate_expressions
 from sola.evaluation.scored_split import (
     SCORES_FILE,
@@ -40,7 +40,6 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ValueError: if the split has no ground truth, or something is missing or does not fit.
     """
-    describe_metrics(config.metrics)  # a misspelt one is told before anything is measured
     dataset = open_split(config)
     check_ground_truth(dataset)
     others = choose_other_texts(dataset.expressions, config.seed)
@@ -50,7 +49,7 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
         threshold=config.threshold,
         seed=config.seed,
         num_workers=config.num_workers,
-        metrics=config.metrics,
+        metrics=config.metric,
     )
     path = Path(config.paths.output_dir) / EVALUATION_FILE
     write_json(path, {**evaluation, "scores": SCORES_FILE})
@@ -65,7 +64,7 @@ def evaluate_split(
     threshold: float,
     seed: int,
     num_workers: int = 0,
-    metrics: Sequence[str] = (),
+    metrics: Mapping[str, Measure] | None = None,
 ) -> dict[str, Any]:
     """Every number of a scored split, and their names.
 
@@ -95,7 +94,7 @@ def evaluate_split(
         split.dataset, split.sources, split.scores, results, threshold=threshold
     )
     results = add_own_metrics(
-        results, split.dataset, split.sources, metrics, num_workers=num_workers
+        results, split.dataset, split.sources, metrics or {}, num_workers=num_workers
     )
     num_tracks = sum(len(of_video) for of_video in split.scores.tracks.values())
     is_empty = [not scores.tracks for scores in split.scores.by_expression.values()]

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from sola.config.device import pick_device
-from sola.config.schema import EvaluateConfig, PredictConfig
-from sola.datasets import Split, open_dataset
+from sola.config.entry_points import ScoringConfig
+from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.kept import KeptEvaluation
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
@@ -43,7 +43,7 @@ class ScoredSplit:
 
 
 def score_split(
-    config: EvaluateConfig | PredictConfig,
+    config: ScoringConfig,
     dataset: Split,
     sources: TrackSources,
     others: OtherTexts | None = None,
@@ -65,9 +65,9 @@ def score_split(
     Raises:
         UserError: if the checkpoint is missing, or does not belong to the tracks.
     """
-    if config.trainer.num_threads:
-        torch.set_num_threads(config.trainer.num_threads)
-    device = pick_device(config.trainer.accelerator)
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
     sources.check_complete(dataset)
     tracks = sources.readers[0]
     selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
@@ -78,7 +78,7 @@ def score_split(
         "split": dataset.split,
         "checkpoint": {
             "path": config.ckpt_path,
-            "sha256": sha256_of_file(weights_file(Path(config.ckpt_path))),
+            "sha256": sha256_of_file(weights_file(Path(config.ckpt_path or ""))),
             "training": plain(training),
         },
         "text_encoder": config.text_encoder.name,
@@ -111,13 +111,13 @@ def score_split(
     return ScoredSplit(dataset, sources, scores, provenance, kept)
 
 
-def open_split(config: EvaluateConfig | PredictConfig) -> Split:
+def open_split(config: ScoringConfig) -> Split:
     """The split that a configuration asks for.
 
     Raises:
         UserError: if its files are not there, or it has no expressions.
     """
-    dataset = open_dataset(config.dataset, config.split)
+    dataset = config.dataset.open(config.split)
     if not dataset.expressions:
         raise UserError(
             f"{dataset.split_dir}: split {dataset.split} has no expressions to answer. Choose "
@@ -126,7 +126,7 @@ def open_split(config: EvaluateConfig | PredictConfig) -> Split:
     return dataset
 
 
-def open_sources(config: EvaluateConfig | PredictConfig) -> TrackSources:
+def open_sources(config: ScoringConfig) -> TrackSources:
     """The tracks that a configuration asks for.
 
     Raises:
@@ -148,7 +148,7 @@ def open_sources(config: EvaluateConfig | PredictConfig) -> TrackSources:
 
 
 def open_selector(
-    config: EvaluateConfig | PredictConfig, tracks: Mapping[str, Any], where: str
+    config: ScoringConfig, tracks: Mapping[str, Any], where: str
 ) -> tuple[Selector, dict[str, Any]]:
     """The selector that a configuration asks for, and where it comes from.
 
@@ -160,7 +160,7 @@ def open_selector(
     Raises:
         UserError: if the checkpoint is missing, or does not belong to tracks or text encoder.
     """
-    selector, training = load_selector(Path(config.ckpt_path))
+    selector, training = load_selector(Path(config.ckpt_path or ""), config.own_selectors)
     _check_widths(selector, tracks, where, config)
     _check_origin(training, tracks, where, config)
     return selector, training
@@ -214,9 +214,10 @@ def _check_widths(
     selector: Selector,
     tracks: Mapping[str, Any],
     where: str,
-    config: EvaluateConfig | PredictConfig,
+    config: ScoringConfig,
 ) -> None:
-    token_dim, text_dim = selector.kwargs["token_dim"], selector.kwargs["text_dim"]
+    token_dim = selector.kwargs.get("token_dim", tracks["token_dim"])
+    text_dim = selector.kwargs.get("text_dim", config.text_encoder.dim)
     if token_dim != tracks["token_dim"]:
         raise UserError(
             f"{config.ckpt_path}: the selector takes object tokens of width {token_dim}, those of "
@@ -234,7 +235,7 @@ def _check_origin(
     training: dict[str, Any],
     tracks: Mapping[str, Any],
     where: str,
-    config: EvaluateConfig | PredictConfig,
+    config: ScoringConfig,
 ) -> None:
     """Refuses tokens of other networks than those of the training, where these are known."""
     trained_on, found = training.get("checkpoint_sha256"), tracks.get("checkpoint_sha256")

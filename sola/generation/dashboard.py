@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sola.config.schema import LoggerConfig
+from sola.config.entry_points import DashboardOptions
 from sola.datasets import Split
 from sola.evaluation.tracks import VideoTracks
 from sola.generation.module import VideoReport
@@ -38,7 +38,7 @@ class GenerationDashboard:
         config: how many videos are shown.
     """
 
-    def __init__(self, board: Board, config: LoggerConfig) -> None:
+    def __init__(self, board: Board, config: DashboardOptions) -> None:
         self.board, self.config = board, config
         self._num_logged = 0
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from sola.config.schema import TrackerConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.errors import UserError
@@ -33,6 +32,7 @@ from sola.tracking.compiled import track_blank_video, warm_up
 from sola.tracking.kernels import AttentionKernels
 from sola.tracking.mask_generator import MaskGenerator
 from sola.tracking.propagation import MAX_OBJECTS, SAM2Base, VideoTracker
+from sola.tracking.settings import TrackerConfig
 from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 

@@ -4,16 +4,17 @@ import dataclasses
 from functools import cached_property
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 
-from sola.config.by_name import file_of
-from sola.config.device import pick_device
-from sola.config.schema import PromptSourceConfig, TrackerConfig, TrainerConfig
+from sola.checks import one_of
+from sola.config.device import check_precision, pick_device
+from sola.config.targets import Later
 from sola.datasets import Split
-from sola.errors import UserError
-from sola.prompts import PromptSource, build_source
+from sola.prompts import PromptSource
 from sola.shards import PROMPTS_VERSION
 from sola.tracking.builder import RANDOM_WEIGHTS, check_checkpoint, checkpoint_sha256
+from sola.tracking.settings import TrackerConfig
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp")
@@ -23,13 +24,20 @@ STRATEGIES = ("auto", "ddp")
 class Recipe:
     """Prompts, tracker and arithmetic, whatever the videos are."""
 
-    prompt_source: PromptSourceConfig
+    source: PromptSource
     tracker: TrackerConfig
-    trainer: TrainerConfig
+    trainer: Later[pl.Trainer]
     seed: int
     """Of weights that are random."""
     token_dtype: str = "auto"
     """Of object tokens on disk, see ``GenerateConfig``."""
+    num_threads: int = 0
+    """CPU threads of torch; 0: its choice."""
+
+    @property
+    def precision(self) -> str:
+        """Of the networks."""
+        return str(self.trainer.node.get("precision") or PRECISIONS[0])
 
     def check(self) -> None:
         """Look for what it needs, before anything is written.
@@ -38,20 +46,13 @@ class Recipe:
             UserError: if a checkpoint, a vocabulary or the prompt source is missing, a GPU is
                 asked for and none is there, or the trainer cannot generate.
         """
-        pick_device(self.trainer.accelerator)
-        for key, known in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
-            if getattr(self.trainer, key) not in known:
-                raise UserError(
-                    f"trainer.{key}={getattr(self.trainer, key)}: tracks are not made with it; "
-                    f"choose one of {', '.join(known)}."
-                )
+        device = pick_device(str(self.trainer.node.get("accelerator", "auto")))
+        strategy = self.trainer.node.get("strategy", "auto")
+        one_of(PRECISIONS, **{"trainer.precision": self.precision})
+        one_of(STRATEGIES, **{"trainer.strategy": strategy})
+        check_precision(self.precision, device)
         check_checkpoint(self.tracker)
         self.source.check()
-
-    @cached_property
-    def source(self) -> PromptSource:
-        """The prompt source; see ``build_source``."""
-        return build_source(self.prompt_source)
 
     def open_source(self, device: torch.device) -> None:
         """Load what the prompt source needs; random weights depend on the seed alone."""
@@ -68,7 +69,7 @@ class Recipe:
             "config": {
                 "prompt_source": self.source.description(),
                 "tracker": self._network(),
-                "precision": self.trainer.precision,
+                "precision": self.precision,
             },
         }
 
@@ -88,7 +89,7 @@ class Recipe:
             "config": {
                 "prompt_source": self.source.settings(),
                 "tracker": self._network(),
-                "precision": self.trainer.precision,
+                "precision": self.precision,
             },
         }
 
@@ -97,7 +98,7 @@ class Recipe:
         return {
             "dataset": dataset.name,
             "split": dataset.split,
-            "source": self.prompt_source.name,
+            "source": self.source.name,
             **self._weights,
             **self.source.code(),
             "annotations_sha256": dataset.annotations_sha256,
@@ -107,7 +108,7 @@ class Recipe:
     def _weights(self) -> dict[str, str]:
         weights = {
             "checkpoint_sha256": checkpoint_sha256(self.tracker.checkpoint),
-            **self._digests,
+            **self.source.digests(),
         }
         return {
             key: f"random, seed {self.seed}" if sha256 == RANDOM_WEIGHTS else sha256
@@ -115,20 +116,10 @@ class Recipe:
         }
 
     @property
-    def _digests(self) -> dict[str, str]:
-        digests: Any = self.source.digests()
-        if isinstance(digests, dict):
-            return digests
-        raise UserError(
-            f"{file_of(type(self.source))}: digests gave a {type(digests).__name__}; needed is a "
-            "dict of SHA-256 by name."
-        )
-
-    @property
     def _stored_dtype(self) -> str:
         if self.token_dtype != "auto":
             return self.token_dtype
-        return "float16" if self.trainer.precision == "bf16-mixed" else "float32"
+        return "float16" if self.precision == "bf16-mixed" else "float32"
 
     def _network(self) -> dict[str, Any]:
         """All of a tracker but where its weights lie and how much memory it may take."""

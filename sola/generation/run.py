@@ -1,6 +1,5 @@
 """What generate.py does: tracks of every video of a split, skipping those that are there."""
 
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -15,11 +14,11 @@ import torch
 import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy
 
-from sola.config.job import STARTED_BY, chosen_file, starts_processes
+from sola.config.entry_points import GenerateConfig
+from sola.config.job import STARTED_BY, starts_processes
 from sola.config.progress import progress
-from sola.config.schema import DatasetConfig, GenerateConfig, TrainerConfig
-from sola.datasets import Split, open_dataset
-from sola.datasets.moving_shapes.maker import write_split
+from sola.config.targets import Later
+from sola.datasets import Dataset, Split
 from sola.errors import UserError
 from sola.generation.dashboard import GenerationDashboard
 from sola.generation.job import Job, Share
@@ -54,19 +53,17 @@ def run_generation(config: GenerateConfig) -> Path:
             already, or some videos cannot be tracked.
         SystemExit: if a signal ends the run.
     """
-    tracker = dataclasses.replace(
-        config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
+    recipe = Recipe(
+        config.prompt_source,
+        config.tracker,
+        config.trainer,
+        config.seed,
+        config.token_dtype,
+        config.num_threads,
     )
-    recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed, config.token_dtype)
-    chosen, name = chosen_file("prompt_source"), config.prompt_source.name
-    if chosen not in (None, name):
-        log.warning(
-            "prompt_source=%s is the source %s: conf/prompt_source/%s.yaml says name: %s",
-            *(chosen, name, chosen, name),
-        )
     recipe.check()
     make_dataset(config.dataset, config.split)
-    dataset = open_dataset(config.dataset, config.split)
+    dataset = config.dataset.open(config.split)
     if recipe.source.needs_ground_truth and not dataset.has_masks:
         raise UserError(
             f"{dataset.split_dir}: split {config.split} has no ground truth to prompt with. "
@@ -77,7 +74,7 @@ def run_generation(config: GenerateConfig) -> Path:
         config.dataset.name,
         config.split,
         config.prompt_source.name,
-        tracker.name,
+        config.tracker.name,
     )
     make_tracks(
         recipe,
@@ -120,8 +117,8 @@ def make_tracks(
         SystemExit: if a signal ends the run.
     """
     pl.seed_everything(recipe.seed, verbose=False)
-    if recipe.trainer.num_threads:
-        torch.set_num_threads(recipe.trainer.num_threads)
+    if recipe.num_threads:
+        torch.set_num_threads(recipe.num_threads)
     writer = ShardWriter(folder, recipe.describe_tracks(dataset))
     trainer = _make_trainer(recipe.trainer)
     is_awaited = os.environ.get(STARTED_BY) == str(os.getppid())
@@ -169,13 +166,10 @@ def make_tracks(
             raise
 
 
-def make_dataset(config: DatasetConfig, split: str) -> None:
-    """Write a split of moving_shapes if it is not there; other data sets are the user's."""
-    if config.maker is None:
-        return
-    root = Path(config.root)
-    if write_split(config.maker, root, split):
-        log.info("%s: %d videos written", root / split, config.maker.num_videos[split])
+def make_dataset(dataset: Dataset, split: str) -> None:
+    """Write a split of a synthetic data set if it is not there; others are the user's."""
+    if dataset.make(split):
+        log.info("%s: written", dataset.root / split)
 
 
 def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
@@ -267,10 +261,10 @@ def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | No
     if config.logger is None:
         yield None
         return
-    logger = make_logger(config.logger, Path(config.paths.output_dir), job_type="generate")
-    logger.log_hyperparams(dataclasses.asdict(config) | {"git": git_state()})
+    logger = make_logger(config.logger, job_type="generate")
+    logger.log_hyperparams(config.values | {"git": git_state()})
     try:
-        yield GenerationDashboard(Board(logger), config.logger)
+        yield GenerationDashboard(Board(logger), config.dashboard)
     finally:
         finish_logger(logger)
 
@@ -295,15 +289,13 @@ def _say_what_is_kept(job: Job, stopped: Stopped) -> None:
     )
 
 
-def _make_trainer(trainer: TrainerConfig) -> pl.Trainer:
-    is_single = (trainer.devices, trainer.num_nodes, trainer.strategy) == (1, 1, "auto")
-    return pl.Trainer(
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        num_nodes=trainer.num_nodes,
+def _make_trainer(node: Later[pl.Trainer]) -> pl.Trainer:
+    given = node.node
+    devices = (given.get("devices", 1), given.get("num_nodes", 1))
+    is_single = devices == (1, 1) and given.get("strategy", "auto") == "auto"
+    return node(
         strategy="auto" if is_single else DDPStrategy(),
         use_distributed_sampler=False,  # processes take videos themselves
-        precision=trainer.precision,  # type: ignore[arg-type]  # validated before
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from sola.config.schema import PromptSourceConfig
 from sola.errors import UserError
 from sola.masks import decode
-from sola.prompts import KeptPrompts, PromptCounts, PromptQueue
+from sola.prompts import KeptPrompts, PromptCounts, PromptQueue, TrackingRule
 from sola.tracking.propagation import VideoTracker
 from sola.tracking.stages import CODES, RULES, stage
 from sola.types import Masklet, Prompt, Tracks
@@ -15,7 +14,7 @@ def track_prompts(
     video_id: str,
     tracker: VideoTracker,
     kept: KeptPrompts,
-    rule: PromptSourceConfig,
+    rule: TrackingRule,
     expression_id: str = "",
 ) -> tuple[Tracks, PromptCounts]:
     """Propagate the prompts of a video, or of one expression, in the order of ``PromptQueue``.

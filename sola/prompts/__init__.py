@@ -7,21 +7,24 @@ from sola.prompts.base import (
     PromptedVideo,
     PromptSource,
     SettingsError,
-    build_source,
 )
-from sola.prompts.grid import drop_parts, grid_frames, grid_prompts, keep_wholes
-from sola.prompts.gt import ground_truth_prompts
-from sola.prompts.selection import PromptQueue
+from sola.prompts.gdino import DetectorBoxes
+from sola.prompts.grid import Grid, drop_parts, grid_frames, grid_prompts, keep_wholes
+from sola.prompts.gt import GroundTruth, ground_truth_prompts
+from sola.prompts.selection import PromptQueue, TrackingRule
 
 __all__ = [
     "WHOLE_VIDEO",
+    "DetectorBoxes",
+    "Grid",
+    "GroundTruth",
     "KeptPrompts",
     "PromptCounts",
     "PromptQueue",
     "PromptSource",
     "PromptedVideo",
     "SettingsError",
-    "build_source",
+    "TrackingRule",
     "drop_parts",
     "grid_frames",
     "grid_prompts",

@@ -1,25 +1,26 @@
-"""What every prompt source is: it finds the masks that tracks start from; it is found by name."""
+"""PromptSource: base class of what finds the masks that tracks start from."""
 
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from sola.config.by_name import check_arguments, code_of, file_of, find_class
-from sola.config.schema import PromptSourceConfig
+from sola.checks import at_least, folder_name
 from sola.errors import UserError
+from sola.files import sha256_of_file
 from sola.masks import encode
+from sola.prompts.selection import TrackingRule
 from sola.tracking.box_masks import BoxMask, BoxMasker
 from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
 from sola.tracking.stages import FRAMES, stage
 from sola.types import Expression, Masklet, Prompt, Video
 
-PACKAGE = "sola.prompts"
 WHOLE_VIDEO = ""
 """Stands for a text where prompts are the video's own."""
 
@@ -108,30 +109,39 @@ class PromptedVideo:
 
 
 class PromptSource(ABC):
-    """Finds the prompts of videos: docs/adding_a_prompt_source.md shows how to add one.
+    """Finds the prompts of videos: docs/adding_a_prompt_source.md shows how to write one.
+
+    Public attributes with plain values are the settings of a source: together with its code they
+    tell whether prompts that were found before can be used again.
 
     Args:
-        rule: the values of prompt_source in the configuration.
+        name: of its folders of prompts and tracks.
+        rule: order, groups, duplicates and cap of the tracks; None: the paper's.
+        frame_stride: every frame_stride-th frame is searched, see ``frame_idxs``.
     """
 
     is_by_expression: ClassVar[bool] = False
-    """Whether prompts are looked for by expression, and belong to it alone."""
+    """Whether prompts are found for one expression and belong to it only."""
     needs_ground_truth: ClassVar[bool] = False
     """Whether splits without ground truth are refused."""
     is_kept: ClassVar[bool] = True
     """Whether what is found stays in data/prompts; False where finding costs nothing."""
     places: ClassVar[tuple[str, ...]] = ()
-    """Options that say where something lies; what ``digests`` says of it counts instead."""
+    """Attributes that say where something lies; ``digests`` says what it holds."""
     thresholds: ClassVar[tuple[str, ...]] = ()
-    """Options that ``keep`` alone looks at: what was found counts whatever they are."""
+    """Attributes that only ``keep`` uses: prompts found with other values are used again."""
 
-    def __init__(self, rule: PromptSourceConfig) -> None:
-        self.rule = rule
+    def __init__(
+        self, name: str, rule: TrackingRule | None = None, *, frame_stride: int = 4
+    ) -> None:
+        folder_name(name=name)
+        at_least(1, frame_stride=frame_stride)
+        self.name, self.rule, self.frame_stride = name, rule or TrackingRule(), frame_stride
 
     @property
-    def name(self) -> str:
-        """The module that defines it, below ``sola.prompts``."""
-        return self.rule.name
+    def found_threshold(self) -> float:
+        """Score below which prompts are not even found; see ``PromptStore.read``."""
+        return 0.0
 
     def check(self) -> None:  # noqa: B027  # most need nothing
         """Look for what it needs, before anything is written.
@@ -145,28 +155,26 @@ class PromptSource(ABC):
         return {}
 
     def code(self) -> dict[str, str]:
-        """SHA-256 of a user's own module: other code may find other prompts."""
-        sha256 = code_of(type(self).__module__)
-        return {} if sha256 is None else {"prompt_source_code_sha256": sha256}
+        """SHA-256 of the file of a source outside sola: other code may find other prompts."""
+        path = inspect.getsourcefile(type(self))
+        if type(self).__module__.startswith("sola.") or path is None:
+            return {}
+        return {"prompt_source_code_sha256": sha256_of_file(Path(path))}
 
     def settings(self) -> dict[str, Any]:
-        """Values that decide what is found, by name: all options but places and thresholds."""
-        return self._options(without=(*self.places, *self.thresholds))
+        """Values that decide what is found on a frame."""
+        return self._plain(without=("name", "frame_stride", *self.places, *self.thresholds))
 
     def description(self) -> dict[str, Any]:
         """Values that decide which tracks there are: all but those that say where files lie."""
-        values = dataclasses.asdict(self.rule)
-        del values["options"], values["detector_checkpoint"]
-        if values["detector_network"] is not None:
-            del values["detector_network"]["checkpoint"]
-        return values | self._options(without=self.places)
+        return self._plain(without=self.places) | dataclasses.asdict(self.rule)
 
     def open(self, device: torch.device) -> None:  # noqa: B027
         """Load what finding needs; called once, before the first ``find``."""
 
     def frame_idxs(self, video: PromptedVideo) -> Sequence[int]:
         """Frames of a video to look at: every ``frame_stride``-th."""
-        return range(0, video.num_frames, self.rule.frame_stride)
+        return range(0, video.num_frames, self.frame_stride)
 
     @abstractmethod
     def find(
@@ -196,66 +204,24 @@ class PromptSource(ABC):
 
         Args:
             frame_idx: its frame.
-            mask: (H, W) bool, of the frame's size; of numbers, what is not 0 counts.
+            mask: (H, W) bool, of the frame's size; of numbers, nonzero counts.
             provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
-
-        Raises:
-            SettingsError: if it is no mask or holds NaN, or its scores are no tuple.
         """
-        where = file_of(type(self))
-        scores = provenance.get("token_scores", ())
-        if not isinstance(scores, tuple):
-            raise SettingsError(
-                f"{where}: token_scores is {scores!r}; needed is a tuple of numbers, such as "
-                "(0.9,)."
-            )
-        values = np.asarray(mask)
-        if values.ndim != 2:
-            raise SettingsError(f"{where}: a mask of shape {values.shape}; needed is (H, W).")
-        if values.dtype.kind not in "biuf":
-            raise SettingsError(
-                f"{where}: a mask of dtype {values.dtype}; needed is bool, or numbers."
-            )
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            raise SettingsError(
-                f"{where}: a mask on frame {frame_idx} holds NaN, which is neither object nor "
-                "background. Write 0 where there is nothing."
-            )
-        pixels = values.astype(bool, copy=False)
-        return Prompt(
-            frame_idx, encode(pixels[None])[0], int(pixels.sum()), self.name, **provenance
-        )
+        pixels = np.asarray(mask).astype(bool, copy=False)
+        code, area = encode(pixels[None])[0], int(pixels.sum())
+        return Prompt(frame_idx, code, area, self.name, **provenance)
 
-    def _options(self, without: Sequence[str]) -> dict[str, Any]:
-        """Nothing for a source that has none."""
-        options = {k: v for k, v in self.rule.options.items() if k not in without}
-        return {"options": options} if options else {}
+    def _plain(self, without: Sequence[str]) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and name not in without and _is_plain(value)
+        }
 
 
-def build_source(rule: PromptSourceConfig) -> PromptSource:
-    """The prompt source that a module below ``sola.prompts`` defines.
-
-    Raises:
-        UserError: if there is no such source, it does not take these options, or its code lacks
-            something.
-    """
-    source_class: type[PromptSource] = find_class(
-        PACKAGE, rule.name, PromptSource, "prompt_source.name"
-    )
-    where = file_of(source_class)
-    for name in ("places", "thresholds"):
-        if not isinstance(getattr(source_class, name), tuple):
-            raise UserError(f'{where}: {name} must be a tuple, such as ("path",) with its comma.')
-    try:
-        inspect.signature(source_class).bind_partial(rule)
-    except TypeError as error:
-        raise UserError(
-            f"{where}: __init__ takes no rule; needed is __init__(self, rule, *, ...)."
-        ) from error
-    check_arguments(
-        source_class, rule.options, rule.name, lambda key: f"prompt_source.options.{key}", skip=1
-    )
-    source = source_class(rule, **rule.options)
-    if not hasattr(source, "rule"):
-        raise UserError(f"{where}: __init__ must call super().__init__(rule).")
-    return source
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,63 +1,85 @@
 """Boxes of GroundingDINO for each expression, made into masks by SAM 2, as prompts."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from sola.config.schema import PromptSourceConfig
+from sola.checks import between
 from sola.prompts.base import KeptPrompts, PromptCounts, PromptedVideo, PromptSource
 from sola.prompts.grounding_dino import (
     Detector,
-    build_detector,
-    check_detector,
-    detector_sha256,
     expression_prompts,
     keep_likely,
     keep_stable,
 )
+from sola.prompts.selection import TrackingRule
 from sola.tracking.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
 
-DETECTION_KEYS = (
-    "detector",
-    "detector_network",
-    "detector_vocabulary",
-    "shortest_edge_px",
-    "longest_edge_px",
-    "text_threshold",
-)
-"""Values that decide what is found; the others only drop some of it."""
+SOURCE = "gdino"
 
 
-class GroundingDino(PromptSource):
-    """What a detector finds of each expression on every ``frame_stride``-th frame."""
+class DetectorBoxes(PromptSource):
+    """What a detector finds for each expression on every ``frame_stride``-th frame."""
 
     is_by_expression = True
+    thresholds = ("box_threshold", "stability_threshold")
 
-    def __init__(self, rule: PromptSourceConfig) -> None:
-        super().__init__(rule)
-        self.detector: Detector | None = None
+    def __init__(
+        self,
+        detector: Detector,
+        frame_stride: int = 4,
+        *,
+        box_threshold: float = 0.2,
+        stability_threshold: float = 0.85,
+        name: str = SOURCE,
+        rule: TrackingRule | None = None,
+    ) -> None:
+        """Choose detector, frames and masks.
+
+        Args:
+            detector: finds boxes of a sentence.
+            frame_stride: every frame_stride-th frame is searched.
+            box_threshold: a box is kept when its best token score (0 to 1) is above this.
+            stability_threshold: a box's mask is kept when its stability score (0 to 1) is at least
+                this.
+            name: see ``PromptSource``.
+            rule: see ``PromptSource``.
+
+        Raises:
+            UserError: if a value is out of range.
+        """
+        super().__init__(name, rule, frame_stride=frame_stride)
+        between(0, 1, box_threshold=box_threshold, stability_threshold=stability_threshold)
+        self.detector = detector
+        self.box_threshold, self.stability_threshold = box_threshold, stability_threshold
+
+    @property
+    def found_threshold(self) -> float:
+        """Boxes below it were not kept."""
+        return self.box_threshold
 
     def check(self) -> None:
-        """See ``check_detector``."""
-        check_detector(self.rule)
+        """See ``Detector.check``."""
+        self.detector.check()
 
     def digests(self) -> dict[str, str]:
-        """See ``PromptSource.digests``."""
-        return {"detector_sha256": detector_sha256(self.rule)}
+        """See ``Detector.digests``."""
+        return self.detector.digests()
 
     def settings(self) -> dict[str, Any]:
-        """See ``DETECTION_KEYS``."""
-        values = dataclasses.asdict(self.rule)
-        del values["detector_network"]["checkpoint"]
-        return {key: values[key] for key in DETECTION_KEYS}
+        """See ``PromptSource.settings``."""
+        return super().settings() | {"detector": self.detector.describe()}
+
+    def description(self) -> dict[str, Any]:
+        """See ``PromptSource.description``."""
+        return super().description() | {"detector": self.detector.describe()}
 
     def open(self, device: torch.device) -> None:
         """Load the detector."""
         with stage(DETECTOR):
-            self.detector = build_detector(self.rule).to(device)
+            self.detector.load(device)
 
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
@@ -71,16 +93,15 @@ class GroundingDino(PromptSource):
 
     def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
         """See ``keep_likely`` and ``keep_stable``."""
-        visible = super().keep(keep_likely(found, self.rule.box_threshold))
-        kept = keep_stable(visible.prompts, self.rule.stability_threshold)
+        visible = super().keep(keep_likely(found, self.box_threshold))
+        kept = keep_stable(visible.prompts, self.stability_threshold)
         unstable = PromptCounts(unstable=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + unstable)
 
     def _on_frame(
         self, video: PromptedVideo, frame_idx: int, texts: Sequence[str]
     ) -> list[list[Prompt]]:
-        assert self.detector is not None, "opened before"
-        found = self.detector.detect(video.frame(frame_idx), texts)
+        found = self.detector.detect(video.frame(frame_idx), texts, self.box_threshold)
         boxes = [box for detections in found for box in detections.boxes]
         masks = iter(video.masks_of_boxes(frame_idx, boxes))
         by_text = []
@@ -89,6 +110,8 @@ class GroundingDino(PromptSource):
             scores = [(item.predicted_iou, item.stability_score) for item in own]
             with stage(CODES):
                 by_text.append(
-                    expression_prompts(frame_idx, detections, [item.mask for item in own], scores)
+                    expression_prompts(
+                        frame_idx, detections, [item.mask for item in own], scores, self.name
+                    )
                 )
         return by_text

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sola.checks import between
 from sola.masks import areas, intersections
 from sola.prompts.base import (
     WHOLE_VIDEO,
@@ -12,6 +13,7 @@ from sola.prompts.base import (
     PromptedVideo,
     PromptSource,
 )
+from sola.prompts.selection import TrackingRule
 from sola.types import Prompt, RunLength
 
 SOURCE = "grid"
@@ -20,9 +22,36 @@ SOURCE = "grid"
 class Grid(PromptSource):
     """SAM 2's automatic masks of some frames, without those that are parts of others."""
 
+    thresholds = ("part_overlap",)
+
+    def __init__(
+        self,
+        frame_stride: int = 4,
+        part_overlap: float = 0.7,
+        *,
+        name: str = SOURCE,
+        rule: TrackingRule | None = None,
+    ) -> None:
+        """Choose frames and masks.
+
+        Args:
+            frame_stride: in training splits every frame_stride-th frame is searched, elsewhere the
+                first, the middle and the last.
+            part_overlap: a mask with more than this share of its area inside a larger one of the
+                frame is a part, and dropped.
+            name: see ``PromptSource``.
+            rule: see ``PromptSource``.
+
+        Raises:
+            UserError: if a value is out of range.
+        """
+        super().__init__(name, rule, frame_stride=frame_stride)
+        between(0, 1, part_overlap=part_overlap)
+        self.part_overlap = part_overlap
+
     def frame_idxs(self, video: PromptedVideo) -> list[int]:
         """See ``grid_frames``."""
-        stride = self.rule.frame_stride
+        stride = self.frame_stride
         return grid_frames(video.num_frames, is_training=video.is_training_split, stride=stride)
 
     def find(
@@ -39,7 +68,7 @@ class Grid(PromptSource):
     def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
         """See ``keep_wholes``."""
         visible = super().keep(found)
-        kept = keep_wholes(visible.prompts, self.rule.part_overlap)
+        kept = keep_wholes(visible.prompts, self.part_overlap)
         parts = PromptCounts(parts=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + parts)
 

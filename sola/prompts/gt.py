@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from sola.checks import at_least, one_of
 from sola.errors import UserError
 from sola.masks import areas
 from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptSource
+from sola.prompts.selection import TrackingRule
 from sola.types import Expression, Masklet, Prompt
 
 SOURCE = "gt"
@@ -19,18 +21,46 @@ class GroundTruth(PromptSource):
     needs_ground_truth = True
     is_kept = False
 
+    def __init__(
+        self,
+        frames: str = "largest",
+        frames_per_object: int = 1,
+        *,
+        name: str = SOURCE,
+        rule: TrackingRule | None = None,
+    ) -> None:
+        """Choose the prompted frames.
+
+        Args:
+            frames: see ``ground_truth_prompts``.
+            frames_per_object: prompts per object; above 1 needs frames="even".
+            name: see ``PromptSource``.
+            rule: see ``PromptSource``.
+
+        Raises:
+            UserError: if a value is unknown or out of range.
+        """
+        super().__init__(name, rule)
+        one_of(FRAME_RULES, frames=frames)
+        at_least(1, frames_per_object=frames_per_object)
+        if frames != "even" and frames_per_object > 1:
+            raise UserError(
+                f"frames_per_object: must be 1 with frames={frames}, got {frames_per_object}. "
+                "Set frames=even."
+            )
+        self.frames, self.frames_per_object = frames, frames_per_object
+
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
     ) -> dict[str, list[Prompt]]:
         """See ``PromptSource.find``; frames are those that the rule chooses for each object."""
-        rule = self.rule
-        prompts = ground_truth_prompts(video.ground_truth, rule.frames, rule.frames_per_object)
+        prompts = ground_truth_prompts(video.ground_truth, self.frames, self.frames_per_object)
         return {WHOLE_VIDEO: prompts}
 
     def num_tracks(self, expressions: Sequence[Expression]) -> int:
         """See ``PromptSource.num_tracks``: objects times prompts of one."""
         objects = {each for expression in expressions for each in expression.object_ids or ()}
-        return len(objects) * self.rule.frames_per_object
+        return len(objects) * self.frames_per_object
 
 
 def ground_truth_prompts(
@@ -45,10 +75,10 @@ def ground_truth_prompts(
         frames_per_object: prompts per object, as far as it is visible on as many frames.
 
     Raises:
-        UserError: if the rule is unknown.
+        ValueError: if the rule is unknown.
     """
     if frames not in FRAME_RULES:
-        raise UserError(f"prompt_source.frames={frames}: not known; choose one of {FRAME_RULES}.")
+        raise ValueError(f"frames is {frames!r}, one of {FRAME_RULES} is needed")
     prompts = []
     for object_id, masklet in masklets.items():
         pixels = areas([masklet])[0]

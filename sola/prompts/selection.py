@@ -1,10 +1,38 @@
 """Which prompts are tracked next: by area, in groups of one frame, without duplicates."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sola.config.schema import PromptSourceConfig
+from sola.checks import at_least, between
 from sola.masks import areas, intersections
 from sola.types import Masklet, Prompt
+
+
+@dataclass(frozen=True)
+class TrackingRule:
+    """How prompts are grouped, deduplicated and capped; defaults are the published values."""
+
+    max_tracks: int | None = None
+    """Cap on the tracks of one video, or of one expression; None: no cap."""
+    duplicate_iou: float = 0.7
+    """A prompt whose IoU with a finished track, on the prompt's frame, is above this is a
+    duplicate, and dropped."""
+    group_size: int = 4
+    """Prompts of one frame tracked together (part of the rule: duplicates are dropped after)."""
+    group_size_long: int = 2
+    """The same in long videos: more frames need more memory."""
+    long_video_frames: int = 200
+    """Videos with more frames than this are long."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: if one is out of range.
+        """
+        at_least(1, max_tracks=self.max_tracks, group_size=self.group_size)
+        at_least(1, group_size_long=self.group_size_long, long_video_frames=self.long_video_frames)
+        between(0, 1, duplicate_iou=self.duplicate_iou)
 
 
 class PromptQueue:
@@ -16,7 +44,7 @@ class PromptQueue:
     part of the rule.
     """
 
-    def __init__(self, prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int) -> None:
+    def __init__(self, prompts: list[Prompt], rule: TrackingRule, num_frames: int) -> None:
         self._unused = sorted(prompts, key=lambda prompt: -prompt.area)
         self._duplicate_iou = rule.duplicate_iou
         is_long = num_frames > rule.long_video_frames

@@ -13,7 +13,7 @@ from typing import Any
 
 from sola.config import compose
 from sola.config.entry import run_program
-from sola.config.schema import GenerateConfig
+from sola.config.entry_points import GenerateConfig
 from sola.errors import UserError
 from sola.files import sha256_of_file
 
@@ -76,17 +76,16 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; ends the process."""
     options = parse_arguments(arguments)
-    run_program(lambda: run(options), GenerateConfig)
+    run_program(lambda: run(options), "generate")
 
 
 def _import(config: GenerateConfig, split_dir: Path, folder: Path, *, with_dataset: bool) -> None:
-    from sola.datasets import open_dataset
     from sola.published.importing import import_tracks
     from sola.shards import ShardWriter
 
-    weights = _weights_sha256(config.checkpoint)
+    weights = _weights_sha256(config.tracker.checkpoint)
     try:
-        dataset = open_dataset(config.dataset, config.split) if with_dataset else None
+        dataset = config.dataset.open(config.split) if with_dataset else None
     except UserError as error:
         raise UserError(f"{error} To import without the data set: --without-dataset.") from error
     annotations = {} if dataset is None else dataset.annotations_sha256
@@ -122,8 +121,8 @@ def _weights_sha256(checkpoint: str | None) -> str:
         return str(checkpoint)
     if checkpoint is None or not Path(checkpoint).is_file():
         raise UserError(
-            f"checkpoint={checkpoint}: say which weights made the tracks: checkpoint=<SAM 2's "
-            f"file>, its SHA-256, or checkpoint={UNKNOWN}."
+            f"tracker.checkpoint={checkpoint}: not found. Set it to the weights that made the "
+            f"tracks: SAM 2's file, its SHA-256, or {UNKNOWN}."
         )
     return sha256_of_file(Path(checkpoint))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sola.config import compose
 from sola.config.entry import run_program
-from sola.config.schema import PredictConfig
+from sola.config.entry_points import PredictConfig
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,14 +30,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def check(options: argparse.Namespace) -> int:
     """Prints every fault, one a line; 1 if there are any."""
-    from sola.datasets import open_dataset
     from sola.reporting.submission_faults import find_faults, wanted_masks
 
     # predict.py's own values, but for those that only a run has
     config: PredictConfig = compose(
         "predict", ["ckpt_path=none", "paths.output_dir=none", *options.values]
     )
-    dataset = open_dataset(config.dataset, config.split)
+    dataset = config.dataset.open(config.split)
     wanted = wanted_masks(dataset)
     faults = find_faults(options.path, wanted, config.dataset.submission_top_dir)
     for fault in faults:
@@ -52,7 +51,7 @@ def check(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; ends the process."""
     options = parse_arguments(arguments)
-    run_program(lambda: check(options), PredictConfig)
+    run_program(lambda: check(options), "predict")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
-from sola.config.schema import PredictConfig
 from sola.datasets.frames import read_frame
 from sola.evaluation.scored_split import (
     SCORES_FILE,

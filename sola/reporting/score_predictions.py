@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.config.schema import EvaluateConfig
+from sola.config.entry_points import EvaluateConfig
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.official import official_numbers
@@ -108,7 +108,6 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         UserError: if the split has no ground truth, masks are missing (unless ``missing`` is
             "zero") or no masks of this split.
     """
-    describe_metrics(config.metrics)
     dataset = open_split(config)
     check_ground_truth(dataset)
     path = Path(config.predictions or "")
@@ -123,7 +122,7 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         [_selection_alone(result) for result in results],
         dataset,
         sources,
-        config.metrics,
+        config.metric,
         num_workers=config.num_workers,
     )
     results = [
@@ -139,7 +138,7 @@ def run_scoring(config: EvaluateConfig) -> dict[str, Any]:
         "num_videos": len({result.expression.video_id for result in results}),
         "num_missing_as_zero": len(sources.missing),
         "versions": versions(),
-        **({"metrics": describe_metrics(config.metrics)} if config.metrics else {}),
+        **({"metrics": describe_metrics(config.metric)} if config.metric else {}),
         **summarise(results),
         "expressions": list_results(results),
     }

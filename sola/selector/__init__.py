@@ -1,6 +1,8 @@
 """Networks that score tracks against an expression, their losses and their checkpoints."""
 
-from sola.selector.base import Selector, build_selector, check_output, check_selector
+from sola.selector.base import Selector
+from sola.selector.baseline import BaselineSelector
+from sola.selector.losses import Loss, SelectionLoss
 from sola.selector.track_selector import TrackSelector
 
-__all__ = ["Selector", "TrackSelector", "build_selector", "check_output", "check_selector"]
+__all__ = ["BaselineSelector", "Loss", "SelectionLoss", "Selector", "TrackSelector"]

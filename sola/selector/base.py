@@ -1,6 +1,5 @@
-"""What every selector is: a network that scores tracks, found by name, known to the model hub."""
+"""Selector: base class of the networks that score tracks, with save and load for the model hub."""
 
-import dataclasses
 import json
 from abc import abstractmethod
 from pathlib import Path
@@ -9,11 +8,6 @@ from typing import Any
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from sola.config.by_name import check_arguments, file_of, find_class
-from sola.config.schema import SelectorConfig
-from sola.errors import UserError
-
-PACKAGE = "sola.selector"
 PROVENANCE_KEY = "sola"
 """Where a checkpoint says what it is, in plain types."""
 
@@ -49,14 +43,9 @@ class Selector(
         return arguments
 
     @property
-    def name(self) -> str:
-        """The module that defines it, below ``sola.selector``."""
-        return type(self).__module__.rpartition(".")[2]
-
-    @property
     def description(self) -> dict[str, Any]:
-        """What ``build_selector`` makes the same network of."""
-        return {"name": self.name, **self.kwargs}
+        """The network as a ``_target_`` node."""
+        return {"_target_": target_of(type(self)), **self.kwargs}
 
     @abstractmethod
     def forward(
@@ -96,60 +85,8 @@ class Selector(
         (save_directory / "config.json").write_text(json.dumps(content, indent=1, sort_keys=True))
 
 
-def build_selector(name: str, **kwargs: Any) -> Selector:
-    """The selector that a module below ``sola.selector`` defines.
-
-    Args:
-        name: the module's: track_selector, baseline, ...
-        kwargs: arguments of its constructor.
-
-    Raises:
-        UserError: if there is no such selector, or it does not take these arguments.
-    """
-    selector_class = check_selector(name, **kwargs)
-    selector = selector_class(**kwargs)
-    if not hasattr(selector, "negative_tokens"):
-        where = file_of(selector_class)
-        raise UserError(f"{where}: __init__ must call super().__init__().")
-    return selector
-
-
-def check_selector(name: str, **kwargs: Any) -> type[Selector]:
-    """The class that ``build_selector`` makes a selector of; nothing is made yet.
-
-    Raises:
-        UserError: as ``build_selector`` does.
-    """
-    selector_class: type[Selector] = find_class(PACKAGE, name, Selector, "selector.name")
-    check_arguments(selector_class, kwargs, name, _key)
-    return selector_class
-
-
-def check_output(
-    selector: nn.Module, found: Any, num_samples: int, num_tracks: int, text_dim: int
-) -> tuple[Tensor, Tensor]:
-    """What a selector's ``forward`` gave: logits (B, N) and track tokens (B, N, E).
-
-    Raises:
-        UserError: if it is something else.
-    """
-    needed = "logits (B, N) and track tokens (B, N, E)"
-    is_pair = isinstance(found, tuple) and len(found) == 2
-    if not is_pair or not all(isinstance(each, Tensor) for each in found):
-        kind = type(found).__name__
-        where = file_of(type(selector))
-        raise UserError(f"{where}: forward gave a {kind}; needed are two tensors, {needed}.")
-    shapes = [tuple(each.shape) for each in found]
-    wanted = [(num_samples, num_tracks), (num_samples, num_tracks, text_dim)]
-    if shapes != wanted:
-        raise UserError(
-            f"{file_of(type(selector))}: forward gave tensors of the shapes {shapes[0]} and "
-            f"{shapes[1]}; needed are {needed}: {wanted[0]} and {wanted[1]}."
-        )
-    return found
-
-
-def _key(argument: str) -> str:
-    """The configuration's name of a constructor's argument."""
-    shared = {field.name for field in dataclasses.fields(SelectorConfig)}
-    return f"selector.{argument}" if argument in shared else f"selector.options.{argument}"
+def target_of(selector_class: type[Selector]) -> str:
+    """The import path of a selector; of one of ours it does not depend on the module."""
+    module = selector_class.__module__
+    package = "sola.selector" if module.startswith("sola.selector.") else module
+    return f"{package}.{selector_class.__qualname__}"

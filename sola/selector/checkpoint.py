@@ -1,6 +1,6 @@
 """Selectors on disk: checkpoints of our runs, folders for the hub, the reference's weights."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sola.config.targets import TARGET, call, check_arguments, locate
 from sola.errors import UserError
 from sola.files import Damage, read_json
-from sola.selector.base import PROVENANCE_KEY, Selector, build_selector
+from sola.selector.base import PROVENANCE_KEY, Selector
 from sola.selector.track_selector import TrackSelector
 from sola.weights_file import read_weights
 
@@ -23,24 +24,26 @@ NEEDED = (
 )
 
 
-def load_selector(ckpt_path: Path) -> tuple[Selector, dict[str, Any]]:
+def load_selector(ckpt_path: Path, own: Collection[str] = ()) -> tuple[Selector, dict[str, Any]]:
     """The selector of a checkpoint, in evaluation mode, and where it comes from.
 
     Args:
         ckpt_path: ``best.ckpt`` or ``last.ckpt`` of a training run; a folder that
             ``Selector.save_pretrained`` wrote; or an ``epoch_N.pth`` of the reference
             implementation, whose heads and groups are taken to be the paper's 8.
+        own: import paths of classes outside sola that the user's configuration names; a checkpoint
+            cannot make any other class be imported.
 
     Returns:
-        The selector on the CPU, and its provenance: "selector" ("name" and keyword arguments of the
-        network) and, for our own checkpoints, dataset, tracker (name), checkpoint_sha256 (of the
+        The selector on the CPU, and its provenance: "selector" (the network as a ``_target_``
+        node) and, for our own checkpoints, dataset, tracker (name), checkpoint_sha256 (of the
         tracker), token_dim, text_encoder (name), threshold, epoch, metrics and what else the run
         wrote down. The selector carries it, too, into what ``save_pretrained`` writes.
 
     Raises:
         UserError: if the file is missing, is not readable without running code, or is neither.
     """
-    selector = _from_hub(ckpt_path) if ckpt_path.is_dir() else _from_file(ckpt_path)
+    selector = _from_hub(ckpt_path, own) if ckpt_path.is_dir() else _from_file(ckpt_path, own)
     return selector.eval(), selector.provenance
 
 
@@ -49,7 +52,7 @@ def weights_file(ckpt_path: Path) -> Path:
     return ckpt_path / HUB_WEIGHTS if ckpt_path.is_dir() else ckpt_path
 
 
-def _from_file(ckpt_path: Path) -> Selector:
+def _from_file(ckpt_path: Path, own: Collection[str]) -> Selector:
     content = _read(ckpt_path)
     provenance = content.get(PROVENANCE_KEY)
     if isinstance(provenance, dict) and "selector" in provenance and "state_dict" in content:
@@ -58,7 +61,7 @@ def _from_file(ckpt_path: Path) -> Selector:
             for name, tensor in content["state_dict"].items()
             if name.startswith(SELECTOR_PREFIX)
         }
-        return _rebuild(ckpt_path, provenance, weights)
+        return _rebuild(ckpt_path, provenance, weights, own)
     weights = {name.removeprefix("module."): tensor for name, tensor in content.items()}
     if "negative_token.weight" not in weights:
         found = sorted(map(str, content))[:4]
@@ -72,7 +75,7 @@ def _from_file(ckpt_path: Path) -> Selector:
     return selector
 
 
-def _from_hub(folder: Path) -> Selector:
+def _from_hub(folder: Path, own: Collection[str]) -> Selector:
     for name in (HUB_CONFIG, HUB_WEIGHTS):
         if not (folder / name).is_file():
             best = folder / "best.ckpt"
@@ -86,22 +89,58 @@ def _from_hub(folder: Path) -> Selector:
         weights = load_file(folder / HUB_WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{folder / HUB_WEIGHTS}: damaged ({error}). {NEEDED}") from error
-    return _rebuild(folder, provenance, weights)
+    return _rebuild(folder, provenance, weights, own)
 
 
-def _rebuild(path: Path, provenance: dict[str, Any], weights: Mapping[str, Tensor]) -> Selector:
+def _rebuild(
+    path: Path, provenance: dict[str, Any], weights: Mapping[str, Tensor], own: Collection[str]
+) -> Selector:
+    selector = build_selector(path, provenance["selector"], own)
     try:
-        # checkpoints older than the second selector do not name theirs
-        selector = build_selector(**{"name": "track_selector"} | provenance["selector"])
         selector.load_state_dict(weights)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(
-            f"{path}: its weights are not those of the network that it describes ({reason}). "
-            "Needed: best.ckpt or last.ckpt as train.py wrote it."
+            f"{path}: its weights do not fit the network that it describes ({reason}). "
+            "Use best.ckpt or last.ckpt as train.py wrote it."
         ) from error
     selector.provenance = provenance
     return selector
+
+
+def build_selector(path: Path, node: Any, own: Collection[str] = ()) -> Selector:
+    """The network that a checkpoint describes; nothing is imported before all of it is checked.
+
+    Args:
+        path: of the checkpoint, for messages.
+        node: ``_target_`` and keyword arguments.
+        own: as for ``load_selector``.
+
+    Raises:
+        UserError: if it is no such node, names a class that may not be imported or is no selector,
+            or the class refuses its arguments.
+    """
+    target = node.get(TARGET) if isinstance(node, dict) else None
+    if not isinstance(target, str) or _holds_target(list(node.values())):
+        raise UserError(f"{path}: does not describe its selector. {NEEDED}")
+    if not target.startswith("sola.selector.") and target not in own:
+        raise UserError(
+            f"{path}: its selector {target} is outside sola. To allow it, choose the selector of "
+            f"your own configuration that has this _target_: selector=..."
+        )
+    found = locate(target, str(path))
+    if not (isinstance(found, type) and issubclass(found, Selector)):
+        raise UserError(f"{path}: {target} is not a selector.")
+    kwargs = {name: value for name, value in node.items() if name != TARGET}
+    check_arguments(found, kwargs, f"{path}: selector")
+    selector: Selector = call(found, f"{path}: selector", **kwargs)
+    return selector
+
+
+def _holds_target(value: Any) -> bool:
+    if isinstance(value, dict):
+        return TARGET in value or _holds_target(list(value.values()))
+    return isinstance(value, list | tuple) and any(_holds_target(each) for each in value)
 
 
 def _read(ckpt_path: Path) -> dict[str, Any]:

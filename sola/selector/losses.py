@@ -1,29 +1,126 @@
-"""Losses of the selector, one number a sample; a batch's loss is the mean over its samples.
+"""Selector losses. Each term is one value per expression; the batch loss is their mean.
 
-Sources: SOLA (arXiv 2412.01136), section 3.4. A sample is an expression with all its tracks, and
-counts the same however many these are. One without tracks has no loss: it is left out of the mean,
-from which nothing is to be learnt when all are.
+Sources: SOLA (arXiv 2412.01136), section 3.4. Every expression counts the same, however many tracks
+it has. One without tracks has no loss: it is left out of the mean.
 
-So B samples in one step have the gradient of B steps of one sample that are accumulated, whether
-samples share a video or not; steps of different numbers of samples count the same as each other.
+So B expressions in one step have the gradient of B accumulated steps of one expression, whether
+they share a video or not.
 """
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sola.checks import above, at_least
+
 
 @dataclass(frozen=True)
-class SelectionLoss:
-    """The parts of a batch's loss, each a scalar with gradient."""
+class SelectorOutputs:
+    """What a selector computes for B expressions."""
+
+    logits: Tensor
+    """(B, N)."""
+    track_tokens: Tensor
+    """(B, N, E)."""
+    negatives: Tensor | None
+    """(K, E), the selector's negative tokens; None: it has none."""
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """What a loss compares these with."""
+
+    labels: Tensor
+    """(B, N), 1 for tracks that the expression refers to, 0 for others."""
+    text: Tensor
+    """(B, L, E), text tokens."""
+    track_mask: Tensor | None = None
+    """(B, N) bool, tracks that exist; None: all."""
+    text_mask: Tensor | None = None
+    """(B, L) bool, text tokens that exist; None: all."""
+
+
+@dataclass(frozen=True)
+class BatchLoss:
+    """The loss of a batch, scalars with gradient."""
 
     total: Tensor
-    """bce + alignment weight * alignment."""
-    bce: Tensor
-    alignment: Tensor
+    """Weighted sum of the terms."""
+    terms: Mapping[str, Tensor]
+    """By name, unweighted."""
+
+
+class Loss(ABC):
+    """Named terms; training weights, sums and logs them.
+
+    docs/adding_a_loss.md shows how to write one.
+    """
+
+    weights: Mapping[str, float]
+    """Factor of every term in the total, by name."""
+
+    @abstractmethod
+    def __call__(self, outputs: SelectorOutputs, inputs: LossInputs) -> Mapping[str, Tensor]:
+        """The terms.
+
+        Args:
+            outputs: of the selector, for B expressions.
+            inputs: labels, text and masks of the same.
+
+        Returns:
+            One (B,) tensor for each name in ``weights``; 0 for an expression without tracks.
+        """
+
+
+class SelectionLoss(Loss):
+    """Binary cross entropy of the logits, and alignment of track tokens with the text.
+
+    Args:
+        positive_weight: factor on the loss of positive tracks; above 1 favours recall over
+            precision.
+        alignment_weight: factor on the alignment term; 0: without.
+        temperature: the alignment term scales dot products by exp(temperature).
+
+    Raises:
+        UserError: if a weight is out of range.
+    """
+
+    def __init__(
+        self,
+        positive_weight: float = 1.5,
+        alignment_weight: float = 0.3,
+        temperature: float = 0.07,
+    ) -> None:
+        above(0, positive_weight=positive_weight)
+        at_least(0, alignment_weight=alignment_weight)
+        self.positive_weight, self.temperature = positive_weight, temperature
+        self.weights = {"bce": 1.0, "alignment": alignment_weight}
+
+    def __call__(self, outputs: SelectorOutputs, inputs: LossInputs) -> dict[str, Tensor]:
+        """See ``Loss``."""
+        return {
+            "bce": classification_loss(
+                outputs.logits,
+                inputs.labels,
+                inputs.track_mask,
+                positive_weight=self.positive_weight,
+            ),
+            "alignment": alignment_loss(
+                outputs.track_tokens,
+                inputs.text,
+                outputs.negatives,
+                inputs.labels,
+                inputs.track_mask,
+                text_mask=inputs.text_mask,
+                temperature=self.temperature,
+                positive_weight=self.positive_weight,
+            ),
+        }
 
 
 def classification_loss(
@@ -89,23 +186,30 @@ def alignment_loss(
     return _mean_over_tracks(losses, track_mask)
 
 
-def combine_losses(
-    bce: Tensor, alignment: Tensor, has_tracks: Tensor, *, alignment_weight: float = 0.3
-) -> SelectionLoss:
-    """The batch's loss: mean over the samples that have tracks.
+def combine_terms(
+    terms: Mapping[str, Tensor], weights: Mapping[str, float], has_tracks: Tensor
+) -> BatchLoss:
+    """The loss of a batch: means over the expressions that have tracks, weighted and summed.
 
     Args:
-        bce: (B,), from :func:`classification_loss`.
-        alignment: (B,), from :func:`alignment_loss`.
+        terms: (B,) each, by name.
+        weights: factor of each.
         has_tracks: (B,) bool.
-        alignment_weight: factor on the alignment loss.
 
     Returns:
-        Scalars; 0, with gradient 0, when no sample has tracks.
+        Scalars; 0, with gradient 0, when no expression has tracks.
+
+    Raises:
+        ValueError: if terms and weights have different names.
     """
-    weights = has_tracks.to(bce.dtype) / has_tracks.sum().clamp(min=1)
-    bce, alignment = (bce * weights).sum(), (alignment * weights).sum()
-    return SelectionLoss(bce + alignment_weight * alignment, bce, alignment)
+    if set(terms) != set(weights):
+        raise ValueError(f"the loss returns {sorted(terms)}, its weights name {sorted(weights)}")
+    means = {}
+    for name in weights:
+        share = has_tracks.to(terms[name].dtype) / has_tracks.sum().clamp(min=1)
+        means[name] = (terms[name] * share).sum()
+    total = torch.stack([weights[name] * mean for name, mean in means.items()]).sum()
+    return BatchLoss(total, means)
 
 
 def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sola.checks import at_least, between, one_of
 from sola.errors import UserError
 from sola.selector.alignment import AlignmentLayer, Language
 from sola.selector.base import Selector
@@ -46,7 +46,7 @@ class TrackSelector(Selector):
             short videos.
         motion_gain: what tokens differ from their track's mean over time is multiplied by it before
             the motion encoder; 1, the paper's network, leaves them as they are.
-        time_unit: the temporal encoding counts time in so many of the motion encoder's frames.
+        time_unit: time unit of the temporal encoding, in frames after the motion encoder.
         normalise_tokens: every object token gets mean 0 and variance 1 over its channels first.
         text_tokens: what the network is given of the text: all its tokens, as the paper; the words,
             without the first and the last token, which are the tokenizer's own; or the mean alone.
@@ -79,7 +79,9 @@ class TrackSelector(Selector):
         super().__init__()
         _check_widths(token_dim, text_dim, num_heads, num_groups)
         _check_time(motion_strides, motion_gain, time_unit)
-        _check_inputs(normalise_tokens, text_tokens)
+        one_of(TEXT_TOKENS, text_tokens=text_tokens)
+        between(0, 1, dropout=dropout, attention_dropout=attention_dropout)
+        at_least(0, num_layers=num_layers, num_negatives=num_negatives)
         self.time_unit = time_unit
         self.normalise_tokens, self.text_tokens = normalise_tokens, text_tokens
         self.motion_encoder = MotionEncoder(
@@ -156,7 +158,7 @@ class TrackSelector(Selector):
         for name, papers in PAPERS_OPTIONS.items():
             if self.kwargs[name] != papers:
                 raise UserError(
-                    f"selector.options.{name} is {self.kwargs[name]}, the reference's network has "
+                    f"selector.{name} is {self.kwargs[name]}, the reference's network has "
                     f"{papers}: under its names these weights would give other scores."
                 )
         return to_reference(self.state_dict(), num_layers=len(self.layers))
@@ -229,38 +231,24 @@ def _unpack(
 
 
 def _check_widths(token_dim: int, text_dim: int, num_heads: int, num_groups: int) -> None:
-    needs = {
-        f"selector.text_dim {text_dim} by selector.num_heads {num_heads}": text_dim % num_heads,
-        f"selector.text_dim {text_dim} by selector.num_groups {num_groups}": text_dim % num_groups,
-        f"selector.text_dim {text_dim} by 2": text_dim % 2,
-        f"twice selector.token_dim {token_dim} by selector.num_groups {num_groups}": (
-            2 * token_dim % num_groups
-        ),
-    }
-    for need, remainder in needs.items():
-        if remainder:
-            raise UserError(f"{need}: must divide without remainder. Choose another number.")
+    at_least(1, token_dim=token_dim, text_dim=text_dim, num_heads=num_heads, num_groups=num_groups)
+    for name, value, divisor_name, divisor in (
+        ("num_heads", num_heads, "text_dim", text_dim),
+        ("num_groups", num_groups, "text_dim", text_dim),
+        ("num_groups", num_groups, "2 * token_dim", 2 * token_dim),
+    ):
+        if divisor % value:
+            raise UserError(f"{name}: must divide {divisor_name} ({divisor}), got {value}.")
+    if text_dim % 2:
+        raise UserError(f"text_dim: must be even, got {text_dim}.")
 
 
-def _check_time(strides: Any, gain: Any, time_unit: Any) -> None:
-    """Of any type: options are what the command line says."""
-    is_list = isinstance(strides, Sequence) and len(strides) == len(STRIDES)
-    if not is_list or not all(isinstance(stride, int) and stride >= 1 for stride in strides):
+def _check_time(strides: Sequence[int], gain: float, time_unit: float) -> None:
+    if len(strides) != len(STRIDES) or any(stride < 1 for stride in strides):
         raise UserError(
-            f"selector.options.motion_strides {strides}: needed are {len(STRIDES)} whole numbers "
-            f"of at least 1, such as the paper's {list(STRIDES)}."
+            f"motion_strides: must be {len(STRIDES)} integers of at least 1, such as the paper's "
+            f"{list(STRIDES)}, got {list(strides)}."
         )
     for name, value in {"motion_gain": gain, "time_unit": time_unit}.items():
-        if not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise UserError(f"selector.options.{name} {value}: must be a number above 0.")
-
-
-def _check_inputs(normalise_tokens: Any, text_tokens: Any) -> None:
-    if not isinstance(normalise_tokens, bool):
-        raise UserError(
-            f"selector.options.normalise_tokens {normalise_tokens}: must be true or false."
-        )
-    if text_tokens not in TEXT_TOKENS:
-        raise UserError(
-            f"selector.options.text_tokens {text_tokens}: must be one of {', '.join(TEXT_TOKENS)}."
-        )
+        if not 0 < value < math.inf:
+            raise UserError(f"{name}: must be above 0, got {value}.")

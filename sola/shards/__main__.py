@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sola.config.entry import run_program
-from sola.config.schema import GenerateConfig
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; ends the process."""
     options = parse_arguments(arguments)
-    run_program(lambda: run(options), GenerateConfig)
+    run_program(lambda: run(options), "generate")
 
 
 if __name__ == "__main__":

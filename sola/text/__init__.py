@@ -1,5 +1,6 @@
-"""Expressions -> text tokens of a frozen encoder, computed once and kept on disk."""
+"""Sentences as text tokens: a frozen encoder, and a cache on disk."""
 
+from sola.text.encoder import TextEncoder
 from sola.text.tokens import TextTokens
 
-__all__ = ["TextTokens"]
+__all__ = ["TextEncoder", "TextTokens"]

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.checks import at_least, folder_name
 from sola.config.progress import progress
-from sola.config.schema import TextEncoderConfig
 from sola.errors import UserError
 from sola.files import sha256_of_file
 
@@ -60,49 +60,88 @@ def _check_folder(path: str, key: str) -> None:
         )
 
 
-def identity(config: TextEncoderConfig) -> str:
-    """What tells one encoder's tokens from another's, as JSON.
+class TextEncoder:
+    """A frozen network that turns sentences into text tokens.
 
-    Of a folder it is the sha256 of its configuration, tokenizer and weights; of a model name the
-    name (transformers alone knows which files it stands for).
+    An encoder of your own is a class with the same attributes and methods.
 
-    Raises:
-        UserError: as ``resolve`` does.
-    """
-    folder = Path(resolve(config.path))
-    if not folder.is_dir():
-        return json.dumps({"model": config.path, "dim": config.dim})
-    files = sorted({path for pattern in IDENTITY_FILES for path in folder.glob(pattern)})
-    hashes = {path.name: sha256_of_file(path) for path in files}
-    return json.dumps({"files": hashes, "dim": config.dim}, sort_keys=True)
-
-
-def encode(texts: Sequence[str], config: TextEncoderConfig) -> dict[str, NDArray[np.float32]]:
-    """Text tokens of every text: last hidden states, special tokens included.
-
-    Texts go to the tokenizer as they are. Only texts of equal length share a batch, so that no
-    result depends on padding.
-
-    Returns:
-        Text -> (L, E) float32.
+    Args:
+        name: of its folder of cached tokens below data/text.
+        path: model name or folder for transformers, or "package:" and a package that carries one.
+        dim: E, width of a text token; a property of the model.
+        batch_size: sentences encoded together.
 
     Raises:
-        UserError: if the encoder cannot be loaded, or is not ``config.dim`` wide.
+        UserError: if a value is out of range.
     """
-    import torch
 
-    tokenizer, model = _load(config)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = model.to(device)
-    log.info("text encoder %s: %d expressions on %s", config.name, len(texts), device)
-    tokens: dict[str, NDArray[np.float32]] = {}
-    with torch.inference_mode(), progress("text tokens", len(texts)) as advance:
-        for batch in _equal_lengths(texts, tokenizer, config.batch_size):
-            inputs = tokenizer(batch, return_tensors="pt", truncation=True).to(device)
-            states = model(**inputs).last_hidden_state.float().cpu().numpy()
-            tokens |= zip(batch, states, strict=True)
-            advance(steps=len(batch))
-    return {text: tokens[text] for text in texts}
+    def __init__(self, name: str, path: str, dim: int, batch_size: int = 64) -> None:
+        folder_name(name=name)
+        at_least(1, dim=dim, batch_size=batch_size)
+        self.name, self.path, self.dim, self.batch_size = name, path, dim, batch_size
+
+    def identity(self) -> str:
+        """What distinguishes this encoder's tokens from another's, as JSON.
+
+        For a folder it is the sha256 of its configuration, tokenizer and weights; for a model name
+        the name (only transformers knows which files it stands for).
+
+        Raises:
+            UserError: as ``resolve`` does.
+        """
+        folder = Path(resolve(self.path))
+        if not folder.is_dir():
+            return json.dumps({"model": self.path, "dim": self.dim})
+        files = sorted({path for pattern in IDENTITY_FILES for path in folder.glob(pattern)})
+        hashes = {path.name: sha256_of_file(path) for path in files}
+        return json.dumps({"files": hashes, "dim": self.dim}, sort_keys=True)
+
+    def encode(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Text tokens of every text: last hidden states, special tokens included.
+
+        Texts go to the tokenizer as they are. Only texts of equal length share a batch, so that no
+        result depends on padding.
+
+        Returns:
+            Text -> (L, E) float32.
+
+        Raises:
+            UserError: if the encoder cannot be loaded, or is not ``dim`` wide.
+        """
+        import torch
+
+        tokenizer, model = self._load()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = model.to(device)
+        log.info("text encoder %s: %d expressions on %s", self.name, len(texts), device)
+        tokens: dict[str, NDArray[np.float32]] = {}
+        with torch.inference_mode(), progress("text tokens", len(texts)) as advance:
+            for batch in _equal_lengths(texts, tokenizer, self.batch_size):
+                inputs = tokenizer(batch, return_tensors="pt", truncation=True).to(device)
+                states = model(**inputs).last_hidden_state.float().cpu().numpy()
+                tokens |= zip(batch, states, strict=True)
+                advance(steps=len(batch))
+        return {text: tokens[text] for text in texts}
+
+    def _load(self) -> tuple[Any, Any]:
+        path = resolve(self.path)
+        try:
+            with quiet_transformers():
+                tokenizer, model = _from_disk_or_hub(path)
+        except (OSError, ValueError, ImportError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"text_encoder.path={self.path}: cannot be loaded ({reason}). Give the name of a "
+                "transformers model that can be downloaded, or a folder with one "
+                "(text_encoder.path=<folder>)."
+            ) from error
+        width = model.config.hidden_size
+        if width != self.dim:
+            raise UserError(
+                f"text_encoder.path={self.path}: its tokens are {width} wide, text_encoder.dim is "
+                f"{self.dim}. Set text_encoder.dim={width}."
+            )
+        return tokenizer, model.eval()
 
 
 @contextlib.contextmanager
@@ -130,27 +169,6 @@ def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Ite
     for group in by_length.values():
         for start in range(0, len(group), batch_size):
             yield group[start : start + batch_size]
-
-
-def _load(config: TextEncoderConfig) -> tuple[Any, Any]:
-    path = resolve(config.path)
-    try:
-        with quiet_transformers():
-            tokenizer, model = _from_disk_or_hub(path)
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"text_encoder.path={config.path}: cannot be loaded ({reason}). Needed is the name of "
-            "a transformers model that can be downloaded, or a folder with one "
-            "(text_encoder.path=<folder>)."
-        ) from error
-    width = model.config.hidden_size
-    if width != config.dim:
-        raise UserError(
-            f"text_encoder.path={config.path}: its tokens are {width} wide, text_encoder.dim is "
-            f"{config.dim}. Set text_encoder.dim={width}."
-        )
-    return tokenizer, model.eval()
 
 
 def _from_disk_or_hub(path: str) -> tuple[Any, Any]:

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.config.schema import TextEncoderConfig
 from sola.text.cache import TokenCache
-from sola.text.encoder import encode, identity
+from sola.text.encoder import TextEncoder
 
 CHUNK_SIZE = 4096
 """Texts encoded between two writes: what a killed run loses at most."""
@@ -21,15 +20,15 @@ class TextTokens:
 
     Args:
         cache_dir: holds a folder for each encoder (``data/text``).
-        config: the encoder.
+        encoder: makes tokens of new texts.
 
     Raises:
         ValueError: if the encoder's package is missing or its cache has another format version.
     """
 
-    def __init__(self, cache_dir: Path, config: TextEncoderConfig) -> None:
-        self.config = config
-        self._cache = TokenCache(cache_dir / config.name, identity(config))
+    def __init__(self, cache_dir: Path, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+        self._cache = TokenCache(cache_dir / encoder.name, encoder.identity())
         self._cache.refresh()
 
     @property
@@ -63,4 +62,4 @@ class TextTokens:
         self._cache.refresh()
         missing = self._cache.missing(texts)
         for start in range(0, len(missing), CHUNK_SIZE):
-            self._cache.add(encode(missing[start : start + CHUNK_SIZE], self.config))
+            self._cache.add(self.encoder.encode(missing[start : start + CHUNK_SIZE]))

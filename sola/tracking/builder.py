@@ -15,9 +15,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from sola.config.schema import TrackerConfig
 from sola.errors import UserError
 from sola.files import Damage, sha256_of_file
+from sola.tracking.settings import TrackerConfig
 from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)

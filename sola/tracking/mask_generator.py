@@ -17,9 +17,9 @@ from sam2.utils.amg import build_point_grid, calculate_stability_score
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from sola.config.schema import MaskGeneratorConfig
 from sola.masks import boxes, encode
 from sola.tracking.batches import BatchSize
+from sola.tracking.settings import MaskGeneratorConfig
 from sola.tracking.stages import MASK_FILTERS, PROMPT_MASKS, stage
 from sola.types import RunLength
 

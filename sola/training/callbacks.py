@@ -1,6 +1,7 @@
 """Checkpoints and progress of a run."""
 
 import logging
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from pytorch_lightning.callbacks import (
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
+    WeightAveraging,
 )
 
+from sola.checks import at_least, one_of
 from sola.config.progress import Advance, progress
-from sola.config.schema import TrainerConfig
-from sola.training.module import SelectorModule
-from sola.training.resuming import LastCheckpoint, Resumption
+from sola.errors import UserError
+from sola.training.module import MAX_STEPS, SelectorModule
+from sola.training.resuming import LAST_FILE as LAST_FILE
 from sola.training.scoring import (
     VALID_F,
     VALID_J,
@@ -28,52 +31,79 @@ from sola.training.scoring import (
 
 log = logging.getLogger(__name__)
 
-BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
+BEST_FILE = "best.ckpt"
 LEARNING_RATE = "train/lr"
+LOSS_EVERY_S = 1.0
 
 
-def make_checkpoints(output_dir: Path, config: TrainerConfig) -> list[Callback]:
-    """Keeps best.ckpt (weights of the best valid/J&F) and last.ckpt (all, to resume from).
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps best.ckpt: the weights with the best value of a logged metric.
 
     Args:
-        output_dir: folder of the run.
-        config: how often last.ckpt is written. Where weights are averaged, best.ckpt holds all,
-            too: Lightning puts the average only into whole checkpoints.
+        dirpath: folder of the run.
+        monitor: the metric.
+        mode: max or min.
     """
-    best = ModelCheckpoint(
-        dirpath=output_dir,
-        filename=Path(BEST_FILE).stem,
-        monitor=VALID_JF,
-        mode="max",
-        save_weights_only=config.ema_decay is None,
-        enable_version_counter=False,
-    )
-    if config.fast_dev_run:
-        return [best]
-    last = LastCheckpoint(
-        output_dir / LAST_FILE,
-        every_n_steps=config.checkpoint_every_n_steps,
-        every_n_minutes=config.checkpoint_every_n_minutes,
-    )
-    return [best, Resumption(), last]
 
-
-def make_options(config: TrainerConfig) -> list[Callback]:
-    """What a configuration may ask for: an early end, averaged weights."""
-    options: list[Callback] = []
-    if config.ema_decay is not None:
-        # buffers are constants, which an average would round
-        options.append(EMAWeightAveraging(decay=config.ema_decay, use_buffers=False))
-    if config.early_stopping_patience is not None:
-        options.append(
-            EarlyStopping(
-                VALID_JF,
-                patience=config.early_stopping_patience,
-                mode="max",
-                check_on_train_epoch_end=False,
-            )
+    def __init__(self, dirpath: str | Path, monitor: str = VALID_JF, mode: str = "max") -> None:
+        one_of(("max", "min"), mode=mode)
+        super().__init__(
+            dirpath=dirpath,
+            filename=Path(BEST_FILE).stem,
+            monitor=monitor,
+            mode=mode,
+            save_weights_only=True,
+            enable_version_counter=False,
         )
-    return options
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Keep everything where weights are averaged: Lightning saves averages only that way."""
+        averages = any(isinstance(each, WeightAveraging) for each in trainer.callbacks)  # type: ignore[attr-defined]
+        self.save_weights_only = not averages
+        super().setup(trainer, pl_module, stage)
+
+
+def early_stopping(
+    patience: int | None = None,
+    monitor: str = VALID_JF,
+    mode: str = "max",
+    min_delta: float = 0.0,
+) -> EarlyStopping | None:
+    """Lightning's EarlyStopping on validations; None without patience.
+
+    Args:
+        patience: validations without a better value.
+        monitor: a logged metric.
+        mode: max or min.
+        min_delta: smallest change that counts as better.
+    """
+    at_least(1, patience=patience)
+    if patience is None:
+        return None
+    return EarlyStopping(
+        monitor,
+        min_delta=min_delta,
+        patience=patience,
+        mode=mode,
+        check_on_train_epoch_end=False,
+    )
+
+
+def weight_averaging(decay: float | None = None) -> EMAWeightAveraging | None:
+    """Exponential moving average of the weights, which is validated and saved; None without decay.
+
+    Args:
+        decay: share of the average that stays at a step, in (0, 1).
+
+    Raises:
+        UserError: if it is out of range.
+    """
+    if decay is None:
+        return None
+    if not 0 < decay < 1:
+        raise UserError(f"decay: must be between 0 and 1, got {decay}.")
+    # buffers are constants, which an average would round
+    return EMAWeightAveraging(decay=decay, use_buffers=False)
 
 
 class StepMetrics(Callback):
@@ -116,13 +146,16 @@ class TrainingProgress(Callback):
         self._stack = ExitStack()
         self._advance: Advance | None = None
         self._steps = 0
+        self._loss, self._read_at = "", 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the bar, or the lines where there is no terminal."""
         if not trainer.is_global_zero:
             return
-        total = int(trainer.estimated_stepping_batches) - trainer.global_step
+        total = int(min(trainer.estimated_stepping_batches, MAX_STEPS)) - trainer.global_step
         self._steps = trainer.global_step
+        if self._steps:
+            log.info("resumed at epoch %d, step %d", trainer.current_epoch + 1, self._steps)
         self._advance = self._stack.enter_context(progress("training", max(total, 1)))
 
     def on_train_batch_end(
@@ -131,7 +164,17 @@ class TrainingProgress(Callback):
         """Moves on by one optimiser step."""
         if self._advance is not None and trainer.global_step > self._steps:
             self._steps = trainer.global_step
-            self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._advance(epoch + self._shown(pl_module))
+
+    def _shown(self, module: pl.LightningModule) -> str:
+        """The loss of a recent step: reading it waits for the device, so once a second."""
+        now = time.monotonic()
+        if now - self._read_at >= LOSS_EVERY_S and isinstance(module, SelectorModule):
+            self._read_at = now
+            loss = module.step_metrics.get("train/loss_step")
+            self._loss = "" if loss is None else f", loss {float(loss):.3f}"
+        return self._loss
 
     def on_validation_batch_end(
         self,

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from sola.config.schema import LoggerConfig
+from sola.config.entry_points import DashboardOptions
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.tracks import VideoTracks
@@ -88,7 +88,8 @@ class RunArtifacts(Callback):
             return
         content = torch.load(self.best_path, map_location="cpu", weights_only=True)
         provenance = content[PROVENANCE_KEY]
-        name = f"selector-{provenance['selector']['name']}-{provenance['dataset']}"
+        kind = provenance["selector"]["_target_"].rpartition(".")[2]
+        name = f"selector-{kind}-{provenance['dataset']}"
         artifact = Artifact(name, "selector", self.best_path, provenance)
         self.board.make(artifact, keep_copy=self.keep_copy)
 
@@ -111,7 +112,7 @@ class ValidationDashboard(Callback):
     def __init__(
         self,
         board: Board,
-        config: LoggerConfig,
+        config: DashboardOptions,
         scorer: ValidationScorer,
         dataset: Split,
         tracks: Callable[[str], VideoTracks],

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from sola.config.schema import DataConfig
+from sola.config.entry_points import DataOptions
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import entry_of
@@ -126,7 +126,7 @@ class SelectorDataModule(pl.LightningDataModule):
         train: tuple[Sequence[Expression], LabelledTracks],
         valid: tuple[Sequence[Expression], LabelledTracks],
         text: TextTokens,
-        config: DataConfig,
+        config: DataOptions,
         *,
         seed: int = 0,
     ) -> None:

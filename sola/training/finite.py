@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sola.errors import UserError
-from sola.selector.losses import SelectionLoss
+from sola.selector.losses import BatchLoss
 from sola.types import Expression
 
 REMEDY = (
@@ -27,8 +27,10 @@ class StepLoss:
     step: int
     mean: Tensor
     """Scalar, over the expressions of all processes."""
+    names: tuple[str, ...]
+    """Total, then the terms."""
     parts: Tensor
-    """(3,), this process' own total, bce and alignment."""
+    """Their values in this process."""
     expressions: tuple[Expression, ...]
     """Of this process."""
 
@@ -40,7 +42,7 @@ class LossCheck:
         self._unread: list[StepLoss] = []
 
     def add(
-        self, step: int, mean: Tensor, own: SelectionLoss, expressions: Sequence[Expression]
+        self, step: int, mean: Tensor, own: BatchLoss, expressions: Sequence[Expression]
     ) -> None:
         """Takes note of a step.
 
@@ -53,8 +55,9 @@ class LossCheck:
         Raises:
             UserError: as ``check``.
         """
-        parts = torch.stack([own.total, own.bce, own.alignment]).detach()
-        self._unread.append(StepLoss(step, mean.detach(), parts, tuple(expressions)))
+        names = ("total", *own.terms)
+        parts = torch.stack([own.total, *own.terms.values()]).detach()
+        self._unread.append(StepLoss(step, mean.detach(), names, parts, tuple(expressions)))
         if len(self._unread) >= MAX_UNREAD.get(mean.device.type, 1):
             self.check()
 
@@ -78,7 +81,7 @@ def _message(one: StepLoss) -> str:
     ids = [f"{e.video_id}/{e.expression_id}" for e in one.expressions]
     more = f" and {len(ids) - NUM_NAMED} more" if len(ids) > NUM_NAMED else ""
     own = one.parts.tolist()
-    parts = [f"{n} {value}" for n, value in zip(("total", "bce", "alignment"), own, strict=True)]
+    parts = [f"{n} {value}" for n, value in zip(one.names, own, strict=True)]
     is_ours = not one.parts[0].isfinite()
     who = ", ".join(ids[:NUM_NAMED]) + more if is_ours else "another device"
     return f"step {one.step}: the loss is NaN or infinite ({', '.join(parts)}), of {who}. {REMEDY}"

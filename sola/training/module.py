@@ -1,37 +1,32 @@
 """The LightningModule of the selector: loss, J&F of the selected union, checkpoints' provenance."""
 
-import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sola.config.schema import LossConfig, OptimizerConfig
 from sola.errors import UserError
-from sola.selector import Selector, check_output
+from sola.selector import Loss, Selector
 from sola.selector.base import PROVENANCE_KEY
-from sola.selector.losses import (
-    SelectionLoss,
-    alignment_loss,
-    classification_loss,
-    combine_losses,
-)
+from sola.selector.losses import BatchLoss, LossInputs, SelectorOutputs, combine_terms
 from sola.training.batch import Batch
 from sola.training.finite import REMEDY, LossCheck
 from sola.training.means import RunningMeans
-from sola.training.optimization import make_optimizer, make_schedules
+from sola.training.optimization import VALID_LOSS, make_schedules
 from sola.training.scoring import ScoredBatch, ThresholdMeans, ValidationScorer
 
-VALID_LOSS = "valid/loss"
 POSITIVES = "train/positives"
-"""Tracks that an expression means, on average."""
-LOSS_PARTS = ("loss", "bce", "alignment")
+"""Tracks that an expression refers to, on average."""
+TOTAL = "loss"
 SCORED = "scored"
+MAX_STEPS = 1 << 40
+"""Stands for the steps of a run without an end."""
 MEANS_KEY = "train_means"
 """Of a checkpoint: the means of the epoch so far."""
 
@@ -43,8 +38,9 @@ class SelectorModule(pl.LightningModule):
 
     Args:
         selector: the network.
-        loss: weights of the loss.
-        optimizer: optimiser and schedule.
+        loss: its terms are weighted, summed and logged.
+        optimizer: parameters -> optimiser.
+        scheduler: optimiser -> learning rate schedule, see ``make_schedules``; None: none.
         scorer: of the validation split.
         threshold: a track is selected when its score is above this.
         provenance: plain values that checkpoints carry, see ``load_selector``.
@@ -53,19 +49,21 @@ class SelectorModule(pl.LightningModule):
     def __init__(
         self,
         selector: Selector,
-        loss: LossConfig,
-        optimizer: OptimizerConfig,
+        loss: Loss,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., Any] | None,
         scorer: ValidationScorer,
         *,
         threshold: float = 0.5,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.selector = selector
-        self.loss_config, self.optimizer_config, self.scorer = loss, optimizer, scorer
+        self.selector, self.loss, self.scorer = selector, loss, scorer
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.threshold, self.provenance = threshold, dict(provenance or {})
-        self._train_means = RunningMeans(*LOSS_PARTS, POSITIVES)
-        self._valid_means = RunningMeans(*LOSS_PARTS)
+        names = (TOTAL, *loss.weights)
+        self._train_means = RunningMeans(*names, POSITIVES)
+        self._valid_means = RunningMeans(*names)
         self._thresholds = ThresholdMeans(threshold)
         self._metrics: dict[str, float] = {}
         self._check = LossCheck()
@@ -82,19 +80,19 @@ class SelectorModule(pl.LightningModule):
             UserError: if a loss is not finite, in every process; see ``LossCheck``.
         """
         loss = self.compute(batch)[0] if any(batch.num_tracks) else self._no_loss()
-        step = RunningMeans(*LOSS_PARTS, POSITIVES)
+        step = RunningMeans(*self._train_means.names)
         num_own = _add_losses(step, loss, batch)
         num_rows = len(batch.labels)
         step.add({POSITIVES: batch.labels.sum() / max(num_rows, 1)}, num_rows)
         num_processes = step.gather(self.device)
         self._train_means.add_all(step)
         means = step.means()
-        if "loss" in means:
-            self._check.add(self.global_step, means["loss"], loss, batch.expressions)
+        if TOTAL in means:
+            self._check.add(self.global_step, means[TOTAL], loss, batch.expressions)
         self.step_metrics = {
-            f"train/{name}_step": means[name] for name in LOSS_PARTS if name in means
+            f"train/{name}_step": mean for name, mean in means.items() if name != POSITIVES
         }
-        return loss.total * (num_processes * num_own / max(step.count("loss"), 1))
+        return loss.total * (num_processes * num_own / max(step.count(TOTAL), 1))
 
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's means."""
@@ -112,9 +110,8 @@ class SelectorModule(pl.LightningModule):
         if self.current_epoch == 0 and is_whole and metrics[POSITIVES] == 0:
             log.warning(
                 "no track of the training split overlaps an expression's objects by more than "
-                "loss.label_iou=%s: every label is negative. Check the tracks: tracker, its "
-                "checkpoint, prompt sources.",
-                self.loss_config.label_iou,
+                "data.label_iou: every label is negative. Check the tracks: tracker, its "
+                "checkpoint, prompt sources."
             )
 
     def on_validation_epoch_start(self) -> None:
@@ -168,16 +165,12 @@ class SelectorModule(pl.LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     def configure_optimizers(self) -> Any:
-        """AdamW and its schedule."""
-        is_mixed = str(self.trainer.precision).endswith("-mixed")
-        optimizer = make_optimizer(self.parameters(), self.optimizer_config, is_mixed=is_mixed)
-        schedules = make_schedules(
-            optimizer,
-            self.optimizer_config,
-            num_steps=int(self.trainer.estimated_stepping_batches),
-            monitor=VALID_LOSS,
-        )
-        return [optimizer], schedules
+        """The configured optimiser and its schedules."""
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        num_steps = int(min(self.trainer.estimated_stepping_batches, MAX_STEPS))
+        return [optimizer], make_schedules(self.make_scheduler, optimizer, num_steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the weights are, in plain types, so that they load with weights_only.
@@ -200,7 +193,6 @@ class SelectorModule(pl.LightningModule):
             **self.provenance,
             "selector": self.selector.description,
             "threshold": self.threshold,
-            "loss": dataclasses.asdict(self.loss_config),
             "epoch": self.current_epoch,
             "step": self.global_step,
             "metrics": dict(self._metrics),
@@ -212,9 +204,9 @@ class SelectorModule(pl.LightningModule):
         self._train_means.load_state_dict(checkpoint.get(MEANS_KEY, {}))
         self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
 
-    def compute(self, batch: Batch) -> tuple[SelectionLoss, Tensor]:
+    def compute(self, batch: Batch) -> tuple[BatchLoss, Tensor]:
         """Loss of a batch, and logits (B, N)."""
-        found = self.selector(
+        logits, track_tokens = self.selector(
             batch.tokens,
             batch.text,
             batch.track_mask,
@@ -222,44 +214,27 @@ class SelectorModule(pl.LightningModule):
             batch.text_mask,
             video_idx=batch.video_idx,
         )
-        num_samples, _, text_dim = batch.text.shape
-        num_tracks = batch.tokens.shape[1]
-        logits, track_tokens = check_output(self.selector, found, num_samples, num_tracks, text_dim)
         # mixed precision ends here: the tokens have the precision of the data
-        logits, track_tokens = logits.to(batch.tokens.dtype), track_tokens.to(batch.tokens.dtype)
+        kind = batch.tokens.dtype
+        logits, track_tokens = logits.to(kind), track_tokens.to(kind)
+        outputs = SelectorOutputs(logits, track_tokens, self.selector.negative_tokens)
+        inputs = LossInputs(batch.labels.to(kind), batch.text, batch.label_mask, batch.text_mask)
         with torch.autocast(logits.device.type, enabled=False):
-            return self._loss(batch, logits, track_tokens), logits
-
-    def _loss(self, batch: Batch, logits: Tensor, track_tokens: Tensor) -> SelectionLoss:
-        config = self.loss_config
-        labels, mask = batch.labels.to(logits.dtype), batch.label_mask
-        bce = classification_loss(logits, labels, mask, positive_weight=config.positive_weight)
-        alignment = alignment_loss(
-            track_tokens,
-            batch.text,
-            self.selector.negative_tokens,
-            labels,
-            mask,
-            text_mask=batch.text_mask,
-            temperature=config.temperature,
-            positive_weight=config.positive_weight,
-        )
-        weight = config.alignment_weight
-        return combine_losses(bce, alignment, batch.has_tracks, alignment_weight=weight)
+            terms = self.loss(outputs, inputs)
+            return combine_terms(terms, self.loss.weights, batch.has_tracks), logits
 
     def _train_metrics(self) -> dict[str, Tensor]:
         means = self._train_means.means().items()
         return {name if name == POSITIVES else f"train/{name}_epoch": mean for name, mean in means}
 
-    def _no_loss(self) -> SelectionLoss:
+    def _no_loss(self) -> BatchLoss:
         """0, with gradient 0 for every parameter: what other processes wait for."""
         zero = torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
-        return SelectionLoss(zero, zero, zero)
+        return BatchLoss(zero, dict.fromkeys(self.loss.weights, zero))
 
 
-def _add_losses(means: RunningMeans, loss: SelectionLoss, batch: Batch) -> int:
-    """Adds a batch's losses; returns of how many expressions, those that have tracks."""
+def _add_losses(means: RunningMeans, loss: BatchLoss, batch: Batch) -> int:
+    """Add a batch's losses; returns the number of expressions that have tracks."""
     num_expressions = sum(count > 0 for count in batch.num_tracks)
-    parts = zip(LOSS_PARTS, (loss.total, loss.bce, loss.alignment), strict=True)
-    means.add(dict(parts), num_expressions)
+    means.add({TOTAL: loss.total, **loss.terms}, num_expressions)
     return num_expressions

@@ -1,74 +1,102 @@
-"""Optimiser and learning rate schedules of a run."""
+"""Learning rate schedules, in the form that Lightning takes."""
 
 import functools
+import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
 
-from sola.config.schema import OptimizerConfig
+from sola.checks import at_least
+from sola.config.targets import Later, locate
 from sola.errors import UserError
 
-SCHEDULES = ("plateau", "cosine")
+VALID_LOSS = "valid/loss"
 
 
-def make_optimizer(
-    parameters: Iterable[nn.Parameter], config: OptimizerConfig, *, is_mixed: bool = False
-) -> torch.optim.Optimizer:
-    """AdamW over all parameters.
+def choose_fused(node: Later[Optimizer], *, is_mixed: bool) -> Later[Optimizer]:
+    """The optimiser's node with ``fused: null`` replaced by what the precision allows.
 
     Args:
-        parameters: to optimise.
-        config: learning rate and weight decay.
-        is_mixed: for mixed precision, under which Lightning cannot clip gradients for the fused
-            implementation.
+        node: of the group optimizer.
+        is_mixed: mixed precision, under which Lightning cannot clip gradients for fused
+            implementations.
     """
-    return torch.optim.AdamW(
-        parameters, lr=config.lr, weight_decay=config.weight_decay, fused=not is_mixed
-    )
+    if node.node.get("fused", True) is not None:
+        return node
+    return Later(node.node | {"fused": not is_mixed}, node.key)
 
 
 def make_schedules(
-    optimizer: torch.optim.Optimizer,
-    config: OptimizerConfig,
-    *,
-    num_steps: int,
-    monitor: str,
+    scheduler: Callable[..., Any], optimizer: Optimizer, num_steps: int
 ) -> list[dict[str, Any]]:
-    """Schedules as Lightning takes them.
+    """The learning rate schedules of a run, as Lightning takes them.
+
+    A function that takes ``num_steps``, the optimiser steps of the run, is given them. One that
+    returns Lightning's dictionaries says itself when it is stepped; a schedule of torch is stepped
+    after every epoch, ReduceLROnPlateau after every validation with ``valid/loss``.
+
+    Args:
+        scheduler: optimiser -> schedule; a node of the group scheduler, or any function.
+        optimizer: whose learning rate is scheduled.
+        num_steps: of the whole run.
+    """
+    target = scheduler
+    if isinstance(scheduler, Later):
+        target = locate(scheduler.node["_target_"], scheduler.key)
+    takes_steps = "num_steps" in inspect.signature(target).parameters
+    built = scheduler(optimizer, **({"num_steps": num_steps} if takes_steps else {}))
+    if isinstance(built, list):
+        return built
+    if isinstance(built, ReduceLROnPlateau):
+        return [_on_validation(built)]
+    return [built if isinstance(built, dict) else {"scheduler": built, "interval": "epoch"}]
+
+
+def plateau(
+    optimizer: Optimizer, factor: float = 0.5, patience: int = 5, warmup_steps: int = 0
+) -> list[dict[str, Any]]:
+    """The learning rate times ``factor`` when the validation loss stalls.
 
     Args:
         optimizer: whose learning rate is scheduled.
-        config: schedule and warm-up.
-        num_steps: optimiser steps of the whole run.
-        monitor: logged value that the plateau schedule watches (lower is better).
+        factor: in (0, 1).
+        patience: validations without a lower loss before that.
+        warmup_steps: optimiser steps of a linear rise to the learning rate; 0: none.
 
     Raises:
-        UserError: if the schedule is not known.
+        UserError: if a value is out of range.
     """
-    if config.schedule == "cosine":
-        factor = functools.partial(
-            _cosine_factor, warmup_steps=config.warmup_steps, num_steps=num_steps
-        )
-        return [{"scheduler": LambdaLR(optimizer, factor), "interval": "step"}]
-    if config.schedule != "plateau":
-        raise UserError(
-            f"optimizer.schedule={config.schedule}: not known; choose one of {SCHEDULES}."
-        )
-    plateau = ReduceLROnPlateau(
-        optimizer, factor=config.plateau_factor, patience=config.plateau_patience
-    )
-    schedules: list[dict[str, Any]] = [
-        {"scheduler": plateau, "interval": "epoch", "monitor": monitor, "strict": False}
-    ]
-    if config.warmup_steps:
-        start = 1 / (config.warmup_steps + 1)
-        warmup = LinearLR(optimizer, start_factor=start, total_iters=config.warmup_steps)
+    at_least(0, patience=patience, warmup_steps=warmup_steps)
+    if not 0 < factor < 1:
+        raise UserError(f"factor: must be between 0 and 1, got {factor}.")
+    schedules = [_on_validation(ReduceLROnPlateau(optimizer, factor=factor, patience=patience))]
+    if warmup_steps:
+        warmup = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
         schedules.append({"scheduler": warmup, "interval": "step"})
     return schedules
+
+
+def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int = 0) -> dict[str, Any]:
+    """Half a cosine, to zero at the end of the run.
+
+    Args:
+        optimizer: whose learning rate is scheduled.
+        num_steps: optimiser steps of the whole run.
+        warmup_steps: optimiser steps of a linear rise to the learning rate; 0: none.
+
+    Raises:
+        UserError: if a value is out of range.
+    """
+    at_least(0, warmup_steps=warmup_steps)
+    factor = functools.partial(_cosine_factor, warmup_steps=warmup_steps, num_steps=num_steps)
+    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+
+
+def _on_validation(scheduler: ReduceLROnPlateau) -> dict[str, Any]:
+    return {"scheduler": scheduler, "interval": "epoch", "monitor": VALID_LOSS, "strict": False}
 
 
 def _cosine_factor(step: int, *, warmup_steps: int, num_steps: int) -> float:

@@ -13,8 +13,11 @@ import torch.distributed as dist
 from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from sola.checks import above, at_least
 from sola.files import whole_file
 from sola.training.loader import ResumableLoader
+
+LAST_FILE = "last.ckpt"
 
 
 class WholeFileIO(TorchCheckpointIO):
@@ -33,18 +36,23 @@ class WholeFileIO(TorchCheckpointIO):
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes all that a run needs to go on: after every epoch, and within one as it is asked for.
+    """Writes last.ckpt, all that a run needs to resume: after every epoch, and within epochs.
 
     Args:
-        path: of the file.
+        dirpath: folder of the run.
         every_n_steps: optimiser steps from one to the next within an epoch; None: not by steps.
         every_n_minutes: the same by time.
     """
 
     def __init__(
-        self, path: Path, *, every_n_steps: int | None, every_n_minutes: float | None
+        self,
+        dirpath: str | Path,
+        every_n_steps: int | None = None,
+        every_n_minutes: float | None = None,
     ) -> None:
-        self.path, self.every_n_steps = path, every_n_steps
+        at_least(1, every_n_steps=every_n_steps)
+        above(0, every_n_minutes=every_n_minutes)
+        self.path, self.every_n_steps = Path(dirpath) / LAST_FILE, every_n_steps
         self.interval = None if every_n_minutes is None else timedelta(minutes=every_n_minutes)
         self._saved_step, self._saved_at = 0, time.monotonic()
 
@@ -79,6 +87,8 @@ class LastCheckpoint(Checkpoint):
         return bool(trainer.strategy.broadcast(is_late))  # clocks differ, and all save together
 
     def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         for logger in trainer.loggers:  # first: a run that goes on does not log these rows again
             logger.save()
         trainer.save_checkpoint(self.path)

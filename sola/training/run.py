@@ -1,10 +1,9 @@
 """What train.py does: a selector trained on finished tracks."""
 
-import dataclasses
 import logging
-import re
 import signal
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,27 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from sola.config.device import pick_device
+from sola.config.device import check_precision, pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
-from sola.config.job import starts_processes
-from sola.config.schema import SelectorConfig, TrainConfig
-from sola.datasets import Split, open_dataset
+from sola.config.entry_points import TrainConfig
+from sola.config.job import is_first_process, starts_processes
+from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
 from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import artifacts_of, git_state
-from sola.selector import Selector, build_selector, check_selector
+from sola.selector import Selector
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.callbacks import (
-    BEST_FILE,
-    LAST_FILE,
-    StepMetrics,
-    TrainingProgress,
-    make_checkpoints,
-    make_options,
-)
+from sola.training.callbacks import BEST_FILE, BestCheckpoint, StepMetrics, TrainingProgress
 from sola.training.dashboard import GradientNorms, RunArtifacts, ValidationDashboard
 from sola.training.data import SelectorDataModule
 from sola.training.joint import JointReader
 from sola.training.module import SelectorModule
-from sola.training.resuming import WholeFileIO
+from sola.training.optimization import choose_fused
+from sola.training.resuming import LAST_FILE, Resumption, WholeFileIO
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
 
@@ -50,93 +43,106 @@ EXPECTED_WARNINGS = (
     *OF_OTHER_PACKAGES,
     ".*does not have many workers.*",  # tokens are read in a millisecond
     ".*smaller than the logging interval.*",
-    ".*The dirpath has changed from.*",  # a run that goes on elsewhere has a best.ckpt of its own
+    ".*The dirpath has changed from.*",  # a run that resumes elsewhere has a best.ckpt of its own
     ".*directory .* exists and is not empty.*",  # Hydra's own files are there before us
     ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged is of all processes
 )
+RUN_FILES = (LAST_FILE, BEST_FILE, "metrics.csv")
+"""Any of these in an output folder: it holds a run."""
+RECORDED = ("loss", "optimizer", "scheduler", "data", "trainer")
+"""Sections of the configuration that a checkpoint carries."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training ends with."""
+
+    best_path: Path
+    """The checkpoint with the best valid/J&F: best.ckpt in the output folder."""
+    valid_jf: float | None
+    """Its valid/J&F, in [0, 1]; None if nothing was validated."""
 
 
 def run_training(config: TrainConfig) -> Path:
-    """Trains a selector as a configuration asks for.
+    """Train a selector; returns the checkpoint with the best valid/J&F, see ``train``."""
+    return train(config).best_path
+
+
+def train(config: TrainConfig) -> TrainingResult:
+    """Train a selector.
 
     The same seed gives the same result on a CPU; on a GPU, where some sums have no fixed order, it
-    gives nearly the same.
-
-    Returns:
-        The checkpoint with the best valid/J&F: ``best.ckpt`` in the output folder. A run that goes
-        on in its own folder chooses among all its epochs, one that goes on in another folder among
-        those that are left; ``trainer.fast_dev_run`` writes none.
+    gives nearly the same. A run that resumes in its own folder chooses its best checkpoint among
+    all its epochs, one that resumes in another folder among those that are left;
+    ``trainer.fast_dev_run`` writes none.
 
     Raises:
-        UserError: if a GPU is asked for and none is there, data or tracks are missing or do not
-            belong together, a width does not fit, a limit leaves no batch, or the checkpoint to
-            resume from does not fit.
+        UserError: if a GPU is requested and none is there, data or tracks are missing or do not
+            belong together, a width does not fit, a limit leaves no batch, the output folder holds
+            another run, or the checkpoint to resume from does not fit.
     """
     output_dir = Path(config.paths.output_dir)
     if config.resume and (output_dir / LAST_FILE).is_file():
-        config = dataclasses.replace(config, ckpt_path=str(output_dir / LAST_FILE))
-    device = pick_device(config.trainer.accelerator)
-    check_selector(**_arguments(config.selector))  # before data is read, which takes longer
+        config = replace_ckpt(config, output_dir / LAST_FILE)
+    is_dry = bool(config.trainer.node.get("fast_dev_run"))
+    goes_on = Path(config.ckpt_path or "").absolute() == (output_dir / LAST_FILE).absolute()
+    if not (is_dry or config.resume or goes_on) and is_first_process():
+        _refuse_used_folder(output_dir)
+    device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
+    check_precision(config.trainer.node.get("precision"), device)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    if config.trainer.num_threads:
-        torch.set_num_threads(config.trainer.num_threads)
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    train_split, valid_split = config.dataset.train_split, config.dataset.valid_split
-    train_set, valid_set = open_dataset(config.dataset, train_split), _open_valid(config)
-    train = open_tracks(config, train_set, config.data.train_sources, keep=_videos_kept(config))
-    valid = open_tracks(config, valid_set, config.data.valid_sources)
-    check_same_tokens(train.readers[0], valid.readers[0])
-    _check_widths(config)
-    selector = build_selector(**_arguments(config.selector))
+    train_set = config.dataset.open(config.dataset.train_split)
+    valid_set = _open_valid(config)
+    train_tracks = open_tracks(
+        config, train_set, config.data.train_sources, keep=_videos_kept(config)
+    )
+    valid_tracks = open_tracks(config, valid_set, config.data.valid_sources)
+    check_same_tokens(train_tracks.readers[0], valid_tracks.readers[0])
+    selector = config.selector()
+    _check_widths(config, selector, train_tracks)
     first_step = _check_resume(config, selector)
-    is_dry = config.trainer.fast_dev_run
     logger = make_logger(
-        config.logger,
-        output_dir,
-        job_type="train",
-        is_dry=is_dry,
-        first_step=first_step,
-        goes_on=Path(config.ckpt_path or "").absolute() == (output_dir / LAST_FILE).absolute(),
+        config.logger, job_type="train", is_dry=is_dry, first_step=first_step, goes_on=goes_on
     )
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
     data = SelectorDataModule(
-        (train_set.expressions, train),
-        (valid_set.expressions, valid),
+        (train_set.expressions, train_tracks),
+        (valid_set.expressions, valid_tracks),
         text,
         config.data,
         seed=config.seed,
     )
-    scorer = _make_scorer(valid, valid_set)
+    scorer = _make_scorer(valid_tracks, valid_set)
+    provenance = _describe(config, train_tracks, valid_tracks)
+    precision = str(config.trainer.node.get("precision") or "32-true")
     module = SelectorModule(
         selector,
         config.loss,
-        config.optimizer,
+        choose_fused(config.optimizer, is_mixed=precision.endswith("-mixed")),
+        config.scheduler,
         scorer,
         threshold=config.threshold,
-        provenance=_describe(config, train, valid),
+        provenance=provenance,
     )
     with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        shown = [] if is_dry else _make_dashboard(config, logger, train, valid, scorer, valid_set)
-        logger.log_hyperparams(
-            dataclasses.asdict(config)
-            | {"git": git_state(), "provenance": _describe(config, train, valid)}
+        shown = (
+            []
+            if is_dry
+            else _make_dashboard(config, logger, train_tracks, valid_tracks, scorer, valid_set)
         )
+        logger.log_hyperparams(config.values | {"git": git_state(), "provenance": provenance})
         trainer = _make_trainer(config, logger, shown, uses_gpu=device.type == "cuda")
+        module.provenance["trainer"] |= _as_done(trainer)
         try:
-            trainer.fit(module, data, ckpt_path=config.ckpt_path, weights_only=True)
-        except MisconfigurationException as error:
-            least = re.search(r"limit_\w+_batches=[\d.]+", str(error))
-            if least is None:
-                raise
-            raise UserError(
-                f"trainer.{least[0].split('=')[0]} is a share of less than one of the batches that "
-                f"there are. Give at least trainer.{least[0]}."
-            ) from error
+            _fit(trainer, module, data, config.ckpt_path)
         except SIGTERMException as stopped:  # whose own status is that of success
             log.warning(
-                "%s: stopped by SIGTERM at step %d. The same command with resume=true goes on.",
+                "%s: stopped by SIGTERM at step %d. The same command with resume=true resumes.",
                 output_dir,
                 trainer.global_step,
             )
@@ -145,7 +151,47 @@ def run_training(config: TrainConfig) -> Path:
             finish_logger(logger)
         _wait_for_processes(trainer)
     sources = " and ".join(config.data.valid_sources)
-    return _report(trainer, output_dir, f"split {valid_split}, tracks of {sources}")
+    split = f"split {config.dataset.valid_split}, tracks of {sources}"
+    return _report(trainer, output_dir, split)
+
+
+def replace_ckpt(config: TrainConfig, path: Path) -> TrainConfig:
+    """The same run, resumed from a checkpoint."""
+    resumed = replace(config, ckpt_path=str(path), resume=False)
+    resumed.values = config.values
+    return resumed
+
+
+def _fit(
+    trainer: pl.Trainer, module: SelectorModule, data: SelectorDataModule, ckpt_path: str | None
+) -> None:
+    """Train, and validate once if the run was too short for a validation of its own."""
+    try:
+        trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {error}") from error
+    best = next((each for each in _checkpoints(trainer) if isinstance(each, BestCheckpoint)), None)
+    if best is None or trainer.fast_dev_run or best.best_model_score is not None:  # type: ignore[attr-defined]
+        return
+    if trainer.interrupted or trainer.global_step == 0:
+        return
+    trainer.validate(module, data, verbose=False)
+    assert best.dirpath is not None
+    best.best_model_score = trainer.callback_metrics.get(best.monitor or VALID_JF)
+    trainer.save_checkpoint(Path(best.dirpath) / BEST_FILE, weights_only=True)
+
+
+def _checkpoints(trainer: pl.Trainer) -> list[Any]:
+    return list(trainer.checkpoint_callbacks)
+
+
+def _refuse_used_folder(output_dir: Path) -> None:
+    found = [name for name in RUN_FILES if (output_dir / name).is_file()]
+    if found:
+        raise UserError(
+            f"{output_dir}: holds a run already ({found[0]}). Add resume=true to resume it, or "
+            "choose another hydra.run.dir."
+        )
 
 
 def _make_dashboard(
@@ -164,13 +210,13 @@ def _make_dashboard(
     ]
     best_path = Path(config.paths.output_dir) / BEST_FILE
     return [
-        GradientNorms(config.logger.log_every_n_steps),
+        GradientNorms(int(config.trainer.node.get("log_every_n_steps") or 50)),
         RunArtifacts(
-            board, artifacts_of(readers), best_path, keep_copy=config.logger.keep_checkpoint
+            board, artifacts_of(readers), best_path, keep_copy=config.dashboard.keep_checkpoint
         ),
         ValidationDashboard(
             board,
-            config.logger,
+            config.dashboard,
             scorer,
             valid_set,
             scorer.read,
@@ -183,39 +229,43 @@ def _make_dashboard(
 def _make_trainer(
     config: TrainConfig, logger: Logger, shown: list[Callback], *, uses_gpu: bool
 ) -> pl.Trainer:
-    trainer = config.trainer
+    node = config.trainer.node
+    built = [callback() for callback in config.callbacks.values()]
+    every_n_steps = int(node.get("log_every_n_steps") or 50)
     callbacks = [
-        *make_checkpoints(Path(config.paths.output_dir), trainer),
-        *make_options(trainer),
-        StepMetrics(config.logger.log_every_n_steps),
+        *(callback for callback in built if callback is not None),
+        Resumption(),
+        StepMetrics(every_n_steps),
         TrainingProgress(),
         *shown,
     ]
-    return pl.Trainer(
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        num_nodes=trainer.num_nodes,
-        strategy=trainer.strategy,
-        precision=trainer.precision,  # type: ignore[arg-type]  # a name that Lightning checks
-        max_epochs=trainer.max_epochs,
-        gradient_clip_val=trainer.gradient_clip_val or None,
-        accumulate_grad_batches=trainer.accumulate_grad_batches,
-        # a run shorter than that is validated at its end: best.ckpt comes from a validation
-        check_val_every_n_epoch=min(trainer.check_val_every_n_epoch, trainer.max_epochs),
-        fast_dev_run=trainer.fast_dev_run,
-        limit_train_batches=_limit(trainer.limit_train_batches),
-        limit_val_batches=_limit(trainer.limit_val_batches),
-        num_sanity_val_steps=0,
-        log_every_n_steps=config.logger.log_every_n_steps,
-        use_distributed_sampler=False,  # the data module deals out the samples
-        plugins=[WholeFileIO()],
-        logger=logger,
-        callbacks=callbacks,
-        default_root_dir=config.paths.output_dir,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        deterministic="warn" if uses_gpu else None,  # on a CPU everything is
-    )
+    options: dict[str, Any] = {
+        "logger": logger,
+        "callbacks": callbacks,
+        "default_root_dir": config.paths.output_dir,
+        "use_distributed_sampler": False,  # the data module shards the samples
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    if not node.get("plugins"):
+        options["plugins"] = [WholeFileIO()]
+    if node.get("deterministic") is None:
+        options["deterministic"] = "warn" if uses_gpu else None  # on a CPU everything is
+    epochs, max_epochs = node.get("check_val_every_n_epoch"), node.get("max_epochs")
+    if epochs and max_epochs and 0 < max_epochs < epochs:
+        options["check_val_every_n_epoch"] = max_epochs  # best.ckpt comes from a validation
+    return config.trainer(**options)
+
+
+def _as_done(trainer: pl.Trainer) -> dict[str, Any]:
+    """What the machine chose, in plain values."""
+    return {
+        "precision": str(trainer.precision),
+        "strategy": type(trainer.strategy).__name__,
+        "accelerator": type(trainer.accelerator).__name__,
+        "num_devices": trainer.num_devices,
+        "num_nodes": trainer.num_nodes,
+    }
 
 
 def _wait_for_processes(trainer: pl.Trainer) -> None:
@@ -230,23 +280,6 @@ def _videos_kept(config: TrainConfig) -> int:
     return 1 if is_whole else config.data.window
 
 
-def _limit(value: float) -> int | float:
-    """A share of the batches up to 1, a number of them above."""
-    return int(value) if value > 1 else float(value)
-
-
-def _arguments(config: SelectorConfig) -> dict[str, Any]:
-    """Those of ``build_selector``."""
-    values = {key: value for key, value in vars(config).items() if value is not None}
-    options = values.pop("options")
-    shared = sorted(vars(config).keys() & options.keys())
-    if shared:
-        raise UserError(
-            f"selector.options.{shared[0]}: is a key of its own. Say selector.{shared[0]}=..."
-        )
-    return values | options
-
-
 def _make_scorer(tracks: LabelledTracks, dataset: Split) -> ValidationScorer:
     expressions = group_by_video(dataset.expressions)
 
@@ -257,7 +290,7 @@ def _make_scorer(tracks: LabelledTracks, dataset: Split) -> ValidationScorer:
 
 
 def _open_valid(config: TrainConfig) -> Split:
-    dataset = open_dataset(config.dataset, config.dataset.valid_split)
+    dataset = config.dataset.open(config.dataset.valid_split)
     if not dataset.has_masks:
         raise UserError(
             f"{dataset.split_dir}: split {dataset.split} has no ground truth to measure J&F with. "
@@ -266,33 +299,39 @@ def _open_valid(config: TrainConfig) -> Split:
     return dataset
 
 
-def _check_widths(config: TrainConfig) -> None:
-    if config.selector.text_dim != config.text_encoder.dim:
-        raise UserError(
-            f"selector.text_dim is {config.selector.text_dim}, text tokens of "
-            f"{config.text_encoder.name} are {config.text_encoder.dim} wide. Set "
-            f"selector.text_dim={config.text_encoder.dim}."
-        )
+def _check_widths(config: TrainConfig, selector: Selector, tracks: LabelledTracks) -> None:
+    """Refuse a selector whose widths are not those of its inputs."""
+    where = tracks.readers[0].tracks_dir
+    for key, width, what in (
+        ("token_dim", tracks.sources.token_dim, f"object tokens in {where}"),
+        ("text_dim", config.text_encoder.dim, f"text tokens of {config.text_encoder.name}"),
+    ):
+        found = selector.kwargs.get(key, width)
+        if found != width:
+            raise UserError(
+                f"selector.{key}: must be {width}, the width of {what}, got {found}. Set "
+                f"selector.{key}={width}."
+            )
 
 
 def _check_resume(config: TrainConfig, selector: Selector) -> int:
-    """A run goes on only from a last.ckpt of the same network; returns the steps that it had."""
+    """A run can only resume from a last.ckpt of the same network; returns the steps it had."""
     if config.ckpt_path is None:
         return 0
-    found, _ = load_selector(Path(config.ckpt_path))
+    path = Path(config.ckpt_path)
+    found, _ = load_selector(path, own=(str(config.selector.node["_target_"]),))
     for key, wanted in selector.description.items():
         own = found.description.get(key)
         if own != wanted and "dropout" not in key:
-            name = key if key in vars(config.selector) else f"options.{key}"
             raise UserError(
-                f"{config.ckpt_path}: its selector has {key}={own}, selector.{name} is {wanted}. "
+                f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
                 "Resume with the configuration that the run was started with."
             )
-    content = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
+    content = torch.load(path, map_location="cpu", weights_only=True)
     if "optimizer_states" not in content:
         raise UserError(
-            f"{config.ckpt_path}: has weights, but no state of the optimiser to resume from. Use "
-            f"the run's {LAST_FILE}."
+            f"{path}: has weights, but no optimizer state to resume from. Use the run's "
+            f"{LAST_FILE}."
         )
     return int(content["global_step"])
 
@@ -312,25 +351,23 @@ def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks)
         "token_dim": int(index["token_dim"]),
         "text_encoder": config.text_encoder.name,
         "seed": config.seed,
-        **{
-            name: dataclasses.asdict(vars(config)[name])
-            for name in ("optimizer", "data", "trainer")
-        },
+        **{name: dict(config.values[name] or {}) for name in RECORDED},
     }
 
 
-def _report(trainer: pl.Trainer, output_dir: Path, valid: str) -> Path:
+def _report(trainer: pl.Trainer, output_dir: Path, valid: str) -> TrainingResult:
     best_path = output_dir / BEST_FILE
     stopping = trainer.early_stopping_callback
     if isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
         log.info(
             "stopped after epoch %d: %s did not get better in %d validations",
             stopping.stopped_epoch + 1,
-            VALID_JF,
+            stopping.monitor,
             stopping.patience,
         )
-    monitor = trainer.checkpoint_callback
-    score = getattr(monitor, "best_model_score", None)
-    if score is not None:
-        log.info("%s: %s %.1f on %s", best_path, VALID_JF, 100 * float(score), valid)
-    return best_path
+    best = next((each for each in _checkpoints(trainer) if isinstance(each, BestCheckpoint)), None)
+    if best is None or best.best_model_score is None:
+        return TrainingResult(best_path, None)
+    score = float(best.best_model_score)
+    log.info("%s: %s %.1f on %s", best_path, best.monitor, 100 * score, valid)
+    return TrainingResult(best_path, score)

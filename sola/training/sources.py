@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.config.schema import LossConfig, TrainConfig
+from sola.config.entry_points import DataOptions, TrainConfig
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.tracks import TrackSources, entry_of, in_order
@@ -61,7 +61,7 @@ class LabelledTracks:
         UserError: if the sources' trackers differ.
     """
 
-    def __init__(self, readers: Sequence[AnyReader], rule: LossConfig, *, keep: int = 1) -> None:
+    def __init__(self, readers: Sequence[AnyReader], rule: DataOptions, *, keep: int = 1) -> None:
         self.sources, self.rule = TrackSources(readers), rule
         self.readers = in_order(readers)
         # what belongs to one expression is not asked for again
@@ -142,16 +142,10 @@ def open_tracks(
 
     Raises:
         UserError: if some are missing (with the command that makes them), were made by different
-            trackers, or have tokens of another width than the selector.
+            trackers.
     """
     readers = [_open(config, dataset, source) for source in sources]
-    tracks = LabelledTracks(readers, config.loss, keep=keep)
-    if tracks.sources.token_dim != config.selector.token_dim:
-        raise UserError(
-            f"{readers[0].tracks_dir}: object tokens are {tracks.sources.token_dim} wide, "
-            f"selector.token_dim is {config.selector.token_dim}. Set "
-            f"selector.token_dim={tracks.sources.token_dim}, or choose the tracks' own tracker."
-        )
+    tracks = LabelledTracks(readers, config.data, keep=keep)
     tracks.sources.check_complete(dataset)
     return tracks
 

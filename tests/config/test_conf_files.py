@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from sola.config.conversion import CONF_DIR, SCHEMAS
 from sola.config.schema import DatasetConfig, TrackerConfig
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 import yaml
-
 from sola.config.conversion import CONF_DIR, SCHEMAS
+
 from sola.config.help import help_text
 
 OWN = {

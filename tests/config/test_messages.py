@@ -3,10 +3,10 @@
 import shutil
 
 import pytest
-
 from sola.config.conversion import CONF_DIR, compose
-from sola.config.messages import explain, known_keys
 from sola.config.schema import TrainConfig
+
+from sola.config.messages import explain, known_keys
 
 MISSPELT = [
     ("trainer.max_epoch=3", "Did you mean trainer.max_epochs?"),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from dataset_trees import code, edit_json, edit_text, half
 from PIL import Image
-
 from sola.config.schema import DatasetPartConfig
+
 from sola.datasets.check import check_dataset
 from sola.datasets.check.report import SplitReport
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-
 from sola.config.schema import MovingShapesConfig
+
 from sola.datasets.moving_shapes.expressions import KINDS, PHRASES, Sentence, make_sentences
 from sola.datasets.moving_shapes.maker import _expressions
 from sola.datasets.moving_shapes.scene import (

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import dataset_trees as trees
 import pytest
-
 from sola.config.schema import DatasetConfig, DatasetPartConfig
+
 from sola.datasets import JointSplit, MeViS, open_dataset
 from sola.masks import decode
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from dataset_trees import half
 from PIL import Image
-
 from sola.config.schema import DatasetConfig
+
 from sola.datasets import RefDAVIS, RefYouTubeVOS, Split, open_dataset
 from sola.datasets.label_maps import read_label_map
 from sola.datasets.ref_davis import annotator_of

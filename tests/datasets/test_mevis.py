@@ -8,8 +8,8 @@ import dataset_trees as trees
 import numpy as np
 import pytest
 from PIL import Image
-
 from sola.config.schema import DatasetConfig, MovingShapesConfig
+
 from sola.datasets import open_dataset
 from sola.datasets.frames import VideoFrames
 from sola.datasets.mevis import MeViS, MeViSv2

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from small_runs import small_run
-
 from sola.config.schema import GenerateConfig
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from float64 import in_float64
 from small_runs import assert_equal, assert_nothing_left, contents
-
 from sola.config.schema import GenerateConfig
+
 from sola.generation import module as module_module
 from sola.generation import run as run_module
 from sola.generation.run import run_generation

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from dataset_trees import write_mevis
-
 from sola.config.schema import PromptSourceConfig
+
 from sola.datasets import MeViS
 from sola.generation.claims import Claims
 from sola.generation.plan import SharedVideos, estimated_costs, longest_first

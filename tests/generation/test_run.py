@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from small_detector import GDINO
-
 from sola.config.schema import GenerateConfig
+
 from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.prompts.grounding_dino import Detections, Detector

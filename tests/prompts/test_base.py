@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sola.config.schema import GenerateConfig, PromptSourceConfig
 
 import sola.prompts
-from sola.config.schema import GenerateConfig, PromptSourceConfig
 from sola.generation.run import run_generation
 from sola.masks import decode
 from sola.prompts import PromptSource, build_source

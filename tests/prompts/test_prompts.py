@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import sampled_from
-
 from sola.config.schema import PromptSourceConfig
+
 from sola.masks import encode
 from sola.prompts import (
     PromptQueue,

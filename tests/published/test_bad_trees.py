@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from drawn_split import LARGE, SMALL
 from published_tree import write_tree
-
 from sola.config.schema import EvaluateConfig
+
 from sola.masks import encode
 from sola.published.__main__ import parse_arguments
 

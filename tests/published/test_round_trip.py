@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from drawn_split import LARGE, SMALL
 from published_tree import read_tree, write_tree
-
 from sola.config.schema import EvaluateConfig, LossConfig
+
 from sola.datasets import open_dataset
 from sola.masks import empty_masklet
 from sola.metrics import count_pixels, mean_iou

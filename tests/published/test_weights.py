@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from published_tree import write_tree
-
 from sola.config.schema import EvaluateConfig, PredictConfig
+
 from sola.evaluation import scored_split
 from sola.evaluation.run import run_evaluation
 from sola.evaluation.scores import score_tracks

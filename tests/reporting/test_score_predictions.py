@@ -10,8 +10,8 @@ import cv2
 import drawn_split as drawn
 import numpy as np
 import pytest
-
 from sola.config.schema import EvaluateConfig, PathsConfig
+
 from sola.evaluation import scored_split
 from sola.evaluation.comparison import compare, read_run
 from sola.evaluation.run import run_evaluation

@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-
 from sola.config.schema import PredictConfig
+
 from sola.datasets import open_dataset
 from sola.evaluation.tracks import TrackSources
 from sola.masks import resize

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from sola.config.schema import LossConfig, OptimizerConfig
+
 from sola.selector import TrackSelector
 from sola.selector.losses import SelectionLoss, alignment_loss, classification_loss, combine_losses
 from sola.training.batch import Sample, collate

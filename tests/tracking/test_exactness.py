@@ -12,8 +12,8 @@ import torch
 from float64 import in_float64
 from omegaconf import OmegaConf
 from PIL import Image
-
 from sola.config.schema import TrackerConfig
+
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.tracking.builder import (
     NETWORK,

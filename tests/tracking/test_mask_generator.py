@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
+from sola.config.schema import MaskGeneratorConfig
 
 from sola.config import compose
-from sola.config.schema import MaskGeneratorConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.masks import decode
 from sola.tracking.builder import build_tracker

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sola.config.schema import TrackerConfig
 
 from sola.config import compose
-from sola.config.schema import TrackerConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.masks import decode, encode
 from sola.tracking.builder import build_tracker

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-
 from sola.config.schema import (
     DataConfig,
     DatasetConfig,
@@ -27,6 +26,7 @@ from sola.config.schema import (
     TrainConfig,
     TrainerConfig,
 )
+
 from sola.masks import encode
 from sola.shards import ShardWriter, tracks_dir
 from sola.text import tokens as text_module

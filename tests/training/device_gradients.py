@@ -10,9 +10,9 @@ import sys
 
 import torch
 import torch.distributed as dist
+from sola.config.schema import LossConfig, OptimizerConfig
 from test_batching import ALONE, VIDEOS, D, E
 
-from sola.config.schema import LossConfig, OptimizerConfig
 from sola.selector import TrackSelector
 from sola.training.batch import Sample, collate
 from sola.training.module import SelectorModule

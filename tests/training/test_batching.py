@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from sola.config.schema import LossConfig, OptimizerConfig
 from torch import Tensor
 
-from sola.config.schema import LossConfig, OptimizerConfig
 from sola.selector import Selector, TrackSelector
 from sola.selector.baseline import BaselineSelector
 from sola.training.batch import Sample, collate

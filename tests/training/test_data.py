@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from sola.config.schema import DataConfig, LossConfig, OptimizerConfig, TrainConfig
+
 from sola.errors import UserError
 from sola.selector import TrackSelector
 from sola.shards import ShardReader

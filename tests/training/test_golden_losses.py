@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from sola.config.schema import LossConfig, OptimizerConfig
+
 from sola.selector import TrackSelector
 from sola.training.batch import Sample, collate
 from sola.training.module import SelectorModule

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from sola.config.schema import LossConfig
+
 from sola.masks import empty_masklet
 from sola.shards import ShardReader, ShardWriter
 from sola.training.batch import collate

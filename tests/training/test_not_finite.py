@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from sola.config.schema import TrainConfig
 from torch import Tensor
 
-from sola.config.schema import TrainConfig
 from sola.selector.losses import SelectionLoss
 from sola.training import module
 from sola.training.finite import MAX_UNREAD

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from sola.config.schema import DataConfig, OptimizerConfig, SelectorConfig, TrainConfig
 from torch import Tensor
 
-from sola.config.schema import DataConfig, OptimizerConfig, SelectorConfig, TrainConfig
 from sola.datasets import open_dataset
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens

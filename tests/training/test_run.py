@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from sola.config.schema import DataConfig, LoggerConfig, OptimizerConfig, TrainConfig
+
 from sola.selector.checkpoint import load_selector
 from sola.training.run import run_training
 

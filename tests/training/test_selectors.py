@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from sola.config.conversion import CONF_DIR
+from sola.config.schema import SelectorConfig, TrainConfig
 
 import sola.selector
 from sola.config import compose
-from sola.config.conversion import CONF_DIR
-from sola.config.schema import SelectorConfig, TrainConfig
 from sola.selector import TrackSelector, build_selector
 from sola.selector.checkpoint import load_selector
 from sola.training.run import run_training

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from sola.config.schema import LossConfig
+
 from sola.shards import ShardReader
 from sola.training.sources import LabelledTracks
 from sola.types import Expression

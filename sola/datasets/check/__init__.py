@@ -2,11 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from sola.config.progress import progress
-from sola.config.schema import DatasetPartConfig
-from sola.datasets import MeViS, Split, open_part, reader_of
+from sola.datasets import Dataset, MeViS, Split
 from sola.datasets.check.frames import FoundFrames, check_frames
 from sola.datasets.check.label_maps import check_label_maps
 from sola.datasets.check.mask_dict import check_mask_dict
@@ -19,23 +17,22 @@ from sola.errors import UserError
 
 
 def check_dataset(
-    config: DatasetPartConfig, split: str | None, *, decode: bool = True, num_threads: int = 4
+    dataset: Dataset, split: str | None, *, decode: bool = True, num_threads: int = 4
 ) -> Iterator[SplitReport]:
     """What is there of a data set, and what is wrong, one split after the other.
 
     Args:
-        config: the data set.
+        dataset: one data set.
         split: one of its splits; None: every one that is there.
         decode: decode every frame, as a run would; otherwise the heads of the files are read.
         num_threads: read at the same time.
     """
-    root = Path(config.root)
-    names = [split] if split else reader_of(config.layout).splits(root)
-    for name in names or [config.train_split]:  # where there is none, opening one says so
+    names = [split] if split else dataset.splits()
+    for name in names or [dataset.train_split]:  # where there is none, opening one says so
         try:
-            opened = open_part(config, name, keep_problems=True)
+            opened = dataset.open(name, keep_problems=True)
         except UserError as error:
-            yield SplitReport.of_broken(config.name, name, str(error))
+            yield SplitReport.of_broken(dataset.name, name, str(error))
         else:
             yield check_split(opened, decode=decode, num_threads=num_threads)
 

@@ -1,1 +1,5 @@
 """moving_shapes: synthetic videos and expressions about appearance and motion."""
+
+from sola.datasets.moving_shapes.maker import Maker
+
+__all__ = ["Maker"]

@@ -4,18 +4,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from sola.config.schema import MovingShapesConfig
+from sola.checks import at_least, between
 from sola.datasets.mevis import FRAMES_DIR, MASKS_FILE, META_FILE
 from sola.datasets.moving_shapes.expressions import make_sentences
 from sola.datasets.moving_shapes.scene import Scene, SceneSettings, make_scene
-from sola.errors import UserError
+from sola.errors import UserError, did_you_mean
 from sola.masks import encode
 from sola.types import RunLength
 
@@ -26,40 +27,91 @@ MIN_VISIBLE_FRAMES = 0.4
 """Share of the frames on which an object must be visible to be meant by a sentence."""
 
 
-def write_split(config: MovingShapesConfig, root: Path, split: str) -> bool:
-    """Write one split, unless the same one is there already.
-
-    The split appears under its final name only when it is complete.
-
-    Args:
-        config: sizes and seeds.
-        root: folder of the data set; the split goes to ``root / split``.
-        split: one of ``config.num_videos``.
-
-    Returns:
-        Whether anything was written.
-
-    Raises:
-        UserError: if the split is not configured, or one made with other settings is in the way.
-    """
-    if split not in config.num_videos:
-        raise UserError(
-            f"dataset.maker.num_videos has no split {split}; it has {sorted(config.num_videos)}."
-        )
-    final_dir, settings = root / split, _settings_of(config, split)
-    if final_dir.exists():
-        _refuse_other_settings(final_dir, settings)
-        return False
-    staging_dir = root / f".{split}.{os.getpid()}"
-    shutil.rmtree(staging_dir, ignore_errors=True)
-    seeds = range(settings["first_seed"], settings["first_seed"] + settings["num_videos"])
-    _write_videos(config, staging_dir, seeds)
-    (staging_dir / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
-    staging_dir.rename(final_dir)
-    return True
+FIRST_TRACKER_SEED = 10_000_000
+"""The small tracker was trained on the scenes of this seed and above."""
 
 
-def _settings_of(config: MovingShapesConfig, split: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Maker:
+    """How synthetic videos are made."""
+
+    num_videos: dict[str, int]
+    """Videos per split."""
+    first_seed: dict[str, int]
+    """Seed of a split's first video; video k takes first_seed + k. Splits must not overlap."""
+    num_frames: int = 16
+    """Frames of a video."""
+    frame_size_px: int = 128
+    """Height and width of a frame."""
+    min_objects: int = 2
+    """Shapes of a video, at least."""
+    max_objects: int = 6
+    """Shapes of a video, at most."""
+    expressions_per_video: int = 12
+    """Sentences of a video, at most."""
+    jpeg_quality: int = 90
+    """Of the frames on disk: 1 (small files) to 100."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: if one is out of range, or splits share seeds.
+        """
+        for name in ("num_frames", "frame_size_px", "min_objects", "expressions_per_video"):
+            at_least(1, **{name: getattr(self, name)})
+        at_least(self.min_objects, max_objects=self.max_objects)
+        between(1, 100, jpeg_quality=self.jpeg_quality)
+        if set(self.num_videos) != set(self.first_seed):
+            raise UserError(
+                f"num_videos: has the splits {sorted(self.num_videos)}, first_seed has "
+                f"{sorted(self.first_seed)}; both need the same ones."
+            )
+        for split, count in self.num_videos.items():
+            at_least(1, **{f"num_videos.{split}": count})
+            at_least(0, **{f"first_seed.{split}": self.first_seed[split]})
+            end = self.first_seed[split] + count
+            if end > FIRST_TRACKER_SEED:
+                raise UserError(
+                    f"first_seed.{split}: the seeds reach {end - 1}, but the small tracker was "
+                    f"trained on those from {FIRST_TRACKER_SEED}. Lower it."
+                )
+        for a, b in combinations(sorted(self.num_videos, key=self.first_seed.__getitem__), 2):
+            if self.first_seed[a] + self.num_videos[a] > self.first_seed[b]:
+                raise UserError(f"first_seed.{b}: {a} and {b} would share videos. Move it.")
+
+    def write(self, root: Path, split: str) -> bool:
+        """Write one split, unless the same one is there already.
+
+        The split appears under its final name only when it is complete.
+
+        Args:
+            root: folder of the data set; the split goes to ``root / split``.
+            split: one of ``num_videos``.
+
+        Returns:
+            Whether anything was written.
+
+        Raises:
+            UserError: if the split is not configured, or one with other settings is in the way.
+        """
+        if split not in self.num_videos:
+            hint = did_you_mean(split, sorted(self.num_videos))
+            raise UserError(f"split={split}: unknown split of {root}.{hint}")
+        final_dir, settings = root / split, _settings_of(self, split)
+        if final_dir.exists():
+            _refuse_other_settings(final_dir, settings)
+            return False
+        staging_dir = root / f".{split}.{os.getpid()}"
+        shutil.rmtree(staging_dir, ignore_errors=True)
+        seeds = range(settings["first_seed"], settings["first_seed"] + settings["num_videos"])
+        _write_videos(self, staging_dir, seeds)
+        (staging_dir / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
+        staging_dir.rename(final_dir)
+        return True
+
+
+def _settings_of(config: Maker, split: str) -> dict[str, Any]:
     settings = asdict(config)
     return settings | {
         "num_videos": config.num_videos[split],
@@ -74,12 +126,12 @@ def _refuse_other_settings(final_dir: Path, settings: dict[str, Any]) -> None:
     if differing:
         key = differing[0]
         raise UserError(
-            f"{final_dir}: made with {key}={found.get(key)}, asked for is {settings[key]}. "
-            f"Delete the folder, or give dataset.name another name."
+            f"{final_dir}: made with {key}={found.get(key)}, this run requests {settings[key]}. "
+            "Choose another dataset.name or data_root."
         )
 
 
-def _write_videos(config: MovingShapesConfig, split_dir: Path, seeds: Iterable[int]) -> None:
+def _write_videos(config: Maker, split_dir: Path, seeds: Iterable[int]) -> None:
     meta: dict[str, Any] = {}
     masks: dict[str, list[RunLength | None]] = {}
     for seed in seeds:
@@ -96,7 +148,7 @@ def _write_videos(config: MovingShapesConfig, split_dir: Path, seeds: Iterable[i
     (split_dir / MASKS_FILE).write_text(json.dumps(masks))
 
 
-def scene_settings(config: MovingShapesConfig) -> SceneSettings:
+def scene_settings(config: Maker) -> SceneSettings:
     """What the scenes of a configured data set contain."""
     return SceneSettings(
         num_frames=config.num_frames,
@@ -107,7 +159,7 @@ def scene_settings(config: MovingShapesConfig) -> SceneSettings:
 
 
 def _expressions(
-    scene: Scene, config: MovingShapesConfig, first_id: int, seed: int
+    scene: Scene, config: Maker, first_id: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     shares = scene.masks.mean(axis=(2, 3))  # (G, T)
     is_visible = (shares > MIN_VISIBLE_SHARE).mean(axis=1) >= MIN_VISIBLE_FRAMES

@@ -4,17 +4,17 @@ The network is that of transformers or, as an extra, that of the original code; 
 kinds of checkpoint and answer the same.
 """
 
-from sola.prompts.grounding_dino.build import build_detector, check_detector, detector_sha256
+from sola.prompts.grounding_dino.build import GroundingDino
 from sola.prompts.grounding_dino.detections import Detections
 from sola.prompts.grounding_dino.detector import Detector
 from sola.prompts.grounding_dino.prompts import expression_prompts, keep_likely, keep_stable
+from sola.prompts.grounding_dino.shape import NetworkShape
 
 __all__ = [
     "Detections",
     "Detector",
-    "build_detector",
-    "check_detector",
-    "detector_sha256",
+    "GroundingDino",
+    "NetworkShape",
     "expression_prompts",
     "keep_likely",
     "keep_stable",

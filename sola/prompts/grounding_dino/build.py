@@ -1,15 +1,22 @@
-"""From the configuration of a prompt source to its detector."""
+"""GroundingDINO as a detector of the configuration: which weights, which code, which size."""
 
 import hashlib
 import importlib.util
 import logging
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from sola.config.schema import DetectorNetworkConfig, PromptSourceConfig
+import numpy as np
+import torch
+
+from sola.checks import at_least, between, one_of
 from sola.errors import UserError
-from sola.prompts.grounding_dino.detections import Thresholds
-from sola.prompts.grounding_dino.detector import Detector
+from sola.prompts.grounding_dino.detections import Detections
+from sola.prompts.grounding_dino.detector import Detector, DetectorNetwork
 from sola.prompts.grounding_dino.image import ImageSize
+from sola.prompts.grounding_dino.shape import NetworkShape
 from sola.prompts.grounding_dino.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -17,93 +24,137 @@ log = logging.getLogger(__name__)
 RANDOM_WEIGHTS = "random"
 BERT = "bert-base-uncased"
 ORIGINAL = "groundingdino"
+IMPLEMENTATIONS = ("transformers", ORIGINAL)
 ORIGINAL_INSTALL = "pip install rf-groundingdino"
 
 
-def build_detector(config: PromptSourceConfig) -> Detector:
-    """The detector in evaluation mode, on the CPU, with its weights.
+class GroundingDino(Detector):
+    """GroundingDINO (Liu et al., 2023), the network of transformers or the original code.
 
     Args:
-        config: of source gdino, validated.
+        checkpoint: a .pth file of the original code, a folder of transformers, or "random"
+            (untrained).
+        network: shape of the network of a .pth file or of random weights; None: that of Swin-T.
+        implementation: transformers, or groundingdino (the original code, an extra).
+        vocabulary: folder, model name or "package:..." with a BERT vocabulary; None: that of the
+            checkpoint's folder, and bert-base-uncased for a .pth file or random weights.
+        text_threshold: a token with a score above this belongs to the phrase of a box.
+        shortest_edge_px: a frame's shorter edge is resized to so many pixels, ...
+        longest_edge_px: ... or its longer edge to so many, whichever makes the frame smaller.
 
     Raises:
-        UserError: if the checkpoint, the vocabulary or the original's package is missing, or the
-            checkpoint belongs to another network.
+        UserError: if a value is unknown or out of range.
     """
-    check_detector(config)
-    checkpoint, network = _checkpoint(config), _network(config)
-    shared = (
-        Vocabulary(_vocabulary(config)),
-        Thresholds(config.box_threshold, config.text_threshold),
-        ImageSize(config.shortest_edge_px, config.longest_edge_px),
-    )
-    if checkpoint == RANDOM_WEIGHTS:
-        log.warning("the detector has random weights: its boxes mean nothing")
-    if config.detector == ORIGINAL:
-        from sola.prompts.grounding_dino import original_detector as original
 
-        return original.OriginalDetector(original.load(checkpoint, network), *shared).eval()
-    from sola.prompts.grounding_dino import transformers_detector as ported
+    def __init__(
+        self,
+        checkpoint: str,
+        network: NetworkShape | None = None,
+        implementation: str = "transformers",
+        vocabulary: str | None = None,
+        *,
+        text_threshold: float = 0.25,
+        shortest_edge_px: int = 800,
+        longest_edge_px: int = 1333,
+    ) -> None:
+        one_of(IMPLEMENTATIONS, implementation=implementation)
+        between(0, 1, text_threshold=text_threshold)
+        at_least(1, shortest_edge_px=shortest_edge_px)
+        at_least(shortest_edge_px, longest_edge_px=longest_edge_px)
+        self.checkpoint, self.network = str(checkpoint), network or NetworkShape()
+        self.implementation, self.vocabulary = implementation, vocabulary
+        self.text_threshold = text_threshold
+        self.image_size = ImageSize(shortest_edge_px, longest_edge_px)
+        self.loaded: DetectorNetwork | None = None
 
-    if checkpoint == RANDOM_WEIGHTS:
-        return ported.TransformersDetector(ported.random_network(network), *shared).eval()
-    path = Path(checkpoint)
-    loaded = ported.load_folder(path) if path.is_dir() else ported.load_original(path, network)
-    return ported.TransformersDetector(loaded, *shared).eval()
+    def check(self) -> None:
+        """See ``Detector.check``."""
+        path = Path(self.checkpoint)
+        if self.checkpoint != RANDOM_WEIGHTS and not path.exists():
+            raise UserError(
+                f"{path}: checkpoint of the detector not found. Put GroundingDINO's published "
+                "file there, or set prompt_source.detector.checkpoint to a file or a folder of "
+                "transformers (or random to try mechanics); with video=..., "
+                "prompt_sources.gdino.detector.checkpoint."
+            )
+        if path.is_dir() and not self._weight_files():
+            raise UserError(
+                f"{path}: no *.safetensors in the folder. Save it again with transformers' "
+                "save_pretrained, or name another folder or file."
+            )
+        Vocabulary(self._vocabulary)
+        if self.implementation == ORIGINAL and importlib.util.find_spec(ORIGINAL) is None:
+            raise UserError(
+                f"prompt_source.detector.implementation={ORIGINAL}: the package is not installed. "
+                f"Run {ORIGINAL_INSTALL}, or set it to transformers."
+            )
 
+    def digests(self) -> dict[str, str]:
+        """See ``Detector.digests``; "random" for random weights."""
+        if self.checkpoint == RANDOM_WEIGHTS:
+            return {"detector_sha256": RANDOM_WEIGHTS}
+        digest = hashlib.sha256()
+        for path in self._weight_files():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return {"detector_sha256": digest.hexdigest()}
 
-def check_detector(config: PromptSourceConfig) -> None:
-    """Raise ValueError where the checkpoint, vocabulary or package of a detector is missing."""
-    checkpoint = _checkpoint(config)
-    if checkpoint != RANDOM_WEIGHTS and not Path(checkpoint).exists():
-        raise UserError(
-            f"{checkpoint}: the detector's checkpoint is not there. Put GroundingDINO's published "
-            "file there, or say prompt_source.detector_checkpoint=<file, or folder of "
-            "transformers> (or random to try mechanics); with video=..., "
-            "prompt_sources.gdino.detector_checkpoint."
+    def describe(self) -> dict[str, Any]:
+        """See ``Detector.describe``."""
+        return {
+            "name": "GroundingDINO",
+            "implementation": self.implementation,
+            "network": asdict(self.network),
+            "vocabulary": self.vocabulary,
+            "text_threshold": self.text_threshold,
+            **asdict(self.image_size),
+        }
+
+    def load(self, device: torch.device) -> None:
+        """See ``Detector.load``.
+
+        Raises:
+            UserError: if something is missing, or the weights are of another network.
+        """
+        self.check()
+        self.loaded = self._build().to(device)
+
+    def detect(
+        self, frame: np.ndarray, texts: Sequence[str], box_threshold: float
+    ) -> list[Detections]:
+        """See ``Detector.detect``.
+
+        Raises:
+            UserError: if the image is too small for as many queries as the network has.
+        """
+        assert self.loaded is not None, "loaded before"
+        return self.loaded.detect(frame, texts, box_threshold)
+
+    def _build(self) -> DetectorNetwork:
+        shared = (Vocabulary(self._vocabulary), self.text_threshold, self.image_size)
+        if self.checkpoint == RANDOM_WEIGHTS:
+            log.warning("the detector has random weights: its boxes mean nothing")
+        if self.implementation == ORIGINAL:
+            from sola.prompts.grounding_dino import original_detector as original
+
+            network = original.load(self.checkpoint, self.network)
+            return original.OriginalDetector(network, *shared).eval()
+        from sola.prompts.grounding_dino import transformers_detector as ported
+
+        if self.checkpoint == RANDOM_WEIGHTS:
+            return ported.TransformersDetector(ported.random_network(self.network), *shared).eval()
+        path = Path(self.checkpoint)
+        loaded = (
+            ported.load_folder(path) if path.is_dir() else ported.load_original(path, self.network)
         )
-    if Path(checkpoint).is_dir() and not _weight_files(Path(checkpoint)):
-        raise UserError(
-            f"{checkpoint}: no *.safetensors in the folder, which hold a detector's weights. Save "
-            "it again with transformers' save_pretrained, or name another folder or file."
-        )
-    Vocabulary(_vocabulary(config))
-    if config.detector == ORIGINAL and importlib.util.find_spec(ORIGINAL) is None:
-        raise UserError(
-            f"prompt_source.detector={ORIGINAL}: the package is not installed. Run "
-            f"{ORIGINAL_INSTALL}, or choose prompt_source.detector=transformers."
-        )
+        return ported.TransformersDetector(loaded, *shared).eval()
 
+    def _weight_files(self) -> list[Path]:
+        path = Path(self.checkpoint)
+        return sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
 
-def detector_sha256(config: PromptSourceConfig) -> str:
-    """SHA-256 of the detector's weights; "random" for random ones."""
-    checkpoint = _checkpoint(config)
-    if checkpoint == RANDOM_WEIGHTS:
-        return RANDOM_WEIGHTS
-    path = Path(checkpoint)
-    digest = hashlib.sha256()
-    for file_path in _weight_files(path):
-        with file_path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _weight_files(path: Path) -> list[Path]:
-    return sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-
-
-def _checkpoint(config: PromptSourceConfig) -> str:
-    assert config.detector_checkpoint is not None, "validated before"
-    return config.detector_checkpoint
-
-
-def _network(config: PromptSourceConfig) -> DetectorNetworkConfig:
-    assert config.detector_network is not None, "validated before"
-    return config.detector_network
-
-
-def _vocabulary(config: PromptSourceConfig) -> str:
-    if config.detector_vocabulary is not None:
-        return config.detector_vocabulary
-    checkpoint = _checkpoint(config)
-    return checkpoint if Path(checkpoint).is_dir() else BERT
+    @property
+    def _vocabulary(self) -> str:
+        if self.vocabulary is not None:
+            return self.vocabulary
+        return self.checkpoint if Path(self.checkpoint).is_dir() else BERT

@@ -1,4 +1,4 @@
-"""What a detector does, whichever code the network is of."""
+"""Detector: interface of what finds boxes for a sentence; and GroundingDINO's network."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,38 +15,77 @@ from sola.prompts.grounding_dino.vocabulary import Vocabulary
 from sola.tracking.stages import DETECTOR, stage
 
 
-class Detector(nn.Module, ABC):
-    """Boxes of what texts speak of.
+class Detector(ABC):
+    """Finds boxes of what a sentence refers to, frame by frame.
+
+    Constructors check their arguments and touch no file; ``load`` reads the weights.
+    """
+
+    def check(self) -> None:  # noqa: B027  # a detector without files needs nothing
+        """Look for files and packages before anything is written.
+
+        Raises:
+            UserError: if something is missing.
+        """
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the weights, by the name that index.json gives it."""
+        return {}
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Values that decide what is found, without paths and thresholds on boxes."""
+
+    def load(self, device: torch.device) -> None:  # noqa: B027
+        """Load the weights; called once, before the first ``detect``."""
+
+    @abstractmethod
+    def detect(
+        self, frame: np.ndarray, texts: Sequence[str], box_threshold: float
+    ) -> list[Detections]:
+        """The boxes of each text on one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            texts: sentences, as they are written.
+            box_threshold: boxes with a score above this are returned.
+
+        Returns:
+            One answer a text; none depends on the other texts.
+        """
+
+
+class DetectorNetwork(nn.Module, ABC):
+    """GroundingDINO, whichever code the network is of.
 
     A frame goes through the network alone and in its own shape: beside others it would be padded,
     which moves its boxes. What depends on the frame alone is computed once for all texts.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, thresholds: Thresholds, image_size: ImageSize
+        self, vocabulary: Vocabulary, text_threshold: float, image_size: ImageSize
     ) -> None:
         """Take what does not depend on the network.
 
         Args:
             vocabulary: of the network's text encoder.
-            thresholds: which boxes and words count.
+            text_threshold: a token with a score above it belongs to a box's phrase.
             image_size: to which size frames are brought.
         """
         super().__init__()
-        self.vocabulary, self.thresholds, self.image_size = vocabulary, thresholds, image_size
+        self.vocabulary, self.text_threshold, self.image_size = (
+            vocabulary,
+            text_threshold,
+            image_size,
+        )
 
     @torch.inference_mode()
-    def detect(self, frame: np.ndarray, texts: Sequence[str]) -> list[Detections]:
-        """The boxes of each text on one frame.
+    def detect(
+        self, frame: np.ndarray, texts: Sequence[str], box_threshold: float
+    ) -> list[Detections]:
+        """See ``Detector.detect``.
 
         Always in float32: half precision moves boxes across the thresholds.
-
-        Args:
-            frame: (H, W, 3) uint8 RGB.
-            texts: sentences, as they are written.
-
-        Returns:
-            One answer a text; none of them depends on the other texts.
 
         Raises:
             UserError: if the image is too small for as many queries as the network has.
@@ -58,7 +97,8 @@ class Detector(nn.Module, ABC):
             image = to_image(frame, self.image_size).to(device)
             self._check_size(image)
             features = self.encode_image(image)
-            return [self._detect(features, frame.shape[:2], text) for text in texts]
+            size = frame.shape[:2]
+            return [self._detect(features, size, text, box_threshold) for text in texts]
 
     @property
     @abstractmethod
@@ -82,14 +122,16 @@ class Detector(nn.Module, ABC):
             image.
         """
 
-    def _detect(self, features: Any, size: tuple[int, ...], text: str) -> Detections:
+    def _detect(
+        self, features: Any, size: tuple[int, ...], text: str, box_threshold: float
+    ) -> Detections:
         token_ids = self.vocabulary.token_ids(text)
         logits, boxes = self.find_boxes(features, token_ids.to(next(self.parameters()).device))
         return keep_boxes(
             logits,
             boxes,
             (size[0], size[1]),
-            self.thresholds,
+            Thresholds(box_threshold, self.text_threshold),
             lambda is_word: self.vocabulary.phrase(token_ids[0], is_word),
         )
 
@@ -101,5 +143,5 @@ class Detector(nn.Module, ABC):
         if num_places < self.num_queries:
             raise UserError(
                 f"an image of {sides[1]} x {sides[0]} px gives GroundingDINO {num_places} places "
-                f"for {self.num_queries} boxes. Raise prompt_source.shortest_edge_px."
+                f"for {self.num_queries} boxes. Raise prompt_source.detector.shortest_edge_px."
             )

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from sola.config.schema import DetectorNetworkConfig
 from sola.errors import UserError
-from sola.prompts.grounding_dino.detector import Detector
+from sola.prompts.grounding_dino.detector import DetectorNetwork
+from sola.prompts.grounding_dino.shape import NetworkShape
 from sola.prompts.grounding_dino.vocabulary import DELIMITERS
 from sola.prompts.grounding_dino.weights import (
     NOT_LOADED,
@@ -55,8 +55,8 @@ FIXED = {
 """What both published networks have in common."""
 
 
-class OriginalDetector(Detector):
-    """Detector on the original ``GroundingDINO``; see ``Detector`` for the arguments."""
+class OriginalDetector(DetectorNetwork):
+    """Detector on the original ``GroundingDINO``; see ``DetectorNetwork`` for the arguments."""
 
     def __init__(self, network: nn.Module, *args: Any) -> None:
         super().__init__(*args)
@@ -137,7 +137,7 @@ class _TextEncoder(nn.Module):
         return {"last_hidden_state": out[0]}
 
 
-def load(checkpoint: str, config: DetectorNetworkConfig) -> nn.Module:
+def load(checkpoint: str, config: NetworkShape) -> nn.Module:
     """The network with the weights of a .pth file or a folder of transformers.
 
     Args:
@@ -162,7 +162,7 @@ def load(checkpoint: str, config: DetectorNetworkConfig) -> nn.Module:
     return network
 
 
-def build(config: DetectorNetworkConfig) -> nn.Module:
+def build(config: NetworkShape) -> nn.Module:
     """An untrained network of this shape."""
     with _no_foreign_warnings():
         from groundingdino.models.GroundingDINO import groundingdino as code
@@ -187,7 +187,7 @@ def build(config: DetectorNetworkConfig) -> nn.Module:
     return cast(nn.Module, network)
 
 
-def _build_backbone(config: DetectorNetworkConfig, words: SimpleNamespace) -> nn.Module:
+def _build_backbone(config: NetworkShape, words: SimpleNamespace) -> nn.Module:
     from groundingdino.models.GroundingDINO.backbone import backbone as code
 
     swin = code.build_swin_transformer(
@@ -205,7 +205,7 @@ def _build_backbone(config: DetectorNetworkConfig, words: SimpleNamespace) -> nn
 
 
 @contextlib.contextmanager
-def _own_text_encoder(code: Any, config: DetectorNetworkConfig) -> Iterator[None]:
+def _own_text_encoder(code: Any, config: NetworkShape) -> Iterator[None]:
     """While it lasts, the original builds its text encoder from ours, without a download."""
     bert = BertConfig(
         hidden_size=config.bert_dim,
@@ -226,7 +226,7 @@ def _own_text_encoder(code: Any, config: DetectorNetworkConfig) -> Iterator[None
         code.get_tokenlizer, code.BertModelWarper = before
 
 
-def _in_original_words(config: DetectorNetworkConfig) -> SimpleNamespace:
+def _in_original_words(config: NetworkShape) -> SimpleNamespace:
     return SimpleNamespace(
         **FIXED,
         hidden_dim=config.hidden_dim,

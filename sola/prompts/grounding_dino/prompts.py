@@ -8,14 +8,13 @@ from sola.masks import encode
 from sola.prompts.grounding_dino.detections import Detections
 from sola.types import Prompt
 
-SOURCE = "gdino"
-
 
 def expression_prompts(
     frame_idx: int,
     detections: Detections,
     masks: Sequence[np.ndarray],
     scores: Sequence[tuple[float, float]],
+    source: str,
 ) -> list[Prompt]:
     """All boxes of one expression on one frame as prompts, in their order.
 
@@ -24,6 +23,7 @@ def expression_prompts(
         detections: n boxes of the expression; none is a valid answer.
         masks: n masks (H, W) bool, one a box; a mask may be empty.
         scores: (predicted IoU, stability score) of each.
+        source: name of the prompt source.
     """
     if not masks:
         return []
@@ -32,7 +32,7 @@ def expression_prompts(
             frame_idx=frame_idx,
             mask=code,
             area=int(mask.sum()),
-            source=SOURCE,
+            source=source,
             predicted_iou=predicted_iou,
             stability_score=stability,
             box=_corners(box),

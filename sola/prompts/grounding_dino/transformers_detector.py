@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, nn
 from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 
-from sola.config.schema import DetectorNetworkConfig
 from sola.errors import UserError
-from sola.prompts.grounding_dino.detector import Detector
+from sola.prompts.grounding_dino.detector import DetectorNetwork
+from sola.prompts.grounding_dino.shape import NetworkShape
 from sola.prompts.grounding_dino.weights import read_original, to_transformers
 from sola.text.encoder import quiet_transformers
 
@@ -26,8 +26,8 @@ class ImageFeatures(NamedTuple):
     """One (1, D, h, w) map for each of the four levels."""
 
 
-class TransformersDetector(Detector):
-    """Detector on ``GroundingDinoForObjectDetection``; see ``Detector`` for the arguments."""
+class TransformersDetector(DetectorNetwork):
+    """Detector on ``GroundingDinoForObjectDetection``; see ``DetectorNetwork``."""
 
     def __init__(self, network: GroundingDinoForObjectDetection, *args: Any) -> None:
         super().__init__(*args)
@@ -104,7 +104,7 @@ def load_folder(folder: Path) -> GroundingDinoForObjectDetection:
     return network
 
 
-def load_original(path: Path, config: DetectorNetworkConfig) -> GroundingDinoForObjectDetection:
+def load_original(path: Path, config: NetworkShape) -> GroundingDinoForObjectDetection:
     """The network with the weights of a .pth file of the original code.
 
     Raises:
@@ -122,19 +122,19 @@ def load_original(path: Path, config: DetectorNetworkConfig) -> GroundingDinoFor
     return network
 
 
-def random_network(config: DetectorNetworkConfig) -> GroundingDinoForObjectDetection:
+def random_network(config: NetworkShape) -> GroundingDinoForObjectDetection:
     """An untrained network."""
     return GroundingDinoForObjectDetection(network_config(config))
 
 
-def network_config(config: DetectorNetworkConfig) -> GroundingDinoConfig:
+def network_config(config: NetworkShape) -> GroundingDinoConfig:
     """A network's shape in transformers' words."""
     return GroundingDinoConfig(
         backbone_config={
             "model_type": "swin",
             "embed_dim": config.swin_dim,
-            "depths": config.swin_depths,
-            "num_heads": config.swin_heads,
+            "depths": list(config.swin_depths),
+            "num_heads": list(config.swin_heads),
             "window_size": config.swin_window,
             "out_indices": [2, 3, 4],
         },
@@ -157,7 +157,7 @@ def network_config(config: DetectorNetworkConfig) -> GroundingDinoConfig:
     )
 
 
-def read_network(folder: Path) -> DetectorNetworkConfig:
+def read_network(folder: Path) -> NetworkShape:
     """The shape of the network in a folder of transformers.
 
     Raises:
@@ -167,11 +167,10 @@ def read_network(folder: Path) -> DetectorNetworkConfig:
         raise UserError(f"{folder}: no config.json there. Needed is a folder of transformers.")
     found = GroundingDinoConfig.from_pretrained(folder, local_files_only=True)
     swin, bert = cast(Any, found.backbone_config), cast(Any, found.text_config)
-    return DetectorNetworkConfig(
-        name=folder.name,
+    return NetworkShape(
         swin_dim=swin.embed_dim,
-        swin_depths=list(swin.depths),
-        swin_heads=list(swin.num_heads),
+        swin_depths=tuple(swin.depths),
+        swin_heads=tuple(swin.num_heads),
         swin_window=swin.window_size,
         hidden_dim=found.d_model,
         ffn_dim=found.encoder_ffn_dim,

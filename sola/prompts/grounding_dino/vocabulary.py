@@ -14,7 +14,7 @@ MAX_TOKENS = 256
 """Columns of the network's output for a text; longer texts are cut."""
 DELIMITERS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 """Tokens that part phrases; the network knows them by their ids in BERT's vocabulary."""
-KEY = "prompt_source.detector_vocabulary"
+KEY = "prompt_source.detector.vocabulary"
 
 
 def normalise(text: str) -> str:

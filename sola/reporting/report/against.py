@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sola.config.schema import EvaluateConfig
+from sola.config.entry_points import EvaluateConfig
 from sola.evaluation.comparison import check_same_split, compare, read_run
 from sola.evaluation.groups import LABELS
 from sola.evaluation.protocol import ALL_TRACKS, SELECTION

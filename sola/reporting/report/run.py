@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.config.entry_points import EvaluateConfig
 from sola.config.progress import progress
-from sola.config.schema import EvaluateConfig, LossConfig
 from sola.datasets import Split
 from sola.evaluation.protocol import SELECTION
 from sola.evaluation.scored_split import SCORES_FILE, open_sources, open_split
@@ -55,7 +55,7 @@ def run_report(config: EvaluateConfig, evaluation: Mapping[str, Any]) -> Path:
     comparison = None
     if config.report_against is not None:
         comparison = compare_with(Path(config.report_against), evaluation, output_dir)
-    metrics = read_metrics(Path(config.ckpt_path).parent / METRICS_FILE)
+    metrics = read_metrics(Path(config.ckpt_path or "").parent / METRICS_FILE)
     staging_dir = start_staging(output_dir, [REPORT_DIR])
     builder = _Builder(staging_dir / REPORT_DIR, open_split(config), scores, evaluation)
     builder.write(open_sources(config), metrics, comparison)
@@ -74,9 +74,9 @@ class _Builder:
         self.folder, self.dataset = folder, dataset
         self.scores, self.evaluation = scores, evaluation
         training = evaluation["checkpoint"]["training"] or {}
-        loss, default = training.get("loss") or {}, LossConfig()
-        self.label_iou = loss.get("label_iou", default.label_iou)
-        self.empty_frames = loss.get("empty_frames", default.empty_frames)
+        data = training.get("data") or {}
+        self.label_iou = data.get("label_iou", 0.7)
+        self.empty_frames = data.get("empty_frames", "count")
         self.entries = {(e["video"], e["expression"]): e for e in evaluation["expressions"]}
         self.rows: list[dict[str, Any]] = []
         self.right: list[float] = []

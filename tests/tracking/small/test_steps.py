@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from sola.config.sections import FIRST_TRACKER_SEED
+
 from sola.tracking.small.clips import Clip, ClipSource, batch_tracks
 from sola.tracking.small.curriculum import CURRICULUM, Stage
 from sola.tracking.small.heads import TrainingHeads

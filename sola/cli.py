@@ -1,0 +1,130 @@
+"""The programs: ``sola <command> ...``, and the scripts train.py, generate.py, ... of a clone."""
+
+import signal
+import sys
+from typing import Any
+
+INTERRUPTED = 130
+
+
+def _end(*unused: Any) -> None:
+    sys.stderr.write("interrupted\n")
+    sys.exit(INTERRUPTED)
+
+
+signal.signal(signal.SIGINT, _end)  # until a task has its own way to stop
+
+COMMANDS = {
+    "generate": "track the videos of a split",
+    "train": "train a selector on finished tracks",
+    "evaluate": "measure a selector, or the masks of any system",
+    "predict": "answer the expressions of a split, or sentences about a video",
+    "check": "check data, tracks or a submission: sola check data|tracks|submission",
+    "info": "versions, devices and tracks, for bug reports",
+}
+
+
+def main() -> None:
+    """``sola``: dispatch to a command."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command in ("generate", "train", "evaluate", "predict"):
+        run(command, words=(command,))
+    elif command == "check":
+        _check(sys.argv[2:])
+    elif command == "info":
+        from sola.info import show_info
+
+        show_info(sys.argv[2:])
+    elif command in ("-h", "--help"):
+        _show_help()
+    else:
+        from sola.errors import did_you_mean
+
+        sys.stderr.write(
+            f"error: {command}: unknown command.{did_you_mean(command, list(COMMANDS))}\n"
+        )
+        sys.exit(1)
+
+
+def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
+    """Run one of the Hydra programs with the command line; ends the process.
+
+    Args:
+        entry: train, generate, evaluate or predict.
+        words: of the command line before the overrides.
+    """
+    from sola.config import main as run_entry
+
+    tasks = {"train": _train, "generate": _generate, "evaluate": _evaluate, "predict": _predict}
+    run_entry(entry, tasks[entry], words=words)
+
+
+def _train(config: Any) -> float | None:
+    from sola.training.run import train
+
+    return train(config).valid_jf
+
+
+def _generate(config: Any) -> None:
+    from sola.generation.run import run_generation
+
+    run_generation(config)
+
+
+def _evaluate(config: Any) -> None:
+    if config.predictions is not None:
+        from sola.reporting.score_predictions import run_scoring
+
+        run_scoring(config)
+        return
+    from sola.evaluation.run import run_evaluation
+
+    if config.report:
+        from sola.reporting.report import check_other_run, run_report
+
+        check_other_run(config)
+    evaluation = run_evaluation(config)
+    if config.report:
+        run_report(config, evaluation)
+
+
+def _predict(config: Any) -> None:
+    if config.video is not None:
+        from sola.clip.run import run_clip
+
+        run_clip(config)
+        return
+    from sola.reporting.predict import run_predict
+
+    run_predict(config)
+
+
+def _check(words: list[str]) -> None:
+    kind, rest = (words[0], words[1:]) if words else ("", [])
+    if kind == "data":
+        from sola.config import main as run_entry
+        from sola.datasets.__main__ import check
+
+        run_entry("check", check, words=("check", "data"))
+    elif kind == "tracks":
+        from sola.shards.__main__ import main as check_tracks
+
+        check_tracks(["check", *rest])
+    elif kind == "submission":
+        from sola.reporting.check_submission import main as check_submission
+
+        check_submission(rest)
+    else:
+        sys.stderr.write("error: sola check: choose data, tracks or submission.\n")
+        sys.exit(1)
+
+
+def _show_help() -> None:
+    lines = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
+    sys.stdout.write(
+        "\n".join(["sola <command> [key=value ...]", "", *lines, "", "sola <command> --help", ""])
+    )
+
+
+if __name__ == "__main__":
+    main()

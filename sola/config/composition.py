@@ -1,0 +1,152 @@
+"""From the command line to the objects of an entry point."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from sola.config.targets import Later, build, call, check_arguments, check_tree
+from sola.errors import UserError
+
+_PACKAGE_DIR = Path(__file__).parents[1]
+CONF_DIR = next(
+    folder for folder in (_PACKAGE_DIR / "conf", _PACKAGE_DIR.parent / "conf") if folder.is_dir()
+)
+"""The YAML files: inside an installed package, beside sola/ in a clone."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command."""
+
+    config_class: str
+    """In ``sola.config.entry_points``."""
+    unused: tuple[str, ...] = ()
+    """Groups that the command ignores. They are composed because the file of a data set chooses
+    tracker, text encoder and selector for every command, and Hydra refuses to override a group
+    that is absent."""
+    paths: tuple[str, ...] = ()
+    """Keys that name a file or folder which has to exist at start."""
+
+
+ENTRIES = {
+    "train": Entry("TrainConfig", paths=("ckpt_path", "dataset.root")),
+    "generate": Entry(
+        "GenerateConfig",
+        unused=("text_encoder", "selector"),
+        paths=("dataset.root", "tracker.checkpoint", "prompt_source.detector.checkpoint"),
+    ),
+    "evaluate": Entry(
+        "EvaluateConfig",
+        paths=("ckpt_path", "predictions", "report_against", "dataset.root"),
+    ),
+    "predict": Entry("PredictConfig", paths=("ckpt_path", "video", "dataset.root")),
+    "check": Entry(
+        "CheckConfig",
+        unused=("tracker", "text_encoder", "selector", "trainer"),
+        paths=("dataset.root",),
+    ),
+}
+
+
+def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR) -> Any:
+    """Configuration that ``python <entry>.py <overrides>`` would run with.
+
+    For tests and benchmarks. ``paths.output_dir`` belongs to a run: give it among the overrides.
+
+    Args:
+        entry: one of ``ENTRIES``.
+        overrides: as on the command line.
+        conf_dir: folder of the YAML files.
+
+    Raises:
+        UserError: as ``load`` does.
+        hydra.errors.HydraException: if the YAML files and overrides do not fit together.
+    """
+    return load(compose_values(entry, overrides, conf_dir, with_hydra=False), entry)
+
+
+def compose_values(
+    entry: str,
+    overrides: Sequence[str] = (),
+    conf_dir: Path = CONF_DIR,
+    *,
+    with_hydra: bool = True,
+) -> DictConfig:
+    """What ``compose`` starts from: values as they are written, unchecked.
+
+    Args:
+        entry: as for ``compose``.
+        overrides: as on the command line.
+        conf_dir: folder of the YAML files.
+        with_hydra: include Hydra's own values.
+
+    Raises:
+        hydra.errors.HydraException: if the YAML files and overrides do not fit together.
+    """
+    GlobalHydra.instance().clear()  # sam2 starts Hydra when it is imported
+    with initialize_config_dir(str(conf_dir.resolve()), version_base="1.3", job_name=entry):
+        return hydra_compose(entry, list(overrides), return_hydra_config=with_hydra)
+
+
+def load(composed: DictConfig, entry: str) -> Any:
+    """The checked configuration of an entry point, with what it names built.
+
+    Args:
+        composed: what Hydra composed.
+        entry: one of ``ENTRIES``.
+
+    Returns:
+        The data class of the entry point.
+
+    Raises:
+        UserError: if a value is missing, unknown or wrong, or a target cannot be imported.
+        omegaconf.errors.OmegaConfBaseException: if an interpolation cannot be resolved.
+    """
+    known = ENTRIES[entry]
+    used = [str(key) for key in composed if key not in known.unused]
+    missing = sorted(key for key in OmegaConf.missing_keys(composed) if key.split(".")[0] in used)
+    if missing:
+        example = " ".join(f"{key}=..." for key in missing)
+        raise UserError(f"{', '.join(missing)}: required. Add {example}")
+    values = _resolve(composed, used)
+    module = importlib.import_module("sola.config.entry_points")
+    config_class = getattr(module, known.config_class)
+    check_arguments(config_class, values, "")
+    for key, value in values.items():
+        check_tree(value, key)
+    later = {field.name for field in fields(config_class) if field.metadata.get("later")}
+    built = {
+        key: _later(value, key) if key in later else build(value, key)
+        for key, value in values.items()
+    }
+    config = call(config_class, "", **built)
+    config.values = values
+    return config
+
+
+def _resolve(composed: DictConfig, used: Sequence[str]) -> dict[str, Any]:
+    """Plain values of some keys; interpolations may lead to the others."""
+    found: dict[str, Any] = {}
+    for key in used:
+        value = composed[key]
+        is_tree = OmegaConf.is_config(value)
+        found[key] = OmegaConf.to_container(value, resolve=True) if is_tree else value
+    return found
+
+
+def _later(value: Any, key: str) -> Any:
+    """A node, or a dictionary of them; entries that are null are dropped."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise UserError(f"{key}: must be a group with a _target_, got {value!r}.")
+    if "_target_" in value:
+        return Later(value, key)
+    return {name: Later(node, f"{key}.{name}") for name, node in value.items() if node is not None}

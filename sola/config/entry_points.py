@@ -1,0 +1,378 @@
+"""What each entry point takes: objects built from conf/, and plain values.
+
+Fields marked ``LATER`` hold state (networks, optimisers, trainers): they are checked with the rest
+and built by the run itself, see ``sola.config.targets.Later``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sola.checks import at_least, between, one_of
+from sola.config.targets import Later
+from sola.errors import UserError
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+    import torch
+    from pytorch_lightning.callbacks import Callback
+    from pytorch_lightning.loggers import Logger
+
+    from sola.datasets import Dataset
+    from sola.prompts import PromptSource
+    from sola.selector import Loss, Selector
+    from sola.text import TextEncoder
+    from sola.tracking.settings import TrackerConfig
+    from sola.types import Masklet
+
+LATER = {"later": True}
+"""Metadata of a field that the run builds, not the composition."""
+TRAINING_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""The weights themselves stay float32."""
+TOKEN_DTYPES = ("auto", "float16", "float32")
+OF_TRAINING = frozenset(
+    (
+        *("max_epochs", "min_epochs", "max_steps", "min_steps", "overfit_batches"),
+        *("limit_train_batches", "limit_val_batches", "limit_test_batches", "fast_dev_run"),
+        *("val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps"),
+        *("log_every_n_steps", "accumulate_grad_batches", "gradient_clip_val"),
+        *("gradient_clip_algorithm", "detect_anomaly", "sync_batchnorm"),
+        *("reload_dataloaders_every_n_epochs", "deterministic", "barebones"),
+    )
+)
+"""Arguments of Lightning's Trainer that only train.py has a use for."""
+OWNED = {
+    "logger": "the group logger",
+    "callbacks": "the group callbacks",
+    "enable_checkpointing": "callbacks.best_checkpoint and callbacks.last_checkpoint",
+    "use_distributed_sampler": "data",
+    "default_root_dir": "hydra.run.dir",
+}
+"""Arguments of the Trainer that an entry point sets, and what to use instead."""
+
+
+@dataclass
+class Paths:
+    """Folders, which follow data_root and hydra.run.dir: change those."""
+
+    data_dir: str = "data"
+    """Holds datasets, tracks/, prompts/, text/ and cache/."""
+    output_dir: str = "outputs"
+    """Folder of this run, hydra.run.dir."""
+
+
+@dataclass
+class DashboardOptions:
+    """What a run shows in W&B and TensorBoard beside its numbers."""
+
+    num_examples: int = 8
+    """Validation expressions (videos of a generation) shown as videos, evenly taken."""
+    examples_every_n_validations: int = 1
+    """Validations from one table of examples to the next."""
+    example_frames: int = 32
+    """Frames of such a video at most, evenly taken."""
+    keep_checkpoint: bool = True
+    """Whether W&B gets best.ckpt itself, at the end, or only its path and checksum."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: if one is out of range.
+        """
+        at_least(0, num_examples=self.num_examples)
+        at_least(1, example_frames=self.example_frames)
+        at_least(1, examples_every_n_validations=self.examples_every_n_validations)
+
+
+@dataclass
+class DataOptions:
+    """What is trained and validated on, in which portions, and which tracks are positive."""
+
+    train_sources: list[str]
+    """Prompt sources of the training tracks. An expression chooses among the tracks of its video
+    (gt, grid) and those made for itself (gdino)."""
+    valid_sources: list[str]
+    """The same for validation."""
+    group_by: str = "expression"
+    """expression: one a sample (the paper); video: all expressions of a video share its tracks.
+    With gdino among train_sources each has tracks of its own, and a sample is one expression.
+    Validation goes by video wherever tracks are shared."""
+    batch_size: int = 1
+    """Samples of a step, on each device."""
+    max_tokens: int | None = None
+    """Instead of batch_size: samples are packed into steps of at most so many object tokens, which
+    are expressions x tracks x frames, summed over the step; a video is cut to it by expressions."""
+    window: int = 32
+    """Videos whose samples are shuffled among each other; their tracks are read once and kept in
+    memory, by every worker, until all are seen. Videos themselves are shuffled every epoch."""
+    num_workers: int = 0
+    """Processes that load samples, on each device; no result depends on it."""
+    label_iou: float = 0.7
+    """A track is positive when its best IoU over the expression's objects is above this."""
+    empty_frames: str = "count"
+    """Frames empty in track and object: count (IoU 1, the published rule) or skip."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: if one is unknown or out of range.
+        """
+        check_sources(train_sources=self.train_sources, valid_sources=self.valid_sources)
+        one_of(("expression", "video"), group_by=self.group_by)
+        one_of(("count", "skip"), empty_frames=self.empty_frames)
+        at_least(1, batch_size=self.batch_size, max_tokens=self.max_tokens, window=self.window)
+        at_least(0, num_workers=self.num_workers)
+        between(0, 1, label_iou=self.label_iou)
+        if self.max_tokens is not None and self.batch_size > 1:
+            raise UserError("batch_size: leave it at 1, max_tokens sets the size of a step.")
+
+
+@dataclass
+class RunConfig:
+    """What every entry point takes."""
+
+    paths: Paths
+    data_root: str = "data"
+    """Folder of datasets, tracks, prompts, text tokens: everything but what a run puts out."""
+    num_threads: int = 0
+    """CPU threads of torch, in each process; 0: torch's choice."""
+    seed: int = 42
+    """Of weights, orders and random choices."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: if one is out of range, or values do not fit together.
+        """
+        self.values: dict[str, Any] = {}
+        """The resolved configuration in plain values, for loggers and checkpoints."""
+        at_least(0, num_threads=self.num_threads)
+        trainer = getattr(self, "trainer", None)
+        for name in trainer.node if trainer is not None else ():
+            if name in OWNED:
+                raise UserError(f"trainer.{name}: is set by the program. Use {OWNED[name]}.")
+            if name in OF_TRAINING and not isinstance(self, TrainConfig):
+                raise UserError(f"trainer.{name}: is an argument of training. Leave it out here.")
+
+
+@dataclass
+class GenerateConfig(RunConfig):
+    """generate.py."""
+
+    dataset: Dataset = field(kw_only=True)
+    prompt_source: PromptSource = field(kw_only=True)
+    tracker: TrackerConfig = field(kw_only=True)
+    trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
+    split: str = field(kw_only=True)
+    """The split whose videos are tracked, such as train or valid_u."""
+    dashboard: DashboardOptions = field(default_factory=DashboardOptions)
+    token_dtype: str = "auto"
+    """Of object tokens on disk: float16, float32, or auto: float16 where the trainer's precision is
+    bf16-mixed (whose pointers float16 holds exactly), else float32."""
+    part: int = 0
+    """Which of the jobs that share the videos this one is: 0 to num_parts - 1."""
+    num_parts: int = 1
+    """Jobs that share the videos; each takes the next one that nobody has taken."""
+    strict: bool = False
+    """true: the first video that cannot be tracked ends the run; false: the others are tracked
+    first."""
+    logger: Later[Logger] | None = field(default=None, metadata=LATER)
+    """None: nothing is logged but what the terminal shows."""
+
+    def __post_init__(self) -> None:
+        """See ``RunConfig``."""
+        super().__post_init__()
+        one_of(TOKEN_DTYPES, token_dtype=self.token_dtype)
+        at_least(1, num_parts=self.num_parts)
+        between(0, self.num_parts - 1, part=self.part)
+        self.dataset.refuse_joint()
+        labelled = (self.dataset.train_split, self.dataset.valid_split)
+        if self.prompt_source.needs_ground_truth and self.split not in labelled:
+            raise UserError(
+                f"split={self.split}: prompt_source={self.prompt_source.name} needs ground truth, "
+                f"which only {' and '.join(labelled)} of {self.dataset.name} have. Use "
+                "prompt_source=grid."
+            )
+
+
+@dataclass
+class TrainConfig(RunConfig):
+    """train.py."""
+
+    dataset: Dataset = field(kw_only=True)
+    tracker: TrackerConfig = field(kw_only=True)
+    text_encoder: TextEncoder = field(kw_only=True)
+    selector: Later[Selector] = field(kw_only=True, metadata=LATER)
+    loss: Loss = field(kw_only=True)
+    optimizer: Later[torch.optim.Optimizer] = field(kw_only=True, metadata=LATER)
+    scheduler: Later[Any] | None = field(kw_only=True, metadata=LATER)
+    callbacks: dict[str, Later[Callback | None]] = field(kw_only=True, metadata=LATER)
+    trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
+    logger: Later[Logger] | None = field(kw_only=True, metadata=LATER)
+    data: DataOptions = field(kw_only=True)
+    dashboard: DashboardOptions = field(default_factory=DashboardOptions)
+    threshold: float = 0.5
+    """A track is selected when its score (0 to 1) is above this."""
+    ckpt_path: str | None = None
+    """Resume from this checkpoint, a last.ckpt; None: start anew, or as ``resume`` says."""
+    resume: bool = False
+    """Resume from last.ckpt in the output folder if there is one, else start."""
+
+    def __post_init__(self) -> None:
+        """See ``RunConfig``."""
+        super().__post_init__()
+        between(0, 1, threshold=self.threshold)
+        precision = self.trainer.node.get("precision") or TRAINING_PRECISIONS[0]
+        one_of(TRAINING_PRECISIONS, **{"trainer.precision": precision})
+        if self.resume and self.ckpt_path is not None:
+            raise UserError(f"ckpt_path: give either resume=true or ckpt_path={self.ckpt_path}.")
+
+
+@dataclass
+class ScoringConfig(RunConfig):
+    """What evaluate.py and predict.py share."""
+
+    dataset: Dataset = field(kw_only=True)
+    tracker: TrackerConfig = field(kw_only=True)
+    text_encoder: TextEncoder = field(kw_only=True)
+    trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
+    split: str = field(kw_only=True)
+    """The split to answer."""
+    sources: list[str] = field(kw_only=True)
+    """Prompt sources of the tracks that are chosen among."""
+    selector: Later[Selector] | None = field(default=None, metadata=LATER)
+    """The checkpoint has its own; a class outside sola is allowed by naming it here."""
+    ckpt_path: str | None = None
+    """The selector: a best.ckpt, or a folder of save_pretrained."""
+    threshold: float = 0.5
+    """A track is selected when its score (0 to 1) is above this."""
+
+    @property
+    def own_selectors(self) -> tuple[str, ...]:
+        """Classes that the configuration allows a checkpoint to name."""
+        return () if self.selector is None else (str(self.selector.node["_target_"]),)
+
+    def __post_init__(self) -> None:
+        """See ``RunConfig``."""
+        super().__post_init__()
+        between(0, 1, threshold=self.threshold)
+        check_sources(sources=self.sources)
+        self.dataset.refuse_joint()
+
+
+@dataclass
+class EvaluateConfig(ScoringConfig):
+    """evaluate.py."""
+
+    predictions: str | None = None
+    """Masks of any system to score in place of a selector: a zip or a folder in the layout of a
+    submission; of the rest, only dataset, split, missing and num_workers matter then."""
+    missing: str = "error"
+    """Expressions that lack masks among the predictions: error, or zero (each counts 0)."""
+    num_workers: int = 0
+    """Further processes that measure, which changes time only; 0: none."""
+    metric: dict[str, Callable[[Masklet, Masklet], float]] = field(default_factory=dict)
+    """Numbers of your own beside J and F, by name (docs/adding_a_metric.md)."""
+    report: bool = False
+    """Write the folder report as well, to look at in a browser (of a selector only)."""
+    report_against: str | None = None
+    """Output folder of another run of evaluate.py on the split, for the report to compare with."""
+
+    def __post_init__(self) -> None:
+        """See ``RunConfig``."""
+        super().__post_init__()
+        one_of(("error", "zero"), missing=self.missing)
+        at_least(0, num_workers=self.num_workers)
+        if not (self.ckpt_path or self.predictions):
+            raise UserError(
+                "ckpt_path: required (or predictions, masks to score). Add ckpt_path=..."
+            )
+        if self.ckpt_path and self.predictions:
+            raise UserError("ckpt_path: give either ckpt_path or predictions.")
+        if self.report and self.predictions:
+            raise UserError("report: shows the tracks of a selector; leave out predictions.")
+        if self.report_against and not self.report:
+            raise UserError("report_against: needs report=true.")
+        devices = (self.trainer.node.get("devices", 1), self.trainer.node.get("num_nodes", 1))
+        if devices != (1, 1):
+            raise UserError(
+                "trainer.devices: evaluate.py scores on one device. Use num_workers=8 to share "
+                "the measuring among processes."
+            )
+
+
+@dataclass
+class PredictConfig(ScoringConfig):
+    """predict.py."""
+
+    prompt_sources: dict[str, PromptSource] = field(kw_only=True)
+    """How the tracks of a clip are made; ``sources`` chooses among them."""
+    num_overlays: int = 8
+    """Expressions drawn as overlay pictures, evenly taken from the split; 0: none."""
+    submission: bool = False
+    """Pack the masks into submission.zip, as the benchmark's server takes it, and check it."""
+    video: str | None = None
+    """A clip of the user's own, in place of a split: a video file, or a folder of images."""
+    expressions: list[str] = field(default_factory=list)
+    """Sentences about the clip; each gets its masks and an overlay video."""
+
+    def __post_init__(self) -> None:
+        """See ``RunConfig``."""
+        super().__post_init__()
+        at_least(0, num_overlays=self.num_overlays)
+        if self.ckpt_path is None:
+            raise UserError("ckpt_path: required. Add ckpt_path=...")
+        example = '\'expressions=["the dog running left", "the ball"]\''
+        if self.video is None:
+            if self.expressions:
+                raise UserError(f"expressions: needs a video: video=clip.mp4 {example}")
+            return
+        if not self.video.strip():
+            raise UserError("video: is empty. Give a video file or a folder of images.")
+        if not self.expressions or any(not text.strip() for text in self.expressions):
+            raise UserError(f"expressions: must be sentences about {self.video}: {example}")
+        if self.submission:
+            raise UserError("submission: packs the masks of a split. Leave it out with video=...")
+        if self.split != self.dataset.valid_split:
+            raise UserError("split: give either split or video.")
+        devices = (self.trainer.node.get("devices", 1), self.trainer.node.get("num_nodes", 1))
+        if devices != (1, 1):
+            raise UserError("trainer.devices: a video is tracked by one process. Set it to 1.")
+        for source in self.sources:
+            one_of(tuple(self.prompt_sources), sources=source)
+
+
+@dataclass
+class CheckConfig(RunConfig):
+    """sola check data."""
+
+    dataset: Dataset = field(kw_only=True)
+    split: str | None = None
+    """The split to check; None: every one that is there."""
+    decode: bool = True
+    """Decode every frame; without, only the headers of the files are read."""
+    num_threads: int = 4
+    """Threads that read frames."""
+
+    def __post_init__(self) -> None:
+        """See ``RunConfig``."""
+        super().__post_init__()
+        at_least(1, num_threads=self.num_threads)
+
+
+def check_sources(**lists: list[str]) -> None:
+    """Refuse lists of prompt sources that are empty or name one twice.
+
+    Raises:
+        UserError: if one is.
+    """
+    for name, sources in lists.items():
+        if not sources:
+            raise UserError(f"{name}: at least one prompt source is required, such as [grid].")
+        if len(set(sources)) < len(sources):
+            raise UserError(f"{name}: a source is named twice, got {sources}.")

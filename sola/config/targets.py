@@ -1,0 +1,253 @@
+"""Check `_target_` nodes against the signatures of what they name, and build them.
+
+A node is checked as a whole before anything is built: unknown and missing arguments are named with
+their full key and the nearest right name, types by pydantic on the annotations. Building calls the
+targets directly, so that an error of a constructor is reported under its own key.
+"""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from sola.errors import UserError, did_you_mean
+
+TARGET, PARTIAL, RECURSIVE = "_target_", "_partial_", "_recursive_"
+SPECIAL = {TARGET, PARTIAL, RECURSIVE, "_args_", "_convert_"}
+"""Keys that Hydra gives a meaning of their own."""
+
+Built = TypeVar("Built")
+
+
+class Later(Generic[Built]):
+    """A checked node that is built when it is called: every run gets a new object.
+
+    Args:
+        node: plain values with a ``_target_``.
+        key: of the node in the configuration, for messages.
+    """
+
+    def __init__(self, node: Mapping[str, Any], key: str) -> None:
+        self.node, self.key = dict(node), key
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Built:
+        """Build the object; arguments are added to those of the node.
+
+        Raises:
+            UserError: if the constructor refuses a value.
+        """
+        node = {name: value for name, value in self.node.items() if name != PARTIAL}
+        built: Built = build(node | kwargs, self.key, *args)
+        return built
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value of the configuration names what to build of it."""
+    return isinstance(value, Mapping) and TARGET in value
+
+
+def check_tree(value: Any, key: str) -> None:
+    """Check every node of a tree, the outer ones first.
+
+    Args:
+        value: plain, resolved values.
+        key: of the tree in the configuration.
+
+    Raises:
+        UserError: if a target cannot be imported, or does not take its arguments.
+    """
+    if is_node(value):
+        arguments = {name: each for name, each in value.items() if name not in SPECIAL}
+        target = locate(value[TARGET], key)
+        check_arguments(target, arguments, key, is_partial=bool(value.get(PARTIAL)))
+        if value.get(RECURSIVE, True) is False:
+            return
+    for name, each in _children(value, key):
+        check_tree(each, name)
+
+
+def build(value: Any, key: str, *args: Any) -> Any:
+    """Build every node of a tree, the inner ones first; other values stay as they are.
+
+    Args:
+        value: plain values, or objects; checked by ``check_tree``.
+        key: of the tree in the configuration.
+        args: positional arguments of the outermost target.
+
+    Raises:
+        UserError: if a constructor refuses a value.
+    """
+    if isinstance(value, list):
+        return [build(each, f"{key}[{idx}]") for idx, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    is_flat = value.get(RECURSIVE, True) is False
+    arguments = {
+        name: each if is_flat else build(each, f"{key}.{name}")
+        for name, each in value.items()
+        if name not in SPECIAL or not is_node(value)
+    }
+    if not is_node(value):
+        return arguments
+    target = locate(value[TARGET], key)
+    if value.get(PARTIAL):
+        return functools.partial(target, *args, **arguments)
+    return call(target, key, *value.get("_args_", ()), *args, **arguments)
+
+
+def call(target: Callable[..., Any], key: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a constructor; what it refuses is reported under the key of its node.
+
+    Raises:
+        UserError: for a UserError, and for a ValueError, TypeError or MisconfigurationException
+            of a library's own constructor.
+    """
+    try:
+        return target(*args, **kwargs)
+    except UserError as error:
+        raise UserError(_with_key(str(error), key, target)) from error
+    except (ValueError, TypeError) as error:
+        if not _is_of_library(target):
+            raise
+        raise UserError(f"{key}: {error}") from error
+    except Exception as error:
+        if type(error).__name__ != "MisconfigurationException":  # importing Lightning takes seconds
+            raise
+        raise UserError(f"{key}: {error}") from error
+
+
+def locate(path: str, key: str) -> Callable[..., Any]:
+    """The class or function that a ``_target_`` names.
+
+    Raises:
+        UserError: if there is no such module, or it has nothing of that name.
+    """
+    names = str(path).split(".")
+    for count in range(len(names) - 1, 0, -1):
+        module_name = ".".join(names[:count])
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+                missing = error.name
+                continue
+            raise
+        for name in names[count:]:
+            if not hasattr(found, name):
+                hint = did_you_mean(name, [each for each in dir(found) if not each.startswith("_")])
+                raise UserError(f"{key}.{TARGET}: {path} not found.{hint}")
+            found = getattr(found, name)
+        if not callable(found):
+            raise UserError(f"{key}.{TARGET}: {path} is no class or function.")
+        located: Callable[..., Any] = found
+        return located
+    missing = missing if len(names) > 1 else path
+    raise UserError(
+        f"{key}.{TARGET}: {path} not found (no module {missing}). Correct the path, or put the "
+        "folder of your package on PYTHONPATH."
+    )
+
+
+def check_arguments(
+    target: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    key: str,
+    *,
+    is_partial: bool = False,
+) -> None:
+    """Check arguments against the signature of what gets them.
+
+    Args:
+        target: a class or function.
+        arguments: by name, plain values.
+        key: of the node; "" for the top level.
+        is_partial: further arguments are given later.
+
+    Raises:
+        UserError: if one is unknown, missing, or of the wrong type.
+    """
+    parameters = inspect.signature(target).parameters
+    named = {
+        name: each
+        for name, each in parameters.items()
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    }
+    takes_any = any(each.kind == each.VAR_KEYWORD for each in parameters.values())
+    unknown = [] if takes_any else [name for name in arguments if name not in named]
+    if unknown:
+        hint = did_you_mean(unknown[0], list(named), prefix=_join(key, ""))
+        raise UserError(f"{_join(key, unknown[0])}: unknown key.{hint}")
+    missing = [
+        name
+        for name, each in named.items()
+        if each.default is each.empty and name not in arguments and not is_partial
+    ]
+    if missing:
+        keys = [_join(key, name) for name in missing]
+        example = " ".join(f"{each}=..." for each in keys)
+        raise UserError(f"{', '.join(keys)}: required. Add {example}")
+    annotations = _annotations(target)
+    for name, value in arguments.items():
+        if name in annotations and name in named and value is not named[name].default:
+            _check_type(value, annotations[name], _join(key, name))
+
+
+def _check_type(value: Any, annotation: Any, key: str) -> None:
+    if _holds_node(value):
+        return  # what it builds is known to its constructor only
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
+
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticUserError, TypeError):
+        return  # an annotation that pydantic does not read
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        reasons = list(dict.fromkeys(str(each["msg"]) for each in error.errors()))
+        text = "; or: ".join(reasons[:2])
+        raise UserError(f"{key}: {text[:1].lower()}{text[1:]}, got {value!r}.") from error
+
+
+def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by argument; those that cannot be resolved are left out."""
+    function: Any = target.__init__ if inspect.isclass(target) else target
+    function = inspect.unwrap(function)
+    found = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        if isinstance(annotation, str):
+            try:
+                annotation = eval(annotation, getattr(function, "__globals__", {}))
+            except (NameError, AttributeError, TypeError, SyntaxError):
+                continue
+        found[name] = annotation
+    return found
+
+
+def _children(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((_join(key, str(name)), each) for name, each in value.items())
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        yield from ((f"{key}[{idx}]", each) for idx, each in enumerate(value))
+
+
+def _holds_node(value: Any) -> bool:
+    return is_node(value) or any(_holds_node(each) for _, each in _children(value, ""))
+
+
+def _with_key(text: str, key: str, target: Callable[..., Any]) -> str:
+    """``key.argument: text`` where the text begins with an argument's name."""
+    argument = text.partition(":")[0]
+    is_argument = argument.partition(".")[0] in inspect.signature(target).parameters
+    return f"{_join(key, text)}" if is_argument else text
+
+
+def _is_of_library(target: Callable[..., Any]) -> bool:
+    """Torch's and Lightning's constructors refuse values by ValueError and TypeError."""
+    return (target.__module__ or "").partition(".")[0] in ("torch", "pytorch_lightning")
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name

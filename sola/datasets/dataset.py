@@ -1,0 +1,142 @@
+"""A data set as the configuration names it: where it lies, and how its splits are opened."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sola.checks import folder_name
+from sola.datasets.joint import SEPARATOR, JointSplit
+from sola.datasets.meta_split import MetaSplit
+from sola.datasets.moving_shapes.maker import Maker
+from sola.datasets.split import Split
+from sola.errors import UserError
+
+
+class Dataset:
+    """One data set on disk.
+
+    Args:
+        name: names every number and the folders below data/tracks.
+        root: folder of the data set; it may be read-only.
+        reader: opens a split: a subclass of ``Split`` that takes (root, split, name).
+        train_split: the split that train.py learns from.
+        valid_split: the split that train.py validates on; the default split of evaluate.py and
+            predict.py.
+        valid_sources: prompt sources whose tracks answer expressions, unless others are given.
+        submission_top_dir: folder that holds the videos in a submission's zip; "": none.
+        maker: writes the videos of a synthetic data set; None: they are on disk.
+
+    Raises:
+        UserError: if a name cannot name a folder.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: str | Path,
+        reader: Callable[..., Split],
+        train_split: str = "train",
+        valid_split: str = "valid_u",
+        valid_sources: list[str] | None = None,
+        submission_top_dir: str = "",
+        maker: Maker | None = None,
+    ) -> None:
+        folder_name(name=name)
+        if submission_top_dir:
+            folder_name(submission_top_dir=submission_top_dir)
+        self.name, self.root, self.reader = name, Path(root), reader
+        self.train_split, self.valid_split = train_split, valid_split
+        self.valid_sources = ["grid"] if valid_sources is None else list(valid_sources)
+        self.submission_top_dir, self.maker = submission_top_dir, maker
+
+    @property
+    def split_class(self) -> type[Split]:
+        """The class that reads a split."""
+        found: Any = getattr(self.reader, "func", self.reader)
+        assert isinstance(found, type), "reader is a class, or a partial of one"
+        return found
+
+    @property
+    def parts(self) -> Mapping[str, "Dataset"]:
+        """The data sets that this one is put together from; of one data set, itself."""
+        return {self.name: self}
+
+    def make(self, split: str) -> bool:
+        """Write a split of a synthetic data set unless it is there; whether it was written.
+
+        Raises:
+            UserError: if the split is not configured, or one with other settings is in the way.
+        """
+        return self.maker is not None and self.maker.write(self.root, split)
+
+    def splits(self) -> list[str]:
+        """The splits that are on disk."""
+        return self.split_class.splits(self.root)
+
+    def open(self, split: str, *, keep_problems: bool = False) -> Split:
+        """A split, for reading.
+
+        Args:
+            split: its name.
+            keep_problems: see ``MetaSplit``; other layouts ignore it.
+
+        Raises:
+            UserError: if its files are missing or broken.
+        """
+        options = {"keep_problems": True} if issubclass(self.split_class, MetaSplit) else {}
+        return self.reader(self.root, split, self.name, **(options if keep_problems else {}))
+
+    def refuse_joint(self) -> None:
+        """Tracks and numbers belong to one data set.
+
+        Raises:
+            UserError: if this one is several.
+        """
+        if isinstance(self, JointDataset):
+            choices = " or ".join(f"dataset={name}" for name in self.parts)
+            raise UserError(f"dataset={self.name} is training-only. Choose {choices}.")
+
+
+class JointDataset(Dataset):
+    """Several data sets to train on together; validation is on the first.
+
+    Args:
+        name: of the whole.
+        parts: data sets by name.
+        train_split: name of the joint training split.
+        valid_split: see ``Dataset``; a split of the first part.
+        valid_sources: see ``Dataset``.
+
+    Raises:
+        UserError: if there are none, or two have one name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parts: dict[str, Dataset],
+        train_split: str = "train",
+        valid_split: str = "valid_u",
+        valid_sources: list[str] | None = None,
+    ) -> None:
+        if not parts:
+            raise UserError("parts: at least one data set is required.")
+        names = [part.name for part in parts.values()]
+        for part in names:
+            if names.count(part) > 1 or SEPARATOR in part:
+                raise UserError(f"parts: {part} must be a unique name without '{SEPARATOR}'.")
+        first = next(iter(parts.values()))
+        super().__init__(name, first.root, first.reader, train_split, valid_split, valid_sources)
+        self._parts = {part.name: part for part in parts.values()}
+
+    @property
+    def parts(self) -> Mapping[str, Dataset]:
+        """See ``Dataset.parts``."""
+        return self._parts
+
+    def open(self, split: str, *, keep_problems: bool = False) -> Split:
+        """See ``Dataset.open``; the training split is that of all parts, any other the first's."""
+        parts = list(self._parts.values())
+        if split != self.train_split:
+            return parts[0].open(split, keep_problems=keep_problems)
+        return JointSplit(self.name, [part.open(part.train_split) for part in parts])
