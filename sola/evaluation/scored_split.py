@@ -25,7 +25,7 @@ from sola.text import TextTokens
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("sola", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
+PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 SCORES_FILE = "scores.json"
 
 
