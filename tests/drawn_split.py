@@ -13,19 +13,15 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from sola.config.schema import (
-    DatasetConfig,
-    EvaluateConfig,
-    PathsConfig,
-    PredictConfig,
-    TextEncoderConfig,
-    TrackerConfig,
-    TrainerConfig,
-)
 
+from sola.config.entry_points import EvaluateConfig, Paths, PredictConfig
+from sola.config.targets import Later
+from sola.datasets import Dataset, MeViS
 from sola.masks import areas, encode
 from sola.selector import TrackSelector
 from sola.shards import ShardWriter, tracks_dir
+from sola.text import TextEncoder
+from sola.tracking.settings import TrackerConfig
 from sola.types import Expression, Masklet, Prompt, Tracks
 
 SIZE = (20, 20)
@@ -105,15 +101,19 @@ def make_config(
             "text_encoder": changes.pop("trained_with", "letters"),
         },
     )
-    text_encoder = TextEncoderConfig("letters", "letters", changes.pop("text_dim", 8))
+    text_encoder = TextEncoder("letters", "letters", changes.pop("text_dim", 8))
+    trainer = {"_target_": "pytorch_lightning.Trainer"}
+    trainer |= {"accelerator": changes.pop("accelerator", "cpu")}
     fields = {
-        "dataset": DatasetConfig(NAME, "mevis", str(folder / "drawn")),
-        "tracker": TrackerConfig("tiny"),
+        "dataset": Dataset(NAME, folder / "drawn", MeViS),
+        "tracker": TrackerConfig("tiny", packaged_model="none"),
         "text_encoder": text_encoder,
-        "trainer": TrainerConfig(accelerator=changes.pop("accelerator", "cpu")),
-        "paths": PathsConfig(str(folder / "data"), str(folder / "output")),
-        "ckpt_path": str(ckpt_path),
+        "trainer": Later(trainer, "trainer"),
+        "paths": Paths(str(folder / "data"), str(folder / "output")),
+        "ckpt_path": None if changes.get("predictions") else str(ckpt_path),
         "split": SPLIT,
+        "sources": ["grid"],
+        **({"prompt_sources": {}} if schema is PredictConfig else {}),
     }
     return schema(**(fields | changes))
 
@@ -121,8 +121,8 @@ def make_config(
 class LetterTokens:
     """In place of sola.text.TextTokens: one token a letter, without an encoder."""
 
-    def __init__(self, cache_dir: Path, config: TextEncoderConfig) -> None:
-        self.dim, self.identity = config.dim, config.name
+    def __init__(self, cache_dir: Path, encoder: TextEncoder) -> None:
+        self.dim, self.identity = encoder.dim, encoder.name
 
     def prepare(self, texts: list[str]) -> None:
         assert texts
@@ -182,4 +182,4 @@ def _write_checkpoint(path: Path, token_dim: int, origin: dict[str, str]) -> Non
         token_dim=token_dim, text_dim=8, num_layers=1, num_negatives=2, num_heads=2, num_groups=2
     )
     weights = {f"selector.{name}": value for name, value in selector.state_dict().items()}
-    torch.save({"state_dict": weights, "sola": {"selector": selector.kwargs, **origin}}, path)
+    torch.save({"state_dict": weights, "sola": {"selector": selector.description, **origin}}, path)

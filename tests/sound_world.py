@@ -11,22 +11,21 @@ import dataset_trees as trees
 import numpy as np
 import torch
 from published_tree import write_tree
-from sola.config.schema import DatasetConfig, TextEncoderConfig
 
-from sola.datasets import Split, open_dataset
+from sola.datasets import MeViS, Split
 from sola.masks import areas, empty_masklet, encode
 from sola.metrics import count_pixels
 from sola.selector import TrackSelector
 from sola.shards import ShardWriter, tracks_dir
 from sola.text.cache import TokenCache
-from sola.text.encoder import identity
+from sola.text.encoder import TextEncoder
 from sola.types import Prompt, Tracks
 
 DATA = Path("data")
 MEVIS = DATA / "mevis"
 SHA256 = 64 * "a"
 """Of the tracker that made the tracks."""
-ENCODER = TextEncoderConfig("letters", "encoder", dim=16)
+ENCODER = TextEncoder("letters", "encoder", dim=16)
 SELECTOR = {"token_dim": 8, "text_dim": 16, "num_negatives": 2}
 SELECTOR |= {"num_layers": 1, "num_heads": 2, "num_groups": 2}
 
@@ -41,14 +40,20 @@ GENERATE, TRAIN, EVALUATE, PREDICT = (
 IMPORT, EXPORT = (f"python -m sola.published {name} tree" for name in ("import", "export"))
 CHECK_SUBMISSION = "python -m sola.reporting.check_submission masks"
 COMMANDS = {
-    GENERATE: [*_COMMON, "split=train", "prompt_source=gt", "checkpoint=random"],
+    GENERATE: [*_COMMON, "split=train", "prompt_source=gt", "tracker.checkpoint=random"],
     TRAIN: [
-        *[*_COMMON, "logger=csv", "trainer.max_epochs=1", "data.train_sources=[grid]"],
+        *[
+            *_COMMON,
+            "logger=csv",
+            "trainer.max_epochs=1",
+            "data.train_sources=[grid]",
+            "data.valid_sources=[grid]",
+        ],
         *["tracker.token_dim=8", *_TOKENS, "selector=default", *_NETWORK],
     ],
-    EVALUATE: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt"],
-    PREDICT: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt"],
-    IMPORT: [*_TRACKS, "tracker.name=theirs", "checkpoint=unknown"],
+    EVALUATE: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt", "sources=[grid]"],
+    PREDICT: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt", "sources=[grid]"],
+    IMPORT: [*_TRACKS, "tracker.name=theirs", "tracker.checkpoint=unknown"],
     EXPORT: _TRACKS,
     CHECK_SUBMISSION: ["dataset=mevis"],
 }
@@ -77,7 +82,7 @@ def tracks_of(split: str, source: str) -> Path:
 
 def write_tracks(split: str, source: str, *, has_labels: bool = True, **description: Any) -> None:
     """Two tracks a video, each a half of the frames, with random tokens."""
-    dataset = open_dataset(DatasetConfig("mevis", "mevis", str(MEVIS)), split)
+    dataset = MeViS(MEVIS, split)
     known = {"dataset": "mevis", "split": split, "source": source, "tracker": "small"}
     known |= {"token_dim": 8, "checkpoint_sha256": SHA256} | description
     writer = ShardWriter(tracks_of(split, source), known)
@@ -109,7 +114,7 @@ def write_checkpoint(path: Path, selector: dict[str, int] | None = None, **origi
     """A selector of random weights, as training writes it; without a state of the optimiser."""
     torch.manual_seed(0)
     network = TrackSelector(**(SELECTOR | (selector or {})))
-    said: dict[str, Any] = {"selector": network.kwargs, "tracker": "small"}
+    said: dict[str, Any] = {"selector": network.description, "tracker": "small"}
     said |= {"checkpoint_sha256": SHA256, "text_encoder": ENCODER.name}
     weights = {f"selector.{name}": value for name, value in network.state_dict().items()}
     torch.save({"state_dict": weights, "sola": said | origin}, path)
@@ -131,7 +136,7 @@ def _write_text_tokens() -> None:
     """Those of every expression, so that no command needs an encoder."""
     Path(ENCODER.path).mkdir()
     (Path(ENCODER.path) / "config.json").write_text("{}")
-    dataset = open_dataset(DatasetConfig("mevis", "mevis", str(MEVIS)), "valid_u")
+    dataset = MeViS(MEVIS, "valid_u")
     rng = np.random.default_rng(0)
     tokens = {e.text: rng.normal(size=(3, ENCODER.dim)) for e in dataset.expressions}
-    TokenCache(DATA / "text" / ENCODER.name, identity(ENCODER)).add(tokens)
+    TokenCache(DATA / "text" / ENCODER.name, ENCODER.identity()).add(tokens)

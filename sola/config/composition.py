@@ -33,6 +33,8 @@ class Entry:
     that is absent."""
     paths: tuple[str, ...] = ()
     """Keys that name a file or folder which has to exist at start."""
+    lists: tuple[str, ...] = ()
+    """Groups of which any number of files can be chosen; Hydra leaves them out of its choices."""
 
 
 ENTRIES = {
@@ -45,6 +47,7 @@ ENTRIES = {
     "evaluate": Entry(
         "EvaluateConfig",
         paths=("ckpt_path", "predictions", "report_against", "dataset.root"),
+        lists=("metric",),
     ),
     "predict": Entry("PredictConfig", paths=("ckpt_path", "video", "dataset.root")),
     "check": Entry(
@@ -127,7 +130,7 @@ def load(composed: DictConfig, entry: str) -> Any:
         for key, value in values.items()
     }
     config = call(config_class, "", **built)
-    config.values = values
+    config.values = dict.fromkeys(later) | values
     return config
 
 

@@ -210,11 +210,14 @@ class TrainConfig(RunConfig):
     selector: Later[Selector] = field(kw_only=True, metadata=LATER)
     loss: Loss = field(kw_only=True)
     optimizer: Later[torch.optim.Optimizer] = field(kw_only=True, metadata=LATER)
-    scheduler: Later[Any] | None = field(kw_only=True, metadata=LATER)
-    callbacks: dict[str, Later[Callback | None]] = field(kw_only=True, metadata=LATER)
     trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
-    logger: Later[Logger] | None = field(kw_only=True, metadata=LATER)
     data: DataOptions = field(kw_only=True)
+    scheduler: Later[Any] | None = field(default=None, metadata=LATER)
+    """None (~scheduler): the learning rate stays as it is."""
+    callbacks: dict[str, Later[Callback | None]] = field(default_factory=dict, metadata=LATER)
+    """By name: best.ckpt, last.ckpt, early stopping, and any other."""
+    logger: Later[Logger] | None = field(default=None, metadata=LATER)
+    """None (~logger): nothing is logged but what the terminal shows."""
     dashboard: DashboardOptions = field(default_factory=DashboardOptions)
     threshold: float = 0.5
     """A track is selected when its score (0 to 1) is above this."""
@@ -287,6 +290,9 @@ class EvaluateConfig(ScoringConfig):
         """See ``RunConfig``."""
         super().__post_init__()
         one_of(("error", "zero"), missing=self.missing)
+        for name, metric in self.metric.items():
+            if not callable(metric):
+                raise UserError(f"metric.{name}: must be a function, got {metric!r}.")
         at_least(0, num_workers=self.num_workers)
         if not (self.ckpt_path or self.predictions):
             raise UserError(

@@ -38,7 +38,7 @@ def help_text(entry: str, overrides: Sequence[str] = ()) -> str:
         "== Keys of this command ==\nkey=value; ??? has to be given\n",
         *_lines(own),
         "\n== Groups ==\ngroup=choice; the first one is taken now\n",
-        "\n".join(_groups(composed, unused)) + "\n",
+        "\n".join(_groups(composed, unused, ENTRIES[entry].lists)) + "\n",
         "== Sections, as the groups fill them ==\nsection.key=value\n",
         *_lines(sections),
         "",
@@ -72,7 +72,7 @@ def _values(composed: DictConfig, left_out: set[str]) -> tuple[dict[str, Any], d
     """The keys of the command itself, and the sections."""
     values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
     tracker = values["tracker"]
-    if tracker and tracker["model"]:
+    if tracker and tracker.get("model"):
         tracker["model"] = NETWORK
     groups = composed.hydra.runtime.choices
     shown = {name: value for name, value in values.items() if name not in left_out}
@@ -80,20 +80,17 @@ def _values(composed: DictConfig, left_out: set[str]) -> tuple[dict[str, Any], d
     return own, {name: value for name, value in shown.items() if name not in own}
 
 
-def _groups(composed: DictConfig, unused: set[str]) -> Iterator[str]:
+def _groups(composed: DictConfig, unused: set[str], lists: Sequence[str]) -> Iterator[str]:
     """``group: choice; or another, ...``, each as it is typed."""
-    chosen = {
+    chosen: dict[str, str | None] = dict.fromkeys(lists) | {
         group: choice
         for group, choice in composed.hydra.runtime.choices.items()
         if group.partition("/")[0] != "hydra" and group not in unused
     }
-    for group in list(chosen):
-        inner = (CONF_DIR / group).glob("*/")  # a group that only some of the choices have
-        chosen = {f"{group}/{folder.name}": None for folder in inner} | chosen
     for group in sorted(chosen):
         files = sorted((CONF_DIR / group.partition("@")[0]).glob("*.yaml"))
         others = ", ".join(path.stem for path in files if path.stem != chosen[group])
-        line = f"{group}: {chosen[group] or 'none'}; or {others}"
+        line = f"{group}: {chosen[group] or 'none'}" + (f"; or {others}" if others else "")
         yield textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 

@@ -1,18 +1,18 @@
 """Explain why a configuration cannot be composed, from the overrides and not from Hydra's texts."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sola.config.composition import CONF_DIR, compose_values
-from sola.config.targets import TARGET, locate
+from sola.config.composition import CONF_DIR, ENTRIES, compose_values
+from sola.config.targets import SPECIAL, TARGET, locate
 from sola.errors import UserError, did_you_mean, nearest
 
 
@@ -65,35 +65,59 @@ def _problems(
     for text in overrides:
         try:
             parsed.append(parser.parse_override(text))
-        except OverrideParseException as error:
+        except HydraException as error:
             yield (
-                f"{text}: cannot be read as key=value ({str(error.message).splitlines()[0]}). "
+                f"{text}: cannot be read as key=value ({str(error).splitlines()[0]}). "
                 "Values with commas, brackets or spaces need quotes: 'key=[a,b]'."
             )
-    search = [f"hydra.searchpath=[{','.join(f'file://{each}' for each in folders[1:])}]"]
-    plain = compose_values(entry, search if folders[1:] else [])
-    choices = plain.hydra.runtime.choices
-    groups = [each for each in parsed if _options(str(each.key_or_group), folders)]
-    for each in groups:
-        yield from _group_problems(each, choices, _options(str(each.key_or_group), folders))
-    taken = [str(each.input_line) for each in groups if not each.is_sweep_override()]
-    base = compose_values(entry, [*(search if folders[1:] else []), *taken])
+    search = [f"hydra.searchpath=[file://{each}]" for each in folders[1:]]
+    base = compose_values(entry, search)
+    known = _choices(base, entry)
+    groups = [
+        each
+        for each in parsed
+        if str(each.key_or_group) in known or _options(str(each.key_or_group), folders)
+    ]
+    taken = list(search)
+    for each in sorted(groups, key=lambda each: "@" in str(each.input_line)):
+        options = _options(str(each.key_or_group), folders)
+        yield from _group_problems(each, _choices(base, entry), options)
+        if not each.is_sweep_override():
+            taken.append(str(each.input_line))
+            base = compose_values(entry, taken)  # a choice may bring groups of its own
     for each in parsed:
         if each not in groups:
             yield from _value_problems(each, base, is_sweep)
 
 
-def _group_problems(each: Override, choices: DictConfig, options: list[str]) -> Iterator[str]:
+def _choices(composed: DictConfig, entry: str) -> dict[str, Any]:
+    """What is chosen of every group."""
+    lists: dict[str, Any] = dict.fromkeys(ENTRIES[entry].lists)
+    return {str(group): each for group, each in composed.hydra.runtime.choices.items()} | lists
+
+
+def _group_problems(
+    each: Override, choices: Mapping[str, Any], options: list[str]
+) -> Iterator[str]:
     group = str(each.get_key_element().lstrip("+~"))
     if group not in choices and not each.is_add():
         yield f"{group}: unknown group here.{did_you_mean(group, _own_groups(choices))}"
     if each.is_add() and not each.is_force_add() and choices.get(group) is not None:
         yield f"{group}: has a value already. Write {group}=... without a plus sign."
-    value = each.value()
-    if isinstance(value, str) and value not in options and value != "null":
-        guess = nearest(value, options)
-        hint = f" Did you mean {group}={guess}?" if guess else ""
-        yield f"{group}={value}: not found.{hint} Known: {', '.join(options)}."
+    if each.is_delete():
+        return
+    value = list(each.sweep_string_iterator()) if each.is_sweep_override() else each.value()
+    for choice in value if isinstance(value, list) else [value]:
+        if choice in (None, "null"):
+            yield f"{group}=null: a group cannot be null. Write ~{group} to leave it out."
+        elif choice not in options:
+            guess = nearest(str(choice), options)
+            hint = f" Did you mean {group}={guess}?" if guess else ""
+            known = f"Known: {', '.join(options)}." if options else "It has no files."
+            yield (
+                f"{group}={choice}: not found.{hint} {known} Your own file belongs in "
+                f"<folder>/{group.partition('@')[0]}/, with --config-dir <folder>."
+            )
 
 
 def _value_problems(each: Override, base: DictConfig, is_sweep: bool) -> Iterator[str]:
@@ -116,8 +140,8 @@ def _unknown(key: str, base: DictConfig) -> str:
         return f"{key}: unknown key of Hydra. Its keys: --cfg hydra."
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(base, parent) if parent else base
-    siblings = [str(each) for each in node if each not in ("hydra", TARGET)] if _is(node) else []
-    more = _parameters(node, parent)
+    siblings = [str(each) for each in node if each not in ("hydra", *SPECIAL)] if _is(node) else []
+    more = _parameters(node, parent) if parent else ENTRIES[base.hydra.job.name].lists
     if name in more:
         return f"{key}: not set in conf/. Add it with a plus sign: +{key}=..."
     prefix = f"{parent}." if parent else ""
@@ -142,7 +166,7 @@ def _parameters(node: Any, key: str) -> list[str]:
 def _has(base: DictConfig, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(base, parent) if parent else base
-    return _is(node) and name in node
+    return _is(node) and name in list(node)  # "in node" says no of a value ???
 
 
 def _is(node: Any) -> bool:
@@ -158,8 +182,8 @@ def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
                 yield from _keys(child, f"{prefix}{name}.")
 
 
-def _own_groups(choices: DictConfig) -> list[str]:
-    return [str(group) for group in choices if not str(group).startswith("hydra/")]
+def _own_groups(choices: Mapping[str, Any]) -> list[str]:
+    return [group for group in choices if not group.startswith("hydra/")]
 
 
 def _options(group: str, folders: Sequence[Path]) -> list[str]:

@@ -59,7 +59,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Raise ValueError for a frame that is too large to be held in memory."""
+    """Raise UserError for a frame that is too large to be held in memory."""
     if width * height > MAX_FRAME_PIXELS:
         raise UserError(
             f"{path}: frame of {width} x {height} px; at most {MAX_FRAME_PIXELS:,} pixels are "

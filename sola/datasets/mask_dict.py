@@ -229,10 +229,10 @@ class _Window:
                 start, self._position = self._position, end
                 return value, self._offset + start, self._offset + end
 
-    def error(self, reason: str, place: int | None = None) -> ValueError:
+    def error(self, reason: str, place: int | None = None) -> UserError:
         """What to raise where the file cannot be understood: here, or at a byte."""
         place = self._offset + self._position if place is None else place
-        return ValueError(
+        return UserError(
             f"{self._path}: not readable as JSON of masks, near byte {place}: {reason}. Get the "
             "file again."
         )

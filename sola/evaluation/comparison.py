@@ -155,7 +155,7 @@ def _scores(
 
 
 def check_same_split(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-    """ValueError if two runs, of which "run", "dataset" and "split" are known, differ in these."""
+    """UserError if two runs, of which "run", "dataset" and "split" are known, differ in these."""
     first, second = (f"{run['dataset']}/{run['split']}" for run in (a, b))
     if first != second:
         raise UserError(

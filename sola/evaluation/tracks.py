@@ -30,7 +30,7 @@ class TrackReader(Protocol):
         """Tracks of one entry."""
 
     def num_frames(self, video_id: str, expression_id: str = "") -> int:
-        """Number of the frames of one entry; ValueError if there is no such entry."""
+        """Number of the frames of one entry; UserError if there is no such entry."""
 
 
 Reader = TypeVar("Reader", bound=TrackReader)

@@ -53,8 +53,8 @@ def mean_iou(labels: Labels | MeanOverlaps, empty_frames: str) -> NDArray[np.flo
     if isinstance(labels, MeanOverlaps):
         if empty_frames != "count":
             raise UserError(
-                "loss.empty_frames=skip needs pixel counts, and these tracks were imported with "
-                "their mean IoU alone, in which empty frames count. Take loss.empty_frames=count, "
+                "data.empty_frames=skip needs pixel counts, and these tracks were imported with "
+                "their mean IoU alone, in which empty frames count. Use data.empty_frames=count, "
                 "or import them again beside the data set's ground truth."
             )
         return labels.iou

@@ -11,6 +11,7 @@ import numpy as np
 from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
 from sola.datasets.frames import read_frame
+from sola.errors import UserError
 from sola.evaluation.scored_split import (
     SCORES_FILE,
     ScoredSplit,
@@ -191,7 +192,7 @@ def _draw(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{path}: could not be written; is the disk full?")
+        raise UserError(f"{path}: could not be written. Check the free disk space.")
 
 
 def _moved(prediction: Prediction, old_dir: Path, new_dir: Path) -> Prediction:

@@ -45,7 +45,7 @@ class Files:
     links: frozenset[str]
     """Those of the names that point elsewhere."""
     read: Callable[[str], bytes]
-    """Content of a file; ValueError or OSError if it cannot be read."""
+    """Content of a file; UserError or OSError if it cannot be read."""
 
 
 def wanted_masks(dataset: Benchmark) -> dict[str, Size]:

@@ -94,7 +94,7 @@ def unfinish(folder: Path, found: Found) -> None:
 
 
 def _read(reader: ShardReader, name: str) -> None:
-    """Raise ValueError if an entry is damaged."""
+    """Raise UserError if an entry is damaged."""
     video_id, _, expression_id = name.partition("/")
     reader.check(video_id, expression_id)
     if reader.index["format_version"] == UNSEALED_VERSION:

@@ -59,7 +59,7 @@ def build_tracker(config: TrackerConfig, target: str = NETWORK) -> torch.nn.Modu
 
 
 def check_checkpoint(config: TrackerConfig) -> None:
-    """Raise ValueError where the file of the tracker's weights is missing."""
+    """Raise UserError where the file of the tracker's weights is missing."""
     path = Path(config.checkpoint)
     if config.checkpoint != RANDOM_WEIGHTS and not path.is_file():
         raise UserError(

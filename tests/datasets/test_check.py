@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 from dataset_trees import code, edit_json, edit_text, half
 from PIL import Image
-from sola.config.schema import DatasetPartConfig
 
+from sola.datasets import Dataset, MeViS, MeViSv2, RefDAVIS, RefYouTubeVOS
 from sola.datasets.check import check_dataset
 from sola.datasets.check.report import SplitReport
 
 ROOT = Path(__file__).parents[2]
+READERS = {
+    "mevis": MeViS,
+    "mevis_v2": MeViSv2,
+    "ref_davis": RefDAVIS,
+    "ref_youtube_vos": RefYouTubeVOS,
+}
 Change = Callable[[Path], object]
 
 META = "valid_u/meta_expressions.json"
@@ -40,8 +46,8 @@ def _write(layout: str, root: Path) -> None:
 
 
 def _check(layout: str, root: Path, split: str | None = None, **options: Any) -> list[SplitReport]:
-    config = DatasetPartConfig("own", layout.removesuffix("_valid"), str(root))
-    return list(check_dataset(config, split, **options))
+    dataset = Dataset("own", root, READERS[layout.removesuffix("_valid")])
+    return list(check_dataset(dataset, split, **options))
 
 
 @pytest.mark.parametrize(
@@ -305,15 +311,14 @@ def test_what_is_said_to_be_odd_works(tmp_path: Path, row: Any) -> None:
 
 
 def _read_all(layout: str, root: Path) -> None:
-    from sola.datasets import READERS, open_part
     from sola.datasets.frames import VideoFrames
     from sola.evaluation.protocol import check_ground_truth
     from sola.masks import decode
 
     name = layout.removesuffix("_valid")
-    config = DatasetPartConfig("own", name, str(root))
+    dataset = Dataset("own", root, READERS[name])
     for split_name in READERS[name].splits(root):
-        split = open_part(config, split_name)
+        split = dataset.open(split_name)
         if not split.expressions:
             raise ValueError("as open_split says")
         if split.has_masks and any(e.object_ids is not None for e in split.expressions):

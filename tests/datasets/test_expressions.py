@@ -5,10 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from sola.config.schema import MovingShapesConfig
 
 from sola.datasets.moving_shapes.expressions import KINDS, PHRASES, Sentence, make_sentences
-from sola.datasets.moving_shapes.maker import _expressions
+from sola.datasets.moving_shapes.maker import Maker, _expressions
 from sola.datasets.moving_shapes.scene import (
     COLOURS,
     SHAPES,
@@ -161,7 +160,7 @@ def test_arguable_motions_give_no_sentence(said: str, real: str) -> None:
 
 
 def test_the_maker_names_no_object_that_is_hardly_visible() -> None:
-    config = MovingShapesConfig(expressions_per_video=1000)
+    config = Maker({}, {}, expressions_per_video=1000)
     scene = make_scene(1, SceneSettings())
     scene.masks[2, 6:] = False  # now it is visible on 6 of 16 frames, below 40 %
     named = {

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from dataset_trees import half
 from PIL import Image
-from sola.config.schema import DatasetConfig
 
-from sola.datasets import RefDAVIS, RefYouTubeVOS, Split, open_dataset
+from sola.datasets import Dataset, MeViS, MeViSv2, RefDAVIS, RefYouTubeVOS, Split
 from sola.datasets.label_maps import read_label_map
 from sola.datasets.ref_davis import annotator_of
 from sola.masks import decode
@@ -111,8 +110,10 @@ def test_a_changed_annotation_changes_what_a_split_is_known_by(tmp_path: Path) -
 @pytest.mark.parametrize("folder", ["ref-youtube-vos", "ref-ytbvos", "rvos"])
 def test_folders_of_any_name_in_use_are_found(tmp_path: Path, folder: str) -> None:
     trees.write_ref_youtube_vos(tmp_path / folder)
-    config = DatasetConfig("x", "ref_youtube_vos", str(tmp_path / "ref-youtube-vos"))
-    assert open_dataset(config, "train").split_dir == tmp_path / folder / "train"
+    assert (
+        RefYouTubeVOS(tmp_path / "ref-youtube-vos", "train", "x").split_dir
+        == tmp_path / folder / "train"
+    )
 
 
 def test_a_folder_of_the_users_own_name_is_the_only_one_looked_at(tmp_path: Path) -> None:
@@ -146,8 +147,7 @@ def test_expressions_of_ref_davis_tell_their_annotators(tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_ref_davis_has_ground_truth_of_both_splits(tmp_path: Path, split: str) -> None:
     trees.write_ref_davis(tmp_path / "ref_davis", split)
-    config = DatasetConfig("ref_davis", "ref_davis", str(tmp_path / "ref-davis"))
-    assert open_dataset(config, split).has_masks
+    assert RefDAVIS(tmp_path / "ref-davis", split, "ref_davis").has_masks
 
 
 def test_colours_and_damaged_files_are_no_label_maps(tmp_path: Path) -> None:
@@ -168,9 +168,9 @@ def test_every_layout_is_a_split(tmp_path: Path) -> None:
     trees.write_mevis(tmp_path / "v2", "train", meta_file="meta_expressions_v2.json")
     trees.write_ref_youtube_vos(tmp_path / "ytvos")
     trees.write_ref_davis(tmp_path / "davis", "train")
-    layouts = {"mevis": "mevis", "mevis_v2": "v2", "ref_youtube_vos": "ytvos", "ref_davis": "davis"}
-    for layout, folder in layouts.items():
-        split = open_dataset(DatasetConfig("own", layout, str(tmp_path / folder)), "train")
+    readers = {"mevis": MeViS, "v2": MeViSv2, "ytvos": RefYouTubeVOS, "davis": RefDAVIS}
+    for folder, reader in readers.items():
+        split = Dataset("own", tmp_path / folder, reader).open("train")
         assert isinstance(split, Split)
         assert (split.name, split.split, split.has_masks) == ("own", "train", True)
         assert split.parts == {"own": split}

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from small_runs import small_run
-from sola.config.schema import GenerateConfig
+
+from sola.config.entry_points import GenerateConfig
 
 
 @pytest.fixture

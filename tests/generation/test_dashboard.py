@@ -23,7 +23,7 @@ def generate(tmp_path: Path, *more: str) -> Path:
 
 
 def test_an_offline_run_holds_rates_rules_and_tracks_of_videos(tmp_path: Path) -> None:
-    reader = ShardReader(generate(tmp_path, "logger=wandb", "logger.num_examples=2"))
+    reader = ShardReader(generate(tmp_path, "logger=wandb", "dashboard.num_examples=2"))
     (run,) = read_runs(tmp_path / "run")
     counts = {video_id: reader.num_tracks(video_id) for video_id in reader.videos}
     total = sum(counts.values())

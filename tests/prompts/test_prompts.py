@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import sampled_from
-from sola.config.schema import PromptSourceConfig
 
 from sola.masks import encode
 from sola.prompts import (
     PromptQueue,
+    TrackingRule,
     drop_parts,
     grid_frames,
     grid_prompts,
@@ -92,11 +92,11 @@ def test_ground_truth_is_prompted_where_the_rule_says() -> None:
     assert frames("even", 9) == [1, 2, 3]
     assert frames("largest", 2) == [2, 1]
     assert {item.object_id for item in ground_truth_prompts(masklets)} == {"7"}
-    with pytest.raises(ValueError, match=r"prompt_source.frames=last: not known"):
+    with pytest.raises(ValueError, match="frames"):
         ground_truth_prompts(masklets, "last")
 
 
-def _play(prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int = 2) -> list[list[int]]:
+def _play(prompts: list[Prompt], rule: TrackingRule, num_frames: int = 2) -> list[list[int]]:
     """Areas of the prompts of each group, where a track is its prompt's mask on every frame."""
     queue = PromptQueue(prompts, rule, num_frames)
     groups = []
@@ -109,9 +109,9 @@ def _play(prompts: list[Prompt], rule: PromptSourceConfig, num_frames: int = 2) 
 def test_groups_are_of_one_frame_and_duplicates_fall_after_their_group() -> None:
     prompts = [prompt(WHOLE), prompt(WHOLE), prompt(WHOLE, 1), prompt(APART), prompt(APART, 1)]
     # the second WHOLE is in the first group before anybody knows that it is a duplicate
-    assert _play(prompts, PromptSourceConfig(group_size=2)) == [[8, 8], [3]]
-    assert _play(prompts, PromptSourceConfig(group_size=1)) == [[8], [3]]
-    assert _play(prompts, PromptSourceConfig(group_size=4)) == [[8, 8, 3]]
+    assert _play(prompts, TrackingRule(group_size=2)) == [[8, 8], [3]]
+    assert _play(prompts, TrackingRule(group_size=1)) == [[8], [3]]
+    assert _play(prompts, TrackingRule(group_size=4)) == [[8, 8, 3]]
 
 
 @pytest.mark.parametrize(("duplicate_iou", "num_left"), [(0.5, 2), (0.49, 1)])
@@ -119,7 +119,7 @@ def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
     duplicate_iou: float, num_left: int
 ) -> None:
     half = draw("####....", "........")  # IoU 0.5 with WHOLE
-    rule = PromptSourceConfig(duplicate_iou=duplicate_iou, group_size=1)
+    rule = TrackingRule(duplicate_iou=duplicate_iou, group_size=1)
     queue = PromptQueue([prompt(WHOLE), prompt(half, 1), prompt(APART, 1)], rule, 2)
     queue.next_group()
     # two tracks, one of them empty on frame 1; what they are on frame 0 does not matter
@@ -130,7 +130,7 @@ def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
 
 
 def test_two_empty_masks_are_no_duplicates() -> None:
-    queue = PromptQueue([prompt(WHOLE), prompt(WHOLE & False, 1)], PromptSourceConfig(), 2)
+    queue = PromptQueue([prompt(WHOLE), prompt(WHOLE & False, 1)], TrackingRule(), 2)
     queue.next_group()
     queue.drop_duplicates([encode(np.stack([WHOLE, WHOLE & False]))])
     assert queue.num_duplicates == 0
@@ -151,12 +151,12 @@ def test_parts_are_those_of_a_count_over_pixels(masks: np.ndarray, part_overlap:
 
 def test_a_group_skips_larger_prompts_of_other_frames() -> None:
     prompts = [prompt(WHOLE), prompt(LEANING, 1), prompt(APART)]
-    assert _play(prompts, PromptSourceConfig()) == [[8, 3], [5]]
+    assert _play(prompts, TrackingRule()) == [[8, 3], [5]]
 
 
 def test_the_last_group_is_cut_to_the_cap() -> None:
     prompts = [prompt(WHOLE), prompt(APART), prompt(LEANING), prompt(PART)]
-    rule = PromptSourceConfig(group_size=2, max_tracks=3)
+    rule = TrackingRule(group_size=2, max_tracks=3)
     assert _play(prompts, rule) == [[8, 5], [3]]
     queue = PromptQueue(prompts, rule, 2)
     while queue.next_group():
@@ -166,8 +166,8 @@ def test_the_last_group_is_cut_to_the_cap() -> None:
 
 def test_long_videos_take_smaller_groups() -> None:
     prompts = [prompt(WHOLE), prompt(APART), prompt(LEANING)]
-    assert _play(prompts, PromptSourceConfig(long_video_frames=2), 3) == [[8, 5], [3]]
+    assert _play(prompts, TrackingRule(long_video_frames=2), 3) == [[8, 5], [3]]
 
 
 def test_no_prompts_are_a_valid_end() -> None:
-    assert _play([], PromptSourceConfig()) == []
+    assert _play([], TrackingRule()) == []

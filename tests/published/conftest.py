@@ -5,8 +5,8 @@ from pathlib import Path
 
 import drawn_split as drawn
 import pytest
-from sola.config.schema import EvaluateConfig
 
+from sola.config.entry_points import EvaluateConfig
 from sola.published.__main__ import parse_arguments, run
 
 

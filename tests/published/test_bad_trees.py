@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from drawn_split import LARGE, SMALL
 from published_tree import write_tree
-from sola.config.schema import EvaluateConfig
 
+from sola.config.entry_points import EvaluateConfig
+from sola.errors import UserError
 from sola.masks import encode
 from sola.published.__main__ import parse_arguments
 
@@ -141,7 +142,7 @@ def test_a_bad_tree_is_one_message_with_the_file(
     break_tree(tree)
 
     with pytest.raises(ValueError, match=message) as error:
-        command("import", str(tmp_path), "prompt_source=grid", "checkpoint=unknown")
+        command("import", str(tmp_path), "prompt_source=grid", "tracker.checkpoint=unknown")
 
     assert str(tree) in str(error.value)
     assert not list(Path(config.paths.data_dir).rglob("theirs/index.json"))
@@ -151,7 +152,7 @@ def test_a_video_without_tracks_needs_the_data_set(
     tmp_path: Path, command: Callable[..., int]
 ) -> None:
     write_tree(tmp_path / "grid_tracks/drawn/valid_u", {"v1": {0: SMALL}, "v2": {}})
-    arguments = ("import", str(tmp_path), "prompt_source=grid", "checkpoint=unknown")
+    arguments = ("import", str(tmp_path), "prompt_source=grid", "tracker.checkpoint=unknown")
 
     with pytest.raises(ValueError, match="v2: no tracks, and nothing that says how many frames"):
         command(*arguments, "--without-dataset")
@@ -159,13 +160,13 @@ def test_a_video_without_tracks_needs_the_data_set(
     assert command(*arguments) == 0
 
 
-@pytest.mark.parametrize("choice", [(), ("checkpoint=nowhere.pt",)])
+@pytest.mark.parametrize("choice", [(), ("tracker.checkpoint=nowhere.pt",)])
 def test_the_weights_have_to_be_named(
     tmp_path: Path, command: Callable[..., int], choice: tuple[str, ...]
 ) -> None:
     write_tree(tmp_path / "grid_tracks/drawn/valid_u", TREE)
 
-    with pytest.raises(ValueError, match="say which weights made the tracks: checkpoint="):
+    with pytest.raises(UserError, match=r"tracker\.checkpoint"):
         command("import", str(tmp_path), "prompt_source=grid", *choice)
 
 
@@ -184,18 +185,16 @@ def test_the_index_says_what_is_known_of_the_tracker(
         "--dataset-dir=theirs",
     ]
 
-    command(*arguments, f"checkpoint={given}")
+    command(*arguments, f"tracker.checkpoint={given}")
 
     path = Path(config.paths.data_dir) / "tracks/drawn/valid_u/grid/theirs/index.json"
     index = json.loads(path.read_text())
     assert index["checkpoint_sha256"] == ("unknown" if kind == "unknown" else sha256)
     assert set(index["annotations_sha256"]) == {"meta_expressions.json", "mask_dict.json"}
     assert index["config"] == {"imported_from": "track files of the published code"}
-    assert command(*arguments, f"checkpoint={given}") == 0  # nothing to do
-    with pytest.raises(
-        ValueError, match=r"made with checkpoint_sha256=.*, asked for is " + 64 * "0"
-    ):
-        command(*arguments, f"checkpoint={64 * '0'}")
+    assert command(*arguments, f"tracker.checkpoint={given}") == 0  # nothing to do
+    with pytest.raises(UserError, match="checkpoint_sha256"):
+        command(*arguments, f"tracker.checkpoint={64 * '0'}")
 
 
 def test_flags_and_values_may_come_in_any_order() -> None:

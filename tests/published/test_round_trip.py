@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from drawn_split import LARGE, SMALL
 from published_tree import read_tree, write_tree
-from sola.config.schema import EvaluateConfig, LossConfig
 
-from sola.datasets import open_dataset
+from sola.config.entry_points import DataOptions, EvaluateConfig
+from sola.errors import UserError
 from sola.masks import empty_masklet
 from sola.metrics import count_pixels, mean_iou
 from sola.published import importing
@@ -72,7 +72,7 @@ def test_beside_ground_truth_pixels_are_counted(
 ) -> None:
     tree = write_tree(tmp_path / "grid_tracks/drawn/valid_u", TREES["grid"])
 
-    command("import", str(tmp_path), "prompt_source=grid", "checkpoint=unknown")
+    command("import", str(tmp_path), "prompt_source=grid", "tracker.checkpoint=unknown")
 
     folder = tracks_dir(Path(config.paths.data_dir), "drawn", "valid_u", "grid", "theirs")
     labels = ShardReader(folder).read_labels("v1")
@@ -173,7 +173,7 @@ def test_expressions_without_a_folder_have_no_tracks(
     tree = tmp_path / "gdino_tracks/drawn/valid_u"
     write_tree(tree, {"v1/2": {4: LARGE}, "v2/0": {}})
 
-    command("import", str(tmp_path), "prompt_source=gdino", "checkpoint=unknown")
+    command("import", str(tmp_path), "prompt_source=gdino", "tracker.checkpoint=unknown")
 
     folder = tracks_dir(Path(config.paths.data_dir), "drawn", "valid_u", "gdino", "theirs")
     reader = ShardReader(folder)
@@ -189,16 +189,18 @@ def test_a_selector_learns_from_the_stored_means_alone(
     tree = write_tree(tmp_path / "grid_tracks", TREES["grid"], overlaps=("1", "2", "3"))
     import_tracks(tree, writer(tmp_path / "shards"), "grid", 4, None)
     reader = ShardReader(tmp_path / "shards")
-    expressions = open_dataset(config.dataset, "valid_u").expressions
+    expressions = config.dataset.open("valid_u").expressions
 
     contents = [read_tree(tree)[f"sam2_masklets/v1/{n:05d}.json"] for n in (0, 3, 12)]
     best = [max(content["iou"]["1"], content["iou"]["2"]) for content in contents]  # of "both"
 
-    labels = LabelledTracks([reader], LossConfig(label_iou=sorted(best)[1])).labels(expressions[2])
+    rule = DataOptions(["grid"], ["grid"], label_iou=sorted(best)[1])
+    labels = LabelledTracks([reader], rule).labels(expressions[2])
 
     assert labels.tolist() == [iou == max(best) for iou in best]
-    with pytest.raises(ValueError, match=r"loss.empty_frames=skip needs pixel counts"):
-        LabelledTracks([reader], LossConfig(empty_frames="skip")).labels(expressions[2])
+    skipping = LabelledTracks([reader], DataOptions(["grid"], ["grid"], empty_frames="skip"))
+    with pytest.raises(UserError, match="empty_frames"):
+        skipping.labels(expressions[2])
 
 
 def test_an_import_that_was_cut_off_goes_on_where_it_was(
@@ -247,7 +249,7 @@ def test_an_export_that_was_cut_off_leaves_no_tree(
 def test_files_of_other_annotations_are_warned_of(
     tmp_path: Path, config: EvaluateConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dataset = open_dataset(config.dataset, "valid_u")
+    dataset = config.dataset.open("valid_u")
     tree = write_tree(tmp_path / "grid_tracks", TREES["grid"], overlaps=("1",))
 
     import_tracks(tree, writer(tmp_path / "shards"), "grid", 4, dataset)

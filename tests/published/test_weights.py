@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from published_tree import write_tree
-from sola.config.schema import EvaluateConfig, PredictConfig
 
+from sola.config.entry_points import EvaluateConfig, PredictConfig
 from sola.evaluation import scored_split
 from sola.evaluation.run import run_evaluation
 from sola.evaluation.scores import score_tracks
@@ -30,7 +30,7 @@ def tree(tmp_path: Path, command: Callable[..., int]) -> Path:
     tracks = {"v1": {0: drawn.LARGE, 5: drawn.SMALL}, "v2": {}}
     tree = tmp_path / "tree/grid_tracks/drawn/valid_u"
     write_tree(tree, tracks, token_dim=16)
-    values = ["prompt_source=grid", "checkpoint=unknown", "tracker.token_dim=16"]
+    values = ["prompt_source=grid", "tracker.checkpoint=unknown", "tracker.token_dim=16"]
     command("import", str(tmp_path / "tree"), *values)
     return tree
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import drawn_split as drawn
 import pytest
-from sola.config.schema import PredictConfig
 
+from sola.config.entry_points import PredictConfig
 from sola.evaluation import scored_split
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import drawn_split as drawn
 
-from sola.config.schema import PredictConfig
+from sola.config.entry_points import PredictConfig
 from sola.evaluation import scored_split
 from sola.reporting.predict import run_predict
 

@@ -10,8 +10,8 @@ import cv2
 import drawn_split as drawn
 import numpy as np
 import pytest
-from sola.config.schema import EvaluateConfig, PathsConfig
 
+from sola.config.entry_points import EvaluateConfig, Paths
 from sola.evaluation import scored_split
 from sola.evaluation.comparison import compare, read_run
 from sola.evaluation.run import run_evaluation
@@ -73,7 +73,7 @@ def test_masks_of_ours_score_what_evaluation_says(
 def test_masks_are_compared_with_a_selection(
     config: Callable[..., Any], right: Path, tmp_path: Path
 ) -> None:
-    ours = run_evaluation(config(paths=PathsConfig(str(tmp_path / "data"), str(tmp_path / "ours"))))
+    ours = run_evaluation(config(paths=Paths(str(tmp_path / "data"), str(tmp_path / "ours"))))
     theirs = run_scoring(config(predictions=str(right)))
 
     found = compare(read_run(tmp_path / "ours"), read_run(tmp_path / "output"), "selection")

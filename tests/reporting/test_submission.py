@@ -15,9 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from sola.config.schema import PredictConfig
 
-from sola.datasets import open_dataset
+from sola.config.entry_points import PredictConfig
 from sola.evaluation.tracks import TrackSources
 from sola.masks import resize
 from sola.reporting.check_submission import main
@@ -240,7 +239,7 @@ def test_predict_packs_every_mask_in_the_layout_of_the_data_set(
 
     output_dir = Path(config.paths.output_dir)
     path = output_dir / "submission.zip"
-    dataset = open_dataset(config.dataset, config.split)
+    dataset = config.dataset.open(config.split)
     wanted = wanted_masks(dataset)
     prefix = f"{top_dir}/" if top_dir else ""
     with zipfile.ZipFile(path) as file:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sola.selector.baseline import BaselineSelector
-from sola.selector.losses import alignment_loss, classification_loss, combine_losses
+from sola.selector.losses import alignment_loss, classification_loss, combine_terms
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -55,7 +55,8 @@ def test_it_learns_without_negative_tokens(selector: BaselineSelector) -> None:
 
     bce = classification_loss(logits, labels)
     alignment = alignment_loss(track_tokens, text, selector.negative_tokens, labels)
-    combine_losses(bce, alignment, torch.tensor([True])).total.backward()
+    terms, weights = {"bce": bce, "alignment": alignment}, {"bce": 1.0, "alignment": 0.3}
+    combine_terms(terms, weights, torch.tensor([True])).total.backward()
 
     for name, parameter in selector.named_parameters():
         assert parameter.grad is not None, name

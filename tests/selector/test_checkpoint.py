@@ -1,11 +1,16 @@
 """Selectors from files: ours, the reference's, and files that are neither."""
 
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from own_parts import FirstTokens
 
+from sola.errors import UserError
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 
@@ -18,7 +23,7 @@ def selector() -> TrackSelector:
     return TrackSelector(**KWARGS).eval()
 
 
-def test_the_references_checkpoint_loads_with_the_widths_of_its_weights(
+def test_reference_checkpoint_loads_with_widths_of_its_weights(
     tmp_path: Path, selector: TrackSelector
 ) -> None:
     path = tmp_path / "epoch_3.pth"
@@ -32,10 +37,10 @@ def test_the_references_checkpoint_loads_with_the_widths_of_its_weights(
     assert not loaded.training
 
 
-def test_our_checkpoint_says_where_it_comes_from(tmp_path: Path, selector: TrackSelector) -> None:
+def test_own_checkpoint_carries_provenance(tmp_path: Path, selector: TrackSelector) -> None:
     path = tmp_path / "best.ckpt"
     state_dict = {f"selector.{name}": tensor for name, tensor in selector.state_dict().items()}
-    provenance = {"selector": selector.kwargs, "tracker": "small", "threshold": 0.5}
+    provenance = {"selector": selector.description, "tracker": "small", "threshold": 0.5}
     torch.save({"state_dict": state_dict, "sola": provenance}, path)
 
     loaded, found = load_selector(path)
@@ -45,24 +50,96 @@ def test_our_checkpoint_says_where_it_comes_from(tmp_path: Path, selector: Track
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content",
     [
-        (None, "no such checkpoint. Run train.py"),
-        (b"not a checkpoint", r"selector.pth: not a readable checkpoint. Needed: best.ckpt"),
-        ({"model": {"weight": torch.zeros(1)}}, r"not a selector checkpoint \(found \['model'\]\)"),
-        (torch.zeros(1), "holds a Tensor, not a checkpoint"),
-        ({"path": Path("/")}, "not a readable checkpoint"),
-        ({"negative_token.weight": torch.zeros(3, 16)}, r"selector.pth: .* names missing"),
-        ({"negative_token.weight": torch.zeros(3, 12)}, r"selector.pth: .*12"),
+        None,
+        b"not a checkpoint",
+        {"model": {"weight": torch.zeros(1)}},
+        torch.zeros(1),
+        {"path": Path("/")},
+        {"negative_token.weight": torch.zeros(3, 16)},
+        {"negative_token.weight": torch.zeros(3, 12)},
     ],
+    ids=["missing", "bytes", "other model", "tensor", "code", "names missing", "width"],
 )
-def test_a_file_that_is_no_selector_is_one_clear_message(
-    tmp_path: Path, content: Any, message: str
-) -> None:
+def test_file_without_a_selector_is_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "selector.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=r"selector\.pth: "):
         load_selector(path)
+
+
+class TestClassesOfCheckpoints:
+    """A checkpoint may have come from anybody: it names a class, and only known ones load."""
+
+    @pytest.fixture
+    def module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        """A module that may not be imported."""
+        (tmp_path / "unknown_module.py").write_text("raise SystemExit('imported')")
+        monkeypatch.syspath_prepend(tmp_path)
+        return "unknown_module"
+
+    @pytest.fixture
+    def write(self, tmp_path: Path) -> Callable[[Any], Path]:
+        """Writes a checkpoint of FirstTokens, or one with another description."""
+
+        def write(description: Any = None) -> Path:
+            selector = FirstTokens(8, 16)
+            weights = {f"selector.{name}": value for name, value in selector.state_dict().items()}
+            said = {"selector": selector.description if description is None else description}
+            torch.save({"state_dict": weights, "sola": said}, tmp_path / "best.ckpt")
+            return tmp_path / "best.ckpt"
+
+        return write
+
+    def test_own_class_loads_only_where_it_is_named(self, write: Callable[..., Path]) -> None:
+        path = write()
+        for own in ((), ("own_parts.Other",)):
+            with pytest.raises(UserError, match=r"best\.ckpt: .*own_parts\.FirstTokens"):
+                load_selector(path, own=own)
+
+        selector, _ = load_selector(path, own=("own_parts.FirstTokens",))
+
+        assert isinstance(selector, FirstTokens)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"_target_": "{module}.Selector"},
+            {"dropout": {"_target_": "{module}.Selector"}},
+            {"motion_strides": [2, {"_target_": "{module}.Selector"}]},
+            {"motion_strides": [[{"a": {"_target_": "{module}.Selector"}}]]},
+        ],
+        ids=["outside", "nested", "in a list", "deep"],
+    )
+    def test_unknown_class_is_refused_without_an_import(
+        self, write: Callable[..., Path], module: str, arguments: dict[str, Any]
+    ) -> None:
+        arguments = json.loads(json.dumps(arguments).replace("{module}", module))
+        sizes = {"token_dim": 8, "text_dim": 16}
+        path = write({"_target_": "sola.selector.TrackSelector", **sizes, **arguments})
+        with pytest.raises(UserError, match=r"best\.ckpt: "):
+            load_selector(path)
+        assert module not in sys.modules
+
+    @pytest.mark.parametrize(
+        "description",
+        [
+            {"_target_": "sola.selector.losses.SelectionLoss"},
+            {"_target_": "sola.selector.base.json.dumps", "obj": 1},
+            {"_target_": "sola.selector.Other"},
+            {"_target_": "sola.selector.TrackSelector", "token_dim": 8, "text_dim": 16, "lr": 1},
+            {"_target_": 3},
+            {"token_dim": 8},
+            ["sola.selector.TrackSelector"],
+        ],
+        ids=["loss", "function", "missing", "argument", "number", "no class", "list"],
+    )
+    def test_description_of_no_selector_is_refused(
+        self, write: Callable[..., Path], description: Any
+    ) -> None:
+        with pytest.raises(UserError, match=r"best\.ckpt: |best\.ckpt\._target_: "):
+            load_selector(write(description))

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sola.config.schema import LossConfig, OptimizerConfig
 
-from sola.selector import TrackSelector
-from sola.selector.losses import SelectionLoss, alignment_loss, classification_loss, combine_losses
+from sola.selector import SelectionLoss, TrackSelector
+from sola.selector.losses import BatchLoss, LossInputs, SelectorOutputs, combine_terms
 from sola.training.batch import Sample, collate
 from sola.training.module import SelectorModule
 from sola.types import Expression
@@ -40,11 +39,12 @@ def reference_selector(golden: dict[str, np.ndarray], dtype: torch.dtype) -> Tra
 
 def selection_loss(
     selector: TrackSelector, tokens: torch.Tensor, text: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, SelectionLoss]:
+) -> tuple[torch.Tensor, torch.Tensor, BatchLoss]:
     logits, track_tokens = selector(tokens, text)
-    bce = classification_loss(logits, labels)
-    alignment = alignment_loss(track_tokens, text, selector.negative_tokens, labels)
-    return logits, track_tokens, combine_losses(bce, alignment, torch.tensor([True]))
+    outputs = SelectorOutputs(logits, track_tokens, selector.negative_tokens)
+    loss = SelectionLoss()
+    terms = loss(outputs, LossInputs(labels, text))
+    return logits, track_tokens, combine_terms(terms, loss.weights, torch.tensor([True]))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -65,8 +65,8 @@ def test_scores_losses_and_gradients_equal_the_reference(
     found = {
         "score_logits": logits[0],
         "track_tokens": track_tokens[0],
-        "bce_loss": loss.bce,
-        "alignment_loss": loss.alignment,
+        "bce_loss": loss.terms["bce"],
+        "alignment_loss": loss.terms["alignment"],
         "total_loss": loss.total,
         "grad_norm": torch.cat(gradients).norm(),
     }
@@ -89,7 +89,7 @@ def test_a_batch_of_all_cases_has_their_scores_and_mean_losses(
         ]
     )
     selector = reference_selector(golden, dtype)
-    module = SelectorModule(selector, LossConfig(), OptimizerConfig(), None).eval()
+    module = SelectorModule(selector, SelectionLoss(), torch.optim.AdamW, None, None).eval()
 
     loss, logits = module.compute(batch)
 

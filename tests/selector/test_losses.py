@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sola.selector.losses import alignment_loss, classification_loss, combine_losses
+from sola.selector.losses import (
+    LossInputs,
+    SelectionLoss,
+    SelectorOutputs,
+    alignment_loss,
+    classification_loss,
+    combine_terms,
+)
 
 B, N, L, K, E = 3, 4, 5, 3, 8
 NUM_TRACKS = [4, 2, 0]
@@ -72,14 +79,45 @@ def test_a_batch_has_the_mean_loss_of_its_samples_that_have_tracks() -> None:
     bce, alignment = torch.tensor([1.0, 3.0, 0.0]), torch.tensor([10.0, 30.0, 0.0])
     has_tracks = torch.tensor([True, True, False])
 
-    loss = combine_losses(bce, alignment, has_tracks, alignment_weight=0.5)
+    terms, weights = {"bce": bce, "alignment": alignment}, {"bce": 1.0, "alignment": 0.5}
+    loss = combine_terms(terms, weights, has_tracks)
 
-    assert (loss.bce, loss.alignment, loss.total) == (2, 20, 12)
+    assert (loss.terms, loss.total) == ({"bce": 2, "alignment": 20}, 12)
 
 
 def test_samples_without_tracks_have_no_loss_and_no_gradient() -> None:
     logits = torch.zeros(2, 0, requires_grad=True)
     bce = classification_loss(logits, torch.zeros(2, 0))
-    loss = combine_losses(bce, bce, torch.tensor([False, False]))
+    loss = combine_terms({"bce": bce}, {"bce": 1.0}, torch.tensor([False, False]))
     loss.total.backward()
     assert loss.total == 0
+
+
+@pytest.mark.parametrize("positive_weight", [1.5, 2.0])
+def test_selection_loss_has_the_terms_of_its_functions(
+    batch: dict[str, Tensor], positive_weight: float
+) -> None:
+    outputs = SelectorOutputs(*(batch[n] for n in ("logits", "track_tokens", "negatives")))
+    inputs = LossInputs(*(batch[n] for n in ("labels", "text", "track_mask", "text_mask")))
+    loss = SelectionLoss(positive_weight, alignment_weight=0.2)
+
+    terms = loss(outputs, inputs)
+
+    assert loss.weights == {"bce": 1.0, "alignment": 0.2}
+    expected = classification_loss(
+        *(batch[n] for n in ("logits", "labels", "track_mask")), positive_weight=positive_weight
+    )
+    torch.testing.assert_close(terms["bce"], expected)
+    expected = alignment_loss(
+        *(batch[name] for name in ("track_tokens", "text", "negatives", "labels", "track_mask")),
+        text_mask=batch["text_mask"],
+        positive_weight=positive_weight,
+    )
+    torch.testing.assert_close(terms["alignment"], expected)
+
+
+def test_terms_and_weights_of_different_names_are_refused() -> None:
+    term, has_tracks = torch.ones(2), torch.tensor([True, True])
+    for terms in ({"bce": term}, {"bce": term, "error": term, "size": term}):
+        with pytest.raises(ValueError, match="error"):
+            combine_terms(terms, {"bce": 1.0, "error": 1.0}, has_tracks)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sola.selector import TrackSelector
-from sola.selector.losses import alignment_loss, classification_loss, combine_losses
+from sola.selector.losses import alignment_loss, classification_loss, combine_terms
 from sola.selector.normalization import TokenGroupNorm
 from sola.selector.packing import plan_layout
 
@@ -192,7 +192,8 @@ def test_gradients_reach_every_parameter(selector: TrackSelector) -> None:
     logits, track_tokens = selector.train()(item.tokens[None], item.text[None])
     bce = classification_loss(logits, labels)
     alignment = alignment_loss(track_tokens, item.text[None], selector.negative_tokens, labels)
-    combine_losses(bce, alignment, torch.tensor([True])).total.backward()
+    terms, weights = {"bce": bce, "alignment": alignment}, {"bce": 1.0, "alignment": 0.3}
+    combine_terms(terms, weights, torch.tensor([True])).total.backward()
     for name, parameter in selector.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

@@ -131,7 +131,7 @@ def test_masks_under_autocast_are_upstreams(model: SAM2Base) -> None:
 @pytest.mark.slow
 def test_masks_of_a_packaged_network_are_upstreams() -> None:
     torch.manual_seed(0)
-    overrides = ["tracker=sam2.1_hiera_tiny", "checkpoint=random"]
+    overrides = ["tracker=sam2.1_hiera_tiny", "tracker.checkpoint=random"]
     tracker = compose("generate", ["split=train", "paths.output_dir=.", *overrides]).tracker
     model = build_tracker(dataclasses.replace(tracker, checkpoint="random"))
     # with random weights all logits are near 0 and all boxes near the whole frame

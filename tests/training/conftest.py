@@ -5,7 +5,6 @@ expressions name letters, so selection can be learnt.
 """
 
 import json
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,31 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from own_parts import direction
 from PIL import Image
-from sola.config.schema import (
-    DataConfig,
-    DatasetConfig,
-    LoggerConfig,
-    OptimizerConfig,
-    PathsConfig,
-    SelectorConfig,
-    TextEncoderConfig,
-    TrackerConfig,
-    TrainConfig,
-    TrainerConfig,
-)
 
+from sola.config.entry_points import TrainConfig
 from sola.masks import encode
 from sola.shards import ShardWriter, tracks_dir
-from sola.text import tokens as text_module
 from sola.text.cache import TokenCache
-from sola.text.encoder import identity
+from sola.text.encoder import TextEncoder
 from sola.types import Labels, Prompt, Tracks
 
 TOKEN_DIM, TEXT_DIM, SIZE = 8, 16, (8, 12)
 NUM_FRAMES = {"v0": 9, "v1": 16, "v2": 9}
 LETTERS = ("a", "b", "c")
 WriteTracks = Callable[..., Path]
+MakeConfig = Callable[..., TrainConfig]
 
 
 def mask_of(letter: str, num_frames: int) -> NDArray[np.bool_]:
@@ -46,11 +35,6 @@ def mask_of(letter: str, num_frames: int) -> NDArray[np.bool_]:
     column = 4 * LETTERS.index(letter)
     masks[:, :, column : column + 4] = True
     return masks
-
-
-def direction(name: str, width: int) -> NDArray[np.float32]:
-    generator = np.random.default_rng(zlib.crc32(name.encode()))
-    return generator.normal(size=width).astype(np.float32)
 
 
 def tracks_of(name: str, letters: Sequence[str], token_dim: int, source: str) -> Tracks:
@@ -147,33 +131,48 @@ def write_split(tmp_path: Path) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def letter_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text encoder of one token a letter."""
+def make_config(tmp_path: Path, compose: Callable[..., TrainConfig]) -> MakeConfig:
+    """``make_config("trainer.max_epochs=3", "selector=baseline")``: a run of seconds.
 
-    def encode_letters(
-        texts: Sequence[str], config: TextEncoderConfig
-    ) -> dict[str, NDArray[np.float32]]:
-        return {t: np.stack([direction(letter, config.dim) for letter in t]) for t in texts}
+    A group that is chosen drops the values of the group that it replaces.
+    """
+    small = [
+        *["dataset=mevis", "dataset.name=shapes", f"dataset.root={tmp_path / 'data' / 'shapes'}"],
+        *["tracker=small", "tracker.name=tiny", f"tracker.token_dim={TOKEN_DIM}"],
+        *["text_encoder=minilm", "text_encoder._target_=own_parts.LetterEncoder"],
+        *["text_encoder.name=letters", "text_encoder.path=nowhere"],
+        *[f"text_encoder.dim={TEXT_DIM}", "selector=default", "selector.num_layers=1"],
+        *["selector.num_heads=2", "selector.num_negatives=3", "optimizer.lr=1e-2"],
+        *["scheduler=cosine", "scheduler.warmup_steps=2", "data.group_by=video"],
+        *["data.batch_size=2", "data.valid_sources=[grid]", "trainer=cpu", "trainer.max_epochs=2"],
+        *["num_threads=1", "logger=csv", f"paths.output_dir={tmp_path / 'run'}"],
+    ]
 
-    monkeypatch.setattr(text_module, "encode", encode_letters)
+    def make_config(*overrides: str) -> TrainConfig:
+        words = {word.partition("=")[0]: word for word in small}
+        for word in overrides:
+            key = word.partition("=")[0]
+            if key in ("selector", "scheduler", "loss", "optimizer"):
+                words = {name: old for name, old in words.items() if not name.startswith(f"{key}.")}
+            words[key] = word
+        return compose("train", *words.values())
+
+    return make_config
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> TrainConfig:
-    """A run of seconds."""
-    return TrainConfig(
-        dataset=DatasetConfig("shapes", "mevis", str(tmp_path / "data" / "shapes")),
-        tracker=TrackerConfig(name="tiny", checkpoint="random", token_dim=TOKEN_DIM),
-        text_encoder=TextEncoderConfig(name="letters", path="nowhere", dim=TEXT_DIM),
-        selector=SelectorConfig(
-            token_dim=TOKEN_DIM, text_dim=TEXT_DIM, num_layers=1, num_heads=2, num_negatives=3
-        ),
-        optimizer=OptimizerConfig(lr=1e-2, schedule="cosine", warmup_steps=2),
-        data=DataConfig(group_by="video", batch_size=2),
-        trainer=TrainerConfig(accelerator="cpu", max_epochs=2, num_threads=1),
-        logger=LoggerConfig("csv"),
-        paths=PathsConfig(str(tmp_path / "data"), str(tmp_path / "run")),
-    )
+def config(make_config: MakeConfig) -> TrainConfig:
+    """``make_config`` as it is."""
+    return make_config()
+
+
+@pytest.fixture
+def dataset(write_tracks: WriteTracks, write_split: Callable[[str], None]) -> None:
+    """Both splits with the tracks of the default sources."""
+    for split in ("train", "valid_u"):
+        write_split(split)
+        write_tracks(split, "grid")
+    write_tracks("train", "gt", {"v0": "ab", "v1": "", "v2": "c"})
 
 
 @pytest.fixture
@@ -187,15 +186,16 @@ def command(
     data_dir, encoder_dir = tmp_path / "data", tmp_path / "encoder"
     encoder_dir.mkdir()
     (encoder_dir / "config.json").write_text("{}")
-    encoder = TextEncoderConfig("letters", str(encoder_dir), dim=TEXT_DIM)
+    encoder = TextEncoder("letters", str(encoder_dir), dim=TEXT_DIM)
     texts = ("a", "b moving", "c", "ab", "nothing")
     tokens = {t: np.stack([direction(letter, TEXT_DIM) for letter in t]) for t in texts}
-    TokenCache(data_dir / "text" / encoder.name, identity(encoder)).add(tokens)
+    TokenCache(data_dir / "text" / encoder.name, encoder.identity()).add(tokens)
     return [
         *["dataset=mevis", "dataset.name=shapes", f"dataset.root={data_dir / 'shapes'}"],
         *["tracker=small", "tracker.name=tiny", f"tracker.token_dim={TOKEN_DIM}", "logger=csv"],
         *["text_encoder=minilm", "text_encoder.name=letters", f"text_encoder.path={encoder_dir}"],
         *[f"text_encoder.dim={TEXT_DIM}", "selector=small", "selector.num_layers=1"],
         *["selector.num_heads=2", "selector.num_negatives=3", "trainer=single_thread"],
-        *[f"data_root={data_dir}", "data.train_sources=[grid]", "optimizer.lr=1e-3"],
+        *[f"data_root={data_dir}", "data.train_sources=[grid]", "data.valid_sources=[grid]"],
+        "optimizer.lr=1e-3",
     ]

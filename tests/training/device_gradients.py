@@ -10,8 +10,7 @@ import sys
 
 import torch
 import torch.distributed as dist
-from sola.config.schema import LossConfig, OptimizerConfig
-from test_batching import ALONE, VIDEOS, D, E
+from test_batching import ALONE, VIDEOS, D, E, make_module
 
 from sola.selector import TrackSelector
 from sola.training.batch import Sample, collate
@@ -42,7 +41,7 @@ def main() -> None:
     """Starts the processes and ends with their worst status."""
     torch.manual_seed(0)
     selector = TrackSelector(D, E, num_heads=2, num_negatives=3)
-    module = SelectorModule(selector, LossConfig(), OptimizerConfig(), None).double().eval()
+    module = make_module(selector).double().eval()
     children = []
     for rank in range(len(PARTS)):
         child = os.fork()

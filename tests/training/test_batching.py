@@ -4,11 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from sola.config.schema import LossConfig, OptimizerConfig
 from torch import Tensor
 
-from sola.selector import Selector, TrackSelector
-from sola.selector.baseline import BaselineSelector
+from sola.selector import BaselineSelector, SelectionLoss, Selector, TrackSelector
 from sola.training.batch import Sample, collate
 from sola.training.module import SelectorModule
 from sola.types import Expression
@@ -47,12 +45,16 @@ BATCHES = {
 }
 
 
+def make_module(selector: Selector) -> SelectorModule:
+    return SelectorModule(selector, SelectionLoss(), torch.optim.AdamW, None, None)
+
+
 @pytest.fixture(params=[TrackSelector, BaselineSelector])
 def module(request: pytest.FixtureRequest) -> SelectorModule:
     torch.manual_seed(0)
     make: Callable[..., Selector] = request.param
     kwargs = {"num_heads": 2, "num_negatives": 3} if make is TrackSelector else {}
-    module = SelectorModule(make(D, E, **kwargs), LossConfig(), OptimizerConfig(), None)
+    module = make_module(make(D, E, **kwargs))
     return module.double().eval()
 
 
@@ -66,7 +68,7 @@ def loss_and_gradients(module: SelectorModule, samples: list[Sample]) -> tuple[T
 
 
 @pytest.mark.parametrize("samples", BATCHES.values(), ids=BATCHES)
-def test_a_step_has_the_mean_loss_and_gradient_of_its_expressions_that_have_tracks(
+def test_step_has_mean_loss_and_gradient_of_its_expressions_with_tracks(
     module: SelectorModule, samples: list[Sample]
 ) -> None:
     loss, gradients = loss_and_gradients(module, samples)
@@ -81,9 +83,7 @@ def test_a_step_has_the_mean_loss_and_gradient_of_its_expressions_that_have_trac
 
 
 @pytest.mark.parametrize("samples", BATCHES.values(), ids=BATCHES)
-def test_an_expression_has_the_scores_that_it_has_alone(
-    module: SelectorModule, samples: list[Sample]
-) -> None:
+def test_batch_does_not_change_scores(module: SelectorModule, samples: list[Sample]) -> None:
     _, logits = module.compute(collate(samples))
 
     alone = [part for sample in samples for part in by_expression(sample)]

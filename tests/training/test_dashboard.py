@@ -17,7 +17,7 @@ from PIL import Image
 from wandb_file import WandbFile, read_runs
 
 from sola.reporting.dashboard.wandb_run import DIRS
-from sola.selector import build_selector
+from sola.selector import TrackSelector
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.dashboard import gradient_norms
 
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("wandb_offline")
 
 NUM_FRAMES = {"v0": 9, "v1": 16, "v2": 9}
 EXPRESSIONS_A_VIDEO, VIDEOS = 5, len(NUM_FRAMES)
-FAST = ["optimizer.lr=1e-2", "logger.log_every_n_steps=1", "trainer.max_epochs=2"]
-AS_WANDB = ["logger=wandb", "logger.num_examples=100", *FAST]
+FAST = ["optimizer.lr=1e-2", "trainer.log_every_n_steps=1", "trainer.max_epochs=2"]
+AS_WANDB = ["logger=wandb", "dashboard.num_examples=100", *FAST]
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_two_processes_show_what_one_shows(shapes: list[str], tmp_path: Path) ->
 def test_a_run_that_goes_on_is_the_same_run_with_the_rows_that_were_missing(
     shapes: list[str], tmp_path: Path
 ) -> None:
-    words, cut = [*shapes, *AS_WANDB, "logger.num_examples=0"], tmp_path / "cut"
+    words, cut = [*shapes, *AS_WANDB, "dashboard.num_examples=0"], tmp_path / "cut"
     train(words, tmp_path / "whole")
     train(words, cut, "trainer.max_epochs=1")
     train(words, cut, "resume=true")
@@ -310,7 +310,7 @@ def test_disabled_by_its_own_variable_nothing_is_logged(
 
 def test_the_norm_of_a_part_is_that_of_its_gradients() -> None:
     sizes = {"token_dim": 8, "text_dim": 16, "num_layers": 2, "num_heads": 2, "num_negatives": 3}
-    selector = build_selector("track_selector", **sizes)
+    selector = TrackSelector(**sizes)
     logits, tokens = selector(torch.randn(1, 3, 4, 8), torch.randn(1, 2, 16))
     (logits.sum() + tokens.square().sum()).backward()
 

@@ -1,13 +1,13 @@
 """Recorded losses of a few seeded steps: a change of network, losses or optimiser shows here."""
 
+import functools
+
 import pytest
 import torch
-from sola.config.schema import LossConfig, OptimizerConfig
 
-from sola.selector import TrackSelector
+from sola.selector import SelectionLoss, TrackSelector
 from sola.training.batch import Sample, collate
 from sola.training.module import SelectorModule
-from sola.training.optimization import make_optimizer
 from sola.training.scoring import ValidationScorer
 from sola.types import Expression
 
@@ -34,9 +34,10 @@ def test_seeded_steps_have_the_recorded_losses() -> None:
     selector = TrackSelector(8, 16, num_negatives=3, num_heads=2).double()
     batch = collate([random_sample(4, 17, [5, 3]), random_sample(2, 9, [4])])
     no_scorer = ValidationScorer(lambda _: [], lambda _: {})
-    module = SelectorModule(selector, LossConfig(), OptimizerConfig(lr=1e-3), no_scorer)
+    adamw = functools.partial(torch.optim.AdamW, lr=1e-3)
+    module = SelectorModule(selector, SelectionLoss(), adamw, None, no_scorer)
     module.eval()  # dropout draws other numbers on other machines
-    optimizer = make_optimizer(module.parameters(), module.optimizer_config)
+    optimizer = module.configure_optimizers()
 
     losses = []
     for _ in GOLDEN_LOSSES:

@@ -120,7 +120,7 @@ def assert_same_end(folder: Path) -> None:
     assert not list((folder / "killed").glob("*.part"))
 
 
-OPTIONS = ["selector.dropout=0.2", "trainer.checkpoint_every_n_steps=3"]
+OPTIONS = ["selector.dropout=0.2", "callbacks.last_checkpoint.every_n_steps=3"]
 
 
 @pytest.mark.timeout(600)
@@ -214,7 +214,7 @@ runpy.run_path("train.py", run_name="__main__")
 def test_rows_of_steps_before_a_checkpoint_outlive_a_run_that_dies_behind_it(
     tmp_path: Path, command: list[str]
 ) -> None:
-    command += [*OPTIONS[:1], "trainer.max_epochs=1", "trainer.checkpoint_every_n_steps=10"]
+    command += [*OPTIONS[:1], "trainer.max_epochs=1", "callbacks.last_checkpoint.every_n_steps=10"]
     killed = [*command, f"hydra.run.dir={tmp_path / 'killed'}"]
     dying = ["-c", f"import sys; sys.path[:0] = ['.']\n{DIES_BEHIND_A_CHECKPOINT}", *killed]
     whole = ["train.py", *command, f"hydra.run.dir={tmp_path / 'whole'}"]
@@ -231,13 +231,13 @@ def test_rows_of_steps_before_a_checkpoint_outlive_a_run_that_dies_behind_it(
 @pytest.mark.parametrize(
     "changes",
     [
-        ["data.num_workers=2", "optimizer.plateau_patience=0"],
-        ["optimizer.schedule=cosine", "optimizer.warmup_steps=5", "trainer.ema_decay=0.9"],
-        ["trainer.accumulate_grad_batches=2", "trainer.early_stopping_patience=1"],
-        ["data.group_by=video", "data.batch_size=2", "trainer.checkpoint_every_n_steps=1"],
+        ["data.num_workers=2", "scheduler.patience=0"],
+        ["scheduler=cosine", "scheduler.warmup_steps=5", "callbacks.weight_averaging.decay=0.9"],
+        ["trainer.accumulate_grad_batches=2", "callbacks.early_stopping.patience=1"],
+        ["data.group_by=video", "data.batch_size=2", "callbacks.last_checkpoint.every_n_steps=1"],
         ["trainer.devices=2", "trainer.strategy=ddp"],
-        ["data.max_tokens=150", "optimizer.plateau_patience=0", "optimizer.lr=0.1"],
-        ["trainer.limit_train_batches=7", "trainer.checkpoint_every_n_minutes=0.001"],
+        ["data.max_tokens=150", "scheduler.patience=0", "optimizer.lr=0.1"],
+        ["trainer.limit_train_batches=7", "callbacks.last_checkpoint.every_n_minutes=0.001"],
     ],
     ids=" ".join,
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sola.config.schema import LossConfig
 
+from sola.config.entry_points import DataOptions
 from sola.masks import empty_masklet
 from sola.shards import ShardReader, ShardWriter
 from sola.training.batch import collate
@@ -65,7 +65,7 @@ def _resident_bytes() -> int:
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="resident memory is of Linux")
 def test_reading_more_entries_takes_no_more_memory(many_entries: ShardReader) -> None:
     expressions = [Expression(f"v{idx}", "0", "", ("a",)) for idx in range(NUM_ENTRIES)]
-    tracks = LabelledTracks([many_entries], LossConfig())
+    tracks = LabelledTracks([many_entries], DataOptions(["grid"], ["grid"]))
     samples = SelectionDataset(expressions, tracks, NoText(), by_video=False, skip_empty=True)
     before = 0
     for idx in range(NUM_ENTRIES):

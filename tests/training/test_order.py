@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from torch.utils.data import Dataset
 
+from sola.errors import UserError
 from sola.training.loader import ResumableLoader
 from sola.training.order import StepSampler, deal, draw_order, pack
 
@@ -147,21 +148,21 @@ def test_a_loader_goes_on_from_its_place_in_the_epoch_and_then_serves_whole_ones
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "pattern"),
     [
-        ({"seed": 3}, "seed was 0, is 3. Resume with its configuration"),
-        ({"window": 4}, "data.window was 3, is 4"),
-        ({"num_ranks": 2}, "steps was 12, is 6; samples or packs a step was 2, is 4"),
+        ({"seed": 3}, "seed .*0.*3"),
+        ({"window": 4}, r"data\.window .*3.*4"),
+        ({"num_ranks": 2}, "steps .*12.*6.*2.*4"),
     ],
 )
 def test_a_loader_refuses_to_go_on_within_an_epoch_of_another_order(
-    changes: dict[str, int], message: str
+    changes: dict[str, int], pattern: str
 ) -> None:
     loader = make_loader()
     next(iter(loader))
     other = make_loader(**changes)
     other.load_state_dict(loader.state_dict())
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=pattern):
         next(iter(other))
     other.load_state_dict(loader.state_dict())
     other.steps.set_epoch(1)  # the place between two epochs is the same in any order

