@@ -26,22 +26,22 @@ KINDS = ("appearance", "both", "motion", "several", "none")
 BY_EXPRESSION = ("data.group_by=expression", "data.batch_size=1")
 PACKED = ("data.batch_size=1", "data.max_tokens=1400")
 """About two videos of 12 expressions, 3.5 tracks and 16 frames."""
-FOUR_STEPS = ("selector.options.motion_strides=[2,2,1,1,1]",)
+FOUR_STEPS = ("selector.motion_strides=[2,2,1,1,1]",)
 """Behind the motion encoder, of 16 frames; the paper's strides leave 2."""
 
 
 MOTION: dict[str, tuple[str, ...]] = {
     "the recipe (motion gain 8)": (),
-    "motion gain 1, as in the paper": ("selector.options.motion_gain=1",),
-    "motion gain 4": ("selector.options.motion_gain=4",),
+    "motion gain 1, as in the paper": ("selector.motion_gain=1",),
+    "motion gain 4": ("selector.motion_gain=4",),
     "4 time steps instead of 2": FOUR_STEPS,
-    "time unit 4 instead of 100": ("selector.options.time_unit=4",),
-    "object tokens normalised": ("selector.options.normalise_tokens=true",),
-    "text: words alone": ("selector.options.text_tokens=words",),
-    "text: the mean token alone": ("selector.options.text_tokens=mean",),
+    "time unit 4 instead of 100": ("selector.time_unit=4",),
+    "object tokens normalised": ("selector.normalise_tokens=true",),
+    "text: words alone": ("selector.text_tokens=words",),
+    "text: the mean token alone": ("selector.text_tokens=mean",),
     "no negative tokens": ("selector.num_negatives=0",),
     "no alignment loss": ("loss.alignment_weight=0",),
-    "labels at IoU 0.7, not 0.5": ("loss.label_iou=0.7",),
+    "labels at IoU 0.7, not 0.5": ("data.label_iou=0.7",),
     "4 time steps, no negative tokens": (*FOUR_STEPS, "selector.num_negatives=0"),
     "baseline selector": ("selector=baseline",),
 }

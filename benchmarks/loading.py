@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from random_tracks import open_data, read_published, write_data
-from sola.config.schema import DataConfig
+from random_tracks import data_options, open_data, read_published, write_data
 
 from sola.types import Expression
 
@@ -71,7 +70,7 @@ def _parse_arguments() -> argparse.Namespace:
 def _compare(
     folder: Path, expressions: list[Expression], dtype: str, way: str, plain: Cost, epochs: int
 ) -> None:
-    config = DataConfig(group_by=WAYS[way], window=WINDOW)
+    config = data_options(group_by=WAYS[way], window=WINDOW)
     data = open_data(folder, expressions, config, dtype)
     loader = data.train_dataloader()
     first = _measure(len(batch.expressions) for batch in loader)

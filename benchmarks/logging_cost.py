@@ -13,6 +13,7 @@ step that is a row.
 """
 
 import argparse
+import functools
 import logging
 import os
 import statistics
@@ -28,11 +29,11 @@ from unittest import mock
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.connectors.logger_connector import _LoggerConnector
-from random_tracks import open_data, write_data
-from sola.config.schema import DataConfig, LoggerConfig, LossConfig, OptimizerConfig
+from random_tracks import data_options, open_data, write_data
 
+from sola.config.targets import Later
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
-from sola.selector import TrackSelector
+from sola.selector import SelectionLoss, TrackSelector
 from sola.training.callbacks import StepMetrics
 from sola.training.dashboard import GradientNorms
 from sola.training.module import SelectorModule
@@ -97,7 +98,7 @@ def main() -> None:
     _quieten()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        loader = open_data(folder, write_data(folder, 1), DataConfig()).train_dataloader()
+        loader = open_data(folder, write_data(folder, 1), data_options()).train_dataloader()
         rows = _measure(folder / "rows", loader, 1, options.steps)
         between = _measure(folder / "between", loader, 1000, options.steps)
     of_row, of_others = (statistics.median(s.ratio for s in steps) for steps in (rows, between))
@@ -113,9 +114,12 @@ def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Ste
     """Steps with a row on every ``every``-th; the first warms up."""
     torch.manual_seed(0)
     scorer: Any = None  # nothing is validated
-    module = SelectorModule(TrackSelector(), LossConfig(), OptimizerConfig(), scorer)
+    adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=True)
+    module = SelectorModule(TrackSelector(), SelectionLoss(), adamw, None, scorer)
     clock = Clock()
-    logger = make_logger(LoggerConfig("wandb"), run_dir, job_type="benchmark")
+    target = "sola.reporting.dashboard.loggers.wandb_logger"
+    node = {"_target_": target, "save_dir": str(run_dir), "project": "sola"}
+    logger = make_logger(Later(node, "logger"), job_type="benchmark")
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,

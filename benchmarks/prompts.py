@@ -141,11 +141,11 @@ def _share_of_same(theirs: list[Any], ours: list[Any]) -> float:
 def _generators(part: Part) -> dict[str, Callable[..., list[Any]]]:
     import torch
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
-    from sola.config.schema import MaskGeneratorConfig
 
     from sola.config import compose
     from sola.tracking.builder import build_tracker
     from sola.tracking.mask_generator import MaskGenerator
+    from sola.tracking.settings import MaskGeneratorConfig
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import OmegaConf
-from sola.config.schema import TrackerConfig
 
 from sola.tracking.builder import (
     NETWORK,
@@ -17,6 +16,7 @@ from sola.tracking.builder import (
     build_tracker,
     packaged_config,
 )
+from sola.tracking.settings import TrackerConfig
 
 SEED, WEIGHT_SCALE = 1, 2.0
 """Random weights of which the masks vary."""

@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from sola.config.schema import DataConfig, LossConfig
 
+from sola.config.entry_points import DataOptions
 from sola.masks import encode
 from sola.published.exporting import export_tracks
 from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR
@@ -25,7 +25,7 @@ from sola.types import Expression, Labels, Masklet, Prompt, Tracks
 
 NUM_TRACKS, NUM_FRAMES, NUM_EXPRESSIONS, TEXT_LENGTH = 64, 80, 14, 14
 TOKEN_DIM, TEXT_DIM, SIZE = 256, 1024, (480, 854)
-LABEL_IOU = LossConfig().label_iou
+LABEL_IOU = DataOptions(["grid"], ["grid"]).label_iou
 AREA_SHARES = (0.002, 0.3)
 """Of the frame, of the smallest and the largest object; between them evenly by logarithm."""
 WAVINESS, NUM_HARMONICS = 0.4, 12
@@ -70,11 +70,16 @@ def write_data(
     return expressions
 
 
+def data_options(**values: Any) -> DataOptions:
+    """How samples are made and batched, of the source grid."""
+    return DataOptions(["grid"], ["grid"], **values)
+
+
 def open_data(
-    folder: Path, expressions: list[Expression], config: DataConfig, token_dtype: str = "float32"
+    folder: Path, expressions: list[Expression], config: DataOptions, token_dtype: str = "float32"
 ) -> SelectorDataModule:
     """The shards of one type, as training reads them."""
-    tracks = LabelledTracks([ShardReader(folder / token_dtype)], LossConfig(), keep=config.window)
+    tracks = LabelledTracks([ShardReader(folder / token_dtype)], config, keep=config.window)
     text: Any = CachedText(folder / "text")
     return SelectorDataModule((expressions, tracks), (expressions, tracks), text, config)
 

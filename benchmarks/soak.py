@@ -145,7 +145,7 @@ def train(folder: Path, name: str, *more: str) -> list[str]:
         "data.valid_sources=[gt]",
         "trainer.max_epochs=6",
         "trainer.check_val_every_n_epoch=2",
-        "trainer.checkpoint_every_n_steps=3",
+        "callbacks.last_checkpoint.every_n_steps=3",
         f"hydra.run.dir={folder / name}",
         "resume=true",
         *more,
@@ -282,7 +282,7 @@ class Soak:
         videos = SHAPES % int(STEADY_VIDEOS_A_MINUTE * self.minutes + 60)
         words = generate(self.folder, "train", "steady", shapes, videos, "prompt_source=grid")
         self.steady.append(Memory("generation", Run(words, self._log("steady_generation"))))
-        endless = ("trainer.max_epochs=1000000", "optimizer.schedule=plateau")
+        endless = ("trainer.max_epochs=1000000", "scheduler=plateau")
         words = train(self.folder, "steady_training", *endless)
         self.steady.append(Memory("training", Run(words, self._log("steady_training"))))
 

@@ -13,6 +13,7 @@ CPU, where other work does not count, and wall time on a GPU. Prints expressions
 """
 
 import argparse
+import functools
 import logging
 import tempfile
 import time
@@ -29,14 +30,15 @@ from random_tracks import (
     NUM_FRAMES,
     NUM_TRACKS,
     TEXT_LENGTH,
+    data_options,
     open_data,
     read_published,
     write_data,
 )
-from sola.config.schema import DataConfig, LossConfig, OptimizerConfig
 
-from sola.selector import TrackSelector
-from sola.selector.losses import alignment_loss, classification_loss, combine_losses
+from sola.config.entry_points import DataOptions
+from sola.selector import SelectionLoss, TrackSelector
+from sola.selector.losses import LossInputs, SelectorOutputs, combine_terms
 from sola.training.module import SelectorModule
 from sola.types import Expression
 
@@ -53,10 +55,10 @@ def main() -> None:
     _quieten()
     budget = PACKED_VIDEOS[options.device] * TOKENS_OF_VIDEO
     ways = {
-        "by_expression": DataConfig(),
-        "by_video": DataConfig(group_by="video"),
-        "packed_expressions": DataConfig(max_tokens=budget),
-        "packed_videos": DataConfig(group_by="video", max_tokens=budget),
+        "by_expression": data_options(),
+        "by_video": data_options(group_by="video"),
+        "packed_expressions": data_options(max_tokens=budget),
+        "packed_videos": data_options(group_by="video", max_tokens=budget),
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -105,6 +107,7 @@ def _measure_plain(
     )
     encoder = RobertaModel(roberta_large, add_pooling_layer=False).to(options.device)
     selector = TrackSelector().to(options.device)
+    selection_loss = SelectionLoss()
     optimizer = torch.optim.AdamW(selector.parameters(), lr=5e-6)
     num_steps = max(2, options.expressions // 7)
     order = torch.randperm(len(expressions)).repeat(num_steps)[: num_steps + 1]
@@ -119,10 +122,10 @@ def _measure_plain(
         with torch.autocast(options.device, torch.bfloat16) if is_mixed else nullcontext():
             text = encoder(word_ids).last_hidden_state.float()
             logits, track_tokens = selector(tokens, text)
-        bce = classification_loss(logits, labels)
-        alignment = alignment_loss(track_tokens, text, selector.negative_tokens, labels)
+        outputs = SelectorOutputs(logits, track_tokens, selector.negative_tokens)
+        terms = selection_loss(outputs, LossInputs(labels, text))
         has_tracks = torch.ones(1, dtype=torch.bool, device=options.device)
-        loss = combine_losses(bce, alignment, has_tracks).total
+        loss = combine_terms(terms, selection_loss.weights, has_tracks).total
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(selector.parameters(), 1.0)
@@ -176,10 +179,12 @@ class Clock(pl.Callback):
 
 
 def _measure_ours(
-    folder: Path, expressions: list[Expression], config: DataConfig, options: argparse.Namespace
+    folder: Path, expressions: list[Expression], config: DataOptions, options: argparse.Namespace
 ) -> Clock:
     scorer: Any = None  # nothing is validated
-    module = SelectorModule(TrackSelector(), LossConfig(), OptimizerConfig(), scorer)
+    is_mixed = options.precision == "bf16"
+    adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=not is_mixed)
+    module = SelectorModule(TrackSelector(), SelectionLoss(), adamw, None, scorer)
     clock = Clock(options.device)
     loader = open_data(folder, expressions, config).train_dataloader()
     per_step = len(expressions) / len(loader)
@@ -187,7 +192,7 @@ def _measure_ours(
     trainer = pl.Trainer(
         accelerator="cpu" if options.device == "cpu" else "gpu",
         devices=1,
-        precision="bf16-mixed" if options.precision == "bf16" else "32-true",
+        precision="bf16-mixed" if is_mixed else "32-true",
         max_epochs=1,
         gradient_clip_val=1.0,
         limit_val_batches=0,

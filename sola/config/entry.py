@@ -8,6 +8,7 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -23,6 +24,7 @@ from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.help import help_text
 from sola.config.job import separate_job
 from sola.config.messages import explain, explain_flag
+from sola.config.sweep import show_sweep, write_result
 from sola.errors import UserError
 
 EXPECTED_WARNINGS = (
@@ -107,6 +109,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
         sys.exit(1)
     finally:
         sys.argv = argv
+        show_sweep()
 
 
 def run_program(task: Callable[[], int], entry: str) -> NoReturn:
@@ -142,7 +145,10 @@ def _check_flags() -> Namespace:
         raise UserError(explain_flag(message, flags, sys.argv[1:]))
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args()
+    found = parser.parse_args()
+    if found.config_dir is not None and not Path(found.config_dir).is_dir():
+        raise UserError(f"--config-dir {found.config_dir}: no such folder.")
+    return found
 
 
 def _run_job(
@@ -157,7 +163,9 @@ def _run_job(
         with warnings.catch_warnings(), separate_job(words):
             for pattern in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
-            return task(load(composed, entry))
+            value = task(load(composed, entry))
+            write_result(entry, value)
+            return value
     except Exception as error:
         message = _message_of(error)
         if message is None and isinstance(error, OmegaConfBaseException):
@@ -169,6 +177,7 @@ def _run_job(
             show_error(message)
             sys.exit(1)
         show_error(f"{' '.join(job.overrides.task)}: {message}")
+        write_result(entry, None, message)
         raise _AlreadyShown(message) from error
 
 

@@ -84,7 +84,7 @@ def test_mistake_of_the_user_is_one_line_and_status_1(run, body, start):
         (["split=train", "--cfg", "jobs"], "argument --cfg/-c: "),
         (["split=train", "hydra.run.dir=/proc/nowhere"], "/proc/nowhere: "),
         (["split=train", "hydra.run.dir=program.py/out"], "program.py/out: "),
-        (["split=train", "--config-dir", "nowhere"], ""),
+        (["split=train", "--config-dir", "nowhere"], "--config-dir nowhere: "),
         ([], "split: "),
     ],
 )

@@ -8,8 +8,8 @@ from typing import Any
 import drawn_split as drawn
 import numpy as np
 import pytest
-from sola.config.schema import EvaluateConfig
 
+from sola.config.entry_points import EvaluateConfig
 from sola.evaluation import scored_split
 from sola.evaluation.scores import ExpressionScores, Scores
 from sola.evaluation.tracks import TrackSources

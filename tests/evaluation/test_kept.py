@@ -32,7 +32,7 @@ from pathlib import Path
 
 import drawn_split as drawn
 
-from sola.config.schema import EvaluateConfig
+from sola.config.entry_points import EvaluateConfig
 from sola.evaluation import scored_split
 from sola.evaluation.run import run_evaluation
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sola.datasets import READERS, RefDAVIS
+from sola.datasets import MeViS, MeViSv2, RefDAVIS, RefYouTubeVOS
 from sola.evaluation.official import PROTOCOLS, official_numbers
 from sola.evaluation.protocol import evaluate_expressions
 from sola.evaluation.scores import Scores
@@ -25,8 +25,9 @@ def numbers(
 
 
 def test_every_layout_has_a_protocol() -> None:
-    assert {reader.protocol for reader in READERS.values()} == set(PROTOCOLS)
-    for reader in READERS.values():
+    readers = (MeViS, MeViSv2, RefDAVIS, RefYouTubeVOS)
+    assert {reader.protocol for reader in readers} == set(PROTOCOLS)
+    for reader in readers:
         assert hasattr(reader, "void") == (reader is RefDAVIS)
 
 

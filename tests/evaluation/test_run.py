@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sola.errors import UserError
 from sola.evaluation.run import run_evaluation
 
 EXPECTED_NAMES = {
@@ -24,7 +25,7 @@ EXPECTED_NAMES = {
 }
 
 
-def test_numbers_come_with_their_names(
+def test_numbers_come_with_their_provenance(
     evaluate_config: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = evaluate_config()
@@ -71,7 +72,7 @@ def assert_selected(scored: dict[str, Any], entry: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("sources", "oracle"), [(["gdino"], 4 / 5), (["gdino", "grid"], 1)])
-def test_tracks_of_expressions_are_measured_each_for_its_own(
+def test_expressions_are_measured_with_their_own_tracks(
     evaluate_config: Callable[..., Any], sources: list[str], oracle: float
 ) -> None:
     config = evaluate_config(sources=sources)
@@ -94,44 +95,43 @@ def test_tracks_of_expressions_are_measured_each_for_its_own(
         assert entry["answers"]["all_tracks"]["tracks"] == scored["tracks"]
 
 
-def test_a_second_run_gives_the_same_numbers(evaluate_config: Callable[..., Any]) -> None:
+def test_second_run_gives_the_same_numbers(evaluate_config: Callable[..., Any]) -> None:
     first = run_evaluation(evaluate_config())
 
     assert run_evaluation(evaluate_config()) == first
 
 
-def test_a_split_without_ground_truth_is_refused(evaluate_config: Callable[..., Any]) -> None:
+def test_split_without_ground_truth_is_refused(evaluate_config: Callable[..., Any]) -> None:
     config = evaluate_config()
     (Path(config.dataset.root) / "valid_u" / "mask_dict.json").unlink()
 
-    with pytest.raises(ValueError, match=r"valid_u of drawn has no ground truth .*predict\.py"):
+    with pytest.raises(UserError, match="valid_u.*ground truth"):
         run_evaluation(config)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "named"),
     [
         ({"ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt"),
-        ({"sources": []}, r"sources=\[\]"),
+        ({"sources": []}, "^sources: "),
         (
             {"sources": ["gt"]},
-            "Make them with: python generate.py dataset=drawn split=valid_u prompt_source=gt "
-            "tracker=tiny",
+            "python generate.py dataset=drawn split=valid_u prompt_source=gt tracker=tiny",
         ),
-        ({"text_dim": 16}, "text tokens of width 8, .* have 16"),
-        ({"token_dim": 6}, "object tokens of width 6, .* have 4"),
-        ({"trained_on": "another"}, r"trained on object tokens .* \(sha256 another\)"),
-        ({"trained_with": "another"}, "trained on text_encoder=another"),
-        ({"accelerator": "gpu"}, "no CUDA device"),
+        ({"text_dim": 16}, "8.*16"),
+        ({"token_dim": 6}, "6.*4"),
+        ({"trained_on": "another"}, "sha256 another"),
+        ({"trained_with": "another"}, "text_encoder=another"),
+        ({"accelerator": "gpu"}, r"trainer\.accelerator"),
     ],
 )
-def test_what_does_not_fit_is_named(
+def test_parts_that_do_not_fit_are_refused(
     evaluate_config: Callable[..., Any],
     changes: dict[str, Any],
-    message: str,
+    named: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=named):
         run_evaluation(evaluate_config(**changes))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sola.errors import UserError
 from sola.selector import TrackSelector
 from sola.selector.losses import alignment_loss, classification_loss, combine_terms
 from sola.selector.normalization import TokenGroupNorm
@@ -260,24 +261,23 @@ def test_nothing_is_computed_for_padding_nor_twice_for_a_video(selector: TrackSe
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "named"),
     [
-        ({"text_dim": 20}, "text_dim 20 by selector.num_heads 8"),
-        ({"text_dim": 24, "num_heads": 2, "num_groups": 5}, "text_dim 24 by selector.num_groups 5"),
-        ({"token_dim": 6}, "token_dim 6 by selector.num_groups 8"),
-        ({"motion_strides": [2, 2, 2]}, r"motion_strides \[2, 2, 2\]: needed are 5 whole"),
-        ({"motion_strides": 2}, "motion_strides 2: needed are 5 whole"),
-        ({"motion_strides": [2, 2, 2.5, 1, 1]}, "needed are 5 whole numbers"),
-        ({"motion_strides": [2, 2, 0, 1, 1]}, "of at least 1"),
-        ({"motion_gain": -1.0}, "motion_gain -1.0: must be a number above 0"),
-        ({"motion_gain": "much"}, "motion_gain much: must be a number above 0"),
-        ({"time_unit": 0.0}, "time_unit 0.0: must be a number above 0"),
-        ({"normalise_tokens": "yes"}, "normalise_tokens yes: must be true or false"),
-        ({"text_tokens": "first"}, "text_tokens first: must be one of all, words, mean"),
+        ({"text_dim": 20}, "num_heads: .*text_dim.*20.*8"),
+        ({"text_dim": 24, "num_heads": 2, "num_groups": 5}, "num_groups: .*text_dim.*24.*5"),
+        ({"token_dim": 6}, "num_groups: .*token_dim.*12.*8"),
+        ({"text_dim": 9, "num_heads": 3, "num_groups": 1}, "text_dim: .*9"),
+        ({"motion_strides": [2, 2, 2]}, r"motion_strides: .*\[2, 2, 2\]"),
+        ({"motion_strides": [2, 2, 0, 1, 1]}, "motion_strides: .*0"),
+        ({"motion_gain": -1.0}, "motion_gain: .*-1"),
+        ({"time_unit": 0.0}, "time_unit: .*0"),
+        ({"dropout": 1.5}, "dropout: .*1.5"),
+        ({"num_layers": -1}, "num_layers: .*-1"),
+        ({"text_tokens": "first"}, "text_tokens: .*first"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(kwargs: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_invalid_argument_is_refused_by_name(kwargs: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=f"^{named}"):
         TrackSelector(**kwargs)
 
 
@@ -383,15 +383,15 @@ def test_what_the_references_names_do_not_tell_is_not_written_under_them(
     selector: TrackSelector, option: dict[str, Any]
 ) -> None:
     other = TrackSelector(**selector.kwargs | option)
-    with pytest.raises(ValueError, match=f"{next(iter(option))} is .* would give other scores"):
+    with pytest.raises(UserError, match=next(iter(option))):
         other.reference_state_dict()
 
 
 def test_weights_of_another_width_or_depth_are_refused(selector: TrackSelector) -> None:
     weights = selector.reference_state_dict()
     deeper = TrackSelector(TOKEN_DIM, TEXT_DIM, num_layers=3, num_negatives=3, num_groups=4)
-    with pytest.raises(ValueError, match="30 names missing"):
+    with pytest.raises(UserError, match="30 names"):
         deeper.load_reference_state_dict(weights)
     wider = TrackSelector(TOKEN_DIM, 32, num_negatives=3, num_groups=4)
-    with pytest.raises(ValueError, match=r"has shape \(.*\), this network needs \(.*\)"):
+    with pytest.raises(UserError, match=r"shape \(.*\).*\(.*\)"):
         wider.load_reference_state_dict(weights)

@@ -1,0 +1,52 @@
+"""Checks before a run's folder is made and before anything heavy is imported: paths that exist."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from sola.config.composition import ENTRIES
+from sola.config.console import show_error
+from sola.config.sweep import note_sweep
+
+NOT_PATHS = ("random", "pkg://", "package:", "unknown")
+"""Values that stand for something else than a file."""
+REMEDIES = {
+    "dataset.root": "Put the data set there (data/README.md), or set dataset.root or data_root.",
+    "ckpt_path": "Correct the path, or train a selector first.",
+    "video": "Give a video file or a folder of images.",
+}
+
+
+class CheckPaths(Callback):
+    """Ends a run with one message and status 1 if a file or folder that it names is missing."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check a single run."""
+        _check(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check what all jobs of a sweep share, and remember where it writes."""
+        _check(config)
+        note_sweep(Path(config.hydra.sweep.dir))
+
+
+def _check(config: DictConfig) -> None:
+    entry = ENTRIES.get(str(config.hydra.job.config_name))
+    for key in entry.paths if entry else ():
+        value = OmegaConf.select(config, key, throw_on_missing=False)
+        if not isinstance(value, str) or value.startswith(NOT_PATHS):
+            continue
+        if key == "dataset.root" and _is_not_read(config):
+            continue
+        if not Path(value).expanduser().exists():
+            remedy = REMEDIES.get(key, "Correct the path, or put the file there.")
+            show_error(f"{key}={value}: not found. {remedy}")
+            sys.exit(1)  # an exception here would become a warning
+
+
+def _is_not_read(config: DictConfig) -> bool:
+    """Whether the data set makes itself, or a clip takes its place."""
+    return OmegaConf.select(config, "dataset.maker") is not None or bool(config.get("video"))

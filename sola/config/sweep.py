@@ -1,0 +1,102 @@
+"""The end of a sweep: one table of its jobs, and sweep.csv."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from sola.config.console import table_console
+
+RESULT_FILE = "result.json"
+TABLE_FILE = "sweep.csv"
+VALUE_NAMES = {"train": "valid/J&F", "evaluate": "J&F"}
+"""What the return value of a command is."""
+MAX_NAME = 120
+_started: list[Path] = []
+
+
+def folder_name(overrides: str) -> str:
+    """Overrides as a folder name that needs no quotes on a command line."""
+    return re.sub(r"[^\w.+-]+", "-", overrides).strip("-")[:MAX_NAME] or "defaults"
+
+
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+
+
+def note_sweep(folder: Path) -> None:
+    """Remember the folder of the sweep that this process runs."""
+    _started.append(folder)
+
+
+def write_result(entry: str, value: Any, error: str = "") -> None:
+    """Write down what a job of a sweep came to, in its folder; nothing for a single run."""
+    job = HydraConfig.get()
+    if job.mode != RunMode.MULTIRUN:
+        return
+    content: dict[str, Any] = {"overrides": list(job.overrides.task), "error": error}
+    if isinstance(value, int | float):
+        content[VALUE_NAMES.get(entry, "result")] = value
+    (Path(job.runtime.output_dir) / RESULT_FILE).write_text(json.dumps(content, indent=1))
+
+
+def show_sweep() -> None:
+    """Print the table of the sweep that this process ran, and write sweep.csv."""
+    if not _started:
+        return
+    folder = _started.pop()
+    rows = [_row(path) for path in sorted(folder.glob(f"*/{RESULT_FILE}"), key=_job_number)]
+    if not rows:
+        return
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    constant = {
+        name for name in columns if len(rows) > 1 and len({str(r.get(name)) for r in rows}) == 1
+    }
+    shown = [name for name in columns if name not in constant or name in VALUE_NAMES.values()]
+    with (folder / TABLE_FILE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    _print(rows, shown, folder)
+
+
+def _row(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text())
+    overrides = [word.partition("=")[::2] for word in content.pop("overrides")]
+    error = content.pop("error")
+    row: dict[str, Any] = {"job": path.parent.name, **dict(overrides), **content}
+    row |= _numbers(path.with_name("evaluation.json"))
+    return row | ({"error": error.partition("\n")[0]} if error else {})
+
+
+def _numbers(path: Path) -> dict[str, float]:
+    """The protocol's numbers of an evaluation."""
+    if not path.is_file():
+        return {}
+    numbers = json.loads(path.read_text()).get("protocol", {}).get("numbers", {})
+    return {name: value for name, value in numbers.items() if isinstance(value, float)}
+
+
+def _print(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], folder: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{len(rows)} jobs, {folder / TABLE_FILE}")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name, "")) for name in columns))
+    table_console().print(table)
+
+
+def _cell(value: Any) -> str:
+    return f"{100 * value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _job_number(path: Path) -> tuple[int, str]:
+    number = path.parent.name.partition("_")[0]
+    return (int(number) if number.isdigit() else 0, path.parent.name)
