@@ -11,7 +11,7 @@ from sola.prompts.base import (
 )
 from sola.prompts.grid import drop_parts, grid_frames, grid_prompts, keep_wholes
 from sola.prompts.gt import ground_truth_prompts
-from sola.prompts.selection import PromptQueue
+from sola.prompts.selection import PromptQueue, leading_group, same_frame_group
 
 __all__ = [
     "WHOLE_VIDEO",
@@ -27,4 +27,6 @@ __all__ = [
     "grid_prompts",
     "ground_truth_prompts",
     "keep_wholes",
+    "leading_group",
+    "same_frame_group",
 ]

@@ -14,6 +14,7 @@ from sola.config.by_name import check_arguments, code_of, file_of, find_class
 from sola.config.schema import PromptSourceConfig
 from sola.errors import UserError
 from sola.masks import encode
+from sola.prompts.selection import GroupRule, same_frame_group
 from sola.tracking.box_masks import BoxMask, BoxMasker
 from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
 from sola.tracking.stages import FRAMES, stage
@@ -124,6 +125,8 @@ class PromptSource(ABC):
     """Options that say where something lies; what ``digests`` says of it counts instead."""
     thresholds: ClassVar[tuple[str, ...]] = ()
     """Options that ``keep`` alone looks at: what was found counts whatever they are."""
+    choose_group: ClassVar[GroupRule] = staticmethod(same_frame_group)
+    """Rule for the prompts that are tracked together; part of which tracks there are."""
 
     def __init__(self, rule: PromptSourceConfig) -> None:
         self.rule = rule

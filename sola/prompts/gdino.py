@@ -17,6 +17,7 @@ from sola.prompts.grounding_dino import (
     keep_likely,
     keep_stable,
 )
+from sola.prompts.selection import leading_group
 from sola.tracking.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
 
@@ -35,6 +36,7 @@ class GroundingDino(PromptSource):
     """What a detector finds of each expression on every ``frame_stride``-th frame."""
 
     is_by_expression = True
+    choose_group = staticmethod(leading_group)
 
     def __init__(self, rule: PromptSourceConfig) -> None:
         super().__init__(rule)
