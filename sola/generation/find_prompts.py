@@ -1,6 +1,7 @@
 """The prompts of one video from one prompt source, which remembers what was found before."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -43,23 +44,29 @@ class PromptFinder:
             SettingsError: if the source does not give what it should.
         """
         wanted = tuple(dict.fromkeys(texts))
-        by_text = self._found(video, wanted) if self.source.is_kept else self._look(video, wanted)
+        searched: tuple[int, ...] | None = None
+        if self.source.is_kept:
+            searched = _frame_idxs(self.source, video)
+            by_text = self._found(video, wanted, searched)
+        else:
+            by_text = self._look(video, wanted)
         with stage(RULES):
-            return {text: self._keep(prompts, video) for text, prompts in by_text.items()}
+            return {text: self._keep(prompts, video, searched) for text, prompts in by_text.items()}
 
-    def _keep(self, prompts: Sequence[Prompt], video: PromptedVideo) -> KeptPrompts:
+    def _keep(
+        self, prompts: Sequence[Prompt], video: PromptedVideo, searched: tuple[int, ...] | None
+    ) -> KeptPrompts:
         kept: Any = self.source.keep(prompts)
         if not isinstance(kept, KeptPrompts):
             raise SettingsError(
                 f"{_where(self.source, video)}: keep gave a {type(kept).__name__}; needed is what "
                 "super().keep(...) gives."
             )
-        return kept
+        return replace(kept, frame_idxs=searched)
 
     def _found(
-        self, video: PromptedVideo, texts: tuple[str, ...]
+        self, video: PromptedVideo, texts: tuple[str, ...], frame_idxs: tuple[int, ...]
     ) -> Mapping[str, Sequence[Prompt]]:
-        frame_idxs = _frame_idxs(self.source, video)
         threshold = self.source.rule.box_threshold
         with stage(FILES):
             found = self.store.read(video.video_id, video.size, frame_idxs, texts, threshold)

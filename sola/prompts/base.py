@@ -52,6 +52,8 @@ class KeptPrompts:
 
     prompts: list[Prompt]
     counts: PromptCounts
+    frame_idxs: tuple[int, ...] | None = None
+    """Frames that were searched; None where they are not known."""
 
 
 @dataclasses.dataclass(frozen=True)

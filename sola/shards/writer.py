@@ -25,7 +25,7 @@ from sola.types import Tracks
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 UNSEALED_VERSION = 2
 """The same without checksums: it is read as it is, and goes on."""
 INDEX_FILE = "index.json"

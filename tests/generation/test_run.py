@@ -50,6 +50,10 @@ def _assert_equal(ones: list[Tracks], others: list[Tracks]) -> None:
         assert one.masklets == other.masklets
         np.testing.assert_array_equal(one.object_tokens, other.object_tokens)
         assert [prompt.mask for prompt in one.prompts] == [prompt.mask for prompt in other.prompts]
+        assert (one.evidence is None) == (other.evidence is None)
+        if one.evidence is not None and other.evidence is not None:
+            assert one.evidence.frame_idxs == other.evidence.frame_idxs
+            np.testing.assert_array_equal(one.evidence.scores, other.evidence.scores)
 
 
 @pytest.mark.parametrize("source", ["gt", "grid"])
@@ -60,6 +64,7 @@ def test_tracks_fit_the_videos_and_find_the_objects(compose: Compose, source: st
         assert tracks.object_tokens.shape == (num_tracks, 5, 128)
         assert tracks.size == (128, 128)
         assert {len(masklet) for masklet in tracks.masklets} == {5}
+        assert tracks.evidence is None
         assert tracks.labels is not None
         labels = tracks.labels
         union = labels.track_areas[:, None] + labels.object_areas[None] - labels.intersections
@@ -220,7 +225,11 @@ def test_every_expression_has_tracks_of_its_boxes_or_validly_none(compose: Compo
         assert tracks.object_tokens.shape == (num_tracks, 5, 128)
         assert tracks.labels is not None
         assert {prompt.frame_idx for prompt in tracks.prompts} <= {0, 4}
-        for prompt in tracks.prompts:
+        assert tracks.evidence is not None
+        assert tracks.evidence.frame_idxs == (0, 4)
+        assert tracks.evidence.scores.shape == (num_tracks, 2)
+        for prompt, scores in zip(tracks.prompts, tracks.evidence.scores, strict=True):
+            assert scores[prompt.frame_idx // 4] >= np.float32(max(prompt.token_scores))
             assert prompt.stability_score >= 0.5
             assert max(prompt.token_scores) > 0.2
             assert prompt.box is not None

@@ -94,6 +94,22 @@ def test_each_expression_has_tracks_of_its_own(compose: Compose, corner: str) ->
         (0, 1600, corner),
         (2, 1600, corner),
     ]
+    assert reader.read_evidence(*entry) is None
+
+
+def test_scored_prompts_by_expression_leave_evidence(
+    compose: Compose, corner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = type(build_source(PromptSourceConfig(corner, options={"letters": 0})))
+    make = source.prompt
+    monkeypatch.setattr(source, "prompt", lambda *args: make(*args, token_scores=(0.25, 0.5)))
+    reader = ShardReader(run_generation(_config(compose, corner, letters=0)))
+
+    for name in reader.index["entries"]:
+        evidence = reader.read_evidence(*name.split("/"))
+        assert evidence is not None
+        assert evidence.frame_idxs == (0, 2)
+        assert evidence.scores.max() == 0.5
 
 
 def test_thresholds_and_places_take_what_was_found_and_options_look_again(

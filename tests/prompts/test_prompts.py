@@ -216,7 +216,7 @@ def test_gdino_groups_match_the_published_loop(seed: int) -> None:
     prompts = []
     for _ in range(rng.integers(0, 60)):
         mask = np.zeros((12, 12), bool)
-        top, left, height, width = rng.integers(0, 6, 4) + (0, 0, 1, 1)
+        top, left, height, width = rng.integers((0, 0, 1, 1), (6, 6, 7, 7))
         mask[top : top + height, left : left + width] = True
         prompts.append(prompt(mask, int(rng.integers(0, min(num_frames, 4)))))
     group_size, max_tracks = int(rng.integers(2, 6)), int(rng.choice([1, 5, 16]))
