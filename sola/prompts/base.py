@@ -127,6 +127,8 @@ class PromptSource(ABC):
     """Options that say where something lies; what ``digests`` says of it counts instead."""
     thresholds: ClassVar[tuple[str, ...]] = ()
     """Options that ``keep`` alone looks at: what was found counts whatever they are."""
+    causes_of_nothing: ClassVar[str] = "Check the options of the source, and its find and keep."
+    """What to check when a whole split has no prompts; sentences of an error message."""
     choose_group: ClassVar[GroupRule] = staticmethod(same_frame_group)
     """Rule for the prompts that are tracked together; part of which tracks there are."""
 

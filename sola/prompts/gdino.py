@@ -36,6 +36,10 @@ class GroundingDino(PromptSource):
     """What a detector finds of each expression on every ``frame_stride``-th frame."""
 
     is_by_expression = True
+    causes_of_nothing = (
+        "Check prompt_source.detector_checkpoint and tracker.checkpoint, or lower "
+        "prompt_source.box_threshold and prompt_source.stability_threshold."
+    )
     choose_group = staticmethod(leading_group)
 
     def __init__(self, rule: PromptSourceConfig) -> None:

@@ -20,6 +20,11 @@ SOURCE = "grid"
 class Grid(PromptSource):
     """SAM 2's automatic masks of some frames, without those that are parts of others."""
 
+    causes_of_nothing = (
+        "Check tracker.checkpoint (random weights find little), or lower "
+        "tracker.mask_generator.pred_iou_thresh and tracker.mask_generator.stability_score_thresh."
+    )
+
     def frame_idxs(self, video: PromptedVideo) -> list[int]:
         """See ``grid_frames``."""
         stride = self.rule.frame_stride
