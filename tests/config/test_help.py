@@ -39,7 +39,7 @@ def test_of_a_sweep_the_first_job_is_shown() -> None:
 
 
 def test_lists_stand_as_they_are_typed() -> None:
-    assert "\nsources: [grid]\n" in help_text("predict")
+    assert "\n  train_sources: [gt, grid]\n" in help_text("train")
     assert "\nexpressions: []\n" in help_text("predict")
 
 

@@ -198,4 +198,5 @@ def command(
         *[f"text_encoder.dim={TEXT_DIM}", "selector=small", "selector.num_layers=1"],
         *["selector.num_heads=2", "selector.num_negatives=3", "trainer=single_thread"],
         *[f"data_root={data_dir}", "data.train_sources=[grid]", "optimizer.lr=1e-3"],
+        "data.valid_sources=[grid]",
     ]

@@ -45,6 +45,9 @@ class DatasetPartConfig:
     valid_split: str = "valid_u"
     """The split that train.py measures itself on, and that evaluate.py and predict.py take unless
     ``split`` says another."""
+    valid_sources: list[str] = field(default_factory=lambda: ["grid"])
+    """Whose tracks train.py measures itself on and evaluate.py and predict.py choose among, unless
+    ``data.valid_sources`` or ``sources`` says others."""
     cache_dir: str | None = None
     """Keeps what was found out about a large mask_dict.json; None: nothing is kept."""
     submission_top_dir: str = ""
