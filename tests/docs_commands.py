@@ -88,6 +88,8 @@ def stand_in(words: list[str]) -> list[str]:
         done.append("text_encoder=minilm")
     if "prompt_source=gdino" in done:
         done += SMALL_DETECTOR
+    if any(word.startswith("video=") for word in done):
+        done += [word.replace("prompt_source.", "prompt_sources.gdino.") for word in SMALL_DETECTOR]
     return [program, *_with_small_tracker(done)]
 
 

@@ -14,7 +14,7 @@ from sola.config.by_name import check_arguments, code_of, file_of, find_class
 from sola.config.schema import PromptSourceConfig
 from sola.errors import UserError
 from sola.masks import encode
-from sola.prompts.selection import GroupRule, same_frame_group
+from sola.prompts.selection import same_frame_group
 from sola.tracking.box_masks import BoxMask, BoxMasker
 from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
 from sola.tracking.stages import FRAMES, stage
@@ -129,8 +129,6 @@ class PromptSource(ABC):
     """Options that ``keep`` alone looks at: what was found counts whatever they are."""
     causes_of_nothing: ClassVar[str] = "Check the options of the source, and its find and keep."
     """What to check when a whole split has no prompts; sentences of an error message."""
-    choose_group: ClassVar[GroupRule] = staticmethod(same_frame_group)
-    """Rule for the prompts that are tracked together; part of which tracks there are."""
 
     def __init__(self, rule: PromptSourceConfig) -> None:
         self.rule = rule
@@ -193,6 +191,10 @@ class PromptSource(ABC):
         visible = [prompt for prompt in found if prompt.area > 0]
         counts = PromptCounts(found=len(found), empty=len(found) - len(visible))
         return KeptPrompts(visible, counts)
+
+    def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
+        """Choose the prompts to track next, all on one frame; see ``GroupRule``."""
+        return same_frame_group(unused, size, room)
 
     def num_tracks(self, expressions: Sequence[Expression]) -> int:
         """About how many tracks a video has, beside other videos: long ones are made first."""

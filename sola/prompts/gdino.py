@@ -40,7 +40,6 @@ class GroundingDino(PromptSource):
         "Check prompt_source.detector_checkpoint and tracker.checkpoint, or lower "
         "prompt_source.box_threshold and prompt_source.stability_threshold."
     )
-    choose_group = staticmethod(leading_group)
 
     def __init__(self, rule: PromptSourceConfig) -> None:
         super().__init__(rule)
@@ -81,6 +80,10 @@ class GroundingDino(PromptSource):
         kept = keep_stable(visible.prompts, self.rule.stability_threshold)
         unstable = PromptCounts(unstable=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + unstable)
+
+    def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
+        """See ``leading_group``."""
+        return leading_group(unused, size, room)
 
     def _on_frame(
         self, video: PromptedVideo, frame_idx: int, texts: Sequence[str]

@@ -96,6 +96,19 @@ def test_mevis_chooses_the_networks_and_values_of_the_paper(compose):
     assert config.logger.name == "wandb"
 
 
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_validation_evaluation_and_prediction_use_the_sources_of_the_dataset(compose, dataset):
+    is_synthetic = dataset.startswith("moving_shapes")
+    expected = ["grid"] if is_synthetic else ["grid", "gdino"]
+
+    assert compose("train", f"dataset={dataset}").data.valid_sources == expected
+    if dataset != JOINT_DATASET:
+        for entry in ("evaluate", "predict"):
+            assert compose(entry, f"dataset={dataset}", "ckpt_path=x").sources == expected
+        chosen = compose("evaluate", f"dataset={dataset}", "ckpt_path=x", "sources=[gt]")
+        assert chosen.sources == ["gt"]
+
+
 def test_a_choice_on_the_command_line_beats_that_of_the_dataset(compose):
     config = compose("train", "dataset=moving_shapes", "tracker=sam2_hiera_tiny", "trainer=gpu")
 
