@@ -113,6 +113,16 @@ class MeanOverlaps:
 
 
 @dataclass(frozen=True)
+class DetectionEvidence:
+    """How well a detector's answers to one sentence support its N tracks."""
+
+    frame_idxs: tuple[int, ...]
+    """K searched frames, ascending."""
+    scores: np.ndarray
+    """(N, K) float32, best score on the frame of a prompt that supports the track; 0: none."""
+
+
+@dataclass(frozen=True)
 class Tracks:
     """All tracks of one video (of one expression, for gdino) from one prompt source."""
 
@@ -133,3 +143,5 @@ class Tracks:
     """None where the split has no ground truth."""
     numbers: tuple[int, ...] | None = None
     """N names in the published code's files; None for tracks that were not imported from them."""
+    evidence: DetectionEvidence | None = None
+    """None where the prompts are not a detector's answers to one sentence, or were imported."""

@@ -6,6 +6,7 @@ commands are as the pages have them but for that (``stand_in``).
 
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,8 @@ def stand_in(words: list[str]) -> list[str]:
         done.append("text_encoder=minilm")
     if "prompt_source=gdino" in done:
         done += SMALL_DETECTOR
+    if any(word.startswith("video=") for word in done):
+        done += [word.replace("prompt_source.", "prompt_sources.gdino.") for word in SMALL_DETECTOR]
     return [program, *_with_small_tracker(done)]
 
 
@@ -116,6 +119,9 @@ def write_world(folder: Path) -> None:
     trees.write_ref_youtube_vos(folder / "data/ref-youtube-vos", "valid", has_objects=False)
     trees.write_ref_davis(folder / "data/ref-davis")
     images = sorted((folder / "data/mevis/valid/JPEGImages").glob("*/*.jpg"))[:6]
+    for root in ("ref-youtube-vos", "ref-davis"):  # of grey frames, nothing could be tracked
+        for number, frame in enumerate(sorted((folder / "data" / root).rglob("*.jpg"))):
+            shutil.copy(images[number % len(images)], frame)
     clip_files.write_video(
         folder / "clip.mp4", [cv2.imread(str(path))[..., ::-1] for path in images]
     )

@@ -52,6 +52,10 @@ def assert_equal(one: Tracks, other: Tracks) -> None:
     assert one.prompts == other.prompts
     np.testing.assert_array_equal(one.object_tokens, other.object_tokens)
     np.testing.assert_array_equal(one.object_scores, other.object_scores)
+    assert (one.evidence is None) == (other.evidence is None)
+    if one.evidence is not None and other.evidence is not None:
+        assert one.evidence.frame_idxs == other.evidence.frame_idxs
+        np.testing.assert_array_equal(one.evidence.scores, other.evidence.scores)
     assert (one.labels is None) == (other.labels is None)
     if one.labels is not None and other.labels is not None:
         assert one.labels.object_ids == other.labels.object_ids

@@ -30,6 +30,7 @@ SELECTOR = {"token_dim": 8, "text_dim": 16, "num_negatives": 2}
 SELECTOR |= {"num_layers": 1, "num_heads": 2, "num_groups": 2}
 
 _COMMON = ["dataset=mevis", "tracker=small", "trainer=single_thread", "hydra.run.dir=out"]
+_COMMON += ["dataset.valid_sources=[grid]"]
 _ENCODER = [f"text_encoder.{key}={getattr(ENCODER, key)}" for key in ("name", "path", "dim")]
 _TOKENS = ["text_encoder=minilm", *_ENCODER]
 _NETWORK = [f"selector.{key}={value}" for key, value in SELECTOR.items() if "dim" not in key]

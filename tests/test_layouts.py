@@ -110,7 +110,8 @@ def test_a_selector_answers_about_data_that_it_was_not_trained_on(
     choices = ["dataset=ref_youtube_vos", "split=valid", "tracker=small", "trainer=single_thread"]
     run_generation(compose("generate", *choices, "prompt_source=grid"))
     config = compose(
-        "predict", *choices, "text_encoder=minilm", f"ckpt_path={tmp_path}/best.ckpt", "threshold=0"
+        *("predict", *choices, "text_encoder=minilm", f"ckpt_path={tmp_path}/best.ckpt"),
+        *("threshold=0", "sources=[grid]"),
     )
     prediction = run_predict(config)
     written = sorted(p.relative_to(prediction.masks_dir) for p in tmp_path.rglob("masks/**/*.png"))

@@ -121,6 +121,7 @@ def test_predictions_and_overlays_have_the_footages_size(
         "trainer=cpu",
         "tracker=small",
         "text_encoder=minilm",
+        "sources=[grid]",
         f"ckpt_path={ckpt_path}",
     )
     run_predict(config)

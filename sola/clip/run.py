@@ -63,6 +63,9 @@ def run_clip(config: PredictConfig) -> Path:
     quoted = ", ".join(f'"{expression.text}"' for expression in split.expressions)
     log.info("%d sentences: %s", len(split.expressions), quoted)
     readers = [_make_tracks(recipe, split, clips_dir, config) for recipe in recipes]
+    entries = [entry for reader in readers for entry in reader.index["entries"].values()]
+    if not any(entry["num_tracks"] for entry in entries):
+        log.warning("%s: nothing was found in it, all masks are empty", clip.source)
     scored = score_split(config, split, TrackSources(readers))
     output_dir = Path(config.paths.output_dir)
     staging_dir = start_staging(output_dir, RESULTS)
@@ -98,7 +101,7 @@ def _make_tracks(
     source, tracker = recipe.source.name, config.tracker.name
     folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
     folder /= short_digest(recipe.describe_tracks(shown))
-    make_tracks(recipe, shown, data_dir, folder, share=Share(is_strict=True))
+    make_tracks(recipe, shown, data_dir, folder, may_be_empty=True, share=Share(is_strict=True))
     return ShardReader(folder)
 
 

@@ -6,7 +6,7 @@ Layout: ``<root>/meta_expressions/<split>/meta_expressions.json``,
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from sola.datasets.frames import open_image
 from sola.datasets.meta_split import MetaSplit, sha256_of_lines
 from sola.errors import UserError
 from sola.files import sha256_of_file
-from sola.masks import encode, resize
-from sola.types import Masklet
+from sola.masks import empty_masklet, encode, resize
+from sola.types import Masklet, RunLength
 
 ANNOTATIONS_DIR = "Annotations"
 MIN_ANNOTATED = 0.5
@@ -97,15 +97,32 @@ class LabelMapSplit(MetaSplit):
     def _masklets(
         self, video_id: str, ids: Sequence[str], size: tuple[int, int]
     ) -> dict[str, Masklet]:
+        return join_frames(self._masks_by_frame(video_id, size), ids, size)
+
+    def _masks_by_frame(self, video_id: str, size: tuple[int, int]) -> list[dict[int, RunLength]]:
+        """Of each frame, the masks of the values on it, for frames of (H, W) ``size``."""
         if not self.has_masks:
             raise UserError(
                 f"{self.annotations_dir(video_id)}: no annotations of every frame. The split "
                 f"{self.split} of {self.name} has no ground truth here; put it there, or choose a "
                 "split that has it."
             )
-        values = np.array([int(object_id) for object_id in ids])
-        frames: list[Masklet] = []  # of every frame the masks of all objects
-        for frame_path in self.videos[video_id].frame_paths:
-            labels = read_label_map(self.annotation_path(frame_path))
-            frames.append(resize(encode(labels == values[:, None, None]), size))
-        return {one: list(masks) for one, masks in zip(ids, zip(*frames, strict=True), strict=True)}
+        return [
+            _masks_of(read_label_map(self.annotation_path(frame_path)), size)
+            for frame_path in self.videos[video_id].frame_paths
+        ]
+
+
+def join_frames(
+    by_frame: Sequence[Mapping[int, RunLength]], ids: Sequence[str], size: tuple[int, int]
+) -> dict[str, Masklet]:
+    """Masklets of objects from the masks of the values on each frame; absent: an empty mask."""
+    empty = empty_masklet(1, size)[0]
+    return {one: [masks.get(int(one), empty) for masks in by_frame] for one in ids}
+
+
+def _masks_of(labels: NDArray[np.uint8], size: tuple[int, int]) -> dict[int, RunLength]:
+    """Masks of (H, W) ``size`` of all values of a label map but 0, by value."""
+    values = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)[1:]) + 1
+    masks = [encode(labels[None] == value)[0] for value in values]
+    return dict(zip(values.tolist(), resize(masks, size), strict=True))

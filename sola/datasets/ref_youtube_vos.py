@@ -3,14 +3,19 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from sola.datasets.label_maps import LabelMapSplit
+from sola.datasets.frames import frame_size
+from sola.datasets.label_maps import LabelMapSplit, join_frames
 from sola.datasets.meta import read_meta
 from sola.datasets.meta_split import FRAMES_DIR
 from sola.datasets.problems import Problem
 from sola.files import sha256_of_file
+from sola.types import Masklet
 
 NUM_COMPETITION_VIDEOS = 202
 """Of the 507 videos that the expressions of split valid name; the other 305 are those of test."""
+
+VOID = 255
+"""Value of pixels of no object, unless an expression names it."""
 
 
 class RefYouTubeVOS(LabelMapSplit):
@@ -36,6 +41,20 @@ class RefYouTubeVOS(LabelMapSplit):
         if self.split == "test" and not folder.is_dir():
             return self.root / "valid" / FRAMES_DIR / video_id
         return folder
+
+    def ground_truth(self, video_id: str) -> dict[str, Masklet]:
+        """All annotated objects in order of id, also those that no expression names.
+
+        Their masks are prompts of the published gt tracks, too. Otherwise see
+        ``Split.ground_truth``.
+        """
+        if not (self.has_masks and self.annotations_dir(video_id).is_dir()):
+            return super().ground_truth(video_id)
+        named = self.named_objects(video_id)
+        size = frame_size(self.videos[video_id].frame_paths[0])
+        by_frame = self._masks_by_frame(video_id, size)
+        values = {value for masks in by_frame for value in masks} - {VOID, *map(int, named)}
+        return join_frames(by_frame, sorted([*named, *map(str, values)], key=int), size)
 
     @property
     def _test_path(self) -> Path:

@@ -57,7 +57,7 @@ class Split(ABC):
 
     @abstractmethod
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
-        """Masklets of the video's objects that some expression names, by object id.
+        """Masklets of the video's objects, at least of those that some expression names, by id.
 
         The masks are in the order of the video's frames and of their size: annotations a pixel
         off occur in real data, and are resized. A frame on which the object is absent has an empty

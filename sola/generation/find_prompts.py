@@ -1,6 +1,7 @@
 """The prompts of one video from one prompt source, which remembers what was found before."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sola.prompts import KeptPrompts, PromptedVideo, PromptSource
 from sola.shards import PromptStore
@@ -38,14 +39,21 @@ class PromptFinder:
             SettingsError: if the source does not give what it should.
         """
         wanted = tuple(dict.fromkeys(texts))
-        by_text = self._found(video, wanted) if self.source.is_kept else self._look(video, wanted)
+        searched: tuple[int, ...] | None = None
+        if self.source.is_kept:
+            searched = tuple(map(int, self.source.frame_idxs(video)))
+            by_text = self._found(video, wanted, searched)
+        else:
+            by_text = self._look(video, wanted)
         with stage(RULES):
-            return {text: self.source.keep(prompts) for text, prompts in by_text.items()}
+            return {
+                text: replace(self.source.keep(prompts), frame_idxs=searched)
+                for text, prompts in by_text.items()
+            }
 
     def _found(
-        self, video: PromptedVideo, texts: tuple[str, ...]
+        self, video: PromptedVideo, texts: tuple[str, ...], frame_idxs: tuple[int, ...]
     ) -> Mapping[str, Sequence[Prompt]]:
-        frame_idxs = tuple(map(int, self.source.frame_idxs(video)))
         threshold = self.source.found_threshold
         with stage(FILES):
             found = self.store.read(video.video_id, video.size, frame_idxs, texts, threshold)

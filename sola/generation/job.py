@@ -101,15 +101,19 @@ class Job:
             or self.failures.is_recent(video_id)
         )
 
-    def finish(self) -> None:
+    def finish(self, *, if_empty: str | None = None) -> None:
         """Pack everything, unless something is missing.
 
+        Args:
+            if_empty: message of the error where all entries together have no track, which are then
+                kept unpacked; None: no tracks are a valid result.
+
         Raises:
-            UserError: if something is missing that nobody is making.
+            UserError: if something is missing that nobody is making, or there is no track.
         """
         missing = self.unstaged()
         if not missing:
-            self._pack()
+            self._pack(if_empty)
         if self.writer.is_finished:
             self.writer.discard_staging()
             log.info("%s: tracks of %d videos", self.writer.tracks_dir, self.num_videos)
@@ -173,11 +177,13 @@ class Job:
                 f"as {gaps[0]}. Run the same command again, which makes these alone."
             )
 
-    def _pack(self) -> None:
+    def _pack(self, if_empty: str | None) -> None:
         lock = self.claims.lock("pack")
         try:
             lock.take(wait=True)
             if not self.writer.is_finished:  # as nobody packed it while this one waited
+                if if_empty is not None and not self.writer.has_tracks(self.entries):
+                    raise UserError(if_empty)
                 for unfinished in self.writer.tracks_dir.glob("*.part"):
                     unfinished.unlink()  # of one that died in mid-write
                 self.writer.finish(self.entries)

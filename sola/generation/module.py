@@ -263,7 +263,7 @@ class TrackGenerator(pl.LightningModule):
         self, sample: VideoSample, tracker: VideoTracker, kept: KeptPrompts, expression_id: str
     ) -> StagedEntry:
         video_id = sample.video.video_id
-        tracks, counts = track_prompts(video_id, tracker, kept, self.source.rule, expression_id)
+        tracks, counts = track_prompts(video_id, tracker, kept, self.source, expression_id)
         refuse_nan(tracks)
         if sample.ground_truth or self.source.needs_ground_truth:
             with stage(LABELS):

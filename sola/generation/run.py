@@ -50,7 +50,7 @@ def run_generation(config: GenerateConfig) -> Path:
     Raises:
         UserError: if the data set or the checkpoint is missing, a GPU is asked for and none is
             there, tracks made with other settings are in the way, the same part is being made
-            already, or some videos cannot be tracked.
+            already, some videos cannot be tracked, or the whole split has no tracks.
         SystemExit: if a signal ends the run.
     """
     recipe = Recipe(
@@ -95,6 +95,7 @@ def make_tracks(
     folder: Path,
     *,
     is_training_split: bool = False,
+    may_be_empty: bool = False,
     share: Share | None = None,
     log_to: Callable[[], AbstractContextManager[GenerationDashboard | None]] = nullcontext,
 ) -> None:
@@ -108,12 +109,13 @@ def make_tracks(
         data_dir: keeps the prompts that are found.
         folder: for the shards.
         is_training_split: the prompt source may look at more frames of these.
+        may_be_empty: a split without a single track is a valid result.
         share: which part of the work this job is; None: all of it.
         log_to: opens the dashboard, when there is something to log, in the first process.
 
     Raises:
         UserError: if tracks made with other settings are in the folder, the same part is being
-            made already, or some videos cannot be tracked.
+            made already, some videos cannot be tracked, or the whole split has no tracks.
         SystemExit: if a signal ends the run.
     """
     pl.seed_everything(recipe.seed, verbose=False)
@@ -158,7 +160,7 @@ def make_tracks(
                     recipe, trainer, dataset, job, videos, store, stop, is_training_split, dashboard
                 )
             if trainer.is_global_zero:
-                job.finish()
+                job.finish(if_empty=None if may_be_empty else _no_tracks(recipe, dataset, folder))
             if dashboard is not None and writer.is_finished:
                 dashboard.show_tracks(ShardReader(folder), dataset, reports)
         except Stopped as stopped:
@@ -183,6 +185,15 @@ def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
             f"prompt_source={recipe.source.name} looks for. Use prompt_source=grid."
         )
     return entries
+
+
+def _no_tracks(recipe: Recipe, dataset: Split, folder: Path) -> str:
+    """What to say of a split without a single track."""
+    return (
+        f"{dataset.split_dir}: no tracks, prompt_source={recipe.source.name} found nothing to "
+        f"track in any video of split {dataset.split}. {recipe.source.causes_of_nothing} Then "
+        f"move the folder {folder} away and run the same command again."
+    )
 
 
 def _track_videos(

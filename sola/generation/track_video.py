@@ -4,24 +4,25 @@ import numpy as np
 
 from sola.errors import UserError
 from sola.masks import decode
-from sola.prompts import KeptPrompts, PromptCounts, PromptQueue, TrackingRule
+from sola.metrics import detection_evidence
+from sola.prompts import KeptPrompts, PromptCounts, PromptQueue, PromptSource
 from sola.tracking.propagation import VideoTracker
 from sola.tracking.stages import CODES, RULES, stage
-from sola.types import Masklet, Prompt, Tracks
+from sola.types import DetectionEvidence, Masklet, Prompt, Tracks
 
 
 def track_prompts(
     video_id: str,
     tracker: VideoTracker,
     kept: KeptPrompts,
-    rule: TrackingRule,
+    source: PromptSource,
     expression_id: str = "",
 ) -> tuple[Tracks, PromptCounts]:
     """Propagate the prompts of a video, or of one expression, in the order of ``PromptQueue``.
 
     No prompts give a valid answer of no tracks.
     """
-    queue = PromptQueue(kept.prompts, rule, tracker.num_frames)
+    queue = PromptQueue(kept.prompts, source.rule, tracker.num_frames, source.choose_group)
     tracked: list[Prompt] = []
     masklets: list[Masklet] = []
     tokens = [np.zeros((0, tracker.num_frames, tracker.model.hidden_dim), np.float32)]
@@ -36,6 +37,8 @@ def track_prompts(
         masklets += result.masklets
         tokens.append(result.object_tokens)
         scores.append(result.object_scores)
+    with stage(RULES):
+        evidence = _evidence(source, kept, tracked, masklets)
     tracks = Tracks(
         video_id=video_id,
         expression_id=expression_id,
@@ -44,9 +47,21 @@ def track_prompts(
         masklets=tuple(masklets),
         prompts=tuple(tracked),
         size=tracker.size,
+        evidence=evidence,
     )
     dropped = PromptCounts(duplicates=queue.num_duplicates, over_cap=queue.num_over_cap)
     return tracks, kept.counts + dropped
+
+
+def _evidence(
+    source: PromptSource, kept: KeptPrompts, tracked: list[Prompt], masklets: list[Masklet]
+) -> DetectionEvidence | None:
+    """None unless the prompts are a detector's scored answers to one sentence."""
+    is_scored = all(prompt.token_scores for prompt in kept.prompts)
+    if not source.is_by_expression or kept.frame_idxs is None or not is_scored:
+        return None
+    duplicate_iou = source.rule.duplicate_iou
+    return detection_evidence(tracked, masklets, kept.prompts, kept.frame_idxs, duplicate_iou)
 
 
 def refuse_nan(tracks: Tracks) -> None:

@@ -11,7 +11,7 @@ from sola.prompts.base import (
 from sola.prompts.gdino import DetectorBoxes
 from sola.prompts.grid import Grid, drop_parts, grid_frames, grid_prompts, keep_wholes
 from sola.prompts.gt import GroundTruth, ground_truth_prompts
-from sola.prompts.selection import PromptQueue, TrackingRule
+from sola.prompts.selection import PromptQueue, TrackingRule, leading_group, same_frame_group
 
 __all__ = [
     "WHOLE_VIDEO",
@@ -30,4 +30,6 @@ __all__ = [
     "grid_prompts",
     "ground_truth_prompts",
     "keep_wholes",
+    "leading_group",
+    "same_frame_group",
 ]

@@ -15,7 +15,7 @@ from sola.checks import at_least, folder_name
 from sola.errors import UserError
 from sola.files import sha256_of_file
 from sola.masks import encode
-from sola.prompts.selection import TrackingRule
+from sola.prompts.selection import TrackingRule, same_frame_group
 from sola.tracking.box_masks import BoxMask, BoxMasker
 from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
 from sola.tracking.stages import FRAMES, stage
@@ -52,6 +52,8 @@ class KeptPrompts:
 
     prompts: list[Prompt]
     counts: PromptCounts
+    frame_idxs: tuple[int, ...] | None = None
+    """Frames that were searched; None where they are not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +132,8 @@ class PromptSource(ABC):
     """Attributes that say where something lies; ``digests`` says what it holds."""
     thresholds: ClassVar[tuple[str, ...]] = ()
     """Attributes that only ``keep`` uses: prompts found with other values are used again."""
+    causes_of_nothing: ClassVar[str] = "Check the options of the source, and its find and keep."
+    """What to check when a whole split has no prompts; sentences of an error message."""
 
     def __init__(
         self, name: str, rule: TrackingRule | None = None, *, frame_stride: int = 4
@@ -194,6 +198,10 @@ class PromptSource(ABC):
         visible = [prompt for prompt in found if prompt.area > 0]
         counts = PromptCounts(found=len(found), empty=len(found) - len(visible))
         return KeptPrompts(visible, counts)
+
+    def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
+        """Choose the prompts to track next, all on one frame; see ``GroupRule``."""
+        return same_frame_group(unused, size, room)
 
     def num_tracks(self, expressions: Sequence[Expression]) -> int:
         """About how many tracks a video has, beside other videos: long ones are made first."""

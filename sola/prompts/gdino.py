@@ -13,7 +13,7 @@ from sola.prompts.grounding_dino import (
     keep_likely,
     keep_stable,
 )
-from sola.prompts.selection import TrackingRule
+from sola.prompts.selection import TrackingRule, leading_group
 from sola.tracking.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
 
@@ -25,6 +25,10 @@ class DetectorBoxes(PromptSource):
 
     is_by_expression = True
     thresholds = ("box_threshold", "stability_threshold")
+    causes_of_nothing = (
+        "Check prompt_source.detector.checkpoint and tracker.checkpoint, or lower "
+        "prompt_source.box_threshold and prompt_source.stability_threshold."
+    )
 
     def __init__(
         self,
@@ -97,6 +101,10 @@ class DetectorBoxes(PromptSource):
         kept = keep_stable(visible.prompts, self.stability_threshold)
         unstable = PromptCounts(unstable=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + unstable)
+
+    def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
+        """See ``leading_group``."""
+        return leading_group(unused, size, room)
 
     def _on_frame(
         self, video: PromptedVideo, frame_idx: int, texts: Sequence[str]

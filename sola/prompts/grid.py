@@ -23,6 +23,10 @@ class Grid(PromptSource):
     """SAM 2's automatic masks of some frames, without those that are parts of others."""
 
     thresholds = ("part_overlap",)
+    causes_of_nothing = (
+        "Check tracker.checkpoint (random weights find little), or lower "
+        "tracker.mask_generator.pred_iou_thresh and tracker.mask_generator.stability_score_thresh."
+    )
 
     def __init__(
         self,

@@ -20,6 +20,10 @@ class GroundTruth(PromptSource):
 
     needs_ground_truth = True
     is_kept = False
+    causes_of_nothing = (
+        "No object has a mask on any frame. Check that label maps hold the ids of objects (1, 2, "
+        "...), not 0 and 255, and that the expressions name their objects (obj_id or anno_id)."
+    )
 
     def __init__(
         self,

@@ -1,11 +1,40 @@
 """Which prompts are tracked next: by area, in groups of one frame, without duplicates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sola.checks import at_least, between
 from sola.masks import areas, intersections
 from sola.types import Masklet, Prompt
+
+GroupRule = Callable[[Sequence[Prompt], int, int | None], list[Prompt]]
+"""Chooses the next group: (unused prompts, largest first, at least one; largest size of a group;
+tracks left until the cap, None without a cap) -> the prompts of one frame to track together."""
+
+
+def same_frame_group(unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
+    """The first prompt and all others of its frame, cut to the size and the room.
+
+    The rule of the published grid script; ``GroupRule`` describes the arguments.
+    """
+    same_frame = [prompt for prompt in unused if prompt.frame_idx == unused[0].frame_idx]
+    return same_frame[: size if room is None else min(size, room)]
+
+
+def leading_group(unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
+    """The first prompt and its direct successors of the same frame, fewer near the cap.
+
+    The rule of the published gdino script; ``GroupRule`` describes the arguments. It does not look
+    beyond the first prompt of another frame. It counts the group twice when it compares with the
+    cap, so a group has at most half of the room, rounded up.
+    """
+    most = size if room is None else min(size, -(-room // 2))
+    group: list[Prompt] = []
+    for prompt in unused:
+        if len(group) == most or prompt.frame_idx != unused[0].frame_idx:
+            break
+        group.append(prompt)
+    return group
 
 
 @dataclass(frozen=True)
@@ -36,7 +65,7 @@ class TrackingRule:
 
 
 class PromptQueue:
-    """The prompts of one video that are still to be tracked.
+    """The prompts of one video (or expression) that are still to be tracked.
 
     Largest first: the next unused prompt and others still unused on the same frame form a group;
     when it is tracked, every unused prompt that one of the new tracks covers on its frame is
@@ -44,12 +73,27 @@ class PromptQueue:
     part of the rule.
     """
 
-    def __init__(self, prompts: list[Prompt], rule: TrackingRule, num_frames: int) -> None:
+    def __init__(
+        self,
+        prompts: list[Prompt],
+        rule: TrackingRule,
+        num_frames: int,
+        choose_group: GroupRule = same_frame_group,
+    ) -> None:
+        """Sort the prompts by area.
+
+        Args:
+            prompts: all that may be tracked.
+            rule: group sizes, cap and the overlap of duplicates.
+            num_frames: of the video.
+            choose_group: the source's rule for the next group.
+        """
         self._unused = sorted(prompts, key=lambda prompt: -prompt.area)
         self._duplicate_iou = rule.duplicate_iou
         is_long = num_frames > rule.long_video_frames
         self._group_size = rule.group_size_long if is_long else rule.group_size
-        self._room = len(prompts) if rule.max_tracks is None else rule.max_tracks
+        self._room = rule.max_tracks
+        self._choose_group = choose_group
         self.num_duplicates = 0
 
     @property
@@ -61,10 +105,9 @@ class PromptQueue:
         """The next prompts to track together, all on one frame; [] at the end."""
         if not self._unused:
             return []
-        frame_idx = self._unused[0].frame_idx
-        same_frame = [prompt for prompt in self._unused if prompt.frame_idx == frame_idx]
-        group = same_frame[: min(self._group_size, self._room)]
-        self._room -= len(group)
+        group = self._choose_group(self._unused, self._group_size, self._room)
+        if self._room is not None:
+            self._room -= len(group)
         chosen = {id(prompt) for prompt in group}
         self._unused = [prompt for prompt in self._unused if id(prompt) not in chosen]
         return group

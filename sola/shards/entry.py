@@ -11,7 +11,7 @@ import torch
 from sola.errors import UserError
 from sola.files import Damage
 from sola.sealed import SealedGroup, as_texts, seal
-from sola.types import Labels, Masklet, MeanOverlaps, Prompt, RunLength, Tracks
+from sola.types import DetectionEvidence, Labels, Masklet, MeanOverlaps, Prompt, RunLength, Tracks
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ def write_entry(group: h5py.Group, tracks: Tracks, token_dtype: str = FULL_DTYPE
         _write_labels(group.create_group("labels"), tracks.labels)
     if tracks.numbers is not None:
         group["numbers"] = np.array(tracks.numbers, np.int32)
+    if tracks.evidence is not None:
+        evidence = group.create_group("evidence")
+        evidence["frame_idx"] = np.array(tracks.evidence.frame_idxs, np.int32)
+        evidence["scores"] = tracks.evidence.scores.astype(np.float32)
     seal(group, entry_name(tracks.video_id, tracks.expression_id))
 
 
@@ -71,6 +75,7 @@ def read_entry(group: SealedGroup, video_id: str, expression_id: str, source: st
         size=size,
         labels=read_labels(group),
         numbers=tuple(group.read("numbers").tolist()) if group.has("numbers") else None,
+        evidence=read_evidence(group),
     )
 
 
@@ -108,6 +113,14 @@ def read_labels(group: SealedGroup) -> Labels | MeanOverlaps | None:
         track_areas=labels.read("track_areas"),
         object_areas=labels.read("object_areas"),
     )
+
+
+def read_evidence(group: SealedGroup) -> DetectionEvidence | None:
+    """Evidence of the detector; None where the entry has none."""
+    if not group.has("evidence"):
+        return None
+    evidence = group.within("evidence")
+    return DetectionEvidence(tuple(evidence.read("frame_idx").tolist()), evidence.read("scores"))
 
 
 def check_entry(group: SealedGroup) -> tuple[int, int]:

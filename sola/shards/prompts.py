@@ -16,7 +16,7 @@ from sola.sealed import SealedGroup, as_texts, open_group, seal
 from sola.shards.entry import read_prompts, read_size, write_prompts
 from sola.types import FoundPrompts
 
-PROMPTS_VERSION = 1
+PROMPTS_VERSION = 2
 DESCRIPTION_FILE = "description.json"
 
 

@@ -12,7 +12,14 @@ import numpy as np
 from sola.errors import UserError
 from sola.files import Damage, read_json, readable_hdf5, sha256_of_file, unsafe_name
 from sola.sealed import SealedGroup, open_group
-from sola.shards.entry import check_entry, entry_name, read_entry, read_labels, read_tokens
+from sola.shards.entry import (
+    check_entry,
+    entry_name,
+    read_entry,
+    read_evidence,
+    read_labels,
+    read_tokens,
+)
 from sola.shards.recovery import recover_index
 from sola.shards.writer import (
     CHECKSUM,
@@ -22,7 +29,7 @@ from sola.shards.writer import (
     checksum_of,
     mend_index,
 )
-from sola.types import Labels, MeanOverlaps, Tracks
+from sola.types import DetectionEvidence, Labels, MeanOverlaps, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
 """What names the folder of some tracks, the one above it, and so on."""
@@ -115,6 +122,11 @@ class ShardReader:
         """Overlaps with ground truth of one entry alone; None where it has none; see ``read``."""
         with self._group(video_id, expression_id) as group:
             return read_labels(group)
+
+    def read_evidence(self, video_id: str, expression_id: str = "") -> DetectionEvidence | None:
+        """Evidence of the detector for one entry only; None where it has none; see ``read``."""
+        with self._group(video_id, expression_id) as group:
+            return read_evidence(group)
 
     def check(self, video_id: str, expression_id: str = "") -> None:
         """Read everything of one entry that has a checksum; see ``read``."""

@@ -25,7 +25,7 @@ from sola.types import Tracks
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 UNSEALED_VERSION = 2
 """The same without checksums: it is read as it is, and goes on."""
 INDEX_FILE = "index.json"
@@ -106,6 +106,10 @@ class ShardWriter:
             write_entry(file, tracks, self.description["token_dtype"])
         return path.stat().st_size
 
+    def has_tracks(self, entries: Sequence[tuple[str, str]]) -> bool:
+        """Whether at least one of these staged entries holds a track."""
+        return any(self._num_tracks(entry_name(*entry)) for entry in entries)
+
     def finish(self, entries: Sequence[tuple[str, str]]) -> None:
         """Pack the staged entries into shards, write the index, delete the staged files.
 
@@ -127,6 +131,10 @@ class ShardWriter:
 
     def _staged_path(self, name: str) -> Path:
         return self.staging_dir / f"{name}.h5"
+
+    def _num_tracks(self, name: str) -> int:
+        with h5py.File(self._staged_path(name), "r") as staged:
+            return int(staged["object_scores"].shape[0])
 
     def _split_by_size(self, names: Sequence[str]) -> list[list[str]]:
         groups: list[list[str]] = []

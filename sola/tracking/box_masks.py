@@ -25,7 +25,8 @@ class BoxMask:
     """(H, W) bool, logits > 0."""
     predicted_iou: float
     stability_score: float
-    """IoU of the masks at logits > 1 and > -1; 0 where both are empty."""
+    """IoU of the masks at logits > 1 and > -1, of the mask decoder's own low-resolution logits; 0
+    where both are empty."""
 
 
 class BoxMasker:
@@ -40,13 +41,17 @@ class BoxMasker:
     def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
         """The mask of each box; the frame goes through the image encoder once.
 
+        Always without autocast, as in the published code: half precision moves stability scores
+        across the threshold.
+
         Args:
             frame: (H, W, 3) uint8 RGB.
             boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
         """
         if not len(boxes):
             return []
-        with stage(PROMPT_MASKS):
+        device_type = self.predictor.device.type
+        with stage(PROMPT_MASKS), torch.autocast(device_type, enabled=False):
             self.predictor.set_image(frame)
             try:
                 batches = list(self._batch_size.run(boxes, self._decode))
@@ -55,14 +60,15 @@ class BoxMasker:
         return [mask for batch in batches for mask in batch]
 
     def _decode(self, boxes: np.ndarray) -> list[BoxMask]:
-        logits, ious, _ = self.predictor.predict(
+        logits, ious, low_res = self.predictor.predict(
             box=boxes, multimask_output=False, return_logits=True
         )
-        logits = logits.reshape(-1, *logits.shape[-2:])  # upstream drops the axis of one box
+        # upstream drops the axis of one box
+        logits, low_res = (each.reshape(-1, *each.shape[-2:]) for each in (logits, low_res))
         with stage(MASK_FILTERS):
             return [
-                BoxMask(mask > 0, float(iou), stability_score(mask))
-                for mask, iou in zip(logits, ious.reshape(-1), strict=True)
+                BoxMask(mask > 0, float(iou), stability_score(small))
+                for mask, iou, small in zip(logits, ious.reshape(-1), low_res, strict=True)
             ]
 
 

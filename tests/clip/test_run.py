@@ -267,6 +267,23 @@ def test_tracks_of_boxes_are_made_for_each_question_and_kept(
     assert [record["tracks"] for record in again] == [record["tracks"] for record in answers]
 
 
+def test_a_clip_in_which_nothing_is_found_is_answered_by_empty_masks(
+    clip_config: MakeConfig, odd_clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = {"tracker.mask_generator.stability_score_thresh": 1}
+    for _ in range(2):
+        caplog.clear()
+        output_dir, record = _answer(clip_config(odd_clip, "the white block", **strict))
+
+        assert record["tracks"] == []
+        (expression,) = record["expressions"]
+        paths = sorted((output_dir / expression["masks"]).glob("*.png"))
+        assert len(paths) == 6
+        assert not any(cv2.imread(str(path), -1).any() for path in paths)
+        (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
+        assert str(odd_clip) in line.getMessage()
+
+
 def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_read(
     clip_config: MakeConfig, tmp_path: Path, odd_clip: Path
 ) -> None:

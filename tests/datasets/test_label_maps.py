@@ -1,5 +1,6 @@
 """Ref-YouTube-VOS and Ref-DAVIS17: expressions in one place, masks as PNG files."""
 
+import shutil
 from pathlib import Path
 
 import dataset_trees as trees
@@ -45,6 +46,40 @@ def test_an_object_in_no_file_has_empty_masks(tmp_path: Path) -> None:
     trees.edit_text(path, '"obj_id": "2"', '"obj_id": "7"')
     split = RefYouTubeVOS(tmp_path, "train", "ref_youtube_vos")
     assert not decode(split.ground_truth("a")["7"]).any()
+
+
+def test_every_annotated_object_is_ground_truth_in_order_of_id(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path)
+    path = tmp_path / "meta_expressions/train/meta_expressions.json"
+    trees.edit_text(path, '"obj_id": "1"', '"obj_id": "10"')  # of the first expression of "a"
+    labels = trees.labels((10, "left"), (9, "right"))
+    labels[0, 0], labels[0, 1] = 255, 2
+    trees.write_labels(tmp_path / "train/Annotations/a/00005.png", labels)
+    split = RefYouTubeVOS(tmp_path, "train", "ref_youtube_vos")
+
+    truth = split.ground_truth("a")
+    assert list(truth) == ["1", "2", "9", "10"]
+    assert decode(truth["9"]).any(axis=(1, 2)).tolist() == [False, True, False]
+    assert split.named_objects("a") == ["10", "2"]
+
+
+def test_masks_of_0_and_255_hold_no_object(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path)
+    for path in (tmp_path / "train/Annotations").rglob("*.png"):
+        trees.write_labels(path, trees.labels((255, "left")))
+    split = RefYouTubeVOS(tmp_path, "train", "ref_youtube_vos")
+
+    assert list(split.ground_truth("a")) == ["1", "2"]
+    assert not any(decode(masklet).any() for masklet in split.ground_truth("a").values())
+
+
+def test_videos_without_expressions_have_their_objects_or_none(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path)
+    path = tmp_path / "meta_expressions/train/meta_expressions.json"
+    trees.edit_json(path, lambda meta: meta["videos"]["b"].update(expressions={}))
+    assert list(RefYouTubeVOS(tmp_path, "train", "x").ground_truth("b")) == ["1"]
+    shutil.rmtree(tmp_path / "train/Annotations/b")
+    assert RefYouTubeVOS(tmp_path, "train", "x").ground_truth("b") == {}
 
 
 def test_valid_is_what_test_does_not_name(tmp_path: Path) -> None:

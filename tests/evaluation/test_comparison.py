@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sola.errors import UserError
 from sola.evaluation.compare import main, parse_arguments, run_comparison
 from sola.evaluation.comparison import compare, read_run
 
@@ -124,33 +125,33 @@ def of_an_earlier_version(content: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "named"),
     [
-        (of_another_split, r"/b: was measured on drawn/tune, .*/a on drawn/valid_u\. Only runs"),
+        (of_another_split, "/b: .*drawn/tune.*/a.*drawn/valid_u"),
         (
             without_one,
-            "1 expressions are in one of them alone, the first is expression 0 of video v2",
+            "expression 0 of video v2",
         ),
-        (other_text, "expression 1 of video v1 has the text 'it' in one, 'that' in the other"),
-        (other_objects, r"expression 0 of video v1 has the objects \['1'\] in one"),
-        (of_an_earlier_version, r"does not list the answers of each expression\. Run evaluate"),
+        (other_text, "expression 1 of video v1.*'it'.*'that'"),
+        (other_objects, r"expression 0 of video v1.*\['1'\]"),
+        (of_an_earlier_version, r"evaluation\.json: "),
     ],
 )
-def test_runs_that_cannot_be_paired_are_refused(tmp_path: Path, spoil: Any, message: str) -> None:
+def test_runs_that_cannot_be_paired_are_refused(tmp_path: Path, spoil: Any, named: str) -> None:
     content = copy.deepcopy(BETTER)
     spoil(content)
     a, b = run(tmp_path / "a", evaluation()), run(tmp_path / "b", content)
 
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=named):
         compare(read_run(a), read_run(b), "selection")
 
 
-def test_what_is_not_there_is_named(
+def test_missing_answer_or_folder_is_reported(
     runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"4 of 4 expressions have no answer 'oracle'.*selection"):
+    with pytest.raises(UserError, match="'oracle'.*selection"):
         compare(*map(read_run, runs), "oracle")
     with pytest.raises(SystemExit) as ended:
         main([str(runs[0]), str(tmp_path / "nowhere")])
     assert ended.value.code == 1
-    assert "nowhere: not found. Give the output folder" in capsys.readouterr().err
+    assert str(tmp_path / "nowhere") in capsys.readouterr().err

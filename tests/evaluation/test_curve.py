@@ -4,6 +4,7 @@ import drawn_split as drawn
 import numpy as np
 import pytest
 
+from sola.errors import UserError
 from sola.evaluation.curve import (
     CURVE_THRESHOLDS,
     Curve,
@@ -130,5 +131,5 @@ def test_a_curve_of_few_thresholds_is_the_same_there(seed: int) -> None:
 def test_objects_without_masks_are_refused() -> None:
     scorer = VideoScorer([drawn.SMALL], {})
 
-    with pytest.raises(ValueError, match="object '9' has no ground-truth masks"):
+    with pytest.raises(UserError, match="object '9'"):
         trace(scorer, [Scored([0], [0.5], ["9"])])

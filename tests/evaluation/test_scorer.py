@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sola.errors import UserError
 from sola.evaluation import scorer as scorer_module
 from sola.evaluation.scorer import Score, VideoScorer
 from sola.masks import empty_masklet, encode
@@ -80,5 +81,5 @@ def test_what_does_not_fit_together_is_refused() -> None:
         VideoScorer([empty_masklet(2, (4, 5))], {"1": empty_masklet(2, (5, 4))})
     with pytest.raises(ValueError, match=r"masklets of \[2, 3\] frames"):
         VideoScorer([empty_masklet(2, (4, 5))], {"1": empty_masklet(3, (4, 5))})
-    with pytest.raises(ValueError, match="object '9' has no ground-truth masks"):
+    with pytest.raises(UserError, match="object '9'"):
         VideoScorer([], {"1": empty_masklet(2, (4, 5))}).score([], ["9"])

@@ -4,6 +4,7 @@ import drawn_split as drawn
 import numpy as np
 import pytest
 
+from sola.errors import UserError
 from sola.evaluation.tracks import TrackSources
 from sola.types import Expression
 

@@ -1,6 +1,7 @@
 """Generation end to end on two small videos, cut off and run again, and on what has no tracks."""
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from sola.config.entry_points import GenerateConfig
 from sola.errors import UserError
 from sola.generation import run as run_module
 from sola.generation.run import run_generation
+from sola.prompts import Grid, PromptedVideo
 from sola.prompts.grounding_dino import Detections, GroundingDino
 from sola.shards import ShardReader, ShardWriter
 from sola.tracking.mask_generator import MaskGenerator
@@ -51,6 +53,10 @@ def _assert_equal(ones: list[Tracks], others: list[Tracks]) -> None:
         assert one.masklets == other.masklets
         np.testing.assert_array_equal(one.object_tokens, other.object_tokens)
         assert [prompt.mask for prompt in one.prompts] == [prompt.mask for prompt in other.prompts]
+        assert (one.evidence is None) == (other.evidence is None)
+        if one.evidence is not None and other.evidence is not None:
+            assert one.evidence.frame_idxs == other.evidence.frame_idxs
+            np.testing.assert_array_equal(one.evidence.scores, other.evidence.scores)
 
 
 @pytest.mark.parametrize("source", ["gt", "grid"])
@@ -61,6 +67,7 @@ def test_tracks_fit_the_videos_and_find_the_objects(compose: Compose, source: st
         assert tracks.object_tokens.shape == (num_tracks, 5, 128)
         assert tracks.size == (128, 128)
         assert {len(masklet) for masklet in tracks.masklets} == {5}
+        assert tracks.evidence is None
         assert tracks.labels is not None
         labels = tracks.labels
         union = labels.track_areas[:, None] + labels.object_areas[None] - labels.intersections
@@ -163,12 +170,61 @@ def test_other_caps_are_tracked_from_the_prompts_that_are_there(
     assert "over the cap" in capsys.readouterr().out
 
 
-def test_a_video_in_which_nothing_is_found_has_no_tracks(compose: Compose) -> None:
+def test_a_video_in_which_nothing_is_found_has_no_tracks(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = Grid.find
+
+    def find_in_one(self: Grid, video: PromptedVideo, *args: Any) -> Any:
+        is_first = video.video_id.endswith("1")
+        return find(self, video, *args) if is_first else {"": []}
+
+    monkeypatch.setattr(Grid, "find", find_in_one)
+    full, empty = _contents(run_generation(_config(compose)))
+    assert len(full.masklets) > 0
+    assert empty.object_tokens.shape == (0, 5, 128)
+    assert empty.labels is not None
+    assert empty.labels.intersections.shape[0] == 0
+
+
+def _empty_masks(folder: Path) -> None:
+    path = folder / "mask_dict.json"
+    masks = json.loads(path.read_text())
+    path.write_text(json.dumps({name: [None] * len(of) for name, of in masks.items()}))
+
+
+def _forget_objects(folder: Path) -> None:
+    path = folder / "meta_expressions.json"
+    meta = json.loads(path.read_text())
+    for video in meta["videos"].values():
+        for expression in video["expressions"].values():
+            del expression["anno_id"]
+    path.write_text(json.dumps(meta))
+
+
+@pytest.mark.parametrize("damage", [_empty_masks, _forget_objects])
+def test_a_split_without_a_visible_object_is_refused(
+    compose: Compose, damage: Callable[[Path], None]
+) -> None:
+    config = _config(compose, "gt")
+    run_module.make_dataset(config.dataset, "train")
+    damage(Path(config.dataset.root) / "train")
+
+    with pytest.raises(UserError, match=f"{config.dataset.root}/train: .*obj_id or anno_id"):
+        run_generation(config)
+    assert not list(Path(config.paths.data_dir).rglob("index.json"))
+
+
+def test_a_split_in_which_nothing_is_found_is_refused_again_without_looking(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = _config(compose, "grid", "tracker.mask_generator.stability_score_thresh=1")
-    for tracks in _contents(run_generation(config)):
-        assert tracks.object_tokens.shape == (0, 5, 128)
-        assert tracks.labels is not None
-        assert tracks.labels.intersections.shape[0] == 0
+    with pytest.raises(UserError, match="stability_score_thresh"):
+        run_generation(config)
+
+    monkeypatch.setattr(run_module, "build_tracker", lambda *_: pytest.fail("built again"))
+    with pytest.raises(UserError, match="stability_score_thresh"):
+        run_generation(config)
 
 
 def test_tracks_of_other_annotations_are_not_taken_for_these(compose: Compose) -> None:
@@ -222,7 +278,11 @@ def test_every_expression_has_tracks_of_its_boxes_or_validly_none(compose: Compo
         assert tracks.object_tokens.shape == (num_tracks, 5, 128)
         assert tracks.labels is not None
         assert {prompt.frame_idx for prompt in tracks.prompts} <= {0, 4}
-        for prompt in tracks.prompts:
+        assert tracks.evidence is not None
+        assert tracks.evidence.frame_idxs == (0, 4)
+        assert tracks.evidence.scores.shape == (num_tracks, 2)
+        for prompt, scores in zip(tracks.prompts, tracks.evidence.scores, strict=True):
+            assert scores[prompt.frame_idx // 4] >= np.float32(max(prompt.token_scores))
             assert prompt.stability_score >= 0.5
             assert max(prompt.token_scores) > 0.2
             assert prompt.box is not None
@@ -246,7 +306,7 @@ def test_higher_thresholds_are_tracked_without_the_detector(
     wanted = _expressions(run_generation(_config(compose, "gdino", *rule, elsewhere)))
     assert any(tracks.prompts for tracks in wanted), "nothing is found: nothing is tested"
 
-    monkeypatch.setattr(Detector, "detect", lambda *_: pytest.fail("looked for again"))
+    monkeypatch.setattr(GroundingDino, "detect", lambda *_: pytest.fail("looked for again"))
     found = _expressions(run_generation(_config(compose, "gdino", *rule)))
 
     _assert_equal(found, wanted)
@@ -277,11 +337,26 @@ def test_a_lower_threshold_looks_for_boxes_again(
 
 
 def test_an_expression_of_which_nothing_is_found_has_no_tracks(compose: Compose) -> None:
-    config = _config(compose, "gdino", *GDINO, "prompt_source.box_threshold=1")
+    config = _config(compose, "gdino", *GDINO)
+    num_boxes = [len(tracks.prompts) for tracks in _expressions(run_generation(config))]
+    highest = max(_scores(_expressions(run_generation(config))))
+    below = float(np.nextafter(np.float32(highest), np.float32(0)))
+    rule = ("tracker.name=best", f"prompt_source.box_threshold={below}")
+    found = _expressions(run_generation(_config(compose, "gdino", *GDINO, *rule)))
 
-    assert {tracks.object_tokens.shape for tracks in _expressions(run_generation(config))} == {
-        (0, 5, 128)
-    }
+    assert all(num_boxes)
+    empty = [tracks for tracks in found if not tracks.prompts]
+    assert len(empty) == len(found) - 1
+    for tracks in empty:
+        assert tracks.object_tokens.shape == (0, 5, 128)
+        assert tracks.evidence is not None
+        assert tracks.evidence.scores.shape == (0, 2)
+
+
+def test_boxes_below_the_threshold_everywhere_are_refused(compose: Compose) -> None:
+    config = _config(compose, "gdino", *GDINO, "prompt_source.box_threshold=1")
+    with pytest.raises(UserError, match=r"prompt_source.box_threshold"):
+        run_generation(config)
 
 
 def test_a_run_that_was_cut_off_between_expressions_goes_on_and_gives_the_same(

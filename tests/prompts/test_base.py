@@ -88,6 +88,23 @@ def test_each_expression_has_tracks_of_its_own(compose: Compose, module: str) ->
         (0, 1600, "corner"),
         (2, 1600, "corner"),
     ]
+    assert reader.read_evidence(*entry) is None
+
+
+def test_scored_prompts_by_expression_leave_evidence(
+    compose: Compose, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(compose, module, letters=0)
+    source = type(config.prompt_source)
+    make = source.prompt
+    monkeypatch.setattr(source, "prompt", lambda *args: make(*args, token_scores=(0.25, 0.5)))
+    reader = ShardReader(run_generation(config))
+
+    for name in reader.index["entries"]:
+        evidence = reader.read_evidence(*name.split("/"))
+        assert evidence is not None
+        assert evidence.frame_idxs == (0, 2)
+        assert evidence.scores.max() == 0.5
 
 
 def test_thresholds_and_places_reuse_found_prompts_and_other_settings_do_not(

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import sampled_from
 
-from sola.masks import encode
+from sola.masks import decode, encode
 from sola.prompts import (
+    DetectorBoxes,
     PromptQueue,
     TrackingRule,
     drop_parts,
@@ -15,7 +16,9 @@ from sola.prompts import (
     grid_prompts,
     ground_truth_prompts,
     keep_wholes,
+    leading_group,
 )
+from sola.prompts.grounding_dino import GroundingDino
 from sola.types import Prompt
 
 
@@ -171,3 +174,73 @@ def test_long_videos_take_smaller_groups() -> None:
 
 def test_no_prompts_are_a_valid_end() -> None:
     assert _play([], TrackingRule()) == []
+
+
+def _play_published(
+    prompts: list[Prompt], num_frames: int, *, group_size: int, max_tracks: int
+) -> list[list[int]]:
+    """Identities of each group's prompts, walking the list as the published gdino script does."""
+    order = sorted(range(len(prompts)), key=lambda idx: -prompts[idx].area)
+    masks = {idx: decode([prompts[idx].mask])[0] for idx in order}
+    is_open = dict.fromkeys(order, True)
+    groups: list[list[int]] = []
+    num_tracked = 0
+    while num_tracked < max_tracks:
+        group: list[int] = []
+        for idx in order:
+            if not is_open[idx]:
+                continue
+            if group and prompts[idx].frame_idx != prompts[group[0]].frame_idx:
+                break
+            group.append(idx)
+            is_open[idx] = False
+            num_tracked += 1
+            if num_frames > 200 and len(group) >= 2:
+                break
+            if len(group) >= group_size or len(group) + num_tracked >= max_tracks:
+                break
+        if not group:
+            break
+        groups.append(group)
+        for tracked in group:
+            for idx in order:
+                shared = (masks[tracked] & masks[idx]).sum()
+                if is_open[idx] and shared > 0.7 * (masks[tracked] | masks[idx]).sum():
+                    is_open[idx] = False
+    return groups
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_gdino_groups_match_the_published_loop(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    num_frames = int(rng.choice([1, 9, 60, 201]))
+    prompts = []
+    for _ in range(rng.integers(0, 60)):
+        mask = np.zeros((12, 12), bool)
+        top, left, height, width = rng.integers((0, 0, 1, 1), (6, 6, 7, 7))
+        mask[top : top + height, left : left + width] = True
+        prompts.append(prompt(mask, int(rng.integers(0, min(num_frames, 4)))))
+    group_size, max_tracks = int(rng.integers(2, 6)), int(rng.choice([1, 5, 16]))
+    rule = TrackingRule(group_size=group_size, max_tracks=max_tracks)
+    source = DetectorBoxes(GroundingDino("random"), rule=rule)
+
+    queue = PromptQueue(prompts, rule, num_frames, source.choose_group)
+    groups = []
+    while group := queue.next_group():
+        queue.drop_duplicates([[item.mask] * num_frames for item in group])
+        groups.append([next(i for i, item in enumerate(prompts) if item is p) for p in group])
+
+    expected = _play_published(prompts, num_frames, group_size=group_size, max_tracks=max_tracks)
+    assert groups == expected
+    assert sum(map(len, groups)) <= max_tracks
+
+
+def test_a_leading_group_ends_at_another_frame_and_takes_at_most_half_of_the_room() -> None:
+    on_frame = [prompt(WHOLE), prompt(LEANING), prompt(APART), prompt(PART)]
+    other = prompt(WHOLE, 1)
+
+    assert leading_group([on_frame[0], other, *on_frame[1:]], 4, None) == on_frame[:1]
+    assert leading_group(on_frame, 4, None) == on_frame
+    assert leading_group(on_frame, 4, 5) == on_frame[:3]
+    assert leading_group(on_frame, 4, 1) == on_frame[:1]
+    assert leading_group(on_frame, 4, 0) == []

@@ -13,7 +13,7 @@ from drawn_tracks import DESCRIPTION, assert_equal, make_tracks, write
 
 from sola.shards import ShardReader, ShardWriter
 from sola.shards import writer as writer_module
-from sola.types import Labels, MeanOverlaps, Tracks
+from sola.types import DetectionEvidence, Labels, MeanOverlaps, Tracks
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -55,6 +55,25 @@ def test_what_a_detector_said_of_a_prompt_is_kept(tmp_path: Path) -> None:
     prompts = tuple(replace(p, **d) for p, d in zip(tracks.prompts, said, strict=True))
     tracks = replace(tracks, prompts=prompts)
     assert_equal(write(tmp_path, tracks).read("a", "0"), tracks)
+
+
+@pytest.mark.parametrize(("num_tracks", "frames"), [(2, (0, 2)), (0, (0, 2)), (0, ())])
+def test_evidence_of_a_detector_is_kept(
+    tmp_path: Path, num_tracks: int, frames: tuple[int, ...]
+) -> None:
+    scores = np.random.default_rng(0).random((num_tracks, len(frames))).astype(np.float32)
+    evidence = DetectionEvidence(frames, scores)
+    one = replace(make_tracks("a", num_tracks), expression_id="0", evidence=evidence)
+    reader = write(tmp_path, one, replace(make_tracks("a"), expression_id="1"))
+
+    assert_equal(reader.read("a", "0"), one)
+    found = reader.read_evidence("a", "0")
+    assert found is not None
+    assert found.frame_idxs == frames
+    np.testing.assert_array_equal(found.scores, scores)
+    assert found.scores.dtype == np.float32
+    assert reader.read_evidence("a", "1") is None
+    reader.check("a", "0")
 
 
 def test_means_in_place_of_counts_and_numbers_of_imported_tracks_are_kept(tmp_path: Path) -> None:
@@ -196,7 +215,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     write(tmp_path, make_tracks("a"))
     path = tmp_path / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
-    with pytest.raises(ValueError, match="shard format 99, this code reads 2 and 3"):
+    with pytest.raises(ValueError, match="shard format 99"):
         ShardReader(tmp_path)
 
 

@@ -68,3 +68,26 @@ def test_masks_have_the_size_of_the_frame(masker: BoxMasker) -> None:
 
     assert found.mask.shape == (50, 71)
     assert found.mask.dtype == bool
+
+
+def test_stability_is_of_the_low_resolution_logits(masker: BoxMasker, frame: np.ndarray) -> None:
+    boxes = _boxes(4)
+    found = masker.masks_of(frame, boxes)
+
+    masker.predictor.set_image(frame)
+    _, _, low_res = masker.predictor.predict(box=boxes, multimask_output=False, return_logits=True)
+    strict, lax = (low_res > 1).sum(axis=(1, 2, 3)), (low_res > -1).sum(axis=(1, 2, 3))
+    assert low_res.shape[-1] < frame.shape[1]
+    np.testing.assert_allclose([item.stability_score for item in found], strict / lax, rtol=1e-12)
+
+
+def test_masks_are_made_without_autocast(masker: BoxMasker, frame: np.ndarray) -> None:
+    boxes = _boxes(4)
+    plain = masker.masks_of(frame, boxes)
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = masker.masks_of(frame, boxes)
+
+    for one, other in zip(plain, under_autocast, strict=True):
+        assert (one.mask == other.mask).all()
+        assert one.stability_score == other.stability_score
+        assert one.predicted_iou == other.predicted_iou
