@@ -17,7 +17,7 @@ SEEDS ?= 0 1 2
 THRESHOLD ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test test-all test-devices faults lint docs docs-commands browser bench soak clean
+.PHONY: help setup demo results test test-all test-devices test-programs faults lint docs docs-commands browser bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -59,14 +59,17 @@ results: setup  ## the numbers of docs/results.md: the full recipe on moving_sha
 	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/tune --baseline $(RESULTS_DIR)/baseline/seed_*/tune
 	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/valid_u --baseline $(RESULTS_DIR)/baseline/seed_*/valid_u
 
-test: setup  ## every test but the slow ones
-	$(RUN) -m pytest
+test: setup  ## every test but the slow ones, on all cores
+	$(RUN) -m pytest -n auto --dist loadfile --durations 10
 
 test-all: setup  ## every test, slow ones included
 	$(RUN) -m pytest -m 'slow or not slow'
 
 test-devices: setup  ## several processes and nodes, slow ones included: generation, training, evaluation
 	$(RUN) -m pytest -m devices
+
+test-programs: setup  ## the installed programs, and classes of a user's own, in folders of their own
+	$(RUN) -m pytest -m programs
 
 faults: setup  ## every test of a fault, and the table of docs/faults.md that they write
 	$(RUN) -m pytest -m fault --write-faults

@@ -103,14 +103,12 @@ def _check_masks(masks_dir: Path, per_text: int, *, is_empty: bool) -> None:
 
 
 @pytest.mark.parametrize("source", ["gt", "grid", "gdino"])
-def test_videos_of_more_than_200_frames_are_tracked_in_smaller_groups(
-    compose: Compose, source: str
-) -> None:
-    rule = compose("generate", "dataset=mevis", "split=train", f"prompt_source={source}")
+def test_long_videos_are_tracked_in_smaller_groups(compose: Compose, source: str) -> None:
+    config = compose("generate", "dataset=mevis", "split=train", f"prompt_source={source}")
+    rule = config.prompt_source.rule
     code = encode(np.ones((1, 2, 2), bool))[0]
     prompts = [Prompt(0, code, 4, source) for _ in range(5)]
     sizes = [
-        len(PromptQueue(prompts, rule.prompt_source, num_frames).next_group())
-        for num_frames in (200, 201, 501)
+        len(PromptQueue(prompts, rule, num_frames).next_group()) for num_frames in (200, 201, 501)
     ]
     assert sizes == [4, 2, 2]

@@ -23,11 +23,11 @@ VIDEOS = (
     "dataset.maker.num_frames=5",
     "dataset.maker.num_videos={train: 2, valid_u: 2}",
     "dataset.maker.first_seed={train: 1, valid_u: 11}",
-    "trainer.num_threads=1",
+    "num_threads=1",
 )
 PROMPTS = (
     *(override for override in GDINO if override.startswith("prompt_source.")),
-    "prompt_source.max_tracks=3",
+    "prompt_source.rule.max_tracks=3",
     "prompt_source.stability_threshold=0.7",  # of some sentences nothing is found
 )
 BOTH = "[gdino,grid]"
@@ -64,7 +64,7 @@ def found_for(tracks: dict[str, ShardReader]) -> dict[tuple[str, str], int]:
     return counts
 
 
-def test_an_expression_is_offered_the_tracks_of_its_video_and_its_own(
+def test_expression_chooses_among_tracks_of_its_video_and_its_own(
     compose: Run, tracks: dict[str, ShardReader], best: Path
 ) -> None:
     config = compose("evaluate", f"ckpt_path={best}", f"sources={BOTH}", *VIDEOS)
@@ -86,7 +86,7 @@ def test_an_expression_is_offered_the_tracks_of_its_video_and_its_own(
         assert {len(row) for row in rows.values()} == {len(expected)}
 
 
-def test_masks_are_those_of_the_tracks_made_for_the_expression(
+def test_masks_come_from_tracks_of_the_expression(
     compose: Run, tracks: dict[str, ShardReader], best: Path
 ) -> None:
     overrides = ("sources=[gdino]", "threshold=0", "num_overlays=1")  # every track is selected

@@ -149,7 +149,7 @@ def test_runs_that_cannot_be_paired_are_refused(tmp_path: Path, spoil: Any, name
 def test_missing_answer_or_folder_is_reported(
     runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match="'oracle'.*selection"):
+    with pytest.raises(UserError, match=r"'oracle'.*selection"):
         compare(*map(read_run, runs), "oracle")
     with pytest.raises(SystemExit) as ended:
         main([str(runs[0]), str(tmp_path / "nowhere")])

@@ -107,5 +107,5 @@ def test_an_annotator_without_a_word_is_named(
 ) -> None:
     davis.expressions = [e for e in davis.expressions if e.expression_id not in ("2", "6")]
 
-    with pytest.raises(UserError, match="v1: .*annotator 2.*2, 6"):
+    with pytest.raises(UserError, match=r"v1: .*annotator 2.*2, 6"):
         official_numbers(davis, sources, davis_scores, [], threshold=0.5)

@@ -280,5 +280,5 @@ def test_splits_on_which_nothing_can_be_measured_are_refused(dataset, sources, s
     with pytest.raises(UserError, match="5 expressions"):
         evaluate()
     dataset.has_masks = False
-    with pytest.raises(UserError, match="valid_u.*ground truth"):
+    with pytest.raises(UserError, match=r"valid_u.*ground truth"):
         evaluate()

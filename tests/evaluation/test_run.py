@@ -105,7 +105,7 @@ def test_split_without_ground_truth_is_refused(evaluate_config: Callable[..., An
     config = evaluate_config()
     (Path(config.dataset.root) / "valid_u" / "mask_dict.json").unlink()
 
-    with pytest.raises(UserError, match="valid_u.*ground truth"):
+    with pytest.raises(UserError, match=r"valid_u.*ground truth"):
         run_evaluation(config)
 
 

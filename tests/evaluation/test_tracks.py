@@ -76,7 +76,7 @@ def test_sources_that_do_not_mix_are_refused(make_reader) -> None:
     first, second = make_reader({}), make_reader({}, "gt")
     second.index["checkpoint_sha256"] = "cd"
 
-    with pytest.raises(UserError, match="tracks/gt: .*checkpoint_sha256.*cd.*ab"):
+    with pytest.raises(UserError, match=r"tracks/gt: .*checkpoint_sha256.*cd.*ab"):
         TrackSources([first, second])
     with pytest.raises(UserError, match="sources"):
         TrackSources([])

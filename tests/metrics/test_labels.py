@@ -39,7 +39,7 @@ def test_means_over_frames_stand_in_for_counts_where_empty_frames_count() -> Non
     assert mean_iou(means, "count").tolist() == iou.tolist()
     assert track_labels(means, ["9"], 0.7, "count").tolist() == [False, True]
     assert track_labels(means, [], 0.0, "count").tolist() == [False, False]
-    with pytest.raises(ValueError, match=r"loss.empty_frames=skip needs pixel counts"):
+    with pytest.raises(ValueError, match="empty_frames"):
         track_labels(means, ["9"], 0.7, "skip")
 
 
