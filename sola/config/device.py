@@ -2,6 +2,7 @@
 
 import torch
 
+from sola.checks import one_of
 from sola.errors import UserError
 
 
@@ -9,8 +10,9 @@ def pick_device(accelerator: str) -> torch.device:
     """The device that lightning's name for an accelerator means: auto, cpu, gpu or cuda.
 
     Raises:
-        UserError: if a GPU is asked for and none is there.
+        UserError: if the accelerator is unknown, or a GPU is requested and none is there.
     """
+    one_of(("auto", "cpu", "gpu", "cuda"), **{"trainer.accelerator": accelerator})
     if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():

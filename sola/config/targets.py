@@ -123,7 +123,7 @@ def locate(path: str, key: str) -> Callable[..., Any]:
     Raises:
         UserError: if there is no such module, or it has nothing of that name.
     """
-    names = str(path).split(".")
+    names, missing = str(path).split("."), None
     for count in range(len(names) - 1, 0, -1):
         module_name = ".".join(names[:count])
         try:
@@ -136,15 +136,15 @@ def locate(path: str, key: str) -> Callable[..., Any]:
         for name in names[count:]:
             if not hasattr(found, name):
                 hint = did_you_mean(name, [each for each in dir(found) if not each.startswith("_")])
-                raise UserError(f"{key}.{TARGET}: {path} not found.{hint}")
+                reason = f" (no module {missing})" if missing else ""
+                raise UserError(f"{key}.{TARGET}: {path} not found{reason}.{hint}")
             found = getattr(found, name)
         if not callable(found):
             raise UserError(f"{key}.{TARGET}: {path} is no class or function.")
         located: Callable[..., Any] = found
         return located
-    missing = missing if len(names) > 1 else path
     raise UserError(
-        f"{key}.{TARGET}: {path} not found (no module {missing}). Correct the path, or put the "
+        f"{key}.{TARGET}: {path} not found (no module {missing or path}). Correct the path, or put the "
         "folder of your package on PYTHONPATH."
     )
 

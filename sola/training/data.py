@@ -71,7 +71,7 @@ class SelectionDataset(Dataset[Sample | UserError]):
         try:
             return self._read(index)
         except UserError as error:
-            return error
+            return UserError(str(error))  # a subclass may not survive the way between processes
 
     def _read(self, index: int) -> Sample:
         expressions = self.samples[index]

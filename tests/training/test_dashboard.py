@@ -63,7 +63,7 @@ def offline_run(shapes: list[str], tmp_path: Path) -> WandbFile:
     return run
 
 
-def test_an_offline_run_holds_every_number_of_the_csv_file(
+def test_offline_wandb_run_holds_every_number_of_metrics_csv(
     offline_run: WandbFile, shapes: list[str], tmp_path: Path
 ) -> None:
     train([*shapes, "logger=csv", *FAST], tmp_path / "csv")
@@ -124,9 +124,7 @@ def test_the_table_of_examples_names_selected_missed_and_wrong_tracks(
         assert row["size"] == ("nowhere" if row["sentence"] == "nothing" else "large")
 
 
-def test_every_file_that_is_named_exists_and_videos_play(
-    offline_run: WandbFile, tmp_path: Path
-) -> None:
+def test_named_files_exist_and_videos_play(offline_run: WandbFile, tmp_path: Path) -> None:
     named = [offline_run.folder / "files" / each["path"] for each in offline_run.media()]
     named += [offline_run.folder / "files" / path for path in offline_run.files]
     for artifact in offline_run.artifacts:
@@ -178,27 +176,29 @@ def test_configuration_code_tracks_and_checkpoint_are_recorded(
     assert json.loads(selector.metadata)["metrics"] == saved["metrics"]
 
 
-def test_jobs_of_a_sweep_are_one_group(shapes: list[str], tmp_path: Path) -> None:
+def test_jobs_of_a_sweep_are_one_wandb_group(shapes: list[str], tmp_path: Path) -> None:
     outcome = run_command(
         *("train.py", "-m", *shapes, "logger=wandb", "seed=0,1", "trainer.max_epochs=1"),
         f"hydra.sweep.dir={tmp_path / 'my_sweep'}",
     )
 
     assert outcome.status == 0, outcome.errors
-    runs = [read_runs(tmp_path / "my_sweep" / str(job)) for job in (0, 1)]
+    folders = [folder for job in (0, 1) for folder in (tmp_path / "my_sweep").glob(f"{job}_*")]
+    assert len(folders) == 2
+    runs = [read_runs(folder) for folder in folders]
     assert [len(of_job) for of_job in runs] == [1, 1]
     one, other = (of_job[0].run for of_job in runs)
     assert one.run_group == other.run_group == "my_sweep"
     assert one.run_id != other.run_id
     assert ["seed=0" in one.display_name, "seed=1" in other.display_name] == [True, True]
-    for job, (run,) in enumerate(runs):
+    for folder, (run,) in zip(folders, runs, strict=True):
         staged = [e.local_path for a in run.artifacts for e in a.manifest.contents if not e.ref]
         assert staged
-        assert all(Path(p).is_relative_to(tmp_path / "my_sweep" / str(job)) for p in staged)
+        assert all(Path(p).is_relative_to(folder) for p in staged)
     assert not set(DIRS) & set(os.environ)
 
 
-def test_the_documentation_names_what_is_logged(offline_run: WandbFile) -> None:
+def test_documentation_names_what_is_logged(offline_run: WandbFile) -> None:
     text = (ROOT / "docs" / "dashboards.md").read_text()
     section = text.split("## Training")[1].split("## Generation")[0]
     names = set(re.findall(r"`((?:train|valid|grad_norm|lr-)[\w/&-]*)`", section)) - {"valid"}
@@ -210,7 +210,7 @@ def test_the_documentation_names_what_is_logged(offline_run: WandbFile) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_show_what_one_shows(shapes: list[str], tmp_path: Path) -> None:
+def test_two_processes_log_what_one_logs(shapes: list[str], tmp_path: Path) -> None:
     words = [*shapes, *AS_WANDB, "trainer.max_epochs=1", "optimizer.lr=1e-5"]
     words += ["selector.dropout=0", "selector.attention_dropout=0"]
     devices = ["trainer.devices=2", "trainer.strategy=ddp"]
@@ -234,9 +234,7 @@ def test_two_processes_show_what_one_shows(shapes: list[str], tmp_path: Path) ->
         assert rows[0] == rows[1]
 
 
-def test_a_run_that_goes_on_is_the_same_run_with_the_rows_that_were_missing(
-    shapes: list[str], tmp_path: Path
-) -> None:
+def test_resumed_run_continues_its_wandb_run(shapes: list[str], tmp_path: Path) -> None:
     words, cut = [*shapes, *AS_WANDB, "dashboard.num_examples=0"], tmp_path / "cut"
     train(words, tmp_path / "whole")
     train(words, cut, "trainer.max_epochs=1")
@@ -250,17 +248,16 @@ def test_a_run_that_goes_on_is_the_same_run_with_the_rows_that_were_missing(
     for name in ("trainer/global_step", "train/loss_step", "valid/J&F", "grad_norm/all"):
         expected = whole.column(name)
         assert first.column(name) + second.column(name) == pytest.approx(expected), name
-    train(words, cut)  # anew
-    assert read_runs(cut)[-1].run.run_id != first.run.run_id
-    train(words, tmp_path / "elsewhere", f"ckpt_path={cut / 'last.ckpt'}", "trainer.max_epochs=3")
-    train(words, tmp_path / "elsewhere", f"ckpt_path={cut / 'last.ckpt'}", "trainer.max_epochs=3")
-    elsewhere = [run.run.run_id for run in read_runs(tmp_path / "elsewhere")]
-    assert len({*elsewhere, first.run.run_id}) == 3
+    longer = (f"ckpt_path={cut / 'last.ckpt'}", "trainer.max_epochs=3")
+    ids = {first.run.run_id, whole.run.run_id}
+    for name in ("elsewhere", "elsewhere_too"):
+        train(words, tmp_path / name, *longer)
+        (run,) = read_runs(tmp_path / name)
+        ids.add(run.run.run_id)
+    assert len(ids) == 4
 
 
-def test_frames_that_are_not_there_cost_the_overlays_alone(
-    command: list[str], tmp_path: Path
-) -> None:
+def test_missing_frames_only_disable_overlays(command: list[str], tmp_path: Path) -> None:
     outcome = run_command(
         "train.py", *command, "logger=wandb", f"hydra.run.dir={tmp_path / 'run'}", *FAST
     )
@@ -273,7 +270,7 @@ def test_frames_that_are_not_there_cost_the_overlays_alone(
     assert {row["overlay"] for row in rows} == {None}
 
 
-def test_tensorboard_gets_numbers_histograms_pictures_and_the_table(
+def test_tensorboard_holds_numbers_histograms_pictures_and_table(
     shapes: list[str], tmp_path: Path
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -299,7 +296,7 @@ def test_tensorboard_gets_numbers_histograms_pictures_and_the_table(
     assert not list(tmp_path.glob("*/wandb"))
 
 
-def test_disabled_by_its_own_variable_nothing_is_logged(
+def test_wandb_mode_disabled_logs_nothing(
     shapes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")

@@ -211,7 +211,7 @@ runpy.run_path("train.py", run_name="__main__")
 """
 
 
-def test_rows_of_steps_before_a_checkpoint_outlive_a_run_that_dies_behind_it(
+def test_logged_rows_before_a_checkpoint_survive_a_crash(
     tmp_path: Path, command: list[str]
 ) -> None:
     command += [*OPTIONS[:1], "trainer.max_epochs=1", "callbacks.last_checkpoint.every_n_steps=10"]
