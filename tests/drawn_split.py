@@ -182,4 +182,4 @@ def _write_checkpoint(path: Path, token_dim: int, origin: dict[str, str]) -> Non
         token_dim=token_dim, text_dim=8, num_layers=1, num_negatives=2, num_heads=2, num_groups=2
     )
     weights = {f"selector.{name}": value for name, value in selector.state_dict().items()}
-    torch.save({"state_dict": weights, "sola": {"selector": selector.kwargs, **origin}}, path)
+    torch.save({"state_dict": weights, "sola": {"selector": selector.description, **origin}}, path)

@@ -109,7 +109,7 @@ def write_checkpoint(path: Path, selector: dict[str, int] | None = None, **origi
     """A selector of random weights, as training writes it; without a state of the optimiser."""
     torch.manual_seed(0)
     network = TrackSelector(**(SELECTOR | (selector or {})))
-    said: dict[str, Any] = {"selector": network.kwargs, "tracker": "small"}
+    said: dict[str, Any] = {"selector": network.description, "tracker": "small"}
     said |= {"checkpoint_sha256": SHA256, "text_encoder": ENCODER.name}
     weights = {f"selector.{name}": value for name, value in network.state_dict().items()}
     torch.save({"state_dict": weights, "sola": said | origin}, path)

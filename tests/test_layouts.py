@@ -88,7 +88,11 @@ def _write_checkpoint(path: Path) -> None:
     torch.manual_seed(0)
     selector = TrackSelector(token_dim=128, text_dim=384, num_layers=1, num_negatives=2)
     weights = {f"selector.{name}": value for name, value in selector.state_dict().items()}
-    origin = {"selector": selector.kwargs, "dataset": "moving_shapes", "text_encoder": "minilm"}
+    origin = {
+        "selector": selector.description,
+        "dataset": "moving_shapes",
+        "text_encoder": "minilm",
+    }
     torch.save({"state_dict": weights, "sola": origin}, path)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sola.errors import UserError
+from sola.files import refusals
 from sola.types import Video
 
 MAX_FRAME_PIXELS = 1 << 26
@@ -42,17 +43,16 @@ def frame_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """An image file, whatever goes wrong while it is read told in one sentence.
+    """Open an image file; any error while it is read is one sentence.
 
     Raises:
-        UserError: if the file is missing, no readable image, or of too many pixels.
+        FileRefused: if the system does not let it be read.
+        UserError: if it is not a readable image, or has too many pixels.
     """
     try:
-        with _opened(path) as image:
+        with refusals(path), _opened(path) as image:
             check_pixels(path, image.width, image.height)
             yield image
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found. Get the files of this video again.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
         # the last two: a damaged PNG and TIFF
         raise UserError(f"{path}: unreadable image ({error}). Get it again.") from error

@@ -44,7 +44,7 @@ class Failures:
         return {failure["video"]: failure for failure in found}
 
     def _read(self, path: Path) -> dict[str, Any]:
-        failure: dict[str, Any] = read_json(path, "Delete it and run the same command again.")
+        failure: dict[str, Any] = read_json(path, "Move it away and run the same command again.")
         return failure
 
     def _path(self, video_id: str) -> Path:

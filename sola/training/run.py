@@ -22,6 +22,7 @@ from sola.datasets import Split, open_dataset
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
+from sola.files import is_there
 from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import artifacts_of, git_state
@@ -43,6 +44,7 @@ from sola.training.module import SelectorModule
 from sola.training.resuming import WholeFileIO
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
+from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ def run_training(config: TrainConfig) -> Path:
             resume from does not fit.
     """
     output_dir = Path(config.paths.output_dir)
-    if config.resume and (output_dir / LAST_FILE).is_file():
+    if config.resume and is_there(output_dir / LAST_FILE):
         config = dataclasses.replace(config, ckpt_path=str(output_dir / LAST_FILE))
     device = pick_device(config.trainer.accelerator)
     check_selector(**_arguments(config.selector))  # before data is read, which takes longer
@@ -288,7 +290,7 @@ def _check_resume(config: TrainConfig, selector: Selector) -> int:
                 f"{config.ckpt_path}: its selector has {key}={own}, selector.{name} is {wanted}. "
                 "Resume with the configuration that the run was started with."
             )
-    content = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
+    content = read_weights(Path(config.ckpt_path))
     if "optimizer_states" not in content:
         raise UserError(
             f"{config.ckpt_path}: has weights, but no state of the optimiser to resume from. Use "

@@ -77,7 +77,7 @@ def test_expressions_carry_their_objects_and_kinds(root: Path) -> None:
 def test_a_split_is_written_once_and_other_settings_are_refused(root: Path) -> None:
     assert not write_split(MAKER, root, "train")
     other = MovingShapesConfig(**{**vars(MAKER), "jpeg_quality": 50})
-    with pytest.raises(ValueError, match=r"made with jpeg_quality=90, asked for is 50"):
+    with pytest.raises(ValueError, match=r"made with jpeg_quality=90, .* 50"):
         write_split(other, root, "train")
 
 

@@ -108,7 +108,7 @@ def test_float16_holds_the_tokens_of_a_run_in_bf16(compose: Compose) -> None:
     dtypes = [ShardReader(folder).index["token_dtype"] for folder in (halves, whole)]
     assert dtypes == ["float16", "float32"]
     _assert_equal(_contents(halves), _contents(whole))
-    with pytest.raises(ValueError, match="token_dtype=float16, asked for is float32"):
+    with pytest.raises(ValueError, match=r"token_dtype=float16, .* float32"):
         run_generation(_config(compose, "gt", precision, "token_dtype=float32"))
 
 
@@ -141,7 +141,7 @@ def test_finished_tracks_are_not_made_again(
     folder = run_generation(_config(compose))
     monkeypatch.setattr(run_module, "build_tracker", lambda *_: pytest.fail("built again"))
     assert run_generation(_config(compose)) == folder
-    with pytest.raises(ValueError, match=r"max_tracks=64, asked for is 3"):
+    with pytest.raises(ValueError, match=r"max_tracks=64, .* 3"):
         run_generation(_config(compose, "grid", "prompt_source.max_tracks=3"))
 
 
@@ -191,7 +191,7 @@ def test_a_run_that_fails_before_its_first_video_stands_in_nobodys_way(
 def test_random_trackers_of_two_seeds_are_two_trackers(compose: Compose) -> None:
     random = ("gt", "checkpoint=random", "dataset.maker.num_videos={train: 1}")
     run_generation(_config(compose, *random))
-    with pytest.raises(ValueError, match=r"checkpoint_sha256=random, seed 42, asked for is random"):
+    with pytest.raises(ValueError, match=r"checkpoint_sha256=random, seed 42, .* random"):
         run_generation(_config(compose, *random, "seed=1"))
 
 

@@ -110,7 +110,7 @@ def test_thresholds_and_places_take_what_was_found_and_options_look_again(
     assert len(looked) == 1
     run_generation(_config(compose, corner, "c", letters=1000))
     assert len(looked) == 2
-    with pytest.raises(ValueError, match=r"options.letters=20, asked for is 1000"):
+    with pytest.raises(ValueError, match=r"options.letters=20, .* 1000"):
         run_generation(_config(compose, corner, letters=1000))
 
 
@@ -128,7 +128,7 @@ def test_prompts_and_tracks_of_other_code_are_not_taken(
     path.write_text(path.read_text().replace(":40, :40", ":30, :30"))
     run_generation(_config(compose, corner, letters=20))  # what was imported is the same still
     monkeypatch.delitem(sys.modules, module)
-    with pytest.raises(ValueError, match=r"made with prompt_source_code_sha256=.*Delete the f"):
+    with pytest.raises(ValueError, match="made with prompt_source_code_sha256="):
         run_generation(_config(compose, corner, letters=20))
     reader = ShardReader(run_generation(_config(compose, corner, "b", letters=20)))
     entry = next(name.split("/") for name, e in reader.index["entries"].items() if e["num_tracks"])

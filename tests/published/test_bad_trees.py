@@ -76,10 +76,10 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "npy cut off",
         lambda tree: (tree / NPY).write_bytes(b"\x93NUMPY"),
-        f"{NPY}: not readable as npy",
+        f"{NPY}: damaged",
     ),
-    ("npy empty", lambda tree: (tree / NPY).write_bytes(b""), f"{NPY}: not readable as npy"),
-    ("npy of objects", tokens(np.array([{}])), f"{NPY}: not readable as npy"),
+    ("npy empty", lambda tree: (tree / NPY).write_bytes(b""), f"{NPY}: damaged"),
+    ("npy of objects", tokens(np.array([{}])), f"{NPY}: damaged"),
     ("number", edit(anno_id=5), f"{JSON}: anno_id is 5, needed is 3"),
     (
         "prompt",
@@ -192,9 +192,7 @@ def test_the_index_says_what_is_known_of_the_tracker(
     assert set(index["annotations_sha256"]) == {"meta_expressions.json", "mask_dict.json"}
     assert index["config"] == {"imported_from": "track files of the published code"}
     assert command(*arguments, f"checkpoint={given}") == 0  # nothing to do
-    with pytest.raises(
-        ValueError, match=r"made with checkpoint_sha256=.*, asked for is " + 64 * "0"
-    ):
+    with pytest.raises(ValueError, match=r"made with checkpoint_sha256=.* " + 64 * "0"):
         command(*arguments, f"checkpoint={64 * '0'}")
 
 

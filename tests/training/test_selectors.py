@@ -12,7 +12,7 @@ import sola.selector
 from sola.config import compose
 from sola.config.conversion import CONF_DIR
 from sola.config.schema import SelectorConfig, TrainConfig
-from sola.selector import TrackSelector, build_selector
+from sola.selector import build_selector
 from sola.selector.checkpoint import load_selector
 from sola.training.run import run_training
 
@@ -111,14 +111,3 @@ def test_what_is_no_selector_or_no_argument_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_selector(name, **kwargs)
-
-
-def test_checkpoints_from_before_selectors_had_names_hold_the_papers(tmp_path: Path) -> None:
-    selector = TrackSelector(8, 16, num_layers=1, num_heads=2)
-    weights = {f"selector.{name}": tensor for name, tensor in selector.state_dict().items()}
-    path = tmp_path / "best.ckpt"
-    torch.save({"state_dict": weights, "sola": {"selector": selector.kwargs}}, path)
-
-    loaded, _ = load_selector(path)
-
-    assert type(loaded) is TrackSelector

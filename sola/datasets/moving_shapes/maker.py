@@ -74,8 +74,8 @@ def _refuse_other_settings(final_dir: Path, settings: dict[str, Any]) -> None:
     if differing:
         key = differing[0]
         raise UserError(
-            f"{final_dir}: made with {key}={found.get(key)}, asked for is {settings[key]}. "
-            f"Delete the folder, or give dataset.name another name."
+            f"{final_dir}: made with {key}={found.get(key)}, this run requests {settings[key]}. "
+            f"Choose another dataset.name, or move the folder away."
         )
 
 

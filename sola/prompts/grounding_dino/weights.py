@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from sola.errors import UserError
-from sola.files import Damage
 from sola.weights_file import read_weights
 
 Weights = dict[str, Tensor]
@@ -129,10 +128,7 @@ def read_original(path: Path) -> Weights:
     Raises:
         UserError: if the file is not of this kind.
     """
-    try:
-        content = read_weights(path)
-    except Damage as error:
-        raise UserError(f"{path}: not readable as a checkpoint. Get the file again.") from error
+    content = read_weights(path)
     weights = content.get("model") if isinstance(content, dict) else None
     if not isinstance(weights, dict):
         raise UserError(
