@@ -11,8 +11,9 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sola.errors import DamagedFile, FileRefused, UserError
 
@@ -208,6 +209,20 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below a folder whose relative paths match a pattern, sorted.
+
+    Raises:
+        FileRefused: if a folder cannot be listed, which ``Path.glob`` passes over.
+    """
+    if not is_there(folder):
+        return []
+    with refusals(folder):
+        walked = os.walk(folder, onerror=_raise)
+        paths = [Path(parent, name) for parent, _, names in walked for name in names]
+    return sorted(path for path in paths if fnmatch(str(path.relative_to(folder)), pattern))
+
+
 def read_json(path: Path, remedy: str) -> Any:
     """Return the content of a JSON file of ours.
 
@@ -267,7 +282,7 @@ def open_file(path: Path) -> Iterator[io.BufferedReader]:
     Raises:
         FileRefused: if the system does not let it be read.
     """
-    with refusals(path), _Source(io.FileIO(path)) as raw:
+    with refusals(path), _Source(path) as raw:
         try:
             yield io.BufferedReader(raw)
         except Exception:
@@ -313,7 +328,13 @@ def _open_hdf5(path: Path) -> "h5py.File":
     """
     import h5py
 
-    file = h5py.File(_Source(io.FileIO(path)), "r")
+    source = _Source(path)
+    try:
+        source.read(1)  # some file systems refuse only now
+        file = h5py.File(source, "r")
+    except BaseException:
+        source.close()
+        raise
     cache = file.id.get_mdc_config()
     cache.set_initial_size = True
     cache.initial_size = cache.min_size = cache.max_size = METADATA_CACHE_BYTES
@@ -328,10 +349,10 @@ class _Source(io.RawIOBase):
     """
 
     refusal: OSError | None = None
+    _descriptor = -1
 
-    def __init__(self, file: io.FileIO) -> None:
-        self._file, self._position = file, 0
-        self._fill(memoryview(bytearray(1)))  # some file systems refuse only now
+    def __init__(self, path: Path) -> None:
+        self._descriptor, self._position = os.open(path, os.O_RDONLY | os.O_CLOEXEC), 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -343,7 +364,7 @@ class _Source(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position."""
-        size = os.fstat(self._file.fileno()).st_size
+        size = os.fstat(self._descriptor).st_size
         self._position = (0, self._position, size)[whence] + offset
         return self._position
 
@@ -355,14 +376,16 @@ class _Source(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
         super().close()
 
     def _fill(self, buffer: memoryview) -> int:
         done = 0
         try:
             while rest := buffer[done:]:
-                num_bytes = os.preadv(self._file.fileno(), [rest], self._position + done)
+                num_bytes = os.preadv(self._descriptor, [rest], self._position + done)
                 if not num_bytes:
                     break
                 done += num_bytes
@@ -370,6 +393,10 @@ class _Source(io.RawIOBase):
             self.refusal = error
             raise
         return done
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _refused(path: Path, error: OSError) -> FileRefused:

@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 
 from sola.errors import FileRefused, UserError
-from sola.files import open_hdf5
+from sola.files import find_files, open_hdf5
 from sola.sealed import SEAL
 
 DESCRIPTION = "description"
@@ -23,7 +23,7 @@ def recover_index(tracks_dir: Path) -> tuple[dict[str, Any], dict[Path, UserErro
     description: dict[str, Any] | None = None
     entries: dict[str, dict[str, str]] = {}
     errors: dict[Path, UserError] = {}
-    for path in sorted(tracks_dir.glob("shard-*.h5")):
+    for path in find_files(tracks_dir, "shard-*.h5"):
 
         def note(name: str, item: h5py.Group | h5py.Dataset, shard: str = path.name) -> None:
             if SEAL in item.attrs:

@@ -17,7 +17,15 @@ import h5py
 
 from sola.config.progress import Advance, progress
 from sola.errors import DamagedFile, FileRefused, UserError
-from sola.files import is_there, open_hdf5, read_json, refusals, whole_hdf5, write_json
+from sola.files import (
+    find_files,
+    is_there,
+    open_hdf5,
+    read_json,
+    refusals,
+    whole_hdf5,
+    write_json,
+)
 from sola.sealed import open_group
 from sola.shards.entry import FULL_DTYPE, check_entry, entry_name, write_entry
 from sola.shards.recovery import DESCRIPTION
@@ -172,7 +180,7 @@ class ShardWriter:
         for path in (self.tracks_dir / INDEX_FILE, self.staging_dir / RUN_FILE):
             if not is_there(path):
                 continue
-            if path.name == RUN_FILE and not any(self.staging_dir.rglob("*.h5")):
+            if path.name == RUN_FILE and not find_files(self.staging_dir, "*.h5"):
                 continue  # that run made nothing
             remedy = f"Move {self.tracks_dir} away to make these tracks again."
             if path.name == INDEX_FILE:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.errors import UserError
-from sola.files import Damage, Hdf5Files, open_hdf5, whole_hdf5
+from sola.files import Damage, Hdf5Files, find_files, open_hdf5, whole_hdf5
 from sola.sealed import as_texts, open_array, open_group, seal
 
 FORMAT_VERSION = 1
@@ -55,7 +55,7 @@ class TokenCache:
     def refresh(self) -> None:
         """Takes note of files that were added since, by this or another process."""
         prefix = _digest(self.identity)[:12]
-        for path in sorted(self.folder.glob(f"{prefix}-*{SUFFIX}")):
+        for path in find_files(self.folder, f"{prefix}-*{SUFFIX}"):
             if path not in self._read_paths:
                 self._places |= self._index(path)
                 self._read_paths.add(path)
