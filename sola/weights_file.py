@@ -1,5 +1,6 @@
 """Load untrusted checkpoints safely."""
 
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import IO, Any
 import torch
 
 from sola.errors import DamagedFile, UserError
-from sola.files import Damage, open_file
+from sola.files import Damage, find_files, open_file
 
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -59,17 +60,22 @@ def read_weights(
     except UNREADABLE as error:
         # without torch's own words, which advise to run the code in the file
         raise DamagedFile(
-            f"{path}: not a checkpoint that can be read without running code. {remedy}"
+            f"{path}: damaged, no checkpoint, or one that would run code. {remedy}"
         ) from error
 
 
 def refuse_stand_in(path: Path) -> None:
-    """Raise ``DamagedFile`` for a Git LFS pointer or a web page in place of a file."""
-    with open_file(path) as file:
-        head = file.read(HEAD_BYTES).lstrip().lower()
-    for start, kind, remedy in STAND_INS:
-        if head.startswith(start):
-            raise DamagedFile(f"{path}: is {kind}, not the file itself. {remedy}.")
+    """Raise ``DamagedFile`` for a Git LFS pointer or a web page in place of a file.
+
+    Args:
+        path: a file, or a folder of which all files are looked at.
+    """
+    for each in find_files(path, "*") if os.path.isdir(path) else [path]:
+        with open_file(each) as file:
+            head = file.read(HEAD_BYTES).lstrip().lower()
+        for start, kind, remedy in STAND_INS:
+            if head.startswith(start):
+                raise DamagedFile(f"{each}: is {kind}, not the file itself. {remedy}.")
 
 
 def _check_zip(opened: IO[bytes], *, is_checked: bool) -> None:

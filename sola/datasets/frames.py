@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -50,7 +51,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         UserError: if it is not a readable image, or has too many pixels.
     """
     try:
-        with refusals(path), _opened(path) as image:
+        with refusals(path), path.open("rb") as file, _opened(file) as image:
             check_pixels(path, image.width, image.height)
             yield image
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
@@ -67,10 +68,12 @@ def check_pixels(path: Path, width: int, height: int) -> None:
         )
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(file: BinaryIO) -> Image.Image:
     """The head of an image is read."""
     try:
-        return Image.open(path)
+        return Image.open(file)
+    except UnidentifiedImageError as error:
+        raise UnidentifiedImageError("not an image of a known format") from error
     except ValueError as error:  # such as a text of gigabytes
         raise UnidentifiedImageError(str(error)) from error
 

@@ -9,7 +9,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from sola.errors import UserError
-from sola.files import Damage, is_there, read_json, readable
+from sola.files import Damage, is_there, read_json, readable, refusals
 from sola.selector.base import PROVENANCE_KEY, Selector, build_selector
 from sola.selector.track_selector import TrackSelector
 from sola.weights_file import read_weights, refuse_stand_in
@@ -40,7 +40,8 @@ def load_selector(ckpt_path: Path) -> tuple[Selector, dict[str, Any]]:
     Raises:
         UserError: if the file is missing, is not readable without running code, or is neither.
     """
-    selector = _from_hub(ckpt_path) if ckpt_path.is_dir() else _from_file(ckpt_path)
+    with refusals(ckpt_path):
+        selector = _from_hub(ckpt_path) if ckpt_path.is_dir() else _from_file(ckpt_path)
     return selector.eval(), selector.provenance
 
 
@@ -82,7 +83,7 @@ def _from_hub(folder: Path) -> Selector:
     provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
     if not isinstance(provenance, dict) or "selector" not in provenance:
         raise UserError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
-    refuse_stand_in(folder / HUB_WEIGHTS)
+    refuse_stand_in(folder)
     with readable(folder / HUB_WEIGHTS, NEEDED):
         try:
             weights = load((folder / HUB_WEIGHTS).read_bytes())

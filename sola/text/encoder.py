@@ -133,7 +133,11 @@ def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Ite
 
 
 def _load(config: TextEncoderConfig) -> tuple[Any, Any]:
+    from sola.weights_file import refuse_stand_in
+
     path = resolve(config.path)
+    if Path(path).is_dir():
+        refuse_stand_in(Path(path))
     try:
         with quiet_transformers():
             tokenizer, model = _from_disk_or_hub(path)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sola.errors import UserError
-from sola.weights_file import read_weights
+from sola.weights_file import read_weights, refuse_stand_in
 
 Weights = dict[str, Tensor]
 
@@ -145,6 +145,7 @@ def read_transformers(folder: Path) -> Weights:
     """
     from safetensors.torch import load_file
 
+    refuse_stand_in(folder)
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise UserError(f"{folder}: no *.safetensors there. Needed is a folder of transformers.")
