@@ -116,6 +116,14 @@ def test_permissions_are_not_damage(public: Path) -> None:
     assert tree(public) == before
 
 
+def test_folder_that_cannot_be_listed_is_refused(public: Path) -> None:
+    spoil(public / "index.json")
+    public.chmod(0o711)
+    answer = in_child(lambda: check_tracks(public), as_nobody=True)
+    public.chmod(0o755)
+    assert answer.startswith("sola.errors.FileRefused")
+
+
 def test_damage_is_moved_aside_and_nothing_is_overwritten(folder: Path) -> None:
     expected = []
     for content in (b"one", b"two"):
