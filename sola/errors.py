@@ -1,4 +1,4 @@
-"""The one kind of error that is shown to users as a message, and hints for misspelt words."""
+"""Errors that are shown to users as a message, and hints for misspelt words."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -12,6 +12,17 @@ class UserError(ValueError):
     Entry points show it as one message with exit status 1. Every other exception is a bug and
     keeps its traceback.
     """
+
+
+class FileRefused(UserError):
+    """The system refused to read a file, so nothing is known about its content.
+
+    Nothing may be deleted, overwritten or called damaged because of it.
+    """
+
+
+class DamagedFile(UserError):
+    """A file was read, and its content is wrong."""
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:

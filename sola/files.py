@@ -1,18 +1,21 @@
-"""Files that are there whole or not at all, whenever the process dies; and damaged ones."""
+"""Write files atomically; read files and tell refusal by the system from damage."""
 
 import ast
+import errno
 import hashlib
 import io
 import json
 import math
+import os
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from sola.errors import UserError
+from sola.errors import DamagedFile, FileRefused, UserError
 
 if TYPE_CHECKING:
     import h5py
@@ -26,19 +29,43 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 HDF5_VERSIONS = ("v110", "v110")
 """``libver`` of files that are written: from 1.10 on, HDF5's own structures have checksums, too."""
 
+MAX_OPEN_FILES = 8
+"""HDF5 files that ``Hdf5Files`` keeps open."""
+
+METADATA_CACHE_BYTES = 1 << 16
+"""Memory that HDF5 uses per file to cache what it learned of groups; its default grows to MiBs."""
+
+_LIMIT = "Raise the limit on open files (ulimit -n)"
+_PERMISSION = "Check the permissions of the file and of its folders"
+_LOCKED = "Wait for the process that locks it"
+_MOUNT = "Check that its disk is mounted and works"
+_REMEDIES = {
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _LIMIT),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _PERMISSION),
+    **dict.fromkeys((errno.EAGAIN, errno.ETXTBSY), _LOCKED),
+    errno.ENOENT: "Put it back, or mount its disk",
+}
+"""What to do about an error of the system; ``_MOUNT`` about all others."""
+
+_OF_CONTENT = (None, errno.EINVAL)
+"""``errno`` where content is wrong: libraries set none, or seek to where no file can reach."""
+
+_WRONG_CONTENT = (
+    OSError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+)
+"""What libraries raise of wrong content."""
+
 _PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{1,200}")
 
 
 class Damage(RuntimeError):
     """Something in a file is not what was written there; says what."""
-
-
-class DamagedFile(UserError):
-    """A file that cannot be relied on, and what to do about it."""
-
-    def __init__(self, path: Path, reason: str, remedy: str) -> None:
-        super().__init__(f"{path}: damaged or cut off ({reason}). {remedy}")
-        self.reason = reason
 
 
 def unsafe_name(name: object) -> str:
@@ -166,40 +193,215 @@ def _statements(node: Any) -> Any:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Return whether a file exists.
+
+    Raises:
+        FileRefused: if that is unknown, such as for a link into a disk that is not mounted.
+    """
+    with refusals(path):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.lexists(path):
+                raise
+            return False
+    return True
+
+
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below a folder whose relative paths match a pattern, sorted.
+
+    Raises:
+        FileRefused: if a folder cannot be listed, which ``Path.glob`` passes over.
+    """
+    if not is_there(folder):
+        return []
+    with refusals(folder):
+        walked = os.walk(folder, onerror=_raise)
+        paths = [Path(parent, name) for parent, _, names in walked for name in names]
+    return sorted(path for path in paths if fnmatch(str(path.relative_to(folder)), pattern))
+
+
 def read_json(path: Path, remedy: str) -> Any:
-    """What a JSON file of ours holds.
+    """Return the content of a JSON file of ours.
 
     Args:
         path: the file.
         remedy: what to do if it is damaged, a sentence.
 
     Raises:
-        UserError: if it is no JSON.
+        FileRefused: if the system does not let it be read.
+        DamagedFile: if it is not JSON.
     """
+    with refusals(path):
+        content = path.read_bytes()
     try:
-        return json.loads(path.read_text())
+        return json.loads(content.decode())
     except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
-        raise UserError(f"{path}: not readable as JSON ({error}). {remedy}") from error
+        raise DamagedFile(f"{path}: not readable as JSON ({error}). {remedy}") from error
 
 
 @contextmanager
-def readable_hdf5(path: Path, remedy: str) -> Iterator[None]:
-    """Tells in one sentence what h5py finds wrong with a file that the block reads.
+def refusals(path: Path) -> Iterator[None]:
+    """Raise ``FileRefused`` for an error of the system; other errors pass, also of content."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OF_CONTENT:
+            raise
+        raise _refused(path, error) from error
+
+
+@contextmanager
+def readable(path: Path, remedy: str) -> Iterator[None]:
+    """Tell refusal from damage while a library reads a file.
 
     Args:
         path: the file.
-        remedy: what to do about it, a sentence.
+        remedy: what to do if it is damaged, a sentence.
 
     Raises:
-        UserError: if it is missing; ``DamagedFile`` if it is cut off, of another kind, lacks what
-            is looked for or has values that cannot be right.
+        FileRefused: if the system does not let it be read.
+        DamagedFile: if its content is wrong.
     """
     try:
-        yield
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found. {remedy}") from error
-    except PermissionError as error:  # it may be sound
-        raise UserError(f"{path}: may not be read by this user. Change its mode.") from error
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        reason = str(error.args[-1]).partition("\n")[0]
-        raise DamagedFile(path, reason, remedy) from error
+        with refusals(path):
+            yield
+    except UserError:
+        raise
+    except _WRONG_CONTENT as error:
+        reason = str(error.args[-1] if error.args else error).partition("\n")[0]
+        raise DamagedFile(f"{path}: damaged or cut off ({reason}). {remedy}") from error
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file for a library that may hide errors of the system.
+
+    Raises:
+        FileRefused: if the system does not let it be read.
+    """
+    with refusals(path), _Source(path) as raw:
+        try:
+            yield io.BufferedReader(raw)
+        except Exception:
+            if raw.refusal is not None:
+                raise raw.refusal from None
+            raise
+
+
+@contextmanager
+def open_hdf5(path: Path, remedy: str) -> Iterator["h5py.File"]:
+    """Open an HDF5 file to read; see ``readable``."""
+    with readable(path, remedy), _open_hdf5(path) as file:
+        yield file
+
+
+class Hdf5Files:
+    """Open HDF5 files, at most ``MAX_OPEN_FILES``: those read last stay open.
+
+    It may be pickled, and shared by forked processes.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Path, h5py.File] = {}
+
+    @contextmanager
+    def open(self, path: Path, remedy: str) -> Iterator["h5py.File"]:
+        """Open a file, or use the open one; see ``readable``."""
+        with readable(path, remedy):
+            file = self._open.pop(path, None)
+            while file is None and len(self._open) >= MAX_OPEN_FILES:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[path] = file or _open_hdf5(path)
+            yield self._open[path]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_open": {}}
+
+
+def _open_hdf5(path: Path) -> "h5py.File":
+    """Open a file without locks, which some file systems lack; errors of the system keep errno.
+
+    Arrays are contiguous, so HDF5 has nothing but metadata to cache.
+    """
+    import h5py
+
+    source = _Source(path)
+    try:
+        source.read(1)  # some file systems refuse only now
+        file = h5py.File(source, "r")
+    except BaseException:
+        source.close()
+        raise
+    cache = file.id.get_mdc_config()
+    cache.set_initial_size = True
+    cache.initial_size = cache.min_size = cache.max_size = METADATA_CACHE_BYTES
+    file.id.set_mdc_config(cache)
+    return file
+
+
+class _Source(io.RawIOBase):
+    """A file to read that remembers the system's refusal.
+
+    It keeps its own position: forked processes share that of the system.
+    """
+
+    refusal: OSError | None = None
+    _descriptor = -1
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor, self._position = os.open(path, os.O_RDONLY | os.O_CLOEXEC), 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position."""
+        size = os.fstat(self._descriptor).st_size
+        self._position = (0, self._position, size)[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as the file goes."""
+        num_bytes = self._fill(memoryview(buffer).cast("B"))
+        self._position += num_bytes
+        return num_bytes
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        super().close()
+
+    def _fill(self, buffer: memoryview) -> int:
+        done = 0
+        try:
+            while rest := buffer[done:]:
+                num_bytes = os.preadv(self._descriptor, [rest], self._position + done)
+                if not num_bytes:
+                    break
+                done += num_bytes
+        except OSError as error:
+            self.refusal = error
+            raise
+        return done
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _refused(path: Path, error: OSError) -> FileRefused:
+    where = f"{path} (a link to {os.readlink(path)})" if os.path.islink(path) else str(path)
+    remedy = _REMEDIES.get(error.errno or 0, _MOUNT)
+    return FileRefused(
+        f"{where}: cannot be read ({error.strerror}). {remedy}, then run the same command again."
+    )

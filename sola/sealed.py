@@ -26,8 +26,8 @@ class SealedGroup:
     group: h5py.Group
     name: str
     """That it was sealed under."""
-    sums: dict[str, int] | None
-    """Path of each array, and @ and the name of each attribute -> its checksum; None: unsealed."""
+    sums: dict[str, int]
+    """Path of each array, and @ and the name of each attribute -> its checksum."""
     prefix: str = ""
     """Of all paths; "" or ends with a slash."""
 
@@ -38,8 +38,6 @@ class SealedGroup:
     def has(self, name: str) -> bool:
         """Whether an array was written, or a group with arrays."""
         path = self.prefix + name
-        if self.sums is None:
-            return path in self.group
         return any(other == path or other.startswith(f"{path}/") for other in self.sums)
 
     def read(self, name: str) -> np.ndarray:
@@ -72,29 +70,25 @@ class SealedGroup:
 
     def groups(self) -> list[str]:
         """Names of the groups in this one."""
-        names = [name for name, item in self.group.items() if isinstance(item, h5py.Group)]
-        if self.sums is None:
-            return names
         return list(dict.fromkeys(path.split("/")[0] for path in self.sums if "/" in path))
 
     def check(self) -> None:
         """Read everything that has a checksum; see ``read``."""
-        for path in self.sums or ():
+        for path in self.sums:
             self._check(path, _content(self.group, path))
 
     def _check(self, path: str, content: np.ndarray | list[str]) -> None:
-        if self.sums is not None and self.sums.get(path) != _checksum(content):
+        if self.sums.get(path) != _checksum(content):
             raise Damage(f"{self.name}: {path} is not what was written, by its checksum")
 
 
-def open_group(parent: h5py.Group, path: str, name: str, *, needs_seal: bool) -> SealedGroup:
+def open_group(parent: h5py.Group, path: str, name: str) -> SealedGroup:
     """A group whose arrays are checked.
 
     Args:
         parent: holds it.
         path: of it in ``parent``; "" for ``parent`` itself.
         name: that it was sealed under.
-        needs_seal: a group without checksums is damaged; otherwise it is read unchecked.
 
     Raises:
         Damage: if its list of checksums is missing or not what was written, or the group is a link.
@@ -104,9 +98,7 @@ def open_group(parent: h5py.Group, path: str, name: str, *, needs_seal: bool) ->
     if not isinstance(group, h5py.Group):
         raise Damage(f"{name} is no group of arrays")
     if SEAL not in group.attrs:
-        if needs_seal:
-            raise Damage(f"{name}: its checksums are gone")
-        return SealedGroup(group, name, None)
+        raise Damage(f"{name}: its checksums are gone")
     content = bytes(group.attrs[SEAL])
     if content != _seal_of(name, content[8:]):
         raise Damage(f"{name}: its checksums are not what was written")

@@ -1,13 +1,15 @@
-"""Reads what torch.save wrote, of whoever: no code in it is run, no memory is taken for lies."""
+"""Load untrusted checkpoints safely."""
 
+import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
-from sola.files import Damage
+from sola.errors import DamagedFile, UserError
+from sola.files import Damage, find_files, open_file
 
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -22,32 +24,65 @@ UNREADABLE = (
 )
 """What torch.load raises of files that are damaged, or that would run code."""
 
+HEAD_BYTES = 512
+STAND_INS = (
+    (b"version https://git-lfs", "a Git LFS pointer", 'Run "git lfs pull" in the repository'),
+    (b"<!doctype html", "an HTML page", "Download the file again, with its direct link"),
+    (b"<html", "an HTML page", "Download the file again, with its direct link"),
+)
+"""How files begin that were saved in place of the right one, what they are, and what to do."""
 
-def read_weights(path: Path, *, is_checked: bool = False) -> Any:
-    """Plain values and tensors of a file, on the CPU.
+
+def read_weights(
+    path: Path, *, is_checked: bool = False, remedy: str = "Get the file again."
+) -> Any:
+    """Return plain values and tensors of a file, on the CPU.
 
     Args:
         path: the file.
         is_checked: compare all of it with the checksums that torch.save writes, and torch.load
             does not look at; other programs leave them out.
+        remedy: what to do if the file is not a checkpoint, a sentence.
 
     Raises:
-        Damage: if it is none of torch's files, damaged, or would have to run code.
+        FileRefused: if the system does not let it be read.
+        DamagedFile: if it is not a file of torch, is damaged, or would have to run code.
     """
+    refuse_stand_in(path)
     try:
-        if zipfile.is_zipfile(path):
-            _check_zip(path, is_checked=is_checked)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path) as file:
+            if file.peek(2).startswith(b"PK"):
+                _check_zip(file, is_checked=is_checked)
+                file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except UNREADABLE as error:
         # without torch's own words, which advise to run the code in the file
-        raise Damage(f"{path}: not readable without running code") from error
+        raise DamagedFile(
+            f"{path}: damaged, no checkpoint, or one that would run code. {remedy}"
+        ) from error
 
 
-def _check_zip(path: Path, *, is_checked: bool) -> None:
-    with zipfile.ZipFile(path) as file:
+def refuse_stand_in(path: Path) -> None:
+    """Raise ``DamagedFile`` for a Git LFS pointer or a web page in place of a file.
+
+    Args:
+        path: a file, or a folder of which all files are looked at.
+    """
+    for each in find_files(path, "*") if os.path.isdir(path) else [path]:
+        with open_file(each) as file:
+            head = file.read(HEAD_BYTES).lstrip().lower()
+        for start, kind, remedy in STAND_INS:
+            if head.startswith(start):
+                raise DamagedFile(f"{each}: is {kind}, not the file itself. {remedy}.")
+
+
+def _check_zip(opened: IO[bytes], *, is_checked: bool) -> None:
+    with zipfile.ZipFile(opened) as file:
         # torch.save never compresses: unpacked, a file takes as much memory as it has bytes
         if any(member.compress_type != zipfile.ZIP_STORED for member in file.infolist()):
-            raise Damage(f"{path}: is compressed, which torch.save never does")
+            raise Damage("is compressed, which torch.save never does")
         damaged = file.testzip() if is_checked else None
         if damaged is not None:
-            raise Damage(f"{path}: {damaged} is not what was written, by its checksum")
+            raise Damage(f"{damaged} is not what was written, by its checksum")

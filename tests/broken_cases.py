@@ -179,13 +179,17 @@ CHECKPOINTS = [
         "a checkpoint of an unknown network",
         PREDICT,
         "",
-        save(CKPT, {"state_dict": {}, "sola": {"selector": {"width": 3}}}),
+        save(
+            CKPT, {"state_dict": {}, "sola": {"selector": {"name": "track_selector", "width": 3}}}
+        ),
     ),
     Case(
         "a checkpoint without weights",
         PREDICT,
         "",
-        save(CKPT, {"state_dict": {}, "sola": {"selector": SELECTOR}}),
+        save(
+            CKPT, {"state_dict": {}, "sola": {"selector": {"name": "track_selector", **SELECTOR}}}
+        ),
     ),
     Case(
         "object tokens of another width",
@@ -259,7 +263,10 @@ TRACKS = [
     Case("no tracks of one source", TRAIN, "data.train_sources=[grid,gt]"),
     Case("unfinished tracks", EVALUATE, "", unfinish),
     Case(
-        "another version of the format", EVALUATE, "", replace(INDEX, 'version": 4', 'version": 1')
+        "another version of the format",
+        EVALUATE,
+        "",
+        edit_index(lambda index: index.update(format_version=1)),
     ),
     Case("an index cut off", EVALUATE, "", cut(INDEX)),
     Case("a byte of an index that changed", TRAIN, "", replace(INDEX, '"grid"', '"grie"')),

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import dataset_trees as trees
+import drawn_tracks
 import h5py
 import torch
 from commands import run_command
 from sound_world import COMMANDS, GENERATE, MEVIS, SELECTOR, tracks_of, write_tracks
 
+from sola.sealed import SEAL, seal
 from sola.selector import TrackSelector
 
 Break = Callable[[], object]
@@ -59,13 +61,8 @@ def edit(path: Path, change: Callable[[Any], object]) -> Break:
 
 
 def edit_index(change: Callable[[Any], object]) -> Break:
-    """As somebody else would write it: without a checksum."""
-
-    def apply() -> None:
-        trees.edit_json(INDEX, change)
-        trees.edit_json(INDEX, lambda index: index.pop("crc32"))
-
-    return apply
+    """As somebody else would write it, with a right checksum."""
+    return lambda: drawn_tracks.edit_index(INDEX, change)
 
 
 def replace(path: Path, old: str, new: str) -> Break:
@@ -121,12 +118,11 @@ def claim_petabyte(shard: h5py.File) -> None:
 
 
 def spoil_tokens() -> None:
-    """Tracks of the format without checksums, with a token that is no number."""
-    edit_index(lambda index: index.update(format_version=2))()
+    """Tracks of somebody else, with a token that is no number."""
     with h5py.File(SHARD, "r+") as file:
-        for group in file.values():
-            del group.attrs["crc32"]
         file["a/object_tokens"][0, 0, 0] = float("nan")
+        del file["a"].attrs[SEAL]
+        seal(file["a"], "a")
 
 
 def retrack(split: str, source: str = "grid", **changes: Any) -> Break:

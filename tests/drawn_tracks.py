@@ -1,11 +1,15 @@
 """Tracks of random masks and tokens, in a folder of shards."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sola.masks import areas, encode, intersections
 from sola.shards import ShardReader, ShardWriter
+from sola.shards.writer import CHECKSUM, checksum_of
 from sola.types import Labels, Prompt, Tracks
 
 DESCRIPTION = {
@@ -70,3 +74,10 @@ def write(folder: Path, *tracks: Tracks) -> ShardReader:
         writer.stage(item)
     writer.finish([(item.video_id, item.expression_id) for item in tracks])
     return ShardReader(folder)
+
+
+def edit_index(path: Path, change: Callable[[Any], object]) -> None:
+    """Change index.json, and its checksum with it."""
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index | {CHECKSUM: checksum_of(index)}))

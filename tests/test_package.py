@@ -67,9 +67,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(sola: Path, folder: Path, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SOLA_STARTED_BY")}
+    ours = ("PYTHONPATH", "SOLA_STARTED_BY")
+    environment = {k: v for k, v in os.environ.items() if k not in ours}
+    command = [str(sola), *words]
     done = subprocess.run(
-        [str(sola), *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=280
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done

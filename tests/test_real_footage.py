@@ -95,7 +95,11 @@ def test_a_sam2_of_full_size_runs_on_real_frames(
     compose: Callable[..., Any], root: Path, source: str
 ) -> None:
     reader = _generate(
-        compose, root, "tracker=sam2.1_hiera_tiny", "tracker.checkpoint=random", f"prompt_source={source}"
+        compose,
+        root,
+        "tracker=sam2.1_hiera_tiny",
+        "tracker.checkpoint=random",
+        f"prompt_source={source}",
     )
     assert reader.index["checkpoint_sha256"] == "random, seed 42"
     tracks = reader.read("judo")

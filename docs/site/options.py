@@ -15,13 +15,13 @@ from sola.config.composition import CONF_DIR, ENTRIES, compose_values
 from sola.config.help import as_typed
 from sola.config.targets import SPECIAL, TARGET, is_node, locate
 
-COMMANDS = {"generate": "generate", "train": "train", "evaluate": "evaluate", "predict": "predict"}
+COMMANDS = {name: name for name in ("generate", "train", "evaluate", "predict")}
 COMMANDS |= {"check": "check data"}
 SHOWN_WITH = {"prompt_source": "generate", "detector": "generate"}
 """Group -> the command that shows its keys; train shows all others."""
 GIVEN = {"first_step", "job_type", "goes_on"}
 """Arguments that the program gives, not the configuration."""
-SEE = re.compile(r"see ``(.*)``\.?")
+ARGUMENT = re.compile(r"^ {4}(\w+)(?: \(.*?\))?: (.*(?:\n {5,}\S.*)*)", re.MULTILINE)
 INTRODUCTION = """\
 # Every option
 
@@ -53,8 +53,8 @@ def groups() -> list[str]:
 
 def head_comment(path: Path) -> str:
     """The comment above the first key of a YAML file; commands as code."""
-    head = re.match(r"(#.*\n)*", path.read_text())
-    lines = [line.lstrip("# ") for line in head[0].splitlines() if "@package" not in line] if head else []
+    head = re.findall(r"\A(?:#.*\n)*", path.read_text())
+    lines = [each.lstrip("# ") for each in head[0].splitlines() if "@package" not in each]
     return " ".join(f"`{line}`:" if line.startswith("python ") else line for line in lines)
 
 
@@ -63,11 +63,10 @@ def meanings(target: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in target.__mro__ if inspect.isclass(target) else [target]:
         for text in (each.__doc__, getattr(vars(each).get("__init__"), "__doc__", None)):
-            args = inspect.cleandoc(text or "").partition("Args:\n")[2].split("\n\n")[0]
-            for name, own in re.findall(r"^ {2,8}(\w+): (.*(?:\n {8,}.*)*)", args, re.MULTILINE):
-                if not SEE.fullmatch(found.get(name, "see ``base``")):
-                    continue
-                found[name] = " ".join(own.split())
+            args = re.search(r"^Args:\n((?: .*\n|\n)*)", inspect.cleandoc(text or "") + "\n", re.M)
+            for name, own in ARGUMENT.findall(args[1]) if args else ():
+                if name not in found or found[name].startswith("see ``"):  # of a base class
+                    found[name] = " ".join(own.split())
         if "__dataclass_fields__" in vars(each):
             found = _below_fields(each) | found
     return found
@@ -88,11 +87,15 @@ def _command(entry: str, name: str) -> str:
     values, chosen = _plain(composed), composed.hydra.runtime.choices
     config_class = getattr(entry_points, ENTRIES[entry].config_class)
     texts, used = meanings(config_class), {field.name for field in fields(config_class)}
+    places = [(each.partition("@")[0], each.partition("@")[2] or each) for each in chosen]
+    taken = {group for group, key in places if key.partition(".")[0] in {*used, "experiment"}}
+    links = ", ".join(f"[{group}](#{group})" for group in groups() if group in taken)
     own = {key: value for key, value in values.items() if key in used and key not in chosen}
-    links = ", ".join(f"[{each}](#{each})" for each in groups() if each in chosen and each in used)
+    own |= {key: [] for key in ENTRIES[entry].lists}
     rows = [_row(k, config_class, v, texts) for k, v in own.items() if not isinstance(v, Mapping)]
     rows += [row for k, v in own.items() if is_node(v) for row in _rows(v, k)]
-    return _part(f"## sola {name}", f"Groups: {links}.", rows)
+    about = composed.hydra.help.header.split("\n\n")[0]
+    return _part(f"## sola {name}", f"{about}\n\nGroups: {links}.", rows)
 
 
 def _group(group: str) -> str:
@@ -104,7 +107,8 @@ def _group(group: str) -> str:
         key = "prompt_source.detector" if group == "detector" else group
         choice = "prompt_source=gdino" if group == "detector" else f"{group}={path.stem}"
         section = OmegaConf.select(compose_values(SHOWN_WITH.get(group, "train"), [choice]), key)
-        rows |= {row.split("|")[1]: row for row in _rows(_plain(section), key)} | rows
+        rows = {row.split("`")[1]: row for row in _rows(_plain(section), key)} | rows
+    rows = {key: row for key, row in rows.items() if key.lstrip("+") == key or key[1:] not in rows}
     return _part(f"### {group}", "\n".join(["| choice | |", "|---|---|", *choices]), rows.values())
 
 
@@ -115,8 +119,8 @@ def _rows(node: Mapping[str, Any], key: str) -> Iterator[str]:
     for name, value in node.items():
         if name in SPECIAL:
             continue
-        if isinstance(value, Mapping) and any(map(is_node, (value, *value.values()))):
-            yield from _rows(value, f"{key}.{name}") if not node.get("_recursive_") is False else ()
+        if is_node(value) or (target is None and isinstance(value, Mapping)):
+            yield from _rows(value, f"{key}.{name}")
         else:
             yield _row(f"{key}.{name}", target, value, texts)
     if target and target.__module__.startswith("sola."):
@@ -126,14 +130,16 @@ def _rows(node: Mapping[str, Any], key: str) -> Iterator[str]:
 
 
 def _row(key: str, target: Any, value: Any, texts: Mapping[str, str]) -> str:
-    name = key.rpartition(".")[2].lstrip("+")
-    parameters = inspect.signature(target).parameters if target else {}
-    kind = str(getattr(parameters.get(name), "annotation", "")) if name in parameters else ""
-    kind = re.sub(r"<class '(.*)'>", r"\1", kind).replace("|", "\\|")
-    default = "required" if value == "???" else f"`{as_typed(value)}`"
-    text = texts.get(name) or (f"see {target.__module__}.{target.__qualname__}" if target else "")
-    text = re.sub(r"([|*_<])", r"\\\1", text.replace("``", "`"))
-    return f"| `{key}` | {f'`{kind}`' if kind else ''} | {default} | {text[:1].upper()}{text[1:]} |"
+    name, where = key.rpartition(".")[2].lstrip("+"), f"{target.__module__}.{target.__qualname__}"
+    parameter = inspect.signature(target).parameters.get(name)
+    kind = inspect.formatannotation(parameter.annotation) if parameter else ""
+    kind = re.sub(r"\b(\w+\.)+(?=\w)", "", kind) if where.startswith("sola.") else ""
+    default = f"`{as_typed(value)}`"
+    if value == "???" or isinstance(value, Mapping) or "factory" in default:
+        default = "required" if value == "???" else "see `--cfg job`"
+    cells = [f"`{key}`", f"`{kind}`" if kind else "", default]
+    text = re.sub(r"([|*_<])", r"\\\1", texts.get(name, f"see {where}").replace("``", "`"))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} | {text} |"
 
 
 def _part(heading: str, intro: str, rows: Iterable[str]) -> str:

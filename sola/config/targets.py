@@ -144,8 +144,8 @@ def locate(path: str, key: str) -> Callable[..., Any]:
         located: Callable[..., Any] = found
         return located
     raise UserError(
-        f"{key}.{TARGET}: {path} not found (no module {missing or path}). Correct the path, or put the "
-        "folder of your package on PYTHONPATH."
+        f"{key}.{TARGET}: {path} not found (no module {missing or path}). Correct the path, or "
+        "put the folder of your package on PYTHONPATH."
     )
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sola.errors import UserError
+from sola.files import refusals
 from sola.types import Video
 
 MAX_FRAME_PIXELS = 1 << 26
@@ -42,17 +44,16 @@ def frame_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """An image file, whatever goes wrong while it is read told in one sentence.
+    """Open an image file; any error while it is read is one sentence.
 
     Raises:
-        UserError: if the file is missing, no readable image, or of too many pixels.
+        FileRefused: if the system does not let it be read.
+        UserError: if it is not a readable image, or has too many pixels.
     """
     try:
-        with _opened(path) as image:
+        with refusals(path), path.open("rb") as file, _opened(file) as image:
             check_pixels(path, image.width, image.height)
             yield image
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found. Get the files of this video again.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
         # the last two: a damaged PNG and TIFF
         raise UserError(f"{path}: unreadable image ({error}). Get it again.") from error
@@ -67,10 +68,12 @@ def check_pixels(path: Path, width: int, height: int) -> None:
         )
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(file: BinaryIO) -> Image.Image:
     """The head of an image is read."""
     try:
-        return Image.open(path)
+        return Image.open(file)
+    except UnidentifiedImageError as error:
+        raise UnidentifiedImageError("not an image of a known format") from error
     except ValueError as error:  # such as a text of gigabytes
         raise UnidentifiedImageError(str(error)) from error
 

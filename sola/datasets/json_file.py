@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sola.errors import UserError
+from sola.files import refusals
 
 
 class RepeatedKeys(dict[str, Any]):
@@ -20,8 +21,10 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: if the file is no JSON.
     """
+    with refusals(path):
+        content = path.read_bytes()
     try:
-        return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_object)
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
         raise UserError(f"{path}: not readable as JSON ({error}). Get the file again.") from error
 

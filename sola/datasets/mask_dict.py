@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from sola.errors import UserError
-from sola.files import write_json
+from sola.files import is_there, refusals, write_json
 from sola.masks import check_codes
 from sola.types import RunLength
 
@@ -56,7 +56,8 @@ class MaskIndex:
 
     def is_of(self, path: Path) -> bool:
         """Whether the file is still the one that the index was made of."""
-        stat = path.stat()
+        with refusals(path):
+            stat = path.stat()
         found = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, FORMAT_VERSION)
         return found == (self.path, self.num_bytes, self.mtime_ns, self.format_version)
 
@@ -93,7 +94,7 @@ class MaskDict:
         if not self._index.is_of(self.path):
             raise UserError(f"{self.path}: has changed since this run started. Start it again.")
         found: dict[str, list[RunLength | None]] = {}
-        with self.path.open("rb") as file:
+        with refusals(self.path), self.path.open("rb") as file:
             for object_id in object_ids:
                 if object_id in places:
                     start, end = places[object_id]
@@ -123,7 +124,7 @@ def build_index(path: Path) -> MaskIndex:
             meanwhile.
     """
     digest, places = hashlib.sha256(), dict[str, list[int]]()
-    with path.open("rb") as file:
+    with refusals(path), path.open("rb") as file:
         before = os.fstat(file.fileno())
         for entry in scan_masks(file, path, digest):
             if entry.object_id in places:
@@ -291,9 +292,11 @@ def mask_problem(mask: Any) -> str:
 
 
 def _read_index(index_path: Path) -> MaskIndex | None:
-    if not index_path.is_file():
+    if not is_there(index_path):
         return None
+    with refusals(index_path):
+        content = index_path.read_bytes()
     try:
-        return MaskIndex(**json.loads(index_path.read_text()))
+        return MaskIndex(**json.loads(content.decode()))
     except (ValueError, TypeError):  # of another version: it is made again
         return None

@@ -13,7 +13,7 @@ from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import in_time
 from sola.datasets.meta_split import FRAMES_DIR, MetaSplit
 from sola.errors import UserError
-from sola.files import sha256_of_file
+from sola.files import is_there, sha256_of_file
 from sola.masks import empty_masklet, resize
 from sola.types import Masklet, RunLength
 
@@ -62,7 +62,7 @@ class MeViS(MetaSplit):
     @property
     def has_masks(self) -> bool:
         """Whether the split's ground truth is here."""
-        return self.mask_dict.path.is_file()
+        return is_there(self.mask_dict.path)
 
     @cached_property
     def annotations_sha256(self) -> dict[str, str]:

@@ -22,7 +22,7 @@ from sola.errors import UserError
 from sola.evaluation.oracle import METHOD
 from sola.evaluation.protocol import ExpressionResult, VideoTask
 from sola.evaluation.scores import Scores
-from sola.files import write_json
+from sola.files import is_there, refusals, write_json
 
 log = logging.getLogger(__name__)
 
@@ -84,17 +84,22 @@ def read_kept(path: Path, key: Any) -> Any:
     Args:
         path: the file.
         key: what its content has to be made from.
+
+    Raises:
+        FileRefused: if the system does not let it be read.
     """
+    if not is_there(path):
+        return None
+    with refusals(path):
+        text = path.read_bytes()
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(text.decode())
         if found["sha256"] != _digest(found["content"]):
             raise UserError("its digest is not that of its content")
         if found["key"] != key:
             raise UserError("it was made from something else")
         return found["content"]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: damaged or out of date (%s), it is made again", path, error)
         return None
 

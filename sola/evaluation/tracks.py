@@ -111,7 +111,7 @@ class TrackSources:
                     raise UserError(
                         f"{reader.tracks_dir}: tracks of video {expression.video_id} have {found} "
                         f"frames, the video {needed}. The data set has changed since they were "
-                        "made: delete the folder and run generate.py again."
+                        "made: move the folder away and run generate.py again."
                     )
 
     def read(self, expressions: Sequence[Expression]) -> VideoTracks:

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from sola.files import read_json, write_json
+from sola.files import find_files, is_there, read_json, write_json
 
 FAILED_DIR = "failed"
 
@@ -31,7 +31,7 @@ class Failures:
     def is_recent(self, video_id: str) -> bool:
         """Whether the video failed since this process began, here or in another process."""
         path = self._path(video_id)
-        if not path.is_file():
+        if not is_there(path):
             return False
         return bool(self._read(path)["attempt"] != self._before.get(video_id))
 
@@ -40,11 +40,11 @@ class Failures:
         return {video_id: failure["reason"] for video_id, failure in self._read_all().items()}
 
     def _read_all(self) -> dict[str, dict[str, Any]]:
-        found = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
+        found = [self._read(path) for path in find_files(self.folder, "*.json")]
         return {failure["video"]: failure for failure in found}
 
     def _read(self, path: Path) -> dict[str, Any]:
-        failure: dict[str, Any] = read_json(path, "Delete it and run the same command again.")
+        failure: dict[str, Any] = read_json(path, "Move it away and run the same command again.")
         return failure
 
     def _path(self, video_id: str) -> Path:

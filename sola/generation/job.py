@@ -140,7 +140,7 @@ class Job:
         if self.writer.is_finished:
             return
         difference = first_difference(
-            read_json(path, f"Delete the folder {self.writer.tracks_dir}."),
+            read_json(path, f"Move {self.writer.tracks_dir} away."),
             self.writer.description,
         )
         if difference:

@@ -24,7 +24,7 @@ def export_tracks(reader: ShardReader, split_dir: Path) -> None:
         UserError: if the folder is there.
     """
     if split_dir.exists():
-        raise UserError(f"{split_dir}: is there already. Delete it, or choose another folder.")
+        raise UserError(f"{split_dir}: already exists. Choose another folder, or move it away.")
     staging_dir = split_dir.with_name(f"{split_dir.name}.part")
     if staging_dir.exists():
         shutil.rmtree(staging_dir)

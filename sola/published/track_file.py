@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sola.errors import UserError
+from sola.files import readable, refusals
 from sola.masks import check_codes, common_size
 from sola.types import Masklet
 
@@ -100,8 +101,10 @@ def _numbered(folder: Path, suffix: str) -> dict[int, Path]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    with refusals(path):
+        text = path.read_bytes()
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(text.decode())
     except (ValueError, RecursionError) as error:  # of JSON or of the text's encoding
         raise UserError(f"{path}: not readable as JSON ({error}). Copy it again.") from error
     needed = ("anno_id", "rle", "prompt_type")
@@ -126,12 +129,9 @@ def _read_masklet(path: Path, codes: Any) -> Masklet:
 
 
 def _read_tokens(path: Path) -> np.ndarray:
-    try:
-        # a file that is shorter than it says is told before memory is taken; none may run code
-        with np.errstate(over="raise"):
-            tokens = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError, ArithmeticError) as error:
-        raise UserError(f"{path}: not readable as npy ({error}). Copy it again.") from error
+    # a file that is shorter than it says is told before memory is taken; none may run code
+    with readable(path, "Copy it again."), np.errstate(over="raise"):
+        tokens = np.lib.format.open_memmap(path, mode="r")
     if tokens.ndim != 2 or tokens.dtype != np.float32:
         raise UserError(
             f"{path}: object tokens are {tokens.dtype} of shape {tokens.shape}; needed is float32, "

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from sola.config.targets import TARGET, call, check_arguments, locate
 from sola.errors import UserError
-from sola.files import Damage, read_json
+from sola.files import Damage, is_there, read_json, readable, refusals
 from sola.selector.base import PROVENANCE_KEY, Selector
 from sola.selector.track_selector import TrackSelector
-from sola.weights_file import read_weights
+from sola.weights_file import read_weights, refuse_stand_in
 
 SELECTOR_PREFIX = "selector."
 """Of the selector's names in the Lightning module's state dict."""
@@ -43,7 +43,8 @@ def load_selector(ckpt_path: Path, own: Collection[str] = ()) -> tuple[Selector,
     Raises:
         UserError: if the file is missing, is not readable without running code, or is neither.
     """
-    selector = _from_hub(ckpt_path, own) if ckpt_path.is_dir() else _from_file(ckpt_path, own)
+    with refusals(ckpt_path):
+        selector = _from_hub(ckpt_path, own) if ckpt_path.is_dir() else _from_file(ckpt_path, own)
     return selector.eval(), selector.provenance
 
 
@@ -77,18 +78,20 @@ def _from_file(ckpt_path: Path, own: Collection[str]) -> Selector:
 
 def _from_hub(folder: Path, own: Collection[str]) -> Selector:
     for name in (HUB_CONFIG, HUB_WEIGHTS):
-        if not (folder / name).is_file():
+        if not is_there(folder / name):
             best = folder / "best.ckpt"
-            hint = f"Did you mean {best}?" if best.is_file() else NEEDED
+            hint = f"Did you mean {best}?" if is_there(best) else NEEDED
             raise UserError(f"{folder}: has no {name}. {hint}")
     content = read_json(folder / HUB_CONFIG, NEEDED)
     provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
     if not isinstance(provenance, dict) or "selector" not in provenance:
         raise UserError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
-    try:
-        weights = load_file(folder / HUB_WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{folder / HUB_WEIGHTS}: damaged ({error}). {NEEDED}") from error
+    refuse_stand_in(folder)
+    with readable(folder / HUB_WEIGHTS, NEEDED):
+        try:
+            weights = load((folder / HUB_WEIGHTS).read_bytes())
+        except SafetensorError as error:
+            raise Damage(str(error)) from error
     return _rebuild(folder, provenance, weights, own)
 
 
@@ -144,12 +147,9 @@ def _holds_target(value: Any) -> bool:
 
 
 def _read(ckpt_path: Path) -> dict[str, Any]:
-    if not ckpt_path.is_file():
+    if not is_there(ckpt_path):
         raise UserError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
-    try:
-        content = read_weights(ckpt_path, is_checked=True)
-    except Damage as error:
-        raise UserError(f"{ckpt_path}: not a readable checkpoint. {NEEDED}") from error
+    content = read_weights(ckpt_path, is_checked=True, remedy=NEEDED)
     if not isinstance(content, dict):
         raise UserError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")
     return content

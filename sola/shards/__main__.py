@@ -1,7 +1,8 @@
-"""Says which finished tracks are damaged: ``python -m sola.shards check <folder>``.
+"""Say which finished tracks are damaged: ``python -m sola.shards check <folder>``.
 
---repair takes them out: the sound ones are put back to where generate.py goes on from, so that the
-same command that made the folder makes the damaged ones again, and nothing else.
+--repair moves damaged files into the folder damaged/ and deletes nothing. The same command that
+made the tracks then makes the damaged ones again, and nothing else. While a file cannot be read
+(permissions, a disk that is not mounted, too many open files), nothing is changed.
 """
 
 import argparse
@@ -24,28 +25,26 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def run(options: argparse.Namespace) -> int:
-    """Checks, and repairs where it is asked for; returns 1 where something is damaged still."""
+    """Check, and repair where requested; return 1 if something is still wrong."""
     from sola.shards.repair import check_tracks, unfinish
 
     folder: Path = options.folder
     found = check_tracks(folder)
-    lines = [*([found.index_fault] if found.index_fault else []), *found.damaged.values()]
-    lines.append(f"{folder}: {len(found.sound)} entries sound, {len(found.damaged)} damaged")
-    if not found.has_checksums:
+    num_entries = len(found.index["entries"])
+    lines = [*found.messages, f"{folder}: {len(found.sound)} of {num_entries} entries are sound"]
+    is_repaired = options.repair and found.is_known and bool(found.messages)
+    if is_repaired:
+        lines.extend(f"moved to {path}" for path in unfinish(folder, found))
         lines.append(
-            "These tracks are of format 2, without checksums: only what cannot be read is found. "
-            "--repair, and generate.py after it, give them checksums as they are."
+            "All sound entries are kept. Now run generate.py as before: it makes what is missing, "
+            "and writes the shards."
         )
-    if options.repair and (found.needs_repair or not found.has_checksums):
-        unfinish(folder, found)
-        lines.append(
-            "The sound ones are kept. Now run generate.py as before: it makes what is missing, and "
-            "writes the shards."
-        )
-    elif found.needs_repair:
-        lines.append(f"python -m sola.shards check {folder} --repair takes them out.")
+    elif not found.is_known:
+        lines.append("Nothing was changed: a file that cannot be read may be sound.")
+    elif found.messages:
+        lines.append(f"python -m sola.shards check {folder} --repair moves the damage aside.")
     sys.stdout.write("\n".join([*lines, ""]))
-    return int(found.needs_repair and not options.repair)
+    return int(bool(found.messages) and not is_repaired)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

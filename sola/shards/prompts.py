@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sola.files import readable_hdf5, whole_hdf5, write_json
+from sola.files import is_there, open_hdf5, whole_hdf5, write_json
 from sola.sealed import SealedGroup, as_texts, open_group, seal
 from sola.shards.entry import read_prompts, read_size, write_prompts
 from sola.types import FoundPrompts
@@ -50,13 +50,11 @@ class PromptStore:
             box_threshold: nothing above it may have been left out.
         """
         path = self._path(video_id)
-        if not path.is_file():
+        if not is_there(path):
             return None
-        remedy = "Delete it: what it holds is looked for again."
-        with readable_hdf5(path, remedy), h5py.File(path, "r") as file:
-            found = _read(
-                open_group(file, "", video_id, needs_seal=False), self.description["source"]
-            )
+        remedy = "Move it away: its prompts are then searched again."
+        with open_hdf5(path, remedy) as file:
+            found = _read(open_group(file, "", video_id), self.description["source"])
         is_covered = set(frames) <= set(found.frames) and set(texts) <= set(found.by_text)
         if found.size != size or not is_covered or found.box_threshold > box_threshold:
             return None
@@ -71,7 +69,7 @@ class PromptStore:
         with whole_hdf5(self._path(video_id)) as file:
             _write(file, found)
             seal(file, video_id)
-        if not (self.folder / DESCRIPTION_FILE).is_file():
+        if not is_there(self.folder / DESCRIPTION_FILE):
             write_json(self.folder / DESCRIPTION_FILE, self.description)
 
     def _path(self, video_id: str) -> Path:

@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from sola.errors import UserError
-from sola.files import Damage, read_json, readable_hdf5, sha256_of_file, unsafe_name
+from sola.errors import DamagedFile, UserError
+from sola.files import Damage, Hdf5Files, is_there, read_json, sha256_of_file, unsafe_name
 from sola.sealed import SealedGroup, open_group
 from sola.shards.entry import (
     check_entry,
@@ -20,15 +19,7 @@ from sola.shards.entry import (
     read_labels,
     read_tokens,
 )
-from sola.shards.recovery import recover_index
-from sola.shards.writer import (
-    CHECKSUM,
-    FORMAT_VERSION,
-    INDEX_FILE,
-    UNSEALED_VERSION,
-    checksum_of,
-    mend_index,
-)
+from sola.shards.writer import CHECKSUM, FORMAT_VERSION, INDEX_FILE, checksum_of, mend_index
 from sola.types import DetectionEvidence, Labels, MeanOverlaps, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
@@ -39,51 +30,40 @@ COUNTS = ("num_tracks", "num_frames")
 """What it says of an entry, beside its shard."""
 SHARD_NAME = r"shard-\d{5,}\.h5"
 
-METADATA_CACHE_BYTES = 1 << 16
-"""Kept by HDF5 of each shard."""
-
 
 class ShardReader:
     """The finished tracks of one (dataset, split, prompt source, tracker).
 
-    Files are opened when they are first read and stay open; a reader may be pickled to another
-    process, which opens its own. What is read is compared with its checksums; what is not read is
-    not. Shards of version 2 have none.
+    A few files stay open; a reader may be pickled to another process, which opens its own. What is
+    read is compared with its checksums; what is not read is not.
     """
 
-    def __init__(self, tracks_dir: Path, *, may_be_damaged: bool = False) -> None:
+    def __init__(self, tracks_dir: Path, *, index: dict[str, Any] | None = None) -> None:
         """Read the index, and make sure that every shard is there and not cut off.
 
         Args:
             tracks_dir: see ``sola.shards.tracks_dir``.
-            may_be_damaged: leave it to reading to find out about shards, and take what a damaged
-                index said from them.
+            index: to use in place of index.json; shards are then opened only when they are read.
 
         Raises:
-            UserError: if there are no finished tracks, they have another format version, or a
-                file is missing or damaged.
+            UserError: if there are no finished tracks or they have another format version.
+            FileRefused: if the system does not let a file be read.
+            DamagedFile: if the content of a file is wrong.
         """
         self.tracks_dir = tracks_dir
-        self.index_fault = ""
-        self.index: dict[str, Any] = self._read_index(may_be_damaged)
-        self._files: dict[str, h5py.File] = {}
-        if may_be_damaged:
+        self._files = Hdf5Files()
+        self._remedy = ""
+        if index is not None:
+            self.index = index
             return
+        self.index = read_index(tracks_dir)
+        self._remedy = (
+            f"Run python -m sola.shards check {tracks_dir} --repair, and then generate.py as "
+            "before: it makes what is damaged again, and nothing else."
+        )
         for name in dict.fromkeys(entry["shard"] for entry in self.index["entries"].values()):
-            with self._readable(name):
-                self._file(name)
-
-    def _read_index(self, may_be_damaged: bool) -> dict[str, Any]:
-        path = self.tracks_dir / INDEX_FILE
-        try:
-            return _read_index(path)
-        except UserError as error:
-            # without index.json, what is staged counts
-            recovered = recover_index(path.parent) if may_be_damaged and path.is_file() else None
-            if recovered is None:
-                raise
-            self.index_fault = str(error)
-            return recovered
+            with self._files.open(tracks_dir / name, self._remedy):
+                pass
 
     @property
     def source(self) -> str:
@@ -149,16 +129,8 @@ class ShardReader:
     def _group(self, video_id: str, expression_id: str) -> Iterator[SealedGroup]:
         name = entry_name(video_id, expression_id)
         shard = self._entry(name)["shard"]
-        needs_seal = self.index["format_version"] != UNSEALED_VERSION
-        with self._readable(shard):
-            yield open_group(self._file(shard), name, name, needs_seal=needs_seal)
-
-    def _readable(self, shard: str) -> AbstractContextManager[None]:
-        remedy = (
-            f"Run python -m sola.shards check {self.tracks_dir} --repair, and then generate.py "
-            "as before: it makes what is damaged again, and nothing else."
-        )
-        return readable_hdf5(self.tracks_dir / shard, remedy)
+        with self._files.open(self.tracks_dir / shard, self._remedy) as file:
+            yield open_group(file, name, name)
 
     def _check_shape(self, name: str, tokens: np.ndarray) -> None:
         entry = self.index["entries"][name]
@@ -172,17 +144,9 @@ class ShardReader:
         if entry is None:
             raise UserError(
                 f"{self.tracks_dir / INDEX_FILE}: no tracks of {name}. The data set has changed "
-                f"since they were made: delete the folder and run generate.py again."
+                f"since they were made: move the folder away and run generate.py again."
             )
         return entry
-
-    def _file(self, name: str) -> h5py.File:
-        if name not in self._files:
-            self._files[name] = _open(self.tracks_dir / name)
-        return self._files[name]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_files": {}}
 
 
 def fingerprint(tracks_dir: Path) -> dict[str, Any]:
@@ -194,43 +158,35 @@ def fingerprint(tracks_dir: Path) -> dict[str, Any]:
     }
 
 
-def _open(path: Path) -> h5py.File:
-    """A shard, of which HDF5 remembers little: by default it keeps what it learnt of every group.
+def read_index(tracks_dir: Path) -> dict[str, Any]:
+    """Return index.json of finished tracks, without its checksum.
 
-    Arrays are contiguous, so that HDF5 has nothing else to keep.
+    Raises:
+        UserError: if there is none, or it has another format version.
+        FileRefused: if the system does not let it be read.
+        DamagedFile: if its content is wrong.
     """
-    file = h5py.File(path, "r")
-    cache = file.id.get_mdc_config()
-    cache.set_initial_size = True
-    cache.initial_size = cache.min_size = cache.max_size = METADATA_CACHE_BYTES
-    file.id.set_mdc_config(cache)
-    return file
-
-
-def _read_index(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    path = tracks_dir / INDEX_FILE
+    if not is_there(path):
         named = zip(FOLDERS, path.absolute().parents, strict=False)
         choice = " ".join(reversed([f"{key}={folder.name}" for key, folder in named]))
         raise UserError(
-            f"{path.parent}: no finished tracks. Make them with: python generate.py {choice} "
+            f"{tracks_dir}: no finished tracks. Make them with: python generate.py {choice} "
             "(a run that was cut off goes on where it was)."
         )
-    remedy = mend_index(path.parent)
-    index: dict[str, Any] = read_json(path, remedy)
-    found = index.get("format_version") if isinstance(index, dict) else None
-    if found not in (UNSEALED_VERSION, FORMAT_VERSION):
+    remedy = mend_index(tracks_dir)
+    index: Any = read_json(path, remedy)
+    if not isinstance(index, dict) or index.pop(CHECKSUM, None) != checksum_of(index):
+        raise DamagedFile(f"{path}: damaged, it is not what was written. {remedy}")
+    if index["format_version"] != FORMAT_VERSION:
         raise UserError(
-            f"{path}: shard format {found}, this code reads {UNSEALED_VERSION} and "
-            f"{FORMAT_VERSION}. Delete the folder and run generate.py again."
+            f"{path}: shard format {index['format_version']}, this code reads {FORMAT_VERSION}. "
+            "Move the folder away and run generate.py again."
         )
-    if index.pop(CHECKSUM, None) not in (None, checksum_of(index)):
-        raise UserError(f"{path}: damaged, it is not what was written. {remedy}")
     missing = [key for key in KEYS if key not in index]
-    if missing:
-        raise UserError(f"{path}: damaged, {', '.join(missing)} not found in it. {remedy}")
-    wrong = _wrong_entry(index["entries"])
+    wrong = f"no {', '.join(missing)} in it" if missing else _wrong_entry(index["entries"])
     if wrong:
-        raise UserError(f"{path}: damaged, {wrong}. {remedy}")
+        raise DamagedFile(f"{path}: damaged, {wrong}. {remedy}")
     return index
 
 

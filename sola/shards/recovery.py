@@ -1,4 +1,4 @@
-"""What a damaged index.json said, from the shards: each says what its tracks are and holds."""
+"""Rebuild a damaged index.json from the shards, which say what their tracks are and hold."""
 
 import json
 from pathlib import Path
@@ -6,41 +6,41 @@ from typing import Any
 
 import h5py
 
-from sola.errors import UserError
-from sola.files import readable_hdf5
+from sola.errors import FileRefused, UserError
+from sola.files import find_files, open_hdf5
 from sola.sealed import SEAL
 
 DESCRIPTION = "description"
-"""Attribute of a shard: JSON of what index.json says beside the entries. Older ones have none."""
+"""Attribute of a shard: JSON of what index.json says beside the entries."""
 
 
-def recover_index(tracks_dir: Path) -> dict[str, Any] | None:
-    """The index of the shards that can be opened; None where none of them says what it is.
+def recover_index(tracks_dir: Path) -> tuple[dict[str, Any], dict[Path, UserError]]:
+    """Return the index, without numbers of tracks and frames, and what is wrong with shards.
 
-    Args:
-        tracks_dir: of tracks that were finished.
+    Raises:
+        UserError: if no shard says what the tracks are.
     """
-    descriptions: list[dict[str, Any]] = []
-    entries: dict[str, dict[str, Any]] = {}
-    for path in sorted(tracks_dir.glob("shard-*.h5")):
+    description: dict[str, Any] | None = None
+    entries: dict[str, dict[str, str]] = {}
+    errors: dict[Path, UserError] = {}
+    for path in find_files(tracks_dir, "shard-*.h5"):
+
+        def note(name: str, item: h5py.Group | h5py.Dataset, shard: str = path.name) -> None:
+            if SEAL in item.attrs:
+                entries[name] = {"shard": shard}
+
         try:
-            with readable_hdf5(path, ""), h5py.File(path, "r") as shard:
-                descriptions.append(json.loads(str(shard.attrs[DESCRIPTION])))
-                entries |= {
-                    name: {"shard": path.name} | _counts(shard[name]) for name in _names(shard)
-                }
-        except UserError:
-            continue  # its entries are made again
-    return descriptions[0] | {"entries": entries} if descriptions else None
-
-
-def _names(shard: h5py.File) -> list[str]:
-    """Of the entries, which have checksums."""
-    found: list[str] = []
-    shard.visititems(lambda name, item: found.append(name) if SEAL in item.attrs else None)
-    return found
-
-
-def _counts(entry: h5py.Group) -> dict[str, int]:
-    num_tracks, num_frames = entry["object_scores"].shape
-    return {"num_tracks": int(num_tracks), "num_frames": int(num_frames)}
+            with open_hdf5(path, "") as shard:
+                description = json.loads(str(shard.attrs[DESCRIPTION]))
+                shard.visititems(note)
+        except UserError as error:
+            errors[path] = error
+    if description is not None:
+        return description | {"entries": entries}, errors
+    raise next(
+        (error for error in errors.values() if isinstance(error, FileRefused)),
+        UserError(
+            f"{tracks_dir}: index.json is damaged, and no shard can be read in its place. Move the "
+            "folder away and run generate.py again."
+        ),
+    )

@@ -1,7 +1,9 @@
-"""Finds what is damaged in finished tracks, and makes them unfinished ones without it."""
+"""Find damage in finished tracks, and make them unfinished ones without it.
 
-import logging
-import shutil
+Nothing is deleted: damaged files are moved aside. Nothing is changed while a file cannot be read.
+"""
+
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,98 +11,114 @@ from typing import Any
 import h5py
 
 from sola.config.progress import progress
-from sola.errors import UserError
-from sola.files import whole_hdf5, write_json
-from sola.masks import check_codes
-from sola.shards.reader import ShardReader
-from sola.shards.writer import (
-    FORMAT_VERSION,
-    INDEX_FILE,
-    RUN_FILE,
-    STAGING_DIR,
-    UNSEALED_VERSION,
-)
+from sola.errors import DamagedFile, FileRefused, UserError
+from sola.files import is_there, open_hdf5, read_json, whole_hdf5, write_json
+from sola.shards.reader import ShardReader, read_index
+from sola.shards.recovery import recover_index
+from sola.shards.writer import INDEX_FILE, RUN_FILE, STAGING_DIR
 
-log = logging.getLogger(__name__)
+DAMAGED_DIR = "damaged"
+"""Folder beside the shards that takes what is moved aside."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a look at every entry of a folder says."""
+    """Result of reading every entry of a folder."""
 
+    index: dict[str, Any]
+    """Of index.json or, where that is damaged, of the shards."""
     sound: tuple[str, ...]
     """Names of entries."""
-    damaged: dict[str, str]
-    """Name -> the shard, and why."""
-    has_checksums: bool
-    """Without them, only what cannot be read is found."""
-    index_fault: str
-    """Why index.json is not believed; "" if it is. The shards then say what is there."""
-
-    @property
-    def needs_repair(self) -> bool:
-        """Whether anything is damaged."""
-        return bool(self.damaged or self.index_fault)
+    damaged: tuple[Path, ...]
+    """Files."""
+    messages: tuple[str, ...]
+    """Everything that is wrong."""
+    is_known: bool
+    """Whether every file could be read; a shard that is gone counts as known."""
 
 
 def check_tracks(folder: Path) -> Found:
     """Read all finished tracks of a folder.
 
     Raises:
-        ValueError: if there are none, or neither their index nor a shard says what they are.
+        UserError: if there are none, or neither their index nor a shard says what they are.
     """
-    reader = ShardReader(folder, may_be_damaged=True)
-    entries = reader.index["entries"]
-    damaged: dict[str, str] = {}
-    with progress("checking", len(entries)) as advance:
-        for name, entry in entries.items():
+    errors: list[tuple[Path, UserError]] = []
+    sound: list[str] = []
+    try:
+        index = read_index(folder)
+    except DamagedFile as error:
+        index, shard_errors = recover_index(folder)
+        errors.extend([(folder / INDEX_FILE, error), *shard_errors.items()])
+    reader = ShardReader(folder, index=index)
+    with progress("checking", len(index["entries"])) as advance:
+        for name, entry in index["entries"].items():
+            video_id, _, expression_id = name.partition("/")
             try:
-                _read(reader, name)
+                reader.check(video_id, expression_id)
+                sound.append(name)
             except UserError as error:
-                damaged[name] = f"{folder / entry['shard']}: {getattr(error, 'reason', error)}"
+                errors.append((folder / entry["shard"], error))
             advance("")
-    sound = tuple(name for name in entries if name not in damaged)
-    has_checksums = reader.index["format_version"] != UNSEALED_VERSION
-    return Found(sound, damaged, has_checksums, reader.index_fault)
+    refused = {path for path, error in errors if isinstance(error, FileRefused)}
+    damaged = (path for path, error in errors if isinstance(error, DamagedFile))
+    return Found(
+        index,
+        tuple(sound),
+        tuple(dict.fromkeys(damaged)),
+        tuple(dict.fromkeys(str(error) for _, error in errors)),
+        is_known=not any(map(os.path.lexists, refused)),
+    )
 
 
-def unfinish(folder: Path, found: Found) -> None:
-    """Put the sound entries back to where generate.py goes on from; the others are gone then.
+def unfinish(folder: Path, found: Found) -> list[Path]:
+    """Stage the sound entries, from which generate.py goes on, and move damaged files aside.
 
-    Until all of them are there, the folder stays as it is; a call that is cut off is repeated. It
-    takes as much room again as the sound entries have.
+    A call that is cut off is repeated. It takes as much room again as the sound entries have.
 
     Args:
         folder: of finished tracks.
-        found: in it, just now.
+        found: in it, just now; every file could be read.
+
+    Returns:
+        Where the damaged files and the index are now.
     """
-    index: dict[str, Any] = ShardReader(folder, may_be_damaged=True).index
-    entries = index.pop("entries")
+    assert found.is_known, "what cannot be read may be sound"
+    moved = []
     staging_dir = folder / STAGING_DIR
-    shutil.rmtree(staging_dir, ignore_errors=True)  # of a call that was cut off
+    description = {key: value for key, value in found.index.items() if key != "entries"}
+    if is_there(staging_dir) and not _is_staging_of(staging_dir / RUN_FILE, description):
+        moved.append(_move_aside(staging_dir))
+    write_json(staging_dir / RUN_FILE, description)
     with progress("staging", len(found.sound)) as advance:
         for name in found.sound:
-            path = staging_dir / f"{name}.h5"
+            shard_path = folder / found.index["entries"][name]["shard"]
             with (
-                h5py.File(folder / entries[name]["shard"], "r") as shard,
-                whole_hdf5(path) as staged,
+                open_hdf5(shard_path, "") as shard,
+                whole_hdf5(staging_dir / f"{name}.h5") as staged,
             ):
                 _copy(shard[name], staged)
             advance("")
-    write_json(staging_dir / RUN_FILE, index | {"format_version": FORMAT_VERSION})
-    (folder / INDEX_FILE).unlink()
-    for shard_name in {entry["shard"] for entry in entries.values()}:
-        (folder / shard_name).unlink(missing_ok=True)
+    # the index first: without it, what is staged counts
+    paths = dict.fromkeys([folder / INDEX_FILE, *found.damaged])
+    return moved + [_move_aside(path) for path in paths]
 
 
-def _read(reader: ShardReader, name: str) -> None:
-    """Raise UserError if an entry is damaged."""
-    video_id, _, expression_id = name.partition("/")
-    reader.check(video_id, expression_id)
-    if reader.index["format_version"] == UNSEALED_VERSION:
-        tracks = reader.read(video_id, expression_id)
-        for masklet in tracks.masklets:
-            check_codes(masklet, tracks.size)
+def _is_staging_of(run_path: Path, description: dict[str, Any]) -> bool:
+    try:
+        return is_there(run_path) and bool(read_json(run_path, "") == description)
+    except DamagedFile:
+        return False
+
+
+def _move_aside(path: Path) -> Path:
+    """Move a file or folder into ``DAMAGED_DIR``; nothing there is overwritten."""
+    folder = path.parent / DAMAGED_DIR
+    folder.mkdir(exist_ok=True)
+    target, number = folder / path.name, 1
+    while os.path.lexists(target):
+        target, number = folder / f"{path.stem}-{number}{path.suffix}", number + 1
+    return path.rename(target)
 
 
 def _copy(group: h5py.Group, file: h5py.File) -> None:

@@ -16,9 +16,17 @@ from typing import Any
 import h5py
 
 from sola.config.progress import Advance, progress
-from sola.errors import UserError
-from sola.files import DamagedFile, read_json, readable_hdf5, whole_hdf5, write_json
-from sola.sealed import open_group, seal
+from sola.errors import DamagedFile, FileRefused, UserError
+from sola.files import (
+    find_files,
+    is_there,
+    open_hdf5,
+    read_json,
+    refusals,
+    whole_hdf5,
+    write_json,
+)
+from sola.sealed import open_group
 from sola.shards.entry import FULL_DTYPE, check_entry, entry_name, write_entry
 from sola.shards.recovery import DESCRIPTION
 from sola.types import Tracks
@@ -26,15 +34,11 @@ from sola.types import Tracks
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 4
-UNSEALED_VERSION = 2
-"""The same without checksums: it is read as it is, and goes on."""
 INDEX_FILE = "index.json"
 CHECKSUM = "crc32"
-"""Key of index.json: that of everything else in it. Older ones have none."""
+"""Key of index.json: that of everything else in it."""
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"
-DEFAULTS = {"token_dtype": FULL_DTYPE}
-"""What index.json means where it does not say."""
 MAX_SHARD_BYTES = 1 << 30
 
 
@@ -56,7 +60,7 @@ class ShardWriter:
         self.tracks_dir, self.staging_dir = tracks_dir, tracks_dir / STAGING_DIR
         # through JSON, so that it compares equal to what is read back
         self.description = json.loads(
-            json.dumps({"format_version": FORMAT_VERSION, **DEFAULTS, **description})
+            json.dumps({"format_version": FORMAT_VERSION, "token_dtype": FULL_DTYPE, **description})
         )
         self._refuse_other_description()
         self._sound: dict[Path, tuple[int, int]] = {}
@@ -65,7 +69,7 @@ class ShardWriter:
     @property
     def is_finished(self) -> bool:
         """Whether index.json is there."""
-        return (self.tracks_dir / INDEX_FILE).is_file()
+        return is_there(self.tracks_dir / INDEX_FILE)
 
     def start(self) -> None:
         """Make the folders and write down what this run makes.
@@ -78,21 +82,30 @@ class ShardWriter:
         write_json(self.staging_dir / RUN_FILE, self.description)
 
     def has(self, video_id: str, expression_id: str = "") -> bool:
-        """Whether an entry is staged, and what was written; where it is damaged, a warning."""
+        """Return whether a sound entry is staged; log a warning where it is damaged.
+
+        Raises:
+            FileRefused: if that is unknown.
+        """
         name = entry_name(video_id, expression_id)
         path = self._staged_path(name)
+        if not is_there(path):
+            return False
         try:
-            stat = path.stat()
+            with refusals(path):
+                stat = path.stat()
             state = (stat.st_size, stat.st_mtime_ns)
             if self._sound.get(path) != state:
-                with readable_hdf5(path, "It is made again."), h5py.File(path, "r") as file:
-                    check_entry(open_group(file, "", name, needs_seal=False))
+                with open_hdf5(path, "It is made again.") as file:
+                    check_entry(open_group(file, "", name))
                 self._sound[path] = state
-        except FileNotFoundError:
-            return False
         except DamagedFile as error:
             log.warning("%s", error)
             return False
+        except FileRefused:
+            if is_there(path):
+                raise
+            return False  # another process has finished the tracks
         return True
 
     def stage(self, tracks: Tracks) -> int:
@@ -167,32 +180,24 @@ class ShardWriter:
     def _copy(self, name: str, shard: h5py.File) -> tuple[int, int]:
         """Puts a staged entry into a shard; (N, T) of it."""
         path = self._staged_path(name)
-        remedy = "Run the same command again, which makes this one anew."
-        with readable_hdf5(path, remedy):
-            with h5py.File(path, "r") as staged:
-                staged.copy(staged["/"], shard, name=name)
-            group = open_group(shard, name, name, needs_seal=False)
-            if group.sums is None:
-                seal(group.group, name)
-            return check_entry(group)
+        with open_hdf5(path, "Run the same command again, which makes it again.") as staged:
+            staged.copy(staged["/"], shard, name=name)
+            return check_entry(open_group(shard, name, name))
 
     def _refuse_other_description(self) -> None:
         for path in (self.tracks_dir / INDEX_FILE, self.staging_dir / RUN_FILE):
-            if not path.is_file():
+            if not is_there(path):
                 continue
-            if path.name == RUN_FILE and not any(self.staging_dir.rglob("*.h5")):
+            if path.name == RUN_FILE and not find_files(self.staging_dir, "*.h5"):
                 continue  # that run made nothing
-            remedy = f"Delete the folder {self.tracks_dir} to make these tracks again."
+            remedy = f"Move {self.tracks_dir} away to make these tracks again."
             if path.name == INDEX_FILE:
                 remedy = mend_index(self.tracks_dir)
-            found = DEFAULTS | read_json(path, remedy)
-            if found.get("format_version") == UNSEALED_VERSION:
-                found["format_version"] = FORMAT_VERSION
-            difference = first_difference(found, self.description)
+            difference = first_difference(read_json(path, remedy), self.description)
             if difference:
                 raise UserError(
-                    f"{path}: these tracks were made with {difference}. Delete the folder "
-                    f"{self.tracks_dir} to make them again, or give tracker.name another name."
+                    f"{path}: these tracks were made with {difference}. They are kept: choose "
+                    f"another place (tracker.name or data_root), or move {self.tracks_dir} away."
                 )
 
 
@@ -204,14 +209,11 @@ def checksum_of(index: dict[str, Any]) -> str:
 
 def mend_index(tracks_dir: Path) -> str:
     """What to do about a damaged index."""
-    return (
-        f"Run python -m sola.shards check {tracks_dir} --repair, and then generate.py as before. "
-        "Where the shards are damaged, too, or older, delete the folder and run generate.py again."
-    )
+    return f"Run python -m sola.shards check {tracks_dir} --repair, and then generate.py as before."
 
 
 def first_difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
-    """The first wanted value that differs, as "key=found, asked for is wanted"; "" if none."""
+    """The first wanted value that differs: "key=found, this run requests wanted"; "" if none."""
     for key, value in wanted.items():
         other = found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
@@ -219,5 +221,5 @@ def first_difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str 
             if difference:
                 return difference
         elif other != value:
-            return f"{prefix}{key}={other}, asked for is {value}"
+            return f"{prefix}{key}={other}, this run requests {value}"
     return ""

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.errors import UserError
-from sola.files import Damage, readable_hdf5, whole_hdf5
+from sola.files import Damage, Hdf5Files, find_files, open_hdf5, whole_hdf5
 from sola.sealed import as_texts, open_array, open_group, seal
 
 FORMAT_VERSION = 1
 SUFFIX = ".h5"
-REMEDY = "Delete it: it is made again when it is needed."
+REMEDY = "Move it away: it is made again when it is needed."
 MAX_BYTES_KEPT = 1 << 28
 """Tokens kept in memory by one process."""
 
@@ -32,8 +32,8 @@ class Place(NamedTuple):
     path: Path
     start: int
     length: int
-    crc32: int | None
-    """Of the tokens; None in files that were written without."""
+    crc32: int
+    """Of the tokens."""
 
 
 class TokenCache:
@@ -46,7 +46,7 @@ class TokenCache:
 
     def __init__(self, folder: Path, identity: str) -> None:
         self.folder, self.identity = folder, identity
-        self._files: dict[Path, h5py.File] = {}
+        self._files = Hdf5Files()
         self._read_paths: set[Path] = set()
         self._places: dict[str, Place] = {}
         self._kept: dict[str, NDArray[np.float32]] = {}
@@ -55,7 +55,7 @@ class TokenCache:
     def refresh(self) -> None:
         """Takes note of files that were added since, by this or another process."""
         prefix = _digest(self.identity)[:12]
-        for path in sorted(self.folder.glob(f"{prefix}-*{SUFFIX}")):
+        for path in find_files(self.folder, f"{prefix}-*{SUFFIX}"):
             if path not in self._read_paths:
                 self._places |= self._index(path)
                 self._read_paths.add(path)
@@ -69,8 +69,8 @@ class TokenCache:
         if text in self._kept:
             return self._kept[text]
         place = self._places[_digest(text)]
-        with readable_hdf5(place.path, REMEDY):
-            tokens = self._read(place, text)
+        with self._files.open(place.path, REMEDY) as file:
+            tokens = _read(file, place, text)
         if self._num_bytes_kept < MAX_BYTES_KEPT:
             self._kept[text] = tokens
             self._num_bytes_kept += tokens.nbytes
@@ -93,31 +93,19 @@ class TokenCache:
         self.refresh()
 
     def __getstate__(self) -> dict[str, Any]:
-        # another process opens its own files
-        return self.__dict__ | {"_files": {}, "_kept": {}, "_num_bytes_kept": 0}
-
-    def _read(self, place: Place, text: str) -> NDArray[np.float32]:
-        if place.path not in self._files:
-            self._files[place.path] = h5py.File(place.path, "r")
-        stored = open_array(self._files[place.path], "tokens")
-        tokens: NDArray[np.float32] = stored[place.start : place.start + place.length]
-        if place.crc32 is not None and _crc32(tokens) != place.crc32:
-            raise Damage(f"the tokens of {text!r} are not what was written, by their checksum")
-        if not np.isfinite(tokens).all():
-            raise Damage(f"the tokens of {text!r} are not all finite")
-        return tokens
+        return self.__dict__ | {"_kept": {}, "_num_bytes_kept": 0}
 
     def _index(self, path: Path) -> dict[str, Place]:
-        with readable_hdf5(path, REMEDY), h5py.File(path, "r") as file:
-            cached = open_group(file, "", path.stem, needs_seal=False)
+        with open_hdf5(path, REMEDY) as file:
+            cached = open_group(file, "", path.stem)
             found = int(cached.attribute("format_version"))
             encoder = str(cached.attribute("encoder")[0])
             lengths, keys = cached.read("lengths").tolist(), cached.texts("keys")
-            sums = cached.read("crc32").tolist() if cached.has("crc32") else [None] * len(keys)
+            sums = cached.read("crc32").tolist()
         if found != FORMAT_VERSION:
             raise UserError(
                 f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. "
-                f"Delete {self.folder}: it is made again when it is needed."
+                f"Move {self.folder} away: it is made again when it is needed."
             )
         if encoder != self.identity:
             return {}
@@ -126,6 +114,16 @@ class TokenCache:
             key: Place(path, start, length, crc32)
             for key, start, length, crc32 in zip(keys, starts, lengths, sums, strict=False)
         }
+
+
+def _read(file: h5py.File, place: Place, text: str) -> NDArray[np.float32]:
+    stored = open_array(file, "tokens")
+    tokens: NDArray[np.float32] = stored[place.start : place.start + place.length]
+    if _crc32(tokens) != place.crc32:
+        raise Damage(f"the tokens of {text!r} are not what was written, by their checksum")
+    if not np.isfinite(tokens).all():
+        raise Damage(f"the tokens of {text!r} are not all finite")
+    return tokens
 
 
 def _crc32(tokens: NDArray[np.float32]) -> int:

@@ -124,7 +124,11 @@ class TextEncoder:
         return {text: tokens[text] for text in texts}
 
     def _load(self) -> tuple[Any, Any]:
+        from sola.weights_file import refuse_stand_in
+
         path = resolve(self.path)
+        if Path(path).is_dir():
+            refuse_stand_in(Path(path))
         try:
             with quiet_transformers():
                 tokenizer, model = _from_disk_or_hub(path)

@@ -16,9 +16,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from sola.errors import UserError
-from sola.files import Damage, sha256_of_file
+from sola.files import is_there, refusals, sha256_of_file
 from sola.tracking.settings import TrackerConfig
-from sola.weights_file import read_weights
+from sola.weights_file import read_weights, refuse_stand_in
 
 log = logging.getLogger(__name__)
 
@@ -59,20 +59,24 @@ def build_tracker(config: TrackerConfig, target: str = NETWORK) -> torch.nn.Modu
 
 
 def check_checkpoint(config: TrackerConfig) -> None:
-    """Raise UserError where the file of the tracker's weights is missing."""
+    """Raise UserError where the file of the tracker's weights is missing or another file."""
     path = Path(config.checkpoint)
-    if config.checkpoint != RANDOM_WEIGHTS and not path.is_file():
+    if config.checkpoint == RANDOM_WEIGHTS:
+        return
+    if not is_there(path):
         raise UserError(
             f"{path}: checkpoint of tracker {config.name} not found. Put SAM 2's published file "
             f"{path.name} there, or say tracker.checkpoint=<file> (or random to try mechanics)."
         )
+    refuse_stand_in(path)
 
 
 def checkpoint_sha256(checkpoint: str) -> str:
     """SHA-256 of a checkpoint file; "random" for random weights."""
     if checkpoint == RANDOM_WEIGHTS:
         return RANDOM_WEIGHTS
-    return sha256_of_file(Path(checkpoint))
+    with refusals(Path(checkpoint)):
+        return sha256_of_file(Path(checkpoint))
 
 
 def packaged_config(name: str) -> Any:
@@ -118,10 +122,7 @@ def _instantiate(config: TrackerConfig, target: str) -> torch.nn.Module:
 
 
 def _load_weights(model: torch.nn.Module, path: Path, name: str) -> None:
-    try:
-        content = read_weights(path)
-    except Damage as error:
-        raise UserError(f"{path}: not readable as a checkpoint. Get the file again.") from error
+    content = read_weights(path)
     if not isinstance(content, dict) or "model" not in content:
         raise UserError(
             f'{path}: not a SAM 2 checkpoint: needed is a file of {{"model": state dict}}. Name '

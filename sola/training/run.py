@@ -21,6 +21,7 @@ from sola.datasets import Split
 from sola.errors import UserError, did_you_mean
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
+from sola.files import is_there
 from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import artifacts_of, git_state
@@ -36,6 +37,7 @@ from sola.training.optimization import choose_fused
 from sola.training.resuming import LAST_FILE, Resumption, WholeFileIO
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
+from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def train(config: TrainConfig) -> TrainingResult:
             another run, or the checkpoint to resume from does not fit.
     """
     output_dir = Path(config.paths.output_dir)
-    if config.resume and (output_dir / LAST_FILE).is_file():
+    if config.resume and is_there(output_dir / LAST_FILE):
         config = replace_ckpt(config, output_dir / LAST_FILE)
     is_dry = bool(config.trainer.node.get("fast_dev_run"))
     goes_on = Path(config.ckpt_path or "").absolute() == (output_dir / LAST_FILE).absolute()
@@ -334,7 +336,7 @@ def _check_resume(config: TrainConfig, selector: Selector) -> int:
                 f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
                 "Resume with the configuration that the run was started with."
             )
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_weights(path)
     if "optimizer_states" not in content:
         raise UserError(
             f"{path}: has weights, but no optimizer state to resume from. Use the run's "

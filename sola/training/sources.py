@@ -93,7 +93,7 @@ class LabelledTracks:
         if len(lengths) > 1:
             raise UserError(
                 f"{expression.video_id}: tracks in {[str(r.tracks_dir) for r in self.readers]} "
-                f"have different numbers of frames: {sorted(lengths)}. Delete them and run "
+                f"have different numbers of frames: {sorted(lengths)}. Move them away and run "
                 "generate.py again."
             )
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

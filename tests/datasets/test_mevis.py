@@ -237,7 +237,7 @@ def test_missing_damaged_and_unequal_frames_are_named(tmp_path: Path, root: Path
     broken.write_bytes(good.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"broken.jpg: unreadable image"):
         VideoFrames(Video("v", (broken,)))[0]
-    with pytest.raises(ValueError, match=r"none.jpg: not found"):
+    with pytest.raises(ValueError, match=r"none\.jpg"):
         VideoFrames(Video("v", (tmp_path / "none.jpg",)))[0]
     small = tmp_path / "small.png"
     Image.new("RGB", (6, 4)).save(small)

@@ -116,7 +116,7 @@ def test_float16_holds_the_tokens_of_a_run_in_bf16(compose: Compose) -> None:
     dtypes = [ShardReader(folder).index["token_dtype"] for folder in (halves, whole)]
     assert dtypes == ["float16", "float32"]
     _assert_equal(_contents(halves), _contents(whole))
-    with pytest.raises(ValueError, match="token_dtype=float16, asked for is float32"):
+    with pytest.raises(ValueError, match=r"token_dtype=float16, .* float32"):
         run_generation(_config(compose, "gt", precision, "token_dtype=float32"))
 
 

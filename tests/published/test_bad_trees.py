@@ -77,10 +77,10 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "npy cut off",
         lambda tree: (tree / NPY).write_bytes(b"\x93NUMPY"),
-        f"{NPY}: not readable as npy",
+        f"{NPY}: damaged",
     ),
-    ("npy empty", lambda tree: (tree / NPY).write_bytes(b""), f"{NPY}: not readable as npy"),
-    ("npy of objects", tokens(np.array([{}])), f"{NPY}: not readable as npy"),
+    ("npy empty", lambda tree: (tree / NPY).write_bytes(b""), f"{NPY}: damaged"),
+    ("npy of objects", tokens(np.array([{}])), f"{NPY}: damaged"),
     ("number", edit(anno_id=5), f"{JSON}: anno_id is 5, needed is 3"),
     (
         "prompt",

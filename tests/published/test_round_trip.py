@@ -242,7 +242,7 @@ def test_an_export_that_was_cut_off_leaves_no_tree(
 
     assert read_tree(tmp_path / "out") == read_tree(tree)
     assert not (tmp_path / "out.part").exists()
-    with pytest.raises(ValueError, match="out: is there already"):
+    with pytest.raises(ValueError, match="out: already exists"):
         export_tracks(reader, tmp_path / "out")
 
 

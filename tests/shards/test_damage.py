@@ -12,10 +12,12 @@ import h5py
 import numpy as np
 import pytest
 from commands import run_command
-from drawn_tracks import DESCRIPTION, assert_equal, make_tracks, write
+from drawn_tracks import DESCRIPTION, assert_equal, edit_index, make_tracks, write
 
-from sola.files import DamagedFile
+from sola.errors import DamagedFile
+from sola.sealed import SEAL, seal
 from sola.shards import ShardReader, ShardWriter
+from sola.shards import repair as repair_module
 from sola.shards.repair import check_tracks, unfinish
 from sola.types import Tracks
 
@@ -91,12 +93,13 @@ def test_what_is_damaged_is_made_again_and_nothing_else(
 ) -> None:
     write(tmp_path, *tracks)
     flip_in(tmp_path / SHARD, codes_of(tracks[1]))
+    before = {name: (tmp_path / name).read_bytes() for name in ("index.json", SHARD)}
     command = ("sola.shards", "check", str(tmp_path))
 
     told = run_command(*command)
     assert told.status == 1
     assert "b: masklets/counts is not what was written" in told.output
-    assert "1 entries sound, 1 damaged" in told.output
+    assert "1 of 2 entries are sound" in told.output
     assert (tmp_path / "index.json").is_file()
     assert run_command(*command, "--repair").status == 0
 
@@ -110,7 +113,8 @@ def test_what_is_damaged_is_made_again_and_nothing_else(
     for one in tracks:
         assert_equal(reader.read(one.video_id), one)
     assert run_command(*command).status == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", SHARD]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "index.json", SHARD]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "damaged").iterdir()} == before
     happened = (
         "named by sola.shards check; after --repair, generate.py makes that entry alone again"
     )
@@ -133,7 +137,7 @@ def test_a_repair_that_is_cut_off_loses_nothing(
     flip_in(tmp_path / SHARD, codes_of(tracks[1]))
     found = check_tracks(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", lambda *_: _kill())
+        patch.setattr(repair_module, "_copy", lambda *_: _kill())
         with pytest.raises(KeyboardInterrupt):
             unfinish(tmp_path, found)
     assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
@@ -185,36 +189,6 @@ def test_a_staged_file_that_is_damaged_is_not_there(
     )
 
 
-def make_old(folder: Path) -> None:
-    """Takes away what format 2 does not have."""
-    index = json.loads((folder / "index.json").read_text())
-    del index["crc32"]
-    (folder / "index.json").write_text(json.dumps(index | {"format_version": 2}))
-    with h5py.File(folder / SHARD, "r+") as file:
-        for group in file.values():
-            del group.attrs["crc32"]
-
-
-def test_tracks_of_format_2_are_read_and_get_checksums_when_they_are_repaired(
-    tmp_path: Path, tracks: tuple[Tracks, Tracks]
-) -> None:
-    write(tmp_path, *tracks)
-    make_old(tmp_path)
-    assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
-    assert ShardWriter(tmp_path, DESCRIPTION).is_finished
-    command = ("sola.shards", "check", str(tmp_path))
-    assert "of format 2, without checksums" in run_command(*command).output
-
-    assert run_command(*command, "--repair").status == 0
-    writer = ShardWriter(tmp_path, DESCRIPTION)
-    assert writer.has("a")
-    writer.finish([("a", ""), ("b", "")])
-    assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
-    flip_in(tmp_path / SHARD, codes_of(tracks[0]))
-    with pytest.raises(ValueError, match="not what was written"):
-        ShardReader(tmp_path).read("a")
-
-
 def test_checksums_that_are_gone_are_missed(tmp_path: Path, tracks: tuple[Tracks, Tracks]) -> None:
     write(tmp_path, *tracks)
     with h5py.File(tmp_path / SHARD, "r+") as file:
@@ -254,7 +228,6 @@ def _folder(group: h5py.Group) -> None:
     group.create_group("object_tokens")
 
 
-@pytest.mark.parametrize("is_old", [False, True])
 @pytest.mark.parametrize(
     ("put", "reason"),
     [
@@ -272,11 +245,8 @@ def test_arrays_that_lie_elsewhere_or_about_their_size_are_refused(
     tracks: tuple[Tracks, Tracks],
     put: Callable[[h5py.Group], Any],
     reason: str,
-    is_old: bool,
 ) -> None:
     write(tmp_path, *tracks)
-    if is_old:
-        make_old(tmp_path)
     with h5py.File(tmp_path / SHARD, "r+") as file:
         del file["a/object_tokens"]
         put(file["a"])
@@ -288,7 +258,6 @@ def test_a_link_in_place_of_an_entry_is_refused(
     tmp_path: Path, tracks: tuple[Tracks, Tracks]
 ) -> None:
     write(tmp_path, *tracks)
-    make_old(tmp_path)
     with h5py.File(tmp_path / SHARD, "r+") as file:
         del file["a"]
         file["a"] = h5py.SoftLink("/b")
@@ -314,11 +283,10 @@ def test_an_index_leads_nowhere_else(
     tmp_path: Path, name: str, entry: dict[str, Any], reason: str
 ) -> None:
     write(tmp_path, make_tracks("a"))
-    path = tmp_path / "index.json"
-    index = json.loads(path.read_text())
-    index["entries"] = {name: index["entries"]["a"] | entry}
-    del index["crc32"]
-    path.write_text(json.dumps(index))
+    edit_index(
+        tmp_path / "index.json",
+        lambda index: index.update(entries={name: index["entries"]["a"] | entry}),
+    )
     with pytest.raises(ValueError, match=rf"index.json: damaged, .*{reason}"):
         ShardReader(tmp_path)
 
@@ -357,7 +325,7 @@ def test_a_damaged_index_is_mended_from_the_shards(
     command = ("sola.shards", "check", str(tmp_path))
     for told in (run_command(*command), run_command(*command, "--repair")):
         assert "index.json: " in told.output
-        assert "4 entries sound, 0 damaged" in told.output
+        assert "4 of 4 entries are sound" in told.output
     assert told.status == 0
 
     writer = ShardWriter(tmp_path, DESCRIPTION)
@@ -371,23 +339,27 @@ def test_a_damaged_index_is_mended_from_the_shards(
     fault("Tracks on disk", f"index.json {how}", happened)
 
 
-def test_an_index_without_a_checksum_is_read(tmp_path: Path) -> None:
-    one = make_tracks("a")
-    write(tmp_path, one)
+@pytest.mark.parametrize("change", [{"token_dim": 5}, {"format_version": 7}])
+def test_an_index_with_a_wrong_or_no_checksum_is_damaged(
+    tmp_path: Path, change: dict[str, int]
+) -> None:
+    write(tmp_path, make_tracks("a"))
     path = tmp_path / "index.json"
     index = json.loads(path.read_text())
-    del index["crc32"]
-    path.write_text(json.dumps(index))
-    assert_equal(ShardReader(tmp_path).read("a"), one)
+    for content in (index | change, {key: index[key] for key in index if key != "crc32"}):
+        path.write_text(json.dumps(content))
+        with pytest.raises(DamagedFile, match=r"index\.json"):
+            ShardReader(tmp_path)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_tokens_that_are_not_finite_are_named(tmp_path: Path, value: float) -> None:
     one = make_tracks("a")
     write(tmp_path, one)
-    make_old(tmp_path)
     with h5py.File(tmp_path / SHARD, "r+") as file:
         file["a/object_tokens"][1, 2, 3] = value
+        del file["a"].attrs[SEAL]
+        seal(file["a"], "a")
     for read in (ShardReader(tmp_path).read, ShardReader(tmp_path).read_tokens):
         with pytest.raises(ValueError, match=rf"{SHARD}: .*a: object_tokens has values .* NaN"):
             read("a")

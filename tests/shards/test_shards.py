@@ -1,6 +1,5 @@
 """What is written is read back, and nothing unfinished or foreign is ever read."""
 
-import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from drawn_tracks import DESCRIPTION, assert_equal, make_tracks, write
+from drawn_tracks import DESCRIPTION, assert_equal, edit_index, make_tracks, write
 
 from sola.shards import ShardReader, ShardWriter
 from sola.shards import writer as writer_module
@@ -206,7 +205,7 @@ def test_tracks_made_with_other_settings_are_refused(tmp_path: Path, is_finished
         unfinished.start()
         unfinished.stage(make_tracks("a"))
     other = DESCRIPTION | {"config": {"prompt_source": {"max_tracks": 16}}}
-    message = r"config.prompt_source.max_tracks=64, asked for is 16"
+    message = r"config.prompt_source.max_tracks=64, .* 16"
     with pytest.raises(ValueError, match=message):
         ShardWriter(tmp_path, other)
 
@@ -214,7 +213,7 @@ def test_tracks_made_with_other_settings_are_refused(tmp_path: Path, is_finished
 def test_another_format_version_is_refused(tmp_path: Path) -> None:
     write(tmp_path, make_tracks("a"))
     path = tmp_path / "index.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    edit_index(path, lambda index: index.update(format_version=99))
     with pytest.raises(ValueError, match="shard format 99"):
         ShardReader(tmp_path)
 

@@ -127,7 +127,7 @@ def _refuse_other_settings(final_dir: Path, settings: dict[str, Any]) -> None:
         key = differing[0]
         raise UserError(
             f"{final_dir}: made with {key}={found.get(key)}, this run requests {settings[key]}. "
-            "Choose another dataset.name or data_root."
+            "Choose another dataset.name or data_root, or move the folder away."
         )
 
 

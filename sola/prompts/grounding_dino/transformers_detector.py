@@ -11,6 +11,7 @@ from sola.prompts.grounding_dino.detector import DetectorNetwork
 from sola.prompts.grounding_dino.shape import NetworkShape
 from sola.prompts.grounding_dino.weights import read_original, to_transformers
 from sola.text.encoder import quiet_transformers
+from sola.weights_file import refuse_stand_in
 
 BERT_VOCABULARY_SIZE = 30522
 
@@ -94,6 +95,7 @@ def load_folder(folder: Path) -> GroundingDinoForObjectDetection:
     Raises:
         UserError: if there is none, or weights of it are missing.
     """
+    refuse_stand_in(folder)
     try:
         with quiet_transformers():
             network, report = _from_pretrained(folder, local_files_only=True)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from sola.errors import UserError
-from sola.files import Damage
-from sola.weights_file import read_weights
+from sola.weights_file import read_weights, refuse_stand_in
 
 Weights = dict[str, Tensor]
 
@@ -129,10 +128,7 @@ def read_original(path: Path) -> Weights:
     Raises:
         UserError: if the file is not of this kind.
     """
-    try:
-        content = read_weights(path)
-    except Damage as error:
-        raise UserError(f"{path}: not readable as a checkpoint. Get the file again.") from error
+    content = read_weights(path)
     weights = content.get("model") if isinstance(content, dict) else None
     if not isinstance(weights, dict):
         raise UserError(
@@ -149,6 +145,7 @@ def read_transformers(folder: Path) -> Weights:
     """
     from safetensors.torch import load_file
 
+    refuse_stand_in(folder)
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise UserError(f"{folder}: no *.safetensors there. Needed is a folder of transformers.")

@@ -50,7 +50,7 @@ class WandbRun(WandbLogger):
         self._state_path = output_dir / STATE_FILE
         state: dict[str, Any] = {}
         if goes_on and self._state_path.is_file():
-            state = read_json(self._state_path, "Delete it for another run of W&B.")
+            state = read_json(self._state_path, "Move it away to start another W&B run.")
         # offline, W&B knows nothing of the rows before; online, it does
         self._first_row: int | None = state.get("next_row") if is_offline else None
         super().__init__(
