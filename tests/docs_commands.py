@@ -1,7 +1,7 @@
 """The commands that the documentation shows, and a world in which they run.
 
-No real data set and none of the networks' weights are at hand, so each of them has a stand-in; the
-commands are as the pages have them but for that (``stand_in``).
+Real data sets and published weights are not available to tests, so each has a stand-in; apart from
+that the commands are those of the pages (``stand_in``).
 """
 
 import re
@@ -17,30 +17,41 @@ import dataset_trees as trees
 import torch
 from small_detector import GDINO
 from sound_world import hide_ground_truth
-from worked_example import copy_program
 
 from sola.config import compose
-from sola.datasets.moving_shapes.maker import write_split
 from sola.selector import TrackSelector
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), ROOT / "data/README.md"])
+PROGRAM = r"(?:(?:generate|train|evaluate|predict)\.py)"
+COMMAND = r"(?:sola (?:generate|train|evaluate|predict|check) )"
 SHOWN = re.compile(
-    r"^ *(?:\$ )?(?:\.venv/bin/)?python ((?:(?:generate|train|evaluate|predict)\.py|-m sola\.).+)$"
-    r"|`python ((?:generate|train|evaluate|predict)\.py [^`]+)`"
+    rf"^ *(?:\$ )?(?:\.venv/bin/)?(?:python (?=(?:{PROGRAM}|-m sola\.))|(?={COMMAND}))(.+)$"
+    rf"|`(?:python (?={PROGRAM})|(?={COMMAND}))([^`]+)`"
 )
 """A line of a block, or a command within a line."""
 PRINTED_BY_TESTS = "broken_input.md"
-"""Its commands are to fail; tests/broken_input.py ran them and wrote the page."""
+"""Its commands are expected to fail; tests/broken_input.py ran them and wrote the page."""
 
 
 def commands_of(page: Path) -> Iterator[list[str]]:
-    """The words behind "python" of every command; "\\" joins lines, "&" parts them."""
+    """The words of every command, without "python"; "\\" joins lines, "&" separates them.
+
+    ``sola train`` is train.py, ``sola check`` is the module ``sola.cli``.
+    """
     if page.name == PRINTED_BY_TESTS:
         return
     for line in re.split(r"\n| & ", re.sub(r"\\\n\s*", " ", page.read_text())):
         for match in SHOWN.finditer(line):
-            yield shlex.split((match[1] or match[2]).removesuffix(" &"), comments=True)
+            words = shlex.split((match[1] or match[2]).removesuffix(" &"), comments=True)
+            if words[0] == "sola":
+                is_check = words[1] == "check"
+                words = ["-m", "sola.cli", *words[1:]] if is_check else _as_script(words[1:])
+            yield words
+
+
+def _as_script(words: list[str]) -> list[str]:
+    return [f"{words[0]}.py", *words[1:]]
 
 
 STAND_INS = {
@@ -54,15 +65,14 @@ STAND_INS = {
     "tracker.compile=true": [],  # minutes on a CPU
 }
 NO_WEIGHTS = re.compile(r"tracker=(sam2\S+)")
-NOT_HERE = re.compile(r"trainer\.max_epochs=|hydra[./]launcher")
-"""More epochs than one, and a launcher that is not installed."""
+NOT_HERE = re.compile(r"trainer\.max_epochs=|hydra[./](?:launcher|sweeper)|[^=]+=interval\(")
+"""More epochs than one; launchers and sweepers that are not installed, and their values."""
 SMALL_VIDEOS = ("dataset.maker.num_frames=6", "dataset.maker.expressions_per_video=4")
 FEW_VIDEOS = "dataset.maker.num_videos={train:2,valid_u:2}"
 SMALL_DETECTOR = [word for word in GDINO if not word.startswith("dataset.")]
 LEFT_OUT = {
-    "trainer.num_nodes=2",  # two nodes have to start at once; the tests marked devices do that
-    "sola.tracking.small.train",  # most of an hour
-    "sola.tracking.small.evaluate",
+    "trainer.num_nodes=2",  # two nodes have to start at once: see the tests marked devices
+    "--config-dir",  # a folder of the user's own: see test_worked_examples.py
 }
 """Commands with one of these words are not run."""
 
@@ -70,9 +80,9 @@ LEFT_OUT = {
 def stand_in(words: list[str]) -> list[str]:
     """A command of a page as it can run here.
 
-    Small videos take the place of the real ones, the small tracker that of SAM 2's published
-    sizes, MiniLM that of RoBERTa, a GroundingDINO of random weights that of the published one, two
-    processes on the CPU that of 8 GPUs, one epoch that of many, Hydra's launcher that of SLURM's.
+    Small videos replace the real ones, the small tracker replaces SAM 2's published sizes, MiniLM
+    replaces RoBERTa, random weights replace GroundingDINO's, two processes on the CPU replace 8
+    GPUs, one epoch replaces many, Hydra's own launcher and sweeper replace others.
     """
     program, *values = words
     done = [each for word in values for each in STAND_INS.get(word, [word])]
@@ -95,7 +105,7 @@ def stand_in(words: list[str]) -> list[str]:
 
 
 def _with_small_tracker(words: list[str]) -> list[str]:
-    """The small tracker, under the name of the one that is asked for or is the default."""
+    """The small tracker, under the name of the tracker that the command uses."""
     asked = [match[1] for word in words if (match := NO_WEIGHTS.fullmatch(word))]
     kept = [word for word in words if not NO_WEIGHTS.fullmatch(word)]
     is_named = any(word.startswith("tracker.name=") for word in kept)
@@ -103,8 +113,18 @@ def _with_small_tracker(words: list[str]) -> list[str]:
     return [*kept, "tracker=small", *name]
 
 
+def copy_program(folder: Path) -> None:
+    """The package, its configuration and the entry points, into a new folder."""
+    for name in ("sola", "conf"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (*ROOT.glob("*.py"), ROOT / "tests" / "commands.py"):
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+
+
 def write_world(folder: Path) -> None:
-    """The program, data sets, a clip, weights of the published code, where commands look for them.
+    """The program, data sets, a clip and published weights, where the commands expect them.
 
     Args:
         folder: is made.
@@ -114,7 +134,7 @@ def write_world(folder: Path) -> None:
     seeds = {"train": 100, "valid_u": 200, "valid": 300}
     maker = replace(config.dataset.maker, num_videos=dict.fromkeys(seeds, 3), first_seed=seeds)
     for split in seeds:
-        write_split(maker, folder / "data/mevis", split)
+        maker.write(folder / "data/mevis", split)
     hide_ground_truth(folder / "data/mevis/valid")
     trees.write_ref_youtube_vos(folder / "data/ref-youtube-vos", "valid", has_objects=False)
     trees.write_ref_davis(folder / "data/ref-davis")

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def _below_fields(data_class: type) -> dict[str, str]:
     body = ast.parse(inspect.cleandoc(inspect.getsource(data_class))).body[0].body  # type: ignore[attr-defined]
     return {
         field.target.id: " ".join(after.value.value.split())
-        for field, after in zip(body, body[1:], strict=False)
+        for field, after in pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr)
     }
 
@@ -119,7 +120,8 @@ def _rows(node: Mapping[str, Any], key: str) -> Iterator[str]:
     for name, value in node.items():
         if name in SPECIAL:
             continue
-        if is_node(value) or (target is None and isinstance(value, Mapping)):
+        is_built = is_node(value) and node.get("_recursive_", True)
+        if is_built or (target is None and isinstance(value, Mapping)):
             yield from _rows(value, f"{key}.{name}")
         else:
             yield _row(f"{key}.{name}", target, value, texts)
@@ -132,13 +134,14 @@ def _rows(node: Mapping[str, Any], key: str) -> Iterator[str]:
 def _row(key: str, target: Any, value: Any, texts: Mapping[str, str]) -> str:
     name, where = key.rpartition(".")[2].lstrip("+"), f"{target.__module__}.{target.__qualname__}"
     parameter = inspect.signature(target).parameters.get(name)
-    kind = inspect.formatannotation(parameter.annotation) if parameter else ""
+    kind = inspect.formatannotation(parameter.annotation).strip("'") if parameter else ""
     kind = re.sub(r"\b(\w+\.)+(?=\w)", "", kind) if where.startswith("sola.") else ""
     default = f"`{as_typed(value)}`"
     if value == "???" or isinstance(value, Mapping) or "factory" in default:
         default = "required" if value == "???" else "see `--cfg job`"
     cells = [f"`{key}`", f"`{kind}`" if kind else "", default]
-    text = re.sub(r"([|*_<])", r"\\\1", texts.get(name, f"see {where}").replace("``", "`"))
+    text = texts.get(name, f"see {where}").replace("``", "`")
+    text = re.sub(r"(`[^`]*`)|([|*_<])", lambda each: each[1] or f"\\{each[2]}", text)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} | {text} |"
 
 
