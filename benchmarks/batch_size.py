@@ -18,8 +18,8 @@ from random_tracker import PRECISIONS, build_random, draw_rectangles, in_precisi
 
 from sola.config import compose
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
-from sola.tracking.builder import build_tracker
-from sola.tracking.propagation import VideoTracker
+from sola.trackers.sam2.builder import build_tracker
+from sola.trackers.sam2.propagation import VideoTracker
 
 NUMBERS = (1, 2, 4, 8, 16, 32)
 NUM_FRAMES = 16

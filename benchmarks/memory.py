@@ -74,8 +74,8 @@ def _measure(num_frames: int) -> dict[str, float]:
     import torch
 
     from sola.config import compose
-    from sola.tracking.builder import build_tracker
-    from sola.tracking.propagation import VideoTracker
+    from sola.trackers.sam2.builder import build_tracker
+    from sola.trackers.sam2.propagation import VideoTracker
 
     torch.set_num_threads(1)
     config = compose("generate", ["split=train", "paths.output_dir=."]).tracker

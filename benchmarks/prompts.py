@@ -144,8 +144,8 @@ def _generators(part: Part) -> dict[str, Callable[..., list[Any]]]:
 
     from sola.config import compose
     from sola.config.schema import MaskGeneratorConfig
-    from sola.tracking.builder import build_tracker
-    from sola.tracking.mask_generator import MaskGenerator
+    from sola.trackers.sam2.builder import build_tracker
+    from sola.trackers.sam2.mask_generator import MaskGenerator
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

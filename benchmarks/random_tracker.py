@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from sola.config.schema import TrackerConfig
-from sola.tracking.builder import (
+from sola.trackers.sam2.builder import (
     NETWORK,
     POST_PROCESSING,
     RANDOM_WEIGHTS,

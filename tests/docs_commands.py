@@ -60,8 +60,6 @@ FEW_VIDEOS = "dataset.maker.num_videos={train:2,valid_u:2}"
 SMALL_DETECTOR = [word for word in GDINO if not word.startswith("dataset.")]
 LEFT_OUT = {
     "trainer.num_nodes=2",  # two nodes have to start at once; the tests marked devices do that
-    "sola.tracking.small.train",  # most of an hour
-    "sola.tracking.small.evaluate",
 }
 """Commands with one of these words are not run."""
 

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = {
+    "errors": 0,
     "types": 0,
     "files": 0,
     "sealed": 1,
@@ -17,7 +18,7 @@ LAYERS = {
     "masks": 1,
     "config": 1,
     "datasets": 2,
-    "tracking": 2,
+    "trackers": 2,
     "shards": 2,
     "text": 2,
     "selector": 2,
@@ -32,8 +33,6 @@ LAYERS = {
 }
 # Programs (python -m ...), which nothing imports: they stand above the layers.
 PROGRAMS = {
-    "sola/tracking/small/train.py",
-    "sola/tracking/small/evaluate.py",
     "sola/evaluation/compare.py",
     "sola/reporting/check_submission.py",
     "sola/published/__main__.py",
@@ -41,7 +40,7 @@ PROGRAMS = {
 }
 # Heavy packages, and the layers that may import them.
 HOMES = {
-    "sam2": {"tracking"},
+    "sam2": {"trackers"},
     "transformers": {"text", "prompts"},
     "groundingdino": {"prompts"},
     "wandb": {"training", "reporting"},

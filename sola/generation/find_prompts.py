@@ -7,7 +7,7 @@ from typing import Any
 from sola.config.by_name import file_of
 from sola.prompts import KeptPrompts, PromptedVideo, PromptSource, SettingsError
 from sola.shards import PromptStore
-from sola.tracking.stages import FILES, RULES, stage
+from sola.trackers.stages import FILES, RULES, stage
 from sola.types import FoundPrompts, Prompt
 
 _NEEDED = "; needed is, by text, a list of what self.prompt(frame_idx, mask) gives."

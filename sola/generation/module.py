@@ -27,13 +27,13 @@ from sola.prompts import (
     SettingsError,
 )
 from sola.shards import PromptStore, ShardWriter
-from sola.tracking.batches import BatchSize
-from sola.tracking.box_masks import BoxMasker
-from sola.tracking.compiled import track_blank_video, warm_up
-from sola.tracking.kernels import AttentionKernels
-from sola.tracking.mask_generator import MaskGenerator
-from sola.tracking.propagation import MAX_OBJECTS, SAM2Base, VideoTracker
-from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
+from sola.trackers.batches import BatchSize
+from sola.trackers.sam2.box_masks import BoxMasker
+from sola.trackers.sam2.compiled import track_blank_video, warm_up
+from sola.trackers.sam2.kernels import AttentionKernels
+from sola.trackers.sam2.mask_generator import MaskGenerator
+from sola.trackers.sam2.propagation import MAX_OBJECTS, SAM2Base, VideoTracker
+from sola.trackers.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 
 log = logging.getLogger(__name__)

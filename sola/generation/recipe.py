@@ -13,7 +13,7 @@ from sola.datasets import Split
 from sola.errors import UserError
 from sola.prompts import PromptSource, build_source
 from sola.shards import PROMPTS_VERSION
-from sola.tracking.builder import RANDOM_WEIGHTS, check_checkpoint, checkpoint_sha256
+from sola.trackers.sam2.builder import RANDOM_WEIGHTS, check_checkpoint, checkpoint_sha256
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp")

@@ -32,9 +32,9 @@ from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import git_state
 from sola.shards import PromptStore, ShardReader, ShardWriter, prompts_dir, tracks_dir
-from sola.tracking.builder import build_tracker
-from sola.tracking.compiled import compile_parts
-from sola.tracking.propagation import SAM2Base
+from sola.trackers.sam2.builder import build_tracker
+from sola.trackers.sam2.compiled import compile_parts
+from sola.trackers.sam2.propagation import SAM2Base
 
 log = logging.getLogger(__name__)
 

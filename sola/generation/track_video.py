@@ -6,8 +6,8 @@ from sola.config.schema import PromptSourceConfig
 from sola.errors import UserError
 from sola.masks import decode
 from sola.prompts import KeptPrompts, PromptCounts, PromptQueue
-from sola.tracking.propagation import VideoTracker
-from sola.tracking.stages import CODES, RULES, stage
+from sola.trackers.sam2.propagation import VideoTracker
+from sola.trackers.stages import CODES, RULES, stage
 from sola.types import Masklet, Prompt, Tracks
 
 

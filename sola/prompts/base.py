@@ -14,9 +14,9 @@ from sola.config.by_name import check_arguments, code_of, file_of, find_class
 from sola.config.schema import PromptSourceConfig
 from sola.errors import UserError
 from sola.masks import encode
-from sola.tracking.box_masks import BoxMask, BoxMasker
-from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
-from sola.tracking.stages import FRAMES, stage
+from sola.trackers.sam2.box_masks import BoxMask, BoxMasker
+from sola.trackers.sam2.mask_generator import GeneratedMask, MaskGenerator
+from sola.trackers.stages import FRAMES, stage
 from sola.types import Expression, Masklet, Prompt, Video
 
 PACKAGE = "sola.prompts"

@@ -17,7 +17,7 @@ from sola.prompts.grounding_dino import (
     keep_likely,
     keep_stable,
 )
-from sola.tracking.stages import CODES, DETECTOR, stage
+from sola.trackers.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
 
 DETECTION_KEYS = (

@@ -19,7 +19,7 @@ from sola.clip.overlay_video import write_overlay
 from sola.clip.run import run_clip
 from sola.masks import decode, empty_masklet, encode
 from sola.prompts.grounding_dino import Detector
-from sola.tracking.mask_generator import MaskGenerator
+from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.types import Video
 
 UNEVEN_S = (0.0, 0.04, 0.1, 0.5, 0.52, 1.3)

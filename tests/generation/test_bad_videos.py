@@ -15,7 +15,7 @@ from sola.generation import module as module_module
 from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.shards import ShardWriter
-from sola.tracking.builder import build_tracker
+from sola.trackers.sam2.builder import build_tracker
 from sola.types import Tracks
 
 Config = Callable[..., GenerateConfig]

@@ -17,7 +17,7 @@ from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.prompts.grounding_dino import Detections, Detector
 from sola.shards import ShardReader, ShardWriter
-from sola.tracking.mask_generator import MaskGenerator
+from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.types import Tracks
 
 ROOT = Path(__file__).parents[2]
