@@ -144,7 +144,7 @@ def _generators(part: Part) -> dict[str, Callable[..., list[Any]]]:
 
     from sola.config import compose
     from sola.config.schema import MaskGeneratorConfig
-    from sola.trackers.sam2.builder import build_tracker
+    from sola.trackers import build_tracker
     from sola.trackers.sam2.mask_generator import MaskGenerator
 
     torch.set_num_threads(1)
@@ -155,9 +155,10 @@ def _generators(part: Part) -> dict[str, Callable[..., list[Any]]]:
         config = dataclasses.replace(
             config, checkpoint="random", mask_generator=MaskGeneratorConfig(**part.options)
         )
-    model = build_tracker(config)
+    built = build_tracker(config)
+    model = built.build()
     upstream = SAM2AutomaticMaskGenerator(model, **dataclasses.asdict(config.mask_generator))
-    ours = MaskGenerator(model, config.mask_generator)
+    ours = MaskGenerator(model, built.mask_generator)
     upstream.predictor._bb_feat_sizes = ours.predictor._bb_feat_sizes
     return {"upstream": upstream.generate, "ours": ours.generate}
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = {
-    "errors": 0,
+    "errors": -1,
     "types": 0,
     "files": 0,
     "sealed": 1,

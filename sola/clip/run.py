@@ -27,6 +27,7 @@ from sola.reporting.predict import (
 )
 from sola.reporting.staging import publish, start_staging
 from sola.shards import ShardReader, short_digest, tracks_dir
+from sola.trackers import build_tracker
 from sola.types import Expression, Prompt
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,11 @@ def run_clip(config: PredictConfig) -> Path:
         ValueError: if the clip cannot be read, or something is missing or does not fit.
     """
     assert config.video is not None, "validated before"
-    recipes = [_recipe(config, source) for source in config.sources]
+    tracker = build_tracker(config.tracker)
+    recipes = [
+        Recipe(getattr(config.prompt_sources, source), tracker, config.trainer, config.seed)
+        for source in config.sources
+    ]
     for recipe in recipes:
         recipe.check()
     # before hours of tracking
@@ -76,11 +81,6 @@ def run_clip(config: PredictConfig) -> Path:
     return output_dir / PREDICTION_FILE
 
 
-def _recipe(config: PredictConfig, source: str) -> Recipe:
-    rule = getattr(config.prompt_sources, source)
-    return Recipe(rule, config.tracker, config.trainer, config.seed)
-
-
 def _make_tracks(
     recipe: Recipe, split: ClipSplit, clips_dir: Path, config: PredictConfig
 ) -> ShardReader:
@@ -90,7 +90,7 @@ def _make_tracks(
     """
     shown = split if recipe.source.is_by_expression else ClipSplit(split.clip, clips_dir)
     data_dir = Path(config.paths.data_dir)
-    source, tracker = recipe.prompt_source.name, config.tracker.name
+    source, tracker = recipe.prompt_source.name, recipe.tracker.name
     folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
     folder /= short_digest(recipe.describe_tracks(shown))
     make_tracks(recipe, shown, data_dir, folder, share=Share(is_strict=True))

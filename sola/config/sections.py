@@ -163,9 +163,6 @@ def _check_detector_network(name: str, section: DetectorNetworkConfig) -> Proble
 
 
 def _check_tracker(name: str, section: TrackerConfig) -> Problems:
-    if (section.packaged_model is None) == (section.model is None):
-        found = "neither is" if section.model is None else "both are"
-        yield f"{name}.packaged_model and {name}.model: {found} given; one of them is needed."
     yield from at_least(1, f"{name}.token_dim", section.token_dim)
     yield from at_least(0, f"{name}.fill_hole_area", section.fill_hole_area)
     yield from _check_mask_generator(f"{name}.mask_generator", section.mask_generator)

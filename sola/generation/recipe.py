@@ -8,15 +8,17 @@ import torch
 
 from sola.config.by_name import file_of
 from sola.config.device import pick_device
-from sola.config.schema import PromptSourceConfig, TrackerConfig, TrainerConfig
+from sola.config.schema import PromptSourceConfig, TrainerConfig
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.prompts import PromptSource, build_source
 from sola.shards import PROMPTS_VERSION
-from sola.trackers.sam2.builder import RANDOM_WEIGHTS, check_checkpoint, checkpoint_sha256
+from sola.trackers import RANDOM_WEIGHTS, Tracker
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp")
+NO_WEIGHTS = "none"
+"""``checkpoint_sha256`` of a tracker that has no weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Recipe:
     """Prompts, tracker and arithmetic, whatever the videos are."""
 
     prompt_source: PromptSourceConfig
-    tracker: TrackerConfig
+    tracker: Tracker
     trainer: TrainerConfig
     seed: int
     """Of weights that are random."""
@@ -45,7 +47,7 @@ class Recipe:
                     f"trainer.{key}={getattr(self.trainer, key)}: tracks are not made with it; "
                     f"choose one of {', '.join(known)}."
                 )
-        check_checkpoint(self.tracker)
+        self.tracker.check()
         self.source.check()
 
     @cached_property
@@ -67,7 +69,7 @@ class Recipe:
             "token_dtype": self._stored_dtype,
             "config": {
                 "prompt_source": self.source.description(),
-                "tracker": self._network(),
+                "tracker": self._tracker_settings,
                 "precision": self.trainer.precision,
             },
         }
@@ -76,7 +78,7 @@ class Recipe:
         """What must be the same of all object tokens that one selector is used with."""
         return {
             "tracker": self.tracker.name,
-            "token_dim": self.tracker.token_dim,
+            "token_dim": self.tracker.token_dim or 0,
             "checkpoint_sha256": self._weights["checkpoint_sha256"],
         }
 
@@ -87,7 +89,7 @@ class Recipe:
             "prompts_version": PROMPTS_VERSION,
             "config": {
                 "prompt_source": self.source.settings(),
-                "tracker": self._network(),
+                "tracker": self._tracker_settings,
                 "precision": self.trainer.precision,
             },
         }
@@ -106,7 +108,7 @@ class Recipe:
     @cached_property
     def _weights(self) -> dict[str, str]:
         weights = {
-            "checkpoint_sha256": checkpoint_sha256(self.tracker.checkpoint),
+            "checkpoint_sha256": self.tracker.describe().get("checkpoint_sha256", NO_WEIGHTS),
             **self._digests,
         }
         return {
@@ -130,8 +132,8 @@ class Recipe:
             return self.token_dtype
         return "float16" if self.trainer.precision == "bf16-mixed" else "float32"
 
-    def _network(self) -> dict[str, Any]:
-        """All of a tracker but where its weights lie and how much memory it may take."""
-        network = dataclasses.asdict(self.tracker)
-        del network["checkpoint"], network["feature_budget_mib"], network["name"]
-        return network
+    @property
+    def _tracker_settings(self) -> dict[str, Any]:
+        """The tracker's description without its weights, which have a key of their own."""
+        settings = self.tracker.describe().items()
+        return {key: value for key, value in settings if key != "checkpoint_sha256"}

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -32,9 +32,7 @@ from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import git_state
 from sola.shards import PromptStore, ShardReader, ShardWriter, prompts_dir, tracks_dir
-from sola.trackers.sam2.builder import build_tracker
-from sola.trackers.sam2.compiled import compile_parts
-from sola.trackers.sam2.propagation import SAM2Base
+from sola.trackers import build_tracker
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +52,8 @@ def run_generation(config: GenerateConfig) -> Path:
             already, or some videos cannot be tracked.
         SystemExit: if a signal ends the run.
     """
-    tracker = dataclasses.replace(
-        config.tracker, checkpoint=config.checkpoint or config.tracker.checkpoint
-    )
+    checkpoint = config.checkpoint or config.tracker.checkpoint
+    tracker = build_tracker(dataclasses.replace(config.tracker, checkpoint=checkpoint))
     recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed, config.token_dtype)
     chosen, name = chosen_file("prompt_source"), config.prompt_source.name
     if chosen not in (None, name):
@@ -203,9 +200,6 @@ def _track_videos(
     dashboard: GenerationDashboard | None,
 ) -> list[VideoReport]:
     """Reports of all processes; those of this one where it is not the first."""
-    model = cast(SAM2Base, build_tracker(recipe.tracker))
-    if recipe.tracker.compile:
-        compile_parts(model)
     title = f"{recipe.source.name} tracks of {dataset.name}/{dataset.split}"
     shown = (
         progress(title, len(videos.video_ids))
@@ -236,16 +230,16 @@ def _track_videos(
             num_shown = videos.position
 
         module = TrackGenerator(
-            model,
+            recipe.tracker,
             dataset,
             videos,
             recipe.source,
-            recipe.tracker,
             job.writer,
             store,
             job.failures,
             is_training_split=is_training_split,
             is_strict=job.share.is_strict,
+            seed=recipe.seed,
             open_source=recipe.open_source,
             on_start=on_start,
             on_stage=stop.check,

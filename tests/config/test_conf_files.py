@@ -146,13 +146,6 @@ def test_a_packaged_tracker_names_a_file_of_the_sam2_package(compose, tracker):
     assert config.checkpoint == f"checkpoints/{tracker}.pt"
 
 
-def test_a_network_written_as_targets_stays_plain_dictionaries(compose):
-    model = compose("train", "tracker=small").tracker.model
-
-    assert type(model) is dict
-    assert type(model["image_encoder"]) is dict
-
-
 def test_an_unused_group_is_empty_after_conversion(compose):
     config = compose("generate", "split=train")
 

@@ -48,14 +48,6 @@ def test_the_last_line_names_the_page_that_explains(entry: str) -> None:
     assert "outputs/docs/options.html" in help_text(entry).splitlines()[-1]
 
 
-def test_the_trackers_network_is_not_spelt_out() -> None:
-    text = help_text("train")
-
-    assert "  model: spelt out by --cfg job\n" in text
-    assert "_target_" not in text
-    assert "  model: null\n" in help_text("train", ["dataset=mevis"])
-
-
 def test_values_are_those_that_the_command_would_take() -> None:
     text = help_text("train", ["dataset=mevis", "seed=7", "trainer=ddp"])
 

@@ -62,8 +62,6 @@ BROKEN = [
     ("predict", [JOINT, "ckpt_path=x"], "is there to be trained on"),
     ("check", ["num_threads=0"], "num_threads is 0"),
     ("train", ["dataset.submission_top_dir=a/b"], "submission_top_dir is 'a/b'; it names one"),
-    ("train", ["tracker.model=null"], "neither is given"),
-    ("train", ["tracker.packaged_model=sam2/sam2_hiera_t.yaml"], "both are given"),
     ("train", ["text_encoder.batch_size=0"], "text_encoder.batch_size is 0"),
     ("generate", ["split=test"], "split is 'test'; known are train, valid_u"),
     ("generate", ["dataset=mevis", "prompt_source=gt", "split=valid"], "needs ground-truth masks"),

@@ -13,6 +13,7 @@ from sola.generation.recipe import Recipe
 from sola.generation.run import make_dataset
 from sola.prompts.gdino import GroundingDino
 from sola.shards import prompts_dir
+from sola.trackers import build_tracker
 
 Compose = Callable[..., Any]
 
@@ -27,9 +28,8 @@ def _recipe(compose: Compose, source: str, *overrides: str) -> tuple[Recipe, Spl
         *overrides,
     )
     make_dataset(config.dataset, "train")
-    recipe = Recipe(
-        config.prompt_source, config.tracker, config.trainer, config.seed, config.token_dtype
-    )
+    tracker = build_tracker(config.tracker)
+    recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed, config.token_dtype)
     return recipe, open_dataset(config.dataset, "train")
 
 

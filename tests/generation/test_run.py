@@ -13,10 +13,10 @@ import torch
 from small_detector import GDINO
 
 from sola.config.schema import GenerateConfig
-from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.prompts.grounding_dino import Detections, Detector
 from sola.shards import ShardReader, ShardWriter
+from sola.trackers.sam2 import Sam2Tracker
 from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.types import Tracks
 
@@ -139,7 +139,7 @@ def test_finished_tracks_are_not_made_again(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run_generation(_config(compose))
-    monkeypatch.setattr(run_module, "build_tracker", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(Sam2Tracker, "load", lambda *_: pytest.fail("loaded again"))
     assert run_generation(_config(compose)) == folder
     with pytest.raises(ValueError, match=r"max_tracks=64, asked for is 3"):
         run_generation(_config(compose, "grid", "prompt_source.max_tracks=3"))

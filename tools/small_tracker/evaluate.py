@@ -70,15 +70,17 @@ class _Job:
 def _measure(job: _Job) -> dict[str, Any]:
     """The figures of one job, in a process of its own."""
     import torch
-    from omegaconf import OmegaConf
 
     from sola.datasets.moving_shapes import scene
     from tools.small_tracker.clips import ClipSource, Vocabulary
-    from tools.small_tracker.model import CONFIG_PATH, REPOSITORY, build_small_tracker
+    from tools.small_tracker.model import (
+        WEIGHTS_PATH,
+        build_small_tracker,
+        mask_generator_options,
+    )
 
     torch.set_num_threads(1)
-    config: Any = OmegaConf.to_container(OmegaConf.load(CONFIG_PATH))
-    model = build_small_tracker(checkpoint=job.checkpoint or REPOSITORY / config["checkpoint"])
+    model = build_small_tracker(job.checkpoint or WEIGHTS_PATH)
     settings = scene.SceneSettings.plain() if job.kind == "plain" else scene.SceneSettings()
     if job.name == "four_objects":
         settings = replace(settings, min_objects=4, max_objects=4)
@@ -89,7 +91,7 @@ def _measure(job: _Job) -> dict[str, Any]:
         return source.draw(seed, indices, is_easy=True)
 
     if job.name == "grid":
-        return _grid(model, draw, job.clips, config["mask_generator"])
+        return _grid(model, draw, job.clips, mask_generator_options())
     return _probes(model, draw, job.clips) if job.name == "probes" else _tracking(model, draw, job)
 
 

@@ -1,6 +1,6 @@
 """Held-out tracking figures of the small tracker."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sola.config.schema import MaskGeneratorConfig
 from sola.masks import decode
+from sola.trackers.sam2 import MaskGeneratorConfig
 from sola.trackers.sam2.mask_generator import MaskGenerator
 from tools.small_tracker.clips import SCENE_FRAMES, Clip, TrackBatch, batch_tracks
 from tools.small_tracker.track_step import run_tracks
@@ -70,7 +70,7 @@ def grid_figures(
     model: Any,
     draw: DrawClip,
     seeds: Sequence[int],
-    generator_options: dict[str, Any],
+    generator_options: Mapping[str, Any],
     min_iou: float = 0.7,
 ) -> dict[str, float]:
     """How many visible objects the automatic mask generator finds, and how many masks are objects.

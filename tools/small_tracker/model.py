@@ -1,4 +1,4 @@
-"""The small tracker as a network: conf/tracker/small.yaml in, SAM 2's classes out."""
+"""Build the network of the small tracker, load and save its weights."""
 
 from pathlib import Path
 from typing import Any
@@ -7,26 +7,36 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+import sola.trackers.small
 from sola.errors import UserError
 
-REPOSITORY = Path(__file__).parents[2]
-CONFIG_PATH = REPOSITORY / "conf/tracker/small.yaml"
+CONFIG_PATH = Path(__file__).parents[2] / "conf/tracker/small.yaml"
+SHIPPED_DIR = Path(sola.trackers.small.__file__).parent
+NETWORK_PATH = SHIPPED_DIR / "network.yaml"
+WEIGHTS_PATH = SHIPPED_DIR / "small_tracker.pt"
 BASE_CLASS = "sam2.modeling.sam2_base.SAM2Base"
 
 
-def build_small_tracker(config_path: Path = CONFIG_PATH, checkpoint: Path | None = None) -> Any:
-    """The bare SAM2Base of a tracker configuration, in evaluation mode.
+def mask_generator_options() -> dict[str, Any]:
+    """Return the settings of automatic masks in conf/tracker/small.yaml."""
+    return {
+        str(key): value
+        for key, value in OmegaConf.load(CONFIG_PATH).mask_generator.items()
+        if key != "_target_"
+    }
 
-    Training and the held-out figures need the network without the predictor around it, whose
-    methods keep no gradients.
+
+def build_small_tracker(checkpoint: Path | None = None) -> Any:
+    """Return the bare SAM2Base of the small tracker, in evaluation mode.
+
+    Training needs upstream's classes: those of sola.trackers.sam2 keep no gradients.
 
     Args:
-        config_path: YAML with a ``model`` tree of ``_target_`` nodes.
-        checkpoint: file in SAM 2's format; None leaves the random start values.
+        checkpoint: file in the format of SAM 2; None leaves the random start values.
     """
     from hydra.utils import instantiate
 
-    tree = OmegaConf.load(config_path).model
+    tree = OmegaConf.load(NETWORK_PATH).model
     tree._target_ = BASE_CLASS
     model: nn.Module = instantiate(tree, _recursive_=True)
     if checkpoint is not None:

@@ -183,15 +183,12 @@ class TrackerConfig:
 
     name: str = MISSING
     """Label of its folders under data/tracks and data/prompts, and in checkpoints of selectors."""
-    packaged_model: str | None = None
-    """A configuration inside the sam2 package, such as sam2.1/sam2.1_hiera_l.yaml; None: ``model``
-    is given instead."""
-    model: Any = None
-    """Or the network itself, as a tree of ``_target_`` nodes (the small tracker); None:
-    packaged_model."""
+    packaged_model: str = MISSING
+    """YAML file of the network: one inside the sam2 package, such as sam2.1/sam2.1_hiera_l.yaml, a
+    path, or a resource of an installed package, such as pkg://sola.trackers.small/network.yaml."""
     checkpoint: str = MISSING
-    """A file of SAM 2's format ({"model": state dict}), or "random": untrained weights, drawn by
-    seed."""
+    """A file of SAM 2's format ({"model": state dict}), a pkg:// resource, or "random": untrained
+    weights, drawn by seed."""
     token_dim: int = 256
     """D, width of an object token; a property of the network."""
     fill_hole_area: int = 0

@@ -1,12 +1,11 @@
 """SAM 2's image predictor on boxes: one mask a box."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
+from sola.trackers.base import BoxMask
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.mask_generator import feature_sizes
 from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
@@ -15,17 +14,6 @@ STABILITY_OFFSET = 1.0
 """Logits this far from 0 say how far a mask depends on the threshold."""
 BOXES_PER_BATCH = 64
 """Boxes decoded together, which changes time and memory alone."""
-
-
-@dataclass(frozen=True)
-class BoxMask:
-    """The mask of one box."""
-
-    mask: np.ndarray
-    """(H, W) bool, logits > 0."""
-    predicted_iou: float
-    stability_score: float
-    """IoU of the masks at logits > 1 and > -1; 0 where both are empty."""
 
 
 class BoxMasker:

@@ -6,7 +6,6 @@ IoU get there, a few at a time, and stay as run-length codes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,24 +16,14 @@ from sam2.utils.amg import build_point_grid, calculate_stability_score
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from sola.config.schema import MaskGeneratorConfig
 from sola.masks import boxes, encode
+from sola.trackers.base import GeneratedMask
 from sola.trackers.batches import BatchSize
+from sola.trackers.sam2.settings import MaskGeneratorConfig
 from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
-from sola.types import RunLength
 
 CHUNK_PIXELS = 2**22
 """Pixels that exist as logits of the frame's size at a time, 4 bytes each."""
-
-
-@dataclass(frozen=True)
-class GeneratedMask:
-    """One mask of a frame."""
-
-    mask: RunLength
-    predicted_iou: float
-    stability_score: float
-    """IoU of the masks that a higher and a lower threshold would give."""
 
 
 class MaskGenerator:

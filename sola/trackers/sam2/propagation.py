@@ -1,7 +1,6 @@
 """Propagates prompt masks through a whole video: masklets and object tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,28 +10,17 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from sola.masks import encode
+from sola.trackers.base import Propagated
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.features import FrameFeatures
 from sola.trackers.stages import CODES, PROPAGATION, stage
-from sola.types import Masklet, RunLength
+from sola.types import RunLength
 
 MAX_OBJECTS = 1 << 30
 """Tracked together where nothing else is said: all prompts that are given."""
 
 FrameOutput = dict[str, Any]
 """What SAM 2 remembers of one frame, under its own names."""
-
-
-@dataclass(frozen=True)
-class Propagated:
-    """Tracks of n prompts of one frame."""
-
-    masklets: tuple[Masklet, ...]
-    """n masklets of T masks, in the frames' own size."""
-    object_tokens: np.ndarray
-    """(n, T, D) float32, SAM 2's object pointers; float64 of a model in float64."""
-    object_scores: np.ndarray
-    """(n, T) logits, like the tokens."""
 
 
 class VideoTracker:
@@ -219,9 +207,10 @@ def _join(batches: list[Propagated]) -> Propagated:
     """The tracks of several batches of prompts as those of one."""
     if len(batches) == 1:
         return batches[0]
+    tokens = [batch.object_tokens for batch in batches if batch.object_tokens is not None]
     return Propagated(
         masklets=tuple(masklet for batch in batches for masklet in batch.masklets),
-        object_tokens=np.concatenate([batch.object_tokens for batch in batches]),
+        object_tokens=np.concatenate(tokens),
         object_scores=np.concatenate([batch.object_scores for batch in batches]),
     )
 

@@ -3,17 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from small_tracker import small_model
 
-from sola.config import compose
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.trackers.sam2.box_masks import BoxMasker, stability_score
-from sola.trackers.sam2.builder import build_tracker
 
 
 @pytest.fixture(scope="module")
 def masker() -> BoxMasker:
-    config = compose("generate", ["split=train", "paths.output_dir=."]).tracker
-    return BoxMasker(build_tracker(config))  # type: ignore[arg-type]
+    return BoxMasker(small_model())
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_tracker import small_model
 
-from sola.config import compose
-from sola.config.schema import TrackerConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.masks import decode
-from sola.trackers.sam2.builder import build_tracker
 from sola.trackers.sam2.compiled import compile_parts, warm_up
 from sola.trackers.sam2.propagation import VideoTracker
-
-
-@pytest.fixture
-def config() -> TrackerConfig:
-    tracker: TrackerConfig = compose("generate", ["split=train", "paths.output_dir=."]).tracker
-    return tracker
 
 
 def _num_graphs() -> int:
@@ -27,12 +19,12 @@ def _num_graphs() -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_compiled_tracker_gives_the_same_tracks_up_to_rounding(config: TrackerConfig) -> None:
-    plain, compiled = build_tracker(config), build_tracker(config)
-    compile_parts(compiled)  # type: ignore[arg-type]
+def test_a_compiled_tracker_gives_the_same_tracks_up_to_rounding() -> None:
+    plain, compiled = small_model(), small_model()
+    compile_parts(compiled)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    assert warm_up(compiled) > 0  # type: ignore[arg-type]
+    assert warm_up(compiled) > 0
     num_graphs = _num_graphs()
     # trunk, two parts of the memory encoder, memory attention, mask decoder; one and more objects
     assert 5 <= num_graphs <= 10
@@ -41,7 +33,7 @@ def test_a_compiled_tracker_gives_the_same_tracks_up_to_rounding(config: Tracker
     for frame_idx, num_objects in ((0, 4), (5, 1), (8, 2), (4, 5)):
         masks = scene.masks[:num_objects, frame_idx]
         expected, found = (
-            VideoTracker(model, list(scene.frames)).propagate(frame_idx, masks)  # type: ignore[arg-type]
+            VideoTracker(model, list(scene.frames)).propagate(frame_idx, masks)
             for model in (plain, compiled)
         )
         differ = _decoded(found) != _decoded(expected)
@@ -53,12 +45,10 @@ def test_a_compiled_tracker_gives_the_same_tracks_up_to_rounding(config: Tracker
     assert _num_graphs() == num_graphs, "compiled again"
 
 
-def test_without_a_compiler_the_message_says_what_to_do(
-    config: TrackerConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_compiler_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no_such_compiler")
     with pytest.raises(ValueError, match=r"no_such_compiler, .* name another one in CXX"):
-        compile_parts(build_tracker(config))  # type: ignore[arg-type]
+        compile_parts(small_model())
 
 
 def _decoded(result: Any) -> np.ndarray:

@@ -10,21 +10,14 @@ import numpy as np
 import pytest
 import torch
 from float64 import in_float64
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
+from small_tracker import OFFICIAL
 
-from sola.config.schema import TrackerConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
-from sola.trackers.sam2.builder import (
-    NETWORK,
-    POST_PROCESSING,
-    RANDOM_WEIGHTS,
-    build_tracker,
-    packaged_config,
-)
+from sola.trackers.sam2.builder import NETWORK, build_network, network_settings
 from sola.trackers.sam2.propagation import VideoTracker
 
-OFFICIAL = "sam2.sam2_video_predictor.SAM2VideoPredictor"
 PACKAGED = {"2.0": "sam2/sam2_hiera_t.yaml", "2.1": "sam2.1/sam2.1_hiera_t.yaml"}
 SEEDS_AND_SCALES = {"2.0": (3, 3.0), "2.1": (5, 2.0)}
 """Random weights of which masks and scores vary (a test below looks)."""
@@ -33,26 +26,22 @@ NUM_OBJECTS = 3
 TOLERANCE = 1e-9
 
 
-def _small_config(version: str) -> TrackerConfig:
+def _thin_settings(version: str) -> DictConfig:
     """SAM 2's own configuration with a thin trunk and small frames."""
-    model = packaged_config(PACKAGED[version])
-    for key, value in POST_PROCESSING.items():
-        OmegaConf.update(model, key, value, force_add=True)
+    model = network_settings(PACKAGED[version])
     model.image_size = SIZE
     trunk = model.image_encoder.trunk
     trunk.embed_dim, trunk.stages, trunk.global_att_blocks = 16, [1, 1, 2, 1], [3]
     trunk.window_pos_embed_bkg_spatial_size = [7, 7]
     model.image_encoder.neck.backbone_channel_list = [128, 64, 32, 16]
-    return TrackerConfig(
-        name="thin", model=OmegaConf.to_container(model), checkpoint=RANDOM_WEIGHTS
-    )
+    return model
 
 
 def _build(version: str, target: str) -> Any:
     """A model in float64 whose masks and scores vary, the same for every target."""
     seed, scale = SEEDS_AND_SCALES[version]
     torch.manual_seed(seed)
-    model: Any = build_tracker(_small_config(version), target)
+    model: Any = build_network(_thin_settings(version), target)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             is_scaled = "sam_mask_decoder" in name or "memory_" in name

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
+from small_tracker import small_model
 
 from sola.config import compose
-from sola.config.schema import MaskGeneratorConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.masks import decode
-from sola.trackers.sam2.builder import build_tracker
-from sola.trackers.sam2.mask_generator import GeneratedMask, MaskGenerator, _upsample
+from sola.trackers import GeneratedMask, build_tracker
+from sola.trackers.sam2 import MaskGeneratorConfig, Sam2Tracker
+from sola.trackers.sam2.mask_generator import MaskGenerator, _upsample
 
 # so low that tens of masks are left, many of them alike
 MANY = MaskGeneratorConfig(
@@ -28,7 +29,7 @@ MANY = MaskGeneratorConfig(
 
 @pytest.fixture(scope="module")
 def model() -> SAM2Base:
-    return build_tracker(compose("generate", ["split=train", "paths.output_dir=."]).tracker)
+    return small_model()
 
 
 def _frame(seed: int, height: int, width: int) -> np.ndarray:
@@ -84,8 +85,8 @@ def test_every_option_means_what_it_means_upstream(
 
 
 def test_the_shipped_thresholds_find_upstreams_masks() -> None:
-    tracker = compose("generate", ["split=train", "paths.output_dir=."]).tracker
-    model, config = build_tracker(tracker), tracker.mask_generator
+    tracker = build_tracker(compose("generate", ["split=train", "paths.output_dir=."]).tracker)
+    model, config = tracker.build(), tracker.mask_generator
     ours = MaskGenerator(model, config).generate(_frame(5, 128, 128))
     assert ours
     _assert_equal(ours, _upstream(model, config, _frame(5, 128, 128)))
@@ -131,9 +132,7 @@ def test_masks_under_autocast_are_upstreams(model: SAM2Base) -> None:
 @pytest.mark.slow
 def test_masks_of_a_packaged_network_are_upstreams() -> None:
     torch.manual_seed(0)
-    overrides = ["tracker=sam2.1_hiera_tiny", "checkpoint=random"]
-    tracker = compose("generate", ["split=train", "paths.output_dir=.", *overrides]).tracker
-    model = build_tracker(dataclasses.replace(tracker, checkpoint="random"))
+    model = Sam2Tracker("tiny", "sam2.1/sam2.1_hiera_t.yaml", "random").build()
     # with random weights all logits are near 0 and all boxes near the whole frame
     config = MaskGeneratorConfig(
         points_per_side=4,

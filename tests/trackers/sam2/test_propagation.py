@@ -9,23 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_tracker import LEGACY, OFFICIAL, small_model
 
-from sola.config import compose
-from sola.config.schema import TrackerConfig
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.masks import decode, encode
-from sola.trackers.sam2.builder import build_tracker
-from sola.trackers.sam2.propagation import Propagated, VideoTracker
+from sola.trackers import Propagated
+from sola.trackers.sam2.propagation import VideoTracker
 
-OFFICIAL = "sam2.sam2_video_predictor.SAM2VideoPredictor"
-LEGACY = "sam2.sam2_video_predictor_legacy.SAM2VideoPredictor"
 NUM_FRAMES = 6
-
-
-@pytest.fixture(scope="module")
-def config() -> TrackerConfig:
-    tracker: TrackerConfig = compose("generate", ["split=train", "paths.output_dir=."]).tracker
-    return tracker
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +39,16 @@ def _masks(frame_idx: int) -> np.ndarray:
     return scene.masks[[1, 2, 4], frame_idx]
 
 
-def _upstream(
-    config: TrackerConfig, target: str, scene_dir: Path, frame_idx: int, masks: np.ndarray
-) -> Propagated:
+def _upstream(target: str, scene_dir: Path, frame_idx: int, masks: np.ndarray) -> Propagated:
     """What a predictor of sam2 itself gives, driven as its own examples do."""
-    model = build_tracker(config, target)
+    model = small_model(target)
     logits = {}
     with torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
-        state = model.init_state(str(scene_dir))  # type: ignore[operator]
+        state = model.init_state(str(scene_dir))
         for object_idx, mask in enumerate(masks):
-            model.add_new_mask(state, frame_idx, object_idx, mask)  # type: ignore[operator]
+            model.add_new_mask(state, frame_idx, object_idx, mask)
         for reverse in (False, True):
-            for index, _, values in model.propagate_in_video(  # type: ignore[operator]
-                state, frame_idx, reverse=reverse
-            ):
+            for index, _, values in model.propagate_in_video(state, frame_idx, reverse=reverse):
                 logits[index] = values[:, 0] > 0
     per_object = [state["output_dict_per_obj"][idx] for idx in range(len(masks))]
     frames = [out["cond_frame_outputs"] | out["non_cond_frame_outputs"] for out in per_object]
@@ -77,8 +64,8 @@ def _upstream(
     )
 
 
-def _ours(config: TrackerConfig, frames: np.ndarray, frame_idx: int) -> Propagated:
-    tracker = VideoTracker(build_tracker(config), frames)  # type: ignore[arg-type]
+def _ours(frames: np.ndarray, frame_idx: int) -> Propagated:
+    tracker = VideoTracker(small_model(), frames)
     tracker.propagate(3, _masks(3)[:2])  # what was tracked before leaves no trace
     return tracker.propagate(frame_idx, _masks(frame_idx))
 
@@ -90,10 +77,10 @@ def _decoded(result: Propagated) -> np.ndarray:
 
 @pytest.mark.parametrize("frame_idx", [0, 2, NUM_FRAMES - 1])
 def test_tracks_equal_the_batched_predictor_bit_for_bit(
-    config: TrackerConfig, scene_dir: Path, frames: np.ndarray, frame_idx: int
+    scene_dir: Path, frames: np.ndarray, frame_idx: int
 ) -> None:
-    ours = _ours(config, frames, frame_idx)
-    theirs = _upstream(config, LEGACY, scene_dir, frame_idx, _masks(frame_idx))
+    ours = _ours(frames, frame_idx)
+    theirs = _upstream(LEGACY, scene_dir, frame_idx, _masks(frame_idx))
     assert _decoded(ours).any(axis=(2, 3)).mean() > 0.5, "empty tracks: nothing is compared"
     assert ours.masklets == theirs.masklets
     np.testing.assert_array_equal(ours.object_tokens, theirs.object_tokens)
@@ -101,32 +88,28 @@ def test_tracks_equal_the_batched_predictor_bit_for_bit(
 
 
 def test_tracks_equal_the_official_predictor_up_to_rounding(
-    config: TrackerConfig, scene_dir: Path, frames: np.ndarray
+    scene_dir: Path, frames: np.ndarray
 ) -> None:
-    ours = _ours(config, frames, 2)
-    theirs = _upstream(config, OFFICIAL, scene_dir, 2, _masks(2))
+    ours = _ours(frames, 2)
+    theirs = _upstream(OFFICIAL, scene_dir, 2, _masks(2))
     assert (_decoded(ours) != _decoded(theirs)).mean() < 1e-4
     scale = np.abs(theirs.object_tokens).max()
     # memories are bfloat16 also in float32 runs: one of them may round the other way
     assert np.abs(ours.object_tokens - theirs.object_tokens).max() < 0.02 * scale
 
 
-def test_each_frame_is_encoded_once_however_many_prompts(
-    config: TrackerConfig, frames: np.ndarray
-) -> None:
-    tracker = VideoTracker(build_tracker(config), frames)  # type: ignore[arg-type]
+def test_each_frame_is_encoded_once_however_many_prompts(frames: np.ndarray) -> None:
+    tracker = VideoTracker(small_model(), frames)
     for frame_idx in (0, 2, 5):
         tracker.propagate(frame_idx, _masks(frame_idx))
     assert tracker.features.num_encoded == NUM_FRAMES
 
 
 @pytest.mark.parametrize("budget_mib", [0, 0.5])
-def test_a_budget_for_features_changes_no_result(
-    config: TrackerConfig, frames: np.ndarray, budget_mib: float
-) -> None:
-    model = build_tracker(config)
-    rich = VideoTracker(model, frames)  # type: ignore[arg-type]
-    poor = VideoTracker(model, frames, feature_budget_mib=budget_mib)  # type: ignore[arg-type]
+def test_a_budget_for_features_changes_no_result(frames: np.ndarray, budget_mib: float) -> None:
+    model = small_model()
+    rich = VideoTracker(model, frames)
+    poor = VideoTracker(model, frames, feature_budget_mib=budget_mib)
     for frame_idx in (4, 1):
         expected = rich.propagate(frame_idx, _masks(frame_idx))
         found = poor.propagate(frame_idx, _masks(frame_idx))
@@ -135,9 +118,9 @@ def test_a_budget_for_features_changes_no_result(
     assert NUM_FRAMES < poor.features.num_encoded <= 4 * NUM_FRAMES
 
 
-def test_memories_that_nothing_looks_back_to_are_dropped(config: TrackerConfig) -> None:
+def test_memories_that_nothing_looks_back_to_are_dropped() -> None:
     frames = make_scene(1, SceneSettings(num_frames=40)).frames
-    model = build_tracker(config)
+    model = small_model()
     held: list[int] = []
 
     class Counted(VideoTracker):
@@ -147,16 +130,16 @@ def test_memories_that_nothing_looks_back_to_are_dropped(config: TrackerConfig) 
             held.append(sum(out["maskmem_features"] is not None for out in outputs))
             assert not any("pred_masks" in out for out in outputs)
 
-    Counted(model, frames).propagate(20, make_scene(1, SceneSettings(), [0]).masks[:1, 0])  # type: ignore[arg-type]
+    Counted(model, frames).propagate(20, make_scene(1, SceneSettings(), [0]).masks[:1, 0])
     assert len(held) == 39
     # those just passed, and the first of the forward pass, with which the backward pass begins
     assert max(held) <= 3 * model.num_maskmem
 
 
-def test_frames_of_another_size_give_masks_of_that_size(config: TrackerConfig) -> None:
-    tracker = VideoTracker(build_tracker(config), np.zeros((1, 50, 71, 3), np.uint8))  # type: ignore[arg-type]
+def test_frames_of_another_size_give_masks_of_that_size() -> None:
+    tracker = VideoTracker(small_model(), np.zeros((1, 50, 71, 3), np.uint8))
     mask = np.zeros((1, 50, 71), bool)
     mask[0, 10:30, 20:40] = True
     result = tracker.propagate(0, mask)
     assert _decoded(result).shape == (1, 1, 50, 71)
-    assert result.object_tokens.shape == (1, 1, config.token_dim)
+    assert result.object_tokens.shape == (1, 1, 128)

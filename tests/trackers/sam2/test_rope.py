@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 import torch
 from sam2.modeling.sam import transformer as upstream
+from small_tracker import OFFICIAL, small_model
 
-from sola.config import compose
-from sola.trackers.sam2.builder import NETWORK, build_tracker
+from sola.trackers.sam2.builder import NETWORK
 from sola.trackers.sam2.rope import RoPEAttention
 
 SIDE, DIM, MEMORY_DIM = 6, 16, 8
 NUM_QUERIES = SIDE * SIDE
-OFFICIAL = "sam2.sam2_video_predictor.SAM2VideoPredictor"
 
 
 def _pair(**options: Any) -> tuple[Any, RoPEAttention]:
@@ -97,10 +96,8 @@ def test_angles_keep_their_precision_in_a_model_of_another_type() -> None:
 
 
 def test_the_builder_puts_it_into_our_network_alone() -> None:
-    config = compose("generate", ["split=train", "paths.output_dir=."]).tracker
-
     def kinds(target: str) -> set[type]:
-        modules = build_tracker(config, target).memory_attention.modules()  # type: ignore[union-attr, operator]
+        modules = small_model(target).memory_attention.modules()
         return {type(m) for m in modules if isinstance(m, upstream.RoPEAttention)}
 
     assert kinds(NETWORK) == {RoPEAttention}
