@@ -77,6 +77,24 @@ def test_heavy_packages_are_imported_only_where_they_live(path):
         assert home is None or _layer_of(path) in home, f"{path} imports {imported}"
 
 
+def test_only_the_package_of_sam2_imports_sam2():
+    home = "sola/trackers/sam2/"
+    outside = [path for path in MODULES if not path.startswith(home)]
+
+    assert not [path for path in outside if "sam2" in {i.split(".")[0] for i in _imports(path)}]
+
+
+def test_sam2_is_not_imported_before_weights_are_loaded():
+    """Importing sam2 initialises Hydra's global state."""
+    modules = "sola.trackers.sam2, sola.generation.run, sola.clip.run, sola.training.run"
+    code = f"import sys, {modules}; print('sam2' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["False"]
+
+
 def test_every_folder_has_its_layer():
     assert {_layer_of(path) for path in MODULES if _layer_of(path)} == set(LAYERS)
 

@@ -16,7 +16,7 @@ from sola.datasets import Split, open_dataset
 from sola.errors import UserError
 from sola.evaluation.kept import KeptEvaluation
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
-from sola.evaluation.tracks import TrackReader, TrackSources
+from sola.evaluation.tracks import TrackReader, TrackSources, check_has_tokens
 from sola.files import plain, sha256_of_file
 from sola.selector import Selector
 from sola.selector.checkpoint import load_selector, weights_file
@@ -216,6 +216,7 @@ def _check_widths(
     where: str,
     config: EvaluateConfig | PredictConfig,
 ) -> None:
+    check_has_tokens(tracks["token_dim"], where)
     token_dim, text_dim = selector.kwargs["token_dim"], selector.kwargs["text_dim"]
     if token_dim != tracks["token_dim"]:
         raise UserError(

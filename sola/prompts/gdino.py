@@ -1,4 +1,4 @@
-"""Boxes of GroundingDINO for each expression, made into masks by SAM 2, as prompts."""
+"""Boxes of GroundingDINO for each expression, made into masks by the tracker, as prompts."""
 
 import dataclasses
 from collections.abc import Sequence

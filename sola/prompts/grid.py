@@ -18,7 +18,7 @@ SOURCE = "grid"
 
 
 class Grid(PromptSource):
-    """SAM 2's automatic masks of some frames, without those that are parts of others."""
+    """The tracker's automatic masks of some frames, without those that are parts of others."""
 
     def frame_idxs(self, video: PromptedVideo) -> list[int]:
         """See ``grid_frames``."""

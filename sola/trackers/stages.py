@@ -1,4 +1,4 @@
-"""Where the time of a video goes: seconds by stage."""
+"""Seconds by stage of what is done with a video."""
 
 import time
 from collections import defaultdict
@@ -11,9 +11,9 @@ FRAMES = "frames"
 """Waiting for frames, and bringing them to the network's size."""
 IMAGE_ENCODER = "image encoder"
 PROPAGATION = "propagation"
-"""SAM 2's memory attention, mask decoder and memory encoder."""
+"""Memory attention, mask decoder and memory encoder of the tracker."""
 PROMPT_MASKS = "prompt masks"
-"""SAM 2's image predictor on points or boxes, up to masks in the frame's size."""
+"""Masks of points or boxes on one frame, up to masks in the frame's size."""
 DETECTOR = "detector"
 MASK_FILTERS = "mask filters"
 """Stability of the masks of a grid or of boxes; of a grid, also which are the same."""
@@ -24,7 +24,7 @@ LABELS = "labels"
 FILES = "files"
 
 NETWORKS = (IMAGE_ENCODER, PROPAGATION, PROMPT_MASKS, DETECTOR)
-"""Stages that are SAM 2's or the detector's own work."""
+"""Stages in which the tracker or the detector computes."""
 
 
 class _Clock:
