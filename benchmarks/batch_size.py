@@ -18,8 +18,7 @@ from random_tracker import PRECISIONS, build_random, draw_rectangles, in_precisi
 
 from sola.config import compose
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
-from sola.tracking.builder import build_tracker
-from sola.tracking.propagation import VideoTracker
+from sola.trackers.sam2.propagation import VideoTracker
 
 NUMBERS = (1, 2, 4, 8, 16, 32)
 NUM_FRAMES = 16
@@ -64,8 +63,7 @@ def _measure(name: str, options: argparse.Namespace) -> dict[int, float]:
 
 def _build(name: str, size: int) -> Any:
     if name == SMALL:
-        config = compose("generate", ["split=train", "paths.output_dir=."]).tracker
-        return build_tracker(config)
+        return compose("generate", ["split=train", "paths.output_dir=."]).tracker.build()
     return build_random(name, size)
 
 

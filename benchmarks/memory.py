@@ -74,19 +74,16 @@ def _measure(num_frames: int) -> dict[str, float]:
     import torch
 
     from sola.config import compose
-    from sola.tracking.builder import build_tracker
-    from sola.tracking.propagation import VideoTracker
 
     torch.set_num_threads(1)
-    config = compose("generate", ["split=train", "paths.output_dir=."]).tracker
+    tracker = compose("generate", ["split=train", "paths.output_dir=."]).tracker
+    tracker.load(torch.device("cpu"), 0)
     frames = DrawnFrames(num_frames, 128)
-    tracker = VideoTracker(
-        build_tracker(config), frames, feature_budget_mib=config.feature_budget_mib
-    )
+    session = tracker.open(frames)
     results = []
     for start in range(0, OBJECTS, GROUP_SIZE):
         masks = [frames.mask(number, 0) for number in range(start, start + GROUP_SIZE)]
-        results.append(tracker.propagate(0, np.stack(masks)))
+        results.append(session.propagate(0, np.stack(masks)))
     num_bytes = sum(result.object_tokens.nbytes + result.object_scores.nbytes for result in results)
     codes = [code for result in results for masklet in result.masklets for code in masklet]
     num_bytes += sum(sys.getsizeof(code) + sys.getsizeof(code["counts"]) for code in codes)

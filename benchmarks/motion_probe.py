@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from sola.datasets.moving_shapes import scene
 from sola.datasets.moving_shapes.background import draw_background
 from sola.shards import ShardReader, tracks_dir
-from sola.tracking.small.heads import sequence_statistics
-from sola.tracking.small.probes import linear_probe_accuracy
+from tools.small_tracker.heads import sequence_statistics
+from tools.small_tracker.probes import linear_probe_accuracy
 
 STRIDES = (2, 2, 2, 1, 1)
 WIDTH, EPOCHS, BATCH = 256, 12, 64

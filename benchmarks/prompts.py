@@ -143,21 +143,18 @@ def _generators(part: Part) -> dict[str, Callable[..., list[Any]]]:
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
     from sola.config import compose
-    from sola.tracking.builder import build_tracker
-    from sola.tracking.mask_generator import MaskGenerator
-    from sola.tracking.settings import MaskGeneratorConfig
+    from sola.trackers.sam2 import MaskGeneratorConfig
+    from sola.trackers.sam2.mask_generator import MaskGenerator
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     tracker = compose("generate", ["split=train", "paths.output_dir=.", f"tracker={part.tracker}"])
-    config = tracker.tracker
+    built = tracker.tracker
     if part.options is not None:
-        config = dataclasses.replace(
-            config, checkpoint="random", mask_generator=MaskGeneratorConfig(**part.options)
-        )
-    model = build_tracker(config)
-    upstream = SAM2AutomaticMaskGenerator(model, **dataclasses.asdict(config.mask_generator))
-    ours = MaskGenerator(model, config.mask_generator)
+        built.checkpoint, built.mask_generator = "random", MaskGeneratorConfig(**part.options)
+    model = built.build()
+    upstream = SAM2AutomaticMaskGenerator(model, **dataclasses.asdict(built.mask_generator))
+    ours = MaskGenerator(model, built.mask_generator)
     upstream.predictor._bb_feat_sizes = ours.predictor._bb_feat_sizes
     return {"upstream": upstream.generate, "ours": ours.generate}
 

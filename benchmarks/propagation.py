@@ -31,10 +31,10 @@ from torch import Tensor
 
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.masks import decode
-from sola.tracking.builder import NETWORK
-from sola.tracking.compiled import compile_parts, warm_up
-from sola.tracking.kernels import AttentionKernels, count_operations
-from sola.tracking.propagation import VideoTracker
+from sola.trackers.sam2.builder import NETWORK
+from sola.trackers.sam2.compiled import compile_parts, warm_up
+from sola.trackers.sam2.kernels import AttentionKernels, count_operations
+from sola.trackers.sam2.propagation import VideoTracker
 
 LEGACY = "sam2.sam2_video_predictor_legacy.SAM2VideoPredictor"
 GROUP_SIZE = 4

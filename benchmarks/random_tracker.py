@@ -7,16 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
-from sola.tracking.builder import (
-    NETWORK,
-    POST_PROCESSING,
-    RANDOM_WEIGHTS,
-    build_tracker,
-    packaged_config,
-)
-from sola.tracking.settings import TrackerConfig
+from sola.trackers.sam2.builder import NETWORK, build_network, network_settings
 
 SEED, WEIGHT_SCALE = 1, 2.0
 """Random weights of which the masks vary."""
@@ -25,15 +17,10 @@ PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 
 def build_random(packaged_model: str, size: int, target: str = NETWORK) -> Any:
     """A network of the sam2 package for another image size; every target has the same weights."""
-    model = packaged_config(packaged_model)
-    model.image_size = size
-    for key, value in POST_PROCESSING.items():
-        OmegaConf.update(model, key, value, force_add=True)
-    config = TrackerConfig(
-        name="benchmark", model=OmegaConf.to_container(model), checkpoint=RANDOM_WEIGHTS
-    )
+    settings = network_settings(packaged_model)
+    settings.image_size = size
     torch.manual_seed(SEED)
-    network = build_tracker(config, target)
+    network = build_network(settings, target)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if parameter.ndim > 1 and ("sam_mask_decoder" in name or "memory_" in name):

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sola.tracking.rope import RoPEAttention
+from sola.trackers.sam2.rope import RoPEAttention
 
 DIM, NUM_MEMORIES, NUM_POINTERS = 256, 7, 64
 REPEATS = {16: 100, 64: 10}

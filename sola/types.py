@@ -46,7 +46,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A mask on one frame from which SAM 2 starts a track, and where it came from."""
+    """A mask on one frame from which a track starts, and where it came from."""
 
     frame_idx: int
     """-1: unknown (of an imported track), and then ``mask`` is empty and ``area`` -1."""
@@ -130,9 +130,9 @@ class Tracks:
     expression_id: str
     """"" where the tracks belong to the whole video."""
     object_tokens: np.ndarray
-    """(N, T, D) float32, SAM 2's object pointers."""
+    """(N, T, D) float32; D is 0 if the tracker has no tokens."""
     object_scores: np.ndarray
-    """(N, T) float32, SAM 2's object score logits; above 0: the object is there; NaN: unknown."""
+    """(N, T) float32 logits; above 0: the object is there; NaN: unknown."""
     masklets: tuple[Masklet, ...]
     """N masklets of T masks."""
     prompts: tuple[Prompt, ...]

@@ -21,7 +21,7 @@ from sola.masks import areas, encode
 from sola.selector import TrackSelector
 from sola.shards import ShardWriter, tracks_dir
 from sola.text import TextEncoder
-from sola.tracking.settings import TrackerConfig
+from sola.trackers.sam2 import Sam2Tracker
 from sola.types import Expression, Masklet, Prompt, Tracks
 
 SIZE = (20, 20)
@@ -106,7 +106,7 @@ def make_config(
     trainer |= {"accelerator": changes.pop("accelerator", "cpu")}
     fields = {
         "dataset": Dataset(NAME, folder / "drawn", MeViS),
-        "tracker": TrackerConfig("tiny", packaged_model="none"),
+        "tracker": Sam2Tracker("tiny", "none", "random"),
         "text_encoder": text_encoder,
         "trainer": Later(trainer, "trainer"),
         "paths": Paths(str(folder / "data"), str(folder / "output")),

@@ -13,7 +13,6 @@ import torch
 from commands import ROOT
 from PIL import Image
 from refusals import in_child, refused
-from sola.config.schema import TextEncoderConfig, TrackerConfig
 
 from sola.datasets.frames import read_frame
 from sola.datasets.json_file import read_json as read_annotations
@@ -25,8 +24,8 @@ from sola.masks import encode
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.shards import PromptStore
-from sola.text import TextTokens, tokens
-from sola.tracking.builder import check_checkpoint
+from sola.text import TextTokens
+from sola.trackers.sam2 import Sam2Tracker
 from sola.types import FoundPrompts, Prompt
 from sola.weights_file import read_weights
 
@@ -54,7 +53,7 @@ def hub_folder(folder: Path) -> Use:
 
 
 def text_cache(folder: Path) -> Use:
-    config = TextEncoderConfig(name="fake", path="nowhere/fake", dim=2)
+    config = TextEncoder("fake", "nowhere/fake", dim=2)
     TextTokens(folder, config).tokens(["red"])
     (path,) = (folder / "fake").iterdir()
     return path, lambda: TextTokens(folder, config).tokens(["red"])
@@ -125,11 +124,11 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Texts that were encoded."""
     texts: list[str] = []
 
-    def encode_texts(given: Any, config: TextEncoderConfig) -> Any:
+    def encode_texts(self: TextEncoder, given: Any) -> Any:
         texts.extend(given)
-        return {text: np.ones((1, config.dim), np.float32) for text in given}
+        return {text: np.ones((1, self.dim), np.float32) for text in given}
 
-    monkeypatch.setattr(tokens, "encode", encode_texts)
+    monkeypatch.setattr(TextEncoder, "encode", encode_texts)
     return texts
 
 
@@ -197,9 +196,9 @@ def test_stand_in_of_a_checkpoint_is_named(
 def test_stand_in_of_a_tracker_is_named_before_its_tracks_are_compared(tmp_path: Path) -> None:
     path = tmp_path / "sam2.pt"
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    config = TrackerConfig(name="t", checkpoint=str(path), token_dim=256)
+    tracker = Sam2Tracker("t", "sam2.1/sam2.1_hiera_t.yaml", str(path))
     with pytest.raises(DamagedFile, match="Git LFS"):
-        check_checkpoint(config)
+        tracker.check()
 
 
 def test_no_message_advises_to_delete() -> None:

@@ -98,7 +98,7 @@ def _make_tracks(
     """
     shown = split if recipe.source.is_by_expression else ClipSplit(split.clip, clips_dir)
     data_dir = Path(config.paths.data_dir)
-    source, tracker = recipe.source.name, config.tracker.name
+    source, tracker = recipe.source.name, recipe.tracker.name
     folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
     folder /= short_digest(recipe.describe_tracks(shown))
     make_tracks(recipe, shown, data_dir, folder, may_be_empty=True, share=Share(is_strict=True))

@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from sola.config.composition import CONF_DIR, load
 from sola.config.console import OwnMessages, console_handler, show_error
@@ -32,6 +33,8 @@ EXPECTED_WARNINGS = (
     ".isinstance.treespec, LeafSpec.. is deprecated",  # torch's own, from lightning
 )
 """Warnings of one package about another, which a user can do nothing about."""
+COMPOSING = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+"""Errors of a configuration that cannot be composed."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -94,7 +97,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
         sys.exit(INTERRUPTED)
     except Exception as error:
         message = _message_of(error)
-        is_composing = isinstance(error, HydraException | OmegaConfBaseException | ValueError)
+        is_composing = isinstance(error, COMPOSING)
         if message is None and error not in faults and is_composing:
             message = explain(
                 error,

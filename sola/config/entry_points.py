@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sola.prompts import PromptSource
     from sola.selector import Loss, Selector
     from sola.text import TextEncoder
-    from sola.tracking.settings import TrackerConfig
+    from sola.trackers import Tracker
     from sola.types import Masklet
 
 LATER = {"later": True}
@@ -166,7 +166,7 @@ class GenerateConfig(RunConfig):
 
     dataset: Dataset = field(kw_only=True)
     prompt_source: PromptSource = field(kw_only=True)
-    tracker: TrackerConfig = field(kw_only=True)
+    tracker: Tracker = field(kw_only=True)
     trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
     split: str = field(kw_only=True)
     """The split whose videos are tracked, such as train or valid_u."""
@@ -205,7 +205,7 @@ class TrainConfig(RunConfig):
     """train.py."""
 
     dataset: Dataset = field(kw_only=True)
-    tracker: TrackerConfig = field(kw_only=True)
+    tracker: Tracker = field(kw_only=True)
     text_encoder: TextEncoder = field(kw_only=True)
     selector: Later[Selector] = field(kw_only=True, metadata=LATER)
     loss: Loss = field(kw_only=True)
@@ -241,7 +241,7 @@ class ScoringConfig(RunConfig):
     """What evaluate.py and predict.py share."""
 
     dataset: Dataset = field(kw_only=True)
-    tracker: TrackerConfig = field(kw_only=True)
+    tracker: Tracker = field(kw_only=True)
     text_encoder: TextEncoder = field(kw_only=True)
     trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
     split: str = field(kw_only=True)

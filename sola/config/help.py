@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from sola.config.composition import CONF_DIR, ENTRIES, compose_values
 
 WIDTH = 100
-NETWORK = "spelt out by --cfg job"
 END = """\
 Everything that is composed: --cfg job. Hydra's own flags: --hydra-help.
 What each option means: outputs/docs/options.html, "Every option", which make docs writes."""
@@ -71,9 +70,6 @@ def as_typed(value: Any) -> str:
 def _values(composed: DictConfig, left_out: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The keys of the command itself, and the sections."""
     values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
-    tracker = values["tracker"]
-    if tracker and tracker.get("model"):
-        tracker["model"] = NETWORK
     groups = composed.hydra.runtime.choices
     shown = {name: value for name, value in values.items() if name not in left_out}
     own = {k: v for k, v in shown.items() if not isinstance(v, dict) and k not in groups}

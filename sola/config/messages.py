@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from sola.config.composition import CONF_DIR, ENTRIES, compose_values
 from sola.config.targets import SPECIAL, TARGET, locate
@@ -33,6 +34,9 @@ def explain(
         is_sweep: -m was given.
         config_dir: the user's own folder of YAML files.
     """
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        place = f"{error.problem_mark.name}, line {error.problem_mark.line + 1}"
+        return f"{place}: not readable as YAML ({error.problem}). Fix the syntax error."
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error.msg or error).splitlines()[0]}"
     folders = [CONF_DIR, *([Path(config_dir)] if config_dir else [])]

@@ -16,7 +16,7 @@ from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.kept import KeptEvaluation
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
-from sola.evaluation.tracks import TrackReader, TrackSources
+from sola.evaluation.tracks import TrackReader, TrackSources, check_has_tokens
 from sola.files import plain, sha256_of_file
 from sola.selector import Selector
 from sola.selector.checkpoint import load_selector, weights_file
@@ -216,6 +216,7 @@ def _check_widths(
     where: str,
     config: ScoringConfig,
 ) -> None:
+    check_has_tokens(tracks["token_dim"], where)
     token_dim = selector.kwargs.get("token_dim", tracks["token_dim"])
     text_dim = selector.kwargs.get("text_dim", config.text_encoder.dim)
     if token_dim != tracks["token_dim"]:

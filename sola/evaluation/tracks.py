@@ -162,6 +162,23 @@ def check_same_tokens(one: TrackReader, other: TrackReader) -> None:
             )
 
 
+def check_has_tokens(token_dim: int, where: str) -> None:
+    """Trackers may have no object tokens, and trained selectors need them.
+
+    Args:
+        token_dim: width of the tokens; 0 if there are none.
+        where: names the tracks in the message.
+
+    Raises:
+        UserError: if there are none.
+    """
+    if token_dim == 0:
+        raise UserError(
+            f"{where}: these tracks have no object tokens; a trained selector needs them. Choose "
+            "another tracker, or a selector that is not trained."
+        )
+
+
 def in_order(readers: Sequence[Reader]) -> tuple[Reader, ...]:
     """Those of videos before those of expressions, and else as they were: the order of tracks."""
     return tuple(sorted(readers, key=lambda reader: reader.is_by_expression))

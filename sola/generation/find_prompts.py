@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sola.prompts import KeptPrompts, PromptedVideo, PromptSource
 from sola.shards import PromptStore
-from sola.tracking.stages import FILES, RULES, stage
+from sola.trackers.stages import FILES, RULES, stage
 from sola.types import FoundPrompts, Prompt
 
 

@@ -26,14 +26,8 @@ from sola.prompts import (
     SettingsError,
 )
 from sola.shards import PromptStore, ShardWriter
-from sola.tracking.batches import BatchSize
-from sola.tracking.box_masks import BoxMasker
-from sola.tracking.compiled import track_blank_video, warm_up
-from sola.tracking.kernels import AttentionKernels
-from sola.tracking.mask_generator import MaskGenerator
-from sola.tracking.propagation import MAX_OBJECTS, SAM2Base, VideoTracker
-from sola.tracking.settings import TrackerConfig
-from sola.tracking.stages import FILES, FRAMES, LABELS, measure_stages, stage
+from sola.trackers import Session, Tracker
+from sola.trackers.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Masklet, Video
 
 log = logging.getLogger(__name__)
@@ -106,17 +100,17 @@ class TrackGenerator(pl.LightningModule):
 
     def __init__(
         self,
-        model: SAM2Base,
+        tracker: Tracker,
         dataset: Split,
         videos: SharedVideos,
         source: PromptSource,
-        tracker: TrackerConfig,
         writer: ShardWriter,
         store: PromptStore,
         failures: Failures,
         *,
         is_training_split: bool,
         is_strict: bool,
+        seed: int,
         open_source: Callable[[torch.device], None],
         on_start: Callable[[], None],
         on_stage: Callable[[], None],
@@ -125,32 +119,29 @@ class TrackGenerator(pl.LightningModule):
         """Take a tracker to videos.
 
         Args:
-            model: the tracker.
+            tracker: follows the prompts; loaded when the run starts.
             dataset: the split.
             videos: those of it that this process gets.
             source: finds the prompts.
-            tracker: thresholds of the automatic masks, budget for features.
             writer: takes the tracks.
             store: takes the prompts that were found, and may hold some.
             failures: takes the videos that cannot be tracked.
             is_training_split: the source may prompt more frames of these.
             is_strict: the first video that cannot be tracked ends the run.
+            seed: of the tracker's random weights.
             open_source: called before the source looks for prompts.
             on_start: called when all processes are there, before the first video.
             on_stage: called some times a frame; what it raises ends the run.
             on_video: called after each video; None stands for one that cannot be tracked.
         """
         super().__init__()
-        self.model, self.videos, self.source, self.writer = model, videos, source, writer
-        self.tracker, self.on_start, self.on_video = tracker, on_start, on_video
+        self.tracker, self.videos, self.source, self.writer = tracker, videos, source, writer
+        self.seed, self.on_start, self.on_video = seed, on_start, on_video
         self.failures, self.is_strict, self.on_stage = failures, is_strict, on_stage
         self.reader = VideoReader(dataset)
-        self._batch_size = BatchSize("objects", MAX_OBJECTS)
         self._reasons: set[str] = set()
         self._open_source, self._is_open = open_source, False
         self.is_training_split = is_training_split
-        self.generator = MaskGenerator(model, tracker.mask_generator)
-        self.masker = BoxMasker(model)
         self.seconds = self._start = 0.0
         """From the first video to the last, in this process."""
         self.finder = PromptFinder(source, store, self._open)
@@ -160,15 +151,11 @@ class TrackGenerator(pl.LightningModule):
         return self.videos
 
     def on_predict_start(self) -> None:
-        """Say with which kernels a GPU attends, compile if asked, start the clock."""
+        """Load the tracker, start the clock."""
         self.on_start()
-        with self.trainer.precision_plugin.predict_step_context():
-            if self.device.type == "cuda":
-                with AttentionKernels() as kernels:
-                    track_blank_video(self.model, 1)
-                log.info("attention: %s", "; ".join(kernels.summary()))
-            if self.tracker.compile:
-                log.info("compiled in %.0f s", warm_up(self.model))
+        precision = self.trainer.precision_plugin.predict_step_context()
+        with torch.inference_mode(mode=False), precision:
+            self.tracker.load(self.device, self.seed)
         self._start = time.perf_counter()
 
     def on_predict_end(self) -> None:
@@ -204,29 +191,19 @@ class TrackGenerator(pl.LightningModule):
         results = []
         with measure_stages(self.on_stage) as stage_seconds:
             sample = self.reader.read(video_id)
-            tracker = self._open_video(sample)
-            for expression_id, kept in self._find_prompts(sample, tracker.size).items():
-                results.append(self._track(sample, tracker, kept, expression_id))
+            with stage(FRAMES):  # the first one tells their size
+                session = self.tracker.open(sample.frames)
+            for expression_id, kept in self._find_prompts(sample, session).items():
+                results.append(self._track(sample, session, kept, expression_id))
         return VideoReport(
             video_id=video_id,
-            num_frames=tracker.num_frames,
+            num_frames=session.num_frames,
             num_tracks=sum(staged.num_tracks for staged in results),
             prompts=sum((staged.prompts for staged in results), start=PromptCounts()),
             num_bytes=sum(staged.num_bytes for staged in results),
             seconds=time.perf_counter() - start,
             stage_seconds=dict(stage_seconds),
         )
-
-    def _open_video(self, sample: VideoSample) -> VideoTracker:
-        self._batch_size.restore()  # another video may need less memory
-        with stage(FRAMES):  # the first one tells their size
-            return VideoTracker(
-                self.model,
-                sample.frames,
-                feature_budget_mib=self.tracker.feature_budget_mib,
-                fill_hole_area=self.tracker.fill_hole_area,
-                batch_size=self._batch_size,
-            )
 
     def _open(self) -> None:
         """Load what the source needs, when the first video has no prompts yet."""
@@ -238,17 +215,14 @@ class TrackGenerator(pl.LightningModule):
             raise SettingsError(str(error)) from error
         self._is_open = True
 
-    def _find_prompts(self, sample: VideoSample, size: tuple[int, int]) -> dict[str, KeptPrompts]:
+    def _find_prompts(self, sample: VideoSample, session: Session) -> dict[str, KeptPrompts]:
         """By expression, of those that are not staged yet; by "" where they are the video's."""
         video = PromptedVideo(
             sample.video,
-            sample.frames,
-            size,
+            session,
             sample.expressions,
             sample.ground_truth,
             is_training_split=self.is_training_split,
-            generator=self.generator,
-            masker=self.masker,
         )
         if not self.source.is_by_expression:
             return {"": self.finder.find(video, [WHOLE_VIDEO])[WHOLE_VIDEO]}
@@ -260,14 +234,21 @@ class TrackGenerator(pl.LightningModule):
         }
 
     def _track(
-        self, sample: VideoSample, tracker: VideoTracker, kept: KeptPrompts, expression_id: str
+        self, sample: VideoSample, session: Session, kept: KeptPrompts, expression_id: str
     ) -> StagedEntry:
         video_id = sample.video.video_id
-        tracks, counts = track_prompts(video_id, tracker, kept, self.source, expression_id)
+        tracks, counts = track_prompts(
+            video_id,
+            session,
+            kept,
+            self.source,
+            expression_id,
+            token_dim=self.tracker.token_dim,
+        )
         refuse_nan(tracks)
         if sample.ground_truth or self.source.needs_ground_truth:
             with stage(LABELS):
-                labels = count_pixels(tracks.masklets, sample.ground_truth, tracker.num_frames)
+                labels = count_pixels(tracks.masklets, sample.ground_truth, session.num_frames)
             tracks = dataclasses.replace(tracks, labels=labels)
         with stage(FILES):
             num_bytes = self.writer.stage(tracks)

@@ -13,11 +13,12 @@ from sola.config.targets import Later
 from sola.datasets import Split
 from sola.prompts import PromptSource
 from sola.shards import PROMPTS_VERSION
-from sola.tracking.builder import RANDOM_WEIGHTS, check_checkpoint, checkpoint_sha256
-from sola.tracking.settings import TrackerConfig
+from sola.trackers import RANDOM_WEIGHTS, Tracker
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp")
+NO_WEIGHTS = "none"
+"""``checkpoint_sha256`` of a tracker that has no weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Recipe:
     """Prompts, tracker and arithmetic, whatever the videos are."""
 
     source: PromptSource
-    tracker: TrackerConfig
+    tracker: Tracker
     trainer: Later[pl.Trainer]
     seed: int
     """Of weights that are random."""
@@ -51,7 +52,7 @@ class Recipe:
         one_of(PRECISIONS, **{"trainer.precision": self.precision})
         one_of(STRATEGIES, **{"trainer.strategy": strategy})
         check_precision(self.precision, device)
-        check_checkpoint(self.tracker)
+        self.tracker.check()
         self.source.check()
 
     def open_source(self, device: torch.device) -> None:
@@ -68,7 +69,7 @@ class Recipe:
             "token_dtype": self._stored_dtype,
             "config": {
                 "prompt_source": self.source.description(),
-                "tracker": self._network(),
+                "tracker": self._tracker_settings,
                 "precision": self.precision,
             },
         }
@@ -77,7 +78,7 @@ class Recipe:
         """What must be the same of all object tokens that one selector is used with."""
         return {
             "tracker": self.tracker.name,
-            "token_dim": self.tracker.token_dim,
+            "token_dim": self.tracker.token_dim or 0,
             "checkpoint_sha256": self._weights["checkpoint_sha256"],
         }
 
@@ -88,7 +89,7 @@ class Recipe:
             "prompts_version": PROMPTS_VERSION,
             "config": {
                 "prompt_source": self.source.settings(),
-                "tracker": self._network(),
+                "tracker": self._tracker_settings,
                 "precision": self.precision,
             },
         }
@@ -107,7 +108,7 @@ class Recipe:
     @cached_property
     def _weights(self) -> dict[str, str]:
         weights = {
-            "checkpoint_sha256": checkpoint_sha256(self.tracker.checkpoint),
+            "checkpoint_sha256": self.tracker.describe().get("checkpoint_sha256", NO_WEIGHTS),
             **self.source.digests(),
         }
         return {
@@ -121,8 +122,8 @@ class Recipe:
             return self.token_dtype
         return "float16" if self.precision == "bf16-mixed" else "float32"
 
-    def _network(self) -> dict[str, Any]:
-        """All of a tracker but where its weights lie and how much memory it may take."""
-        network = dataclasses.asdict(self.tracker)
-        del network["checkpoint"], network["feature_budget_mib"], network["name"]
-        return network
+    @property
+    def _tracker_settings(self) -> dict[str, Any]:
+        """The tracker's description without its weights, which have a key of their own."""
+        settings = self.tracker.describe().items()
+        return {key: value for key, value in settings if key != "checkpoint_sha256"}

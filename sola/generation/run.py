@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -31,9 +31,6 @@ from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import git_state
 from sola.shards import PromptStore, ShardReader, ShardWriter, prompts_dir, tracks_dir
-from sola.tracking.builder import build_tracker
-from sola.tracking.compiled import compile_parts
-from sola.tracking.propagation import SAM2Base
 
 log = logging.getLogger(__name__)
 
@@ -208,9 +205,6 @@ def _track_videos(
     dashboard: GenerationDashboard | None,
 ) -> list[VideoReport]:
     """Reports of all processes; those of this one where it is not the first."""
-    model = cast(SAM2Base, build_tracker(recipe.tracker))
-    if recipe.tracker.compile:
-        compile_parts(model)
     title = f"{recipe.source.name} tracks of {dataset.name}/{dataset.split}"
     shown = (
         progress(title, len(videos.video_ids))
@@ -241,16 +235,16 @@ def _track_videos(
             num_shown = videos.position
 
         module = TrackGenerator(
-            model,
+            recipe.tracker,
             dataset,
             videos,
             recipe.source,
-            recipe.tracker,
             job.writer,
             store,
             job.failures,
             is_training_split=is_training_split,
             is_strict=job.share.is_strict,
+            seed=recipe.seed,
             open_source=recipe.open_source,
             on_start=on_start,
             on_stage=stop.check,

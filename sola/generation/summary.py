@@ -12,7 +12,7 @@ from sola.config.console import table_console
 from sola.errors import UserError
 from sola.generation.module import VideoReport
 from sola.prompts import PromptCounts
-from sola.tracking.stages import NETWORKS
+from sola.trackers.stages import NETWORKS
 
 DROPPED = {
     "empty": "empty",

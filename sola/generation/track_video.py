@@ -6,36 +6,43 @@ from sola.errors import UserError
 from sola.masks import decode
 from sola.metrics import detection_evidence
 from sola.prompts import KeptPrompts, PromptCounts, PromptQueue, PromptSource
-from sola.tracking.propagation import VideoTracker
-from sola.tracking.stages import CODES, RULES, stage
+from sola.trackers import Session
+from sola.trackers.stages import CODES, RULES, stage
 from sola.types import DetectionEvidence, Masklet, Prompt, Tracks
 
 
 def track_prompts(
     video_id: str,
-    tracker: VideoTracker,
+    session: Session,
     kept: KeptPrompts,
     source: PromptSource,
     expression_id: str = "",
+    *,
+    token_dim: int | None,
 ) -> tuple[Tracks, PromptCounts]:
     """Propagate the prompts of a video, or of one expression, in the order of ``PromptQueue``.
 
-    No prompts give a valid answer of no tracks.
+    No prompts give a valid answer of no tracks. Without tokens (``token_dim`` None) the width of
+    ``object_tokens`` is 0.
     """
-    queue = PromptQueue(kept.prompts, source.rule, tracker.num_frames, source.choose_group)
+    queue = PromptQueue(kept.prompts, source.rule, session.num_frames, source.choose_group)
     tracked: list[Prompt] = []
     masklets: list[Masklet] = []
-    tokens = [np.zeros((0, tracker.num_frames, tracker.model.hidden_dim), np.float32)]
-    scores = [np.zeros((0, tracker.num_frames), np.float32)]
+    tokens = [np.zeros((0, session.num_frames, token_dim or 0), np.float32)]
+    scores = [np.zeros((0, session.num_frames), np.float32)]
     while group := queue.next_group():
         with stage(CODES):
             masks = decode([prompt.mask for prompt in group])
-        result = tracker.propagate(group[0].frame_idx, masks)
+        result = session.propagate(group[0].frame_idx, masks)
         with stage(RULES):
             queue.drop_duplicates(result.masklets)
         tracked += group
         masklets += result.masklets
-        tokens.append(result.object_tokens)
+        tokens.append(
+            np.zeros((len(group), session.num_frames, 0), np.float32)
+            if result.object_tokens is None
+            else result.object_tokens
+        )
         scores.append(result.object_scores)
     with stage(RULES):
         evidence = _evidence(source, kept, tracked, masklets)
@@ -46,7 +53,7 @@ def track_prompts(
         object_scores=np.concatenate(scores),
         masklets=tuple(masklets),
         prompts=tuple(tracked),
-        size=tracker.size,
+        size=session.size,
         evidence=evidence,
     )
     dropped = PromptCounts(duplicates=queue.num_duplicates, over_cap=queue.num_over_cap)

@@ -16,9 +16,8 @@ from sola.errors import UserError
 from sola.files import sha256_of_file
 from sola.masks import encode
 from sola.prompts.selection import TrackingRule, same_frame_group
-from sola.tracking.box_masks import BoxMask, BoxMasker
-from sola.tracking.mask_generator import GeneratedMask, MaskGenerator
-from sola.tracking.stages import FRAMES, stage
+from sola.trackers import BoxMask, GeneratedMask, Session
+from sola.trackers.stages import FRAMES, stage
 from sola.types import Expression, Masklet, Prompt, Video
 
 WHOLE_VIDEO = ""
@@ -61,21 +60,13 @@ class PromptedVideo:
     """A video as a prompt source sees it."""
 
     video: Video
-    frames: Sequence[np.ndarray]
-    """T frames (H, W, 3) uint8 RGB, decoded when they are asked for."""
-    size: tuple[int, int]
-    """(H, W) of them."""
+    session: Session
+    """Makes masks on its frames."""
     expressions: tuple[Expression, ...]
     """Of the video."""
     ground_truth: Mapping[str, Masklet]
     """T masks of the frames' size per object id; {} where the split has no ground truth."""
     is_training_split: bool
-    generator: MaskGenerator
-    """SAM 2's automatic masks."""
-    masker: BoxMasker
-    """SAM 2's masks of boxes."""
-    _decoded: dict[int, np.ndarray] = dataclasses.field(default_factory=dict, init=False)
-    """The frame that was asked for last."""
 
     @property
     def video_id(self) -> str:
@@ -85,29 +76,31 @@ class PromptedVideo:
     @property
     def num_frames(self) -> int:
         """T."""
-        return len(self.frames)
+        return self.session.num_frames
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the frames."""
+        return self.session.size
 
     def frame(self, frame_idx: int) -> np.ndarray:
         """One frame: (H, W, 3) uint8 RGB."""
-        if frame_idx not in self._decoded:
-            self._decoded.clear()
-            with stage(FRAMES):
-                self._decoded[frame_idx] = self.frames[frame_idx]
-        return self._decoded[frame_idx]
+        with stage(FRAMES):
+            return self.session.frames[frame_idx]
 
     def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[BoxMask]:
-        """SAM 2's masks of boxes on a frame, which goes once through the image encoder.
+        """The tracker's masks of boxes on a frame, which goes once through the image encoder.
 
         Args:
             frame_idx: the frame.
             boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
         """
         corners = np.asarray(boxes, np.float32).reshape(-1, 4)
-        return self.masker.masks_of(self.frame(frame_idx), corners) if len(corners) else []
+        return self.session.masks_of_boxes(frame_idx, corners) if len(corners) else []
 
     def automatic_masks(self, frame_idx: int) -> list[GeneratedMask]:
-        """SAM 2's masks of whatever is on a frame."""
-        return self.generator.generate(self.frame(frame_idx))
+        """The tracker's masks of whatever is on a frame."""
+        return self.session.propose_masks(frame_idx)
 
 
 class PromptSource(ABC):

@@ -1,4 +1,4 @@
-"""Boxes of GroundingDINO for each expression, made into masks by SAM 2, as prompts."""
+"""Boxes of GroundingDINO for each expression, made into masks by the tracker, as prompts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from sola.prompts.grounding_dino import (
     keep_stable,
 )
 from sola.prompts.selection import TrackingRule, leading_group
-from sola.tracking.stages import CODES, DETECTOR, stage
+from sola.trackers.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
 
 SOURCE = "gdino"

@@ -20,7 +20,7 @@ SOURCE = "grid"
 
 
 class Grid(PromptSource):
-    """SAM 2's automatic masks of some frames, without those that are parts of others."""
+    """The tracker's automatic masks of some frames, without those that are parts of others."""
 
     thresholds = ("part_overlap",)
     causes_of_nothing = (

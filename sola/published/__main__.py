@@ -83,7 +83,7 @@ def _import(config: GenerateConfig, split_dir: Path, folder: Path, *, with_datas
     from sola.published.importing import import_tracks
     from sola.shards import ShardWriter
 
-    weights = _weights_sha256(config.tracker.checkpoint)
+    weights = _weights_sha256(config.values["tracker"].get("checkpoint"))
     try:
         dataset = config.dataset.open(config.split) if with_dataset else None
     except UserError as error:
@@ -93,7 +93,9 @@ def _import(config: GenerateConfig, split_dir: Path, folder: Path, *, with_datas
     if writer.is_finished:
         log.info("%s: is there already, nothing to do", folder)
         return
-    import_tracks(split_dir, writer, config.prompt_source.name, config.tracker.token_dim, dataset)
+    import_tracks(
+        split_dir, writer, config.prompt_source.name, config.tracker.token_dim or 0, dataset
+    )
 
 
 def _describe(

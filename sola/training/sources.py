@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sola.config.entry_points import DataOptions, TrainConfig
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.tracks import TrackSources, entry_of, in_order
+from sola.evaluation.tracks import TrackSources, check_has_tokens, entry_of, in_order
 from sola.metrics import track_labels
 from sola.shards import ShardReader, tracks_dir
 from sola.training.joint import AnyReader, JointReader
@@ -146,6 +146,7 @@ def open_tracks(
     """
     readers = [_open(config, dataset, source) for source in sources]
     tracks = LabelledTracks(readers, config.data, keep=keep)
+    check_has_tokens(tracks.sources.token_dim, str(readers[0].tracks_dir))
     tracks.sources.check_complete(dataset)
     return tracks
 

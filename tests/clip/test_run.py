@@ -20,7 +20,8 @@ from sola.clip.run import run_clip
 from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
 from sola.prompts.grounding_dino import GroundingDino
-from sola.tracking.mask_generator import MaskGenerator
+from sola.trackers.sam2 import Sam2Tracker
+from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.types import Video
 
 UNEVEN_S = (0.0, 0.04, 0.1, 0.5, 0.52, 1.3)
@@ -206,7 +207,7 @@ def test_another_sentence_is_answered_without_tracking_again(
 ) -> None:
     _, first = _answer(clip_config(odd_clip, "the white block"))
     monkeypatch.setattr(MaskGenerator, "generate", lambda *_: pytest.fail("looked for again"))
-    monkeypatch.setattr("sola.generation.run.build_tracker", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr(Sam2Tracker, "load", lambda *_: pytest.fail("loaded again"))
 
     output_dir, second = _answer(clip_config(odd_clip, "the red part", "the green part"))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from sola.config import compose
 from sola.config.messages import explain, explain_flag
@@ -109,6 +110,18 @@ def test_users_folder_is_searched_for_the_nearest_file(tmp_path: Path) -> None:
     message = explain(error.value, "train", overrides, config_dir=str(tmp_path))
 
     assert "Did you mean loss=mine?" in message
+
+
+def test_file_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "mine.yaml").write_text("a: 1\nb: [\nc: 2\n")
+    search = f"hydra.searchpath=[file://{tmp_path}]"
+    with pytest.raises(YAMLError) as error:
+        compose("train", [search, "paths.output_dir=x", "loss=mine"])
+
+    message = explain(error.value, "train", [])
+
+    assert message.startswith(f"{tmp_path / 'loss' / 'mine.yaml'}, line 3: ")
 
 
 def test_misspelt_flag_names_the_right_one() -> None:

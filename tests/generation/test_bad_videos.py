@@ -16,7 +16,7 @@ from sola.generation import module as module_module
 from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.shards import ShardWriter
-from sola.tracking.builder import build_tracker
+from sola.trackers.sam2 import Sam2Tracker
 from sola.types import Tracks
 
 Config = Callable[..., GenerateConfig]
@@ -114,15 +114,17 @@ def test_the_same_fault_twice_is_no_videos_fault(config: Config) -> None:
 def _hook(monkeypatch: pytest.MonkeyPatch, before: Hook | None = None, after: Any = None) -> None:
     """The real tracker in float64, watched where it decodes masks."""
 
-    def build(*arguments: Any) -> torch.nn.Module:
-        model = in_float64(build_tracker(*arguments))
+    build_plain = Sam2Tracker.build
+
+    def build(self: Sam2Tracker) -> torch.nn.Module:
+        model = in_float64(build_plain(self))
         if before is not None:
             model.sam_mask_decoder.register_forward_pre_hook(before, with_kwargs=True)
         if after is not None:
             model.obj_ptr_proj.register_forward_hook(after)
         return model
 
-    monkeypatch.setattr(run_module, "build_tracker", build)
+    monkeypatch.setattr(Sam2Tracker, "build", build)
 
 
 def _small_memory(most: int, batches: list[int]) -> Hook:

@@ -20,7 +20,8 @@ from sola.generation.run import run_generation
 from sola.prompts import Grid, PromptedVideo
 from sola.prompts.grounding_dino import Detections, GroundingDino
 from sola.shards import ShardReader, ShardWriter
-from sola.tracking.mask_generator import MaskGenerator
+from sola.trackers.sam2 import Sam2Tracker
+from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.types import Tracks
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +148,7 @@ def test_finished_tracks_are_not_made_again(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run_generation(_config(compose))
-    monkeypatch.setattr(run_module, "build_tracker", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(Sam2Tracker, "load", lambda *_: pytest.fail("loaded again"))
     assert run_generation(_config(compose)) == folder
     with pytest.raises(UserError, match="max_tracks"):
         run_generation(_config(compose, "grid", "prompt_source.rule.max_tracks=3"))

@@ -12,7 +12,7 @@ from sola.errors import UserError
 from sola.prompts.grounding_dino.detections import Detections, Thresholds, keep_boxes
 from sola.prompts.grounding_dino.image import ImageSize, to_image
 from sola.prompts.grounding_dino.vocabulary import Vocabulary
-from sola.tracking.stages import DETECTOR, stage
+from sola.trackers.stages import DETECTOR, stage
 
 
 class Detector(ABC):

@@ -1,0 +1,19 @@
+"""Trackers: networks that follow masks through a video."""
+
+from sola.trackers.base import (
+    RANDOM_WEIGHTS,
+    BoxMask,
+    GeneratedMask,
+    Propagated,
+    Session,
+    Tracker,
+)
+
+__all__ = [
+    "RANDOM_WEIGHTS",
+    "BoxMask",
+    "GeneratedMask",
+    "Propagated",
+    "Session",
+    "Tracker",
+]

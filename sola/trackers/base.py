@@ -1,0 +1,172 @@
+"""Interface of a tracker: a network that follows masks through a video.
+
+docs/adding_a_tracker.md shows how to add one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sola.errors import UserError
+from sola.files import unsafe_name
+from sola.types import Masklet, RunLength
+
+if TYPE_CHECKING:
+    import torch
+
+RANDOM_WEIGHTS = "random"
+"""``checkpoint_sha256`` of weights that are drawn from the seed."""
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """Tracks of n prompts of one frame."""
+
+    masklets: tuple[Masklet, ...]
+    """n masklets of T masks, in the size of the frames."""
+    object_tokens: np.ndarray | None
+    """(n, T, D) finite floats; None if the tracker has no tokens."""
+    object_scores: np.ndarray
+    """(n, T) logits: above 0 where the tracker sees the object."""
+
+
+@dataclass(frozen=True)
+class GeneratedMask:
+    """One mask of everything that is on a frame."""
+
+    mask: RunLength
+    predicted_iou: float
+    """IoU with the object as the tracker estimates it, 0 to 1."""
+    stability_score: float
+    """IoU of the masks at a higher and at a lower threshold, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class BoxMask:
+    """The mask of one box."""
+
+    mask: np.ndarray
+    """(H, W) bool."""
+    predicted_iou: float
+    """See ``GeneratedMask``."""
+    stability_score: float
+    """See ``GeneratedMask``; 0 where both masks are empty."""
+
+
+class Session(ABC):
+    """One video, open for tracking.
+
+    Args:
+        frames: T >= 1 frames (H, W, 3) uint8 RGB of one size, decoded when they are read. Reading
+            the same frame twice in a row decodes it once.
+
+    Attributes:
+        frames: the argument.
+        num_frames: T.
+        size: (H, W).
+    """
+
+    def __init__(self, frames: Sequence[np.ndarray]) -> None:
+        self.frames = frames
+        self.num_frames = len(frames)
+        self.size: tuple[int, int] = (frames[0].shape[0], frames[0].shape[1])
+
+    @abstractmethod
+    def propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
+        """Track n masks of one frame through all frames, before it and after it.
+
+        A track depends on the video, the frame and its own mask, not on the other masks.
+
+        Args:
+            frame_idx: the prompt frame.
+            masks: (n, H, W) bool, n >= 1.
+
+        Raises:
+            torch.OutOfMemoryError: if the GPU cannot hold even one object; the video is skipped.
+        """
+
+    def propose_masks(self, frame_idx: int) -> list[GeneratedMask]:
+        """Return masks of everything on a frame; may be empty.
+
+        Raises:
+            UserError: if the tracker proposes no masks.
+        """
+        raise UserError(
+            f"{type(self).__name__}: this tracker proposes no masks. Use prompt_source=gt, or "
+            "another tracker."
+        )
+
+    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[BoxMask]:
+        """Return one mask for each box on a frame.
+
+        Args:
+            frame_idx: the frame.
+            boxes: (n, 4) float32, left, top, right, bottom in pixels; n may be 0.
+
+        Raises:
+            UserError: if the tracker takes no boxes.
+        """
+        raise UserError(
+            f"{type(self).__name__}: this tracker makes no masks of boxes. Use prompt_source=gt, "
+            "or another tracker."
+        )
+
+
+class Tracker(ABC):
+    """A network that follows masks through videos.
+
+    The constructor checks its arguments and touches no file, network or device.
+
+    Args:
+        name: names the folders under data/tracks and data/prompts. Checkpoints of selectors
+            record it.
+        token_dim: D, width of an object token; None if the tracker has no tokens. Trained
+            selectors need tokens.
+    """
+
+    def __init__(self, name: str, token_dim: int | None) -> None:
+        if unsafe_name(name):
+            raise UserError(f"name: {name!r} {unsafe_name(name)}")
+        if token_dim is not None and token_dim < 1:
+            raise UserError(f"token_dim: must be at least 1 or null, got {token_dim}")
+        self.name, self.token_dim = name, token_dim
+
+    def check(self) -> None:  # noqa: B027  # many need no files
+        """Look for the files that ``load`` reads. Called before anything is written.
+
+        Raises:
+            UserError: if a file is missing.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return what decides which tracks are made, as plain values by name.
+
+        It is stored with the tracks; tracks made with other values are refused. Leave out paths,
+        names of modules and memory budgets.
+
+        The key ``checkpoint_sha256`` (the SHA-256 of the weights, or "random" for weights drawn
+        from the seed) also decides whether object tokens fit a trained selector. Without weights,
+        leave it out.
+        """
+
+    @abstractmethod
+    def load(self, device: "torch.device", seed: int) -> None:
+        """Load the weights. Called once in each process, before the first video.
+
+        It runs in the precision of the run: with trainer.precision=bf16-mixed, under autocast.
+
+        Args:
+            device: the device of this process.
+            seed: seeds random weights.
+
+        Raises:
+            UserError: if the weights do not fit the network.
+        """
+
+    @abstractmethod
+    def open(self, frames: Sequence[np.ndarray]) -> Session:
+        """Open a video; see ``Session``. Called after ``load``, for one video at a time."""

@@ -1,0 +1,152 @@
+"""Builds a SAM 2 network from its YAML file and loads its weights.
+
+sam2's own builders compose with Hydra, whose global state belongs to our entry points. Here the
+YAML is read as a plain file, and the values that ``build_sam2_video_predictor`` adds are set here.
+"""
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from sola.errors import UserError
+from sola.trackers.resources import PREFIX, path_of
+from sola.weights_file import read_weights
+
+NETWORK = "sam2.modeling.sam2_base.SAM2Base"
+ROPE_ATTENTION = "sola.trackers.sam2.rope.RoPEAttention"
+STRIDE = 16
+"""Of the feature map that attends to memories, px."""
+POST_PROCESSING: dict[str, Any] = {
+    # fall back to the best of several masks where the single one is not stable
+    "sam_mask_decoder_extra_args.dynamic_multimask_via_stability": True,
+    "sam_mask_decoder_extra_args.dynamic_multimask_stability_delta": 0.05,
+    "sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh": 0.98,
+    # memory of a prompted frame is made of the mask that a user would see
+    "binarize_mask_from_pts_for_mem_enc": True,
+}
+"""What ``build_sam2_video_predictor`` adds by default, except for the filling of holes."""
+
+
+def find_network(network: str) -> Path:
+    """Return the path of a network's YAML file.
+
+    Args:
+        network: a file inside the sam2 package (sam2.1/sam2.1_hiera_l.yaml), a ``pkg://``
+            resource, or a path.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    spec = importlib.util.find_spec("sam2")  # finds the package without importing it
+    assert spec is not None, "sam2 is a dependency"
+    assert spec.origin is not None
+    configs_dir = Path(spec.origin).parent / "configs"
+    is_resource = network.startswith(PREFIX)
+    for path in (path_of(network),) if is_resource else (configs_dir / network, Path(network)):
+        if path.is_file():
+            return path
+    known = sorted(str(path.relative_to(configs_dir)) for path in configs_dir.glob("sam2*/*.yaml"))
+    raise UserError(
+        f"network: {network} not found. Give a YAML file, or one of those in sam2: "
+        f"{', '.join(known)}."
+    )
+
+
+def network_settings(network: str) -> DictConfig:
+    """Return the tree of ``_target_`` nodes under ``model`` in a network's YAML file.
+
+    It gets the values of ``POST_PROCESSING`` that the file does not set.
+
+    Raises:
+        UserError: if the file is missing or invalid.
+    """
+    path = find_network(network)
+    try:
+        settings = OmegaConf.load(path).model
+    except (YAMLError, OmegaConfBaseException, OSError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: invalid YAML of a SAM 2 network ({error}).") from error
+    if not isinstance(settings, DictConfig):
+        raise UserError(f"{path}: key model: expected the network's settings, got {settings!r}.")
+    for key, value in POST_PROCESSING.items():
+        if OmegaConf.select(settings, key) is None:
+            OmegaConf.update(settings, key, value, force_add=True)
+    return settings
+
+
+def network_sha256(network: str) -> str:
+    """Return the SHA-256 of a network's settings; classes count by name, not by module."""
+    settings = OmegaConf.to_container(network_settings(network), resolve=True)
+    return hashlib.sha256(
+        json.dumps(_without_modules(settings), sort_keys=True).encode()
+    ).hexdigest()
+
+
+def build_network(
+    settings: DictConfig, target: str = NETWORK, *, fill_hole_area: int = 0
+) -> torch.nn.Module:
+    """Return a network in evaluation mode, on the CPU, with random weights.
+
+    Args:
+        settings: see ``network_settings``; not changed.
+        target: class of sam2 to build: SAM2Base, or a predictor derived from it, which is left as
+            upstream made it.
+        fill_hole_area: of a predictor, px.
+    """
+    settings = settings.copy()
+    settings._target_ = target
+    if target == NETWORK:
+        side = settings.image_size // STRIDE
+        for attention in ("self_attention", "cross_attention"):
+            node = settings.memory_attention.layer[attention]
+            node._target_, node.feat_sizes = ROPE_ATTENTION, [side, side]
+    else:
+        settings.fill_hole_area = fill_hole_area
+    OmegaConf.resolve(settings)
+    was_initialised = GlobalHydra.instance().is_initialized()
+    network: torch.nn.Module = instantiate(settings, _recursive_=True)
+    if not was_initialised:  # importing sam2 initialises Hydra for itself
+        GlobalHydra.instance().clear()
+    return network.eval().requires_grad_(False)
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Load a checkpoint in the format of SAM 2: {"model": state dict}.
+
+    Raises:
+        UserError: if the file is unreadable or holds the weights of another network.
+    """
+    content = read_weights(path)
+    if not isinstance(content, dict) or "model" not in content:
+        raise UserError(
+            f'{path}: not a SAM 2 checkpoint, expected a file of {{"model": state dict}}. Choose '
+            "another file: checkpoint=<file>."
+        )
+    try:
+        model.load_state_dict({key: value.float() for key, value in content["model"].items()})
+    except (AttributeError, RuntimeError) as error:  # the first where they are no tensors
+        first = " ".join(str(error).splitlines()[:2][-1].split())[:100]
+        raise UserError(
+            f"{path}: weights of another network ({first} ...). Choose the tracker that belongs "
+            "to the file."
+        ) from error
+
+
+def _without_modules(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: _class_name(v) if k == "_target_" else _without_modules(v) for k, v in value.items()
+        }
+    return [_without_modules(each) for each in value] if isinstance(value, list) else value
+
+
+def _class_name(target: str) -> str:
+    return target.rpartition(".")[2]

@@ -1,0 +1,132 @@
+"""SAM 2's automatic mask generator: masks of everything on a frame, without a prompt.
+
+The masks are those of upstream's ``SAM2AutomaticMaskGenerator``, bit for bit. Upstream brings the
+masks of every point to the frame's size and then filters; here only those with a good predicted
+IoU get there, a few at a time, and stay as run-length codes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from sam2.utils.amg import build_point_grid, calculate_stability_score
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from sola.masks import boxes, encode
+from sola.trackers.base import GeneratedMask
+from sola.trackers.batches import BatchSize
+from sola.trackers.sam2.settings import MaskGeneratorConfig
+from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
+
+CHUNK_PIXELS = 2**22
+"""Pixels that exist as logits of the frame's size at a time, 4 bytes each."""
+
+
+class MaskGenerator:
+    """Masks around a grid of points, for a SAM 2 of any input size."""
+
+    def __init__(
+        self, model: SAM2Base, config: MaskGeneratorConfig, *, chunk_pixels: int = CHUNK_PIXELS
+    ) -> None:
+        """Take a model to frames.
+
+        Args:
+            model: the tracker.
+            config: the points and thresholds.
+            chunk_pixels: see ``CHUNK_PIXELS``; one point's masks are held, whatever their size. No
+                mask depends on it.
+        """
+        self.config, self.chunk_pixels = config, chunk_pixels
+        self._batch_size = BatchSize("points", config.points_per_batch)
+        num_masks = model.sam_mask_decoder.num_multimask_outputs
+        self._masks_per_point = num_masks if config.multimask_output else 1
+        self.predictor = SAM2ImagePredictor(model)
+        self.predictor._bb_feat_sizes = feature_sizes(model)
+
+    @torch.inference_mode()
+    def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
+        """Masks of one (H, W, 3) uint8 RGB frame, the best predicted IoU first; may be empty."""
+        height, width = frame.shape[:2]
+        points = build_point_grid(self.config.points_per_side) * (width, height)
+        with stage(PROMPT_MASKS):
+            self.predictor.set_image(frame)
+        with stage(MASK_FILTERS):
+            batches = self._batch_size.run(
+                points, lambda batch: list(self._masks_at(batch, (height, width)))
+            )
+            found = [mask for masks in batches for mask in masks]
+            self.predictor.reset_predictor()
+            return _drop_same_boxes(found, self.config.box_nms_thresh)
+
+    def _masks_at(self, points: np.ndarray, size: tuple[int, int]) -> Iterator[GeneratedMask]:
+        """Masks of a batch of points that pass the thresholds (a threshold of 0 passes all)."""
+        with stage(PROMPT_MASKS):
+            logits, ious = self._decode(points, size)
+        if self.config.pred_iou_thresh > 0:
+            is_good = ious > self.config.pred_iou_thresh
+            logits, ious = logits[is_good], ious[is_good]
+        channels = self._masks_per_point
+        per_chunk = channels * max(1, self.chunk_pixels // (channels * size[0] * size[1]))
+        for start in range(0, len(logits), per_chunk):
+            chunk = slice(start, start + per_chunk)
+            with stage(PROMPT_MASKS):
+                full = _upsample(logits[chunk].float(), size, channels)
+            yield from self._stable_masks(full, ious[chunk])
+
+    def _stable_masks(self, logits: Tensor, ious: Tensor) -> Iterator[GeneratedMask]:
+        stability = calculate_stability_score(logits, 0.0, self.config.stability_score_offset)
+        masks = logits > 0
+        if self.config.stability_score_thresh > 0:
+            is_stable = stability >= self.config.stability_score_thresh
+            masks, ious, stability = masks[is_stable], ious[is_stable], stability[is_stable]
+        codes = encode(masks.cpu().numpy())
+        yield from map(GeneratedMask, codes, ious.tolist(), stability.tolist())
+
+    def _decode(self, points: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Logits (n, h, w) in the decoder's size and predicted IoUs (n,) of all points' masks."""
+        model, features = self.predictor.model, self.predictor._features
+        coords = torch.as_tensor(points, dtype=torch.float32, device=self.predictor.device)
+        coords = self.predictor._transforms.transform_coords(coords, normalize=True, orig_hw=size)
+        labels = torch.ones((len(coords), 1), dtype=torch.int, device=coords.device)
+        sparse, dense = model.sam_prompt_encoder(
+            points=(coords[:, None], labels), boxes=None, masks=None
+        )
+        logits, ious, _, _ = model.sam_mask_decoder(
+            image_embeddings=features["image_embed"],
+            image_pe=model.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=self.config.multimask_output,
+            repeat_image=len(coords) > 1,
+            high_res_features=features["high_res_feats"],
+        )
+        return logits.flatten(0, 1), ious.flatten(0, 1)  # (points, masks, ...) -> (n, ...)
+
+
+def feature_sizes(model: SAM2Base) -> list[tuple[int, int]]:
+    """(h, w) of the three feature maps; upstream's image predictor writes down those of 1024 px."""
+    return [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+
+
+def _upsample(logits: Tensor, size: tuple[int, int], channels: int) -> Tensor:
+    """Logits (n, h, w) in the frame's size, rounded as those of images with as many channels.
+
+    The last bit of torch's bilinear kernels depends on the number of channels, though not on which
+    of them a mask is in, nor on the number of images.
+    """
+    padded = F.pad(logits, (0, 0, 0, 0, 0, -len(logits) % channels))
+    images = padded.unflatten(0, (-1, channels))  # (n, h, w) -> (n / channels, channels, h, w)
+    full = F.interpolate(images, size, mode="bilinear", align_corners=False)
+    return full.flatten(0, 1)[: len(logits)]
+
+
+def _drop_same_boxes(found: list[GeneratedMask], max_iou: float) -> list[GeneratedMask]:
+    """Of masks whose boxes overlap more than max_iou, the one with the best predicted IoU."""
+    around = torch.as_tensor(boxes([item.mask for item in found]), dtype=torch.float32)
+    scores = torch.tensor([item.predicted_iou for item in found], dtype=torch.float32)
+    kept = batched_nms(around, scores, torch.zeros_like(scores), iou_threshold=max_iou)
+    return [found[idx] for idx in kept.tolist()]

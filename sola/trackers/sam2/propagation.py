@@ -1,0 +1,228 @@
+"""Propagates prompt masks through a whole video: masklets and object tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+from sola.masks import encode
+from sola.trackers.base import Propagated
+from sola.trackers.batches import BatchSize
+from sola.trackers.sam2.features import FrameFeatures
+from sola.trackers.stages import CODES, PROPAGATION, stage
+from sola.types import RunLength
+
+MAX_OBJECTS = 1 << 30
+"""Tracked together where nothing else is said: all prompts that are given."""
+
+FrameOutput = dict[str, Any]
+"""What SAM 2 remembers of one frame, under its own names."""
+
+
+class VideoTracker:
+    """One video, open for tracking.
+
+    Gives what SAM2VideoPredictor gives for each prompt, several prompts of a frame at a time. A
+    frame's features are computed when they are first needed and kept on a budget; of a pass,
+    only what SAM 2 still looks back to is held: memory does not grow with the video, but for
+    tokens and run-length codes.
+    """
+
+    def __init__(
+        self,
+        model: SAM2Base,
+        frames: Sequence[np.ndarray],
+        *,
+        feature_budget_mib: float = 4096,
+        fill_hole_area: int = 0,
+        batch_size: BatchSize | None = None,
+    ) -> None:
+        """Open a video.
+
+        Args:
+            model: SAM 2 in evaluation mode.
+            frames: T >= 1 frames (H, W, 3) uint8 RGB of one size, read when they are needed.
+            feature_budget_mib: memory for image features that are kept.
+            fill_hole_area: largest hole (px) that is filled; above 0 it needs SAM 2's CUDA
+                extension.
+            batch_size: of objects that are tracked together; None: all.
+        """
+        assert model.memory_temporal_stride_for_eval == 1, "memories are kept for a stride of 1"
+        self.model, self.num_frames = model, len(frames)
+        self.features = FrameFeatures(model, frames, feature_budget_mib)
+        self.size = (frames[0].shape[0], frames[0].shape[1])
+        self.fill_hole_area = fill_hole_area
+        self.batch_size = batch_size or BatchSize("objects", MAX_OBJECTS)
+        self._memory_positions: list[Tensor] = []  # the same for every frame and object
+
+    @torch.inference_mode()
+    def propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
+        """Track n masks of one frame forward to the end, then backward to the start.
+
+        Args:
+            frame_idx: the prompt frame.
+            masks: (n, H, W) bool, n >= 1.
+
+        Raises:
+            torch.OutOfMemoryError: if one object is too much, even with no features kept.
+        """
+        with stage(PROPAGATION):
+            return _join(
+                list(
+                    self.batch_size.run(
+                        masks,
+                        lambda batch: self._propagate(frame_idx, batch),
+                        self.features.forget,
+                    )
+                )
+            )
+
+    def _propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
+        prompted = self._prompt(frame_idx, masks)
+        # under these names SAM 2 looks back; the backward pass reads the forward pass's memories
+        history = {"cond_frame_outputs": {frame_idx: prompted}, "non_cond_frame_outputs": {}}
+        codes = {frame_idx: self._codes(prompted)}
+        for is_reverse in (False, True):
+            order = (
+                range(frame_idx - 1, -1, -1)
+                if is_reverse
+                else range(frame_idx + 1, self.num_frames)
+            )
+            for index in order:
+                output = self._track(index, history, len(masks), is_reverse=is_reverse)
+                history["non_cond_frame_outputs"][index] = output
+                codes[index] = self._codes(output)
+                self._forget(history, index, frame_idx)
+        return self._collect(history, codes)
+
+    def _prompt(self, frame_idx: int, masks: np.ndarray) -> FrameOutput:
+        """Output and memory of the prompted frame.
+
+        One object at a time, as upstream does: rounding is then upstream's, too.
+        """
+        outputs = [
+            self.model.track_step(
+                frame_idx=frame_idx,
+                is_init_cond_frame=True,
+                **self.features.of_frame(frame_idx, 1),
+                point_inputs=None,
+                mask_inputs=self._mask_input(mask),
+                output_dict={},
+                num_frames=self.num_frames,
+                run_mem_encoder=False,
+            )
+            for mask in masks
+        ]
+        names = ("pred_masks", "obj_ptr", "object_score_logits")
+        joined: FrameOutput = {name: torch.cat([out[name] for out in outputs]) for name in names}
+        joined["pred_masks"] = self._fill_holes(joined["pred_masks"])
+        features = self.features.of_frame(frame_idx, len(masks))
+        memory, positions = self.model._encode_new_memory(
+            current_vision_feats=features["current_vision_feats"],
+            feat_sizes=features["feat_sizes"],
+            pred_masks_high_res=_resize(joined["pred_masks"], (self.model.image_size,) * 2),
+            object_score_logits=joined["object_score_logits"],
+            is_mask_from_pts=True,
+        )
+        return joined | self._memory(memory, positions)
+
+    def _track(
+        self, frame_idx: int, history: dict[str, Any], num_objects: int, *, is_reverse: bool
+    ) -> FrameOutput:
+        """Output and memory of one frame, from those of frames before (or after) it."""
+        output = self.model.track_step(
+            frame_idx=frame_idx,
+            is_init_cond_frame=False,
+            **self.features.of_frame(frame_idx, num_objects),
+            point_inputs=None,
+            mask_inputs=None,
+            output_dict=history,
+            num_frames=self.num_frames,
+            track_in_reverse=is_reverse,
+        )
+        return {
+            "pred_masks": self._fill_holes(output["pred_masks"]),
+            "obj_ptr": output["obj_ptr"],
+            "object_score_logits": output["object_score_logits"],
+        } | self._memory(output["maskmem_features"], output["maskmem_pos_enc"])
+
+    def _memory(self, features: Tensor, positions: list[Tensor]) -> FrameOutput:
+        """SAM 2 keeps memories in bfloat16, also in runs of float32."""
+        self._memory_positions = self._memory_positions or [x[:1].clone() for x in positions]
+        expanded = [x.expand(len(features), -1, -1, -1) for x in self._memory_positions]
+        return {"maskmem_features": features.to(torch.bfloat16), "maskmem_pos_enc": expanded}
+
+    def _forget(self, history: dict[str, Any], frame_idx: int, prompt_frame: int) -> None:
+        """Drops masks, which nothing reads again, and the memory that passes out of sight.
+
+        The first memories of the forward pass stay: the backward pass begins with them.
+        """
+        outputs, reach = history["non_cond_frame_outputs"], self.model.num_maskmem
+        del outputs[frame_idx]["pred_masks"]
+        is_reverse = frame_idx < prompt_frame
+        old = frame_idx + reach if is_reverse else frame_idx - reach
+        if old in outputs and (is_reverse or old > prompt_frame + reach):
+            outputs[old]["maskmem_features"] = outputs[old]["maskmem_pos_enc"] = None
+
+    def _codes(self, output: FrameOutput) -> list[RunLength]:
+        """Run-length codes of a frame's masks at the frame's size."""
+        with stage(CODES):
+            masks = _resize(output["pred_masks"], self.size)[:, 0] > 0
+            return encode(masks.cpu().numpy())
+
+    def _collect(self, history: dict[str, Any], codes: dict[int, list[RunLength]]) -> Propagated:
+        frames = history["cond_frame_outputs"] | history["non_cond_frame_outputs"]
+        order = range(self.num_frames)
+        tokens = torch.stack([frames[t]["obj_ptr"] for t in order], dim=1)
+        scores = torch.stack([frames[t]["object_score_logits"][:, 0] for t in order], dim=1)
+        return Propagated(
+            masklets=tuple([codes[t][k] for t in order] for k in range(len(tokens))),
+            object_tokens=_to_numpy(tokens),
+            object_scores=_to_numpy(scores),
+        )
+
+    def _mask_input(self, mask: np.ndarray) -> Tensor:
+        """(1, 1, S, S) of a mask of the frame's size, 0 or 1."""
+        parameter = next(self.model.parameters())
+        pixels = torch.from_numpy(mask)[None, None].float().to(parameter.device)
+        size = self.model.image_size
+        if mask.shape != (size, size):
+            pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True) >= 0.5
+        return pixels.to(parameter.dtype)
+
+    def _fill_holes(self, low_res_masks: Tensor) -> Tensor:
+        if self.fill_hole_area == 0:
+            return low_res_masks
+        from sam2.utils.misc import fill_holes_in_mask_scores
+
+        filled: Tensor = fill_holes_in_mask_scores(low_res_masks, self.fill_hole_area)
+        return filled
+
+
+def _join(batches: list[Propagated]) -> Propagated:
+    """The tracks of several batches of prompts as those of one."""
+    if len(batches) == 1:
+        return batches[0]
+    tokens = [batch.object_tokens for batch in batches if batch.object_tokens is not None]
+    return Propagated(
+        masklets=tuple(masklet for batch in batches for masklet in batch.masklets),
+        object_tokens=np.concatenate(tokens),
+        object_scores=np.concatenate([batch.object_scores for batch in batches]),
+    )
+
+
+def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(n, 1, h, w) logits at another size, as upstream resizes them."""
+    if logits.shape[-2:] == size:
+        return logits
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+def _to_numpy(values: Tensor) -> np.ndarray:
+    is_half = values.dtype in (torch.bfloat16, torch.float16)
+    array: np.ndarray = (values.float() if is_half else values).cpu().numpy()
+    return array

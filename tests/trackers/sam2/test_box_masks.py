@@ -1,0 +1,91 @@
+"""Masks of boxes, by the small tracker."""
+
+import numpy as np
+import pytest
+import torch
+from small_tracker import small_model
+
+from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
+from sola.trackers.sam2.box_masks import BoxMasker, stability_score
+
+
+@pytest.fixture(scope="module")
+def masker() -> BoxMasker:
+    return BoxMasker(small_model())
+
+
+@pytest.fixture(scope="module")
+def frame() -> np.ndarray:
+    frames: np.ndarray = make_scene(1, SceneSettings(), range(1)).frames
+    return frames[0]
+
+
+def _boxes(num_boxes: int) -> np.ndarray:
+    corners = np.random.default_rng(0).integers(0, 64, (num_boxes, 2))
+    return np.concatenate([corners, corners + 40], axis=1).astype(np.float32)
+
+
+def test_stability_is_the_iou_of_a_strict_and_a_lax_mask() -> None:
+    assert stability_score(np.array([[2.0, 0.5, -0.5, -2.0]])) == pytest.approx(1 / 3)
+    assert stability_score(np.array([[-2.0, -3.0]])) == 0
+
+
+def test_a_mask_does_not_depend_on_the_other_boxes(masker: BoxMasker, frame: np.ndarray) -> None:
+    boxes = _boxes(70)  # more than a batch
+    together = masker.masks_of(frame, boxes)
+
+    assert len(together) == 70
+    assert any(item.mask.any() for item in together)
+    for idx in (0, 69):
+        (alone,) = masker.masks_of(frame, boxes[[idx]])
+        assert (alone.mask != together[idx].mask).mean() < 1e-3
+        assert alone.predicted_iou == pytest.approx(together[idx].predicted_iou, abs=1e-4)
+        assert alone.stability_score == pytest.approx(together[idx].stability_score, abs=1e-2)
+        assert 0 <= alone.stability_score <= 1
+
+
+def test_a_frame_is_encoded_once_for_all_boxes_and_not_at_all_for_none(
+    masker: BoxMasker, frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, encoded = masker.predictor.model, []
+    forward_image = model.forward_image
+
+    def count(image: torch.Tensor) -> object:
+        encoded.append(image.shape)
+        return forward_image(image)
+
+    monkeypatch.setattr(model, "forward_image", count)
+    assert masker.masks_of(frame, _boxes(0)) == []
+    masker.masks_of(frame, _boxes(70))
+
+    assert len(encoded) == 1
+
+
+def test_masks_have_the_size_of_the_frame(masker: BoxMasker) -> None:
+    (found,) = masker.masks_of(np.zeros((50, 71, 3), np.uint8), np.array([[5.0, 5, 40, 40]]))
+
+    assert found.mask.shape == (50, 71)
+    assert found.mask.dtype == bool
+
+
+def test_stability_is_of_the_low_resolution_logits(masker: BoxMasker, frame: np.ndarray) -> None:
+    boxes = _boxes(4)
+    found = masker.masks_of(frame, boxes)
+
+    masker.predictor.set_image(frame)
+    _, _, low_res = masker.predictor.predict(box=boxes, multimask_output=False, return_logits=True)
+    strict, lax = (low_res > 1).sum(axis=(1, 2, 3)), (low_res > -1).sum(axis=(1, 2, 3))
+    assert low_res.shape[-1] < frame.shape[1]
+    np.testing.assert_allclose([item.stability_score for item in found], strict / lax, rtol=1e-12)
+
+
+def test_masks_are_made_without_autocast(masker: BoxMasker, frame: np.ndarray) -> None:
+    boxes = _boxes(4)
+    plain = masker.masks_of(frame, boxes)
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = masker.masks_of(frame, boxes)
+
+    for one, other in zip(plain, under_autocast, strict=True):
+        assert (one.mask == other.mask).all()
+        assert one.stability_score == other.stability_score
+        assert one.predicted_iou == other.predicted_iou

@@ -1,0 +1,147 @@
+"""The automatic masks are those of upstream's generator, bit for bit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from sam2.modeling.sam2_base import SAM2Base
+from small_tracker import small_model
+
+from sola.config import compose
+from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
+from sola.masks import decode
+from sola.trackers import GeneratedMask
+from sola.trackers.sam2 import MaskGeneratorConfig, Sam2Tracker
+from sola.trackers.sam2.mask_generator import MaskGenerator, _upsample
+
+# so low that tens of masks are left, many of them alike
+MANY = MaskGeneratorConfig(
+    points_per_side=10,
+    points_per_batch=32,
+    pred_iou_thresh=0.05,
+    stability_score_thresh=0.2,
+    box_nms_thresh=0.95,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> SAM2Base:
+    return small_model()
+
+
+def _frame(seed: int, height: int, width: int) -> np.ndarray:
+    scene = make_scene(seed, SceneSettings(frame_size_px=max(height, width)), [seed])
+    return scene.frames[0, :height, :width]
+
+
+def _upstream(model: SAM2Base, config: MaskGeneratorConfig, frame: np.ndarray) -> list[dict]:
+    generator = SAM2AutomaticMaskGenerator(model, **dataclasses.asdict(config))
+    sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+    generator.predictor._bb_feat_sizes = sizes
+    return generator.generate(frame)
+
+
+def _assert_equal(ours: list[GeneratedMask], theirs: list[dict]) -> None:
+    assert len(ours) == len(theirs)
+    for mask, record in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(decode([mask.mask])[0], record["segmentation"])
+        assert mask.predicted_iou == record["predicted_iou"]
+        np.testing.assert_equal(mask.stability_score, record["stability_score"])  # nan is nan
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(128, 128), (96, 160), (60, 40)])
+def test_masks_scores_and_their_order_are_upstreams(
+    model: SAM2Base, seed: int, height: int, width: int
+) -> None:
+    frame = _frame(seed, height, width)
+    theirs = _upstream(model, MANY, frame)
+    assert len(theirs) >= 20, "too few masks are left: little is compared"
+    _assert_equal(MaskGenerator(model, MANY).generate(frame), theirs)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"multimask_output": False},
+        {"points_per_side": 5, "points_per_batch": 8},  # the last batch has a single point
+        {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0},
+        {"stability_score_offset": 0.3, "stability_score_thresh": 0.9},
+    ],
+    ids=str,
+)
+def test_every_option_means_what_it_means_upstream(
+    model: SAM2Base, changes: dict[str, float]
+) -> None:
+    config = dataclasses.replace(MANY, **changes)
+    frame = _frame(4, 96, 128)
+    theirs = _upstream(model, config, frame)
+    assert theirs
+    _assert_equal(MaskGenerator(model, config).generate(frame), theirs)
+
+
+def test_the_shipped_thresholds_find_upstreams_masks() -> None:
+    tracker = compose("generate", ["split=train", "paths.output_dir=."]).tracker
+    model, config = tracker.build(), tracker.mask_generator
+    ours = MaskGenerator(model, config).generate(_frame(5, 128, 128))
+    assert ours
+    _assert_equal(ours, _upstream(model, config, _frame(5, 128, 128)))
+
+
+@pytest.mark.parametrize("chunk_pixels", [1, 3 * 96 * 160])
+def test_masks_do_not_depend_on_how_many_are_brought_to_size_at_a_time(
+    model: SAM2Base, chunk_pixels: int
+) -> None:
+    frame = _frame(2, 96, 160)
+    in_chunks = MaskGenerator(model, MANY, chunk_pixels=chunk_pixels).generate(frame)
+    assert in_chunks == MaskGenerator(model, MANY).generate(frame)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(96, 160), (128, 128), (50, 40)])
+def test_some_of_the_logits_come_to_size_as_all_of_them_do(
+    channels: int, size: tuple[int, int]
+) -> None:
+    logits = torch.randn(4, channels, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(logits, size, mode="bilinear", align_corners=False).flatten(0, 1)
+    for kept in ([1], [0, 2, 3], list(range(4 * channels))):
+        found = _upsample(logits.flatten(0, 1)[kept], size, channels)
+        torch.testing.assert_close(found, expected[kept], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("key", ["pred_iou_thresh", "stability_score_thresh"])
+def test_no_mask_above_the_thresholds_is_a_valid_answer(model: SAM2Base, key: str) -> None:
+    config = dataclasses.replace(MANY, **{key: 1.0})
+    frame = _frame(1, 96, 160)
+    assert _upstream(model, config, frame) == []
+    assert MaskGenerator(model, config).generate(frame) == []
+
+
+def test_masks_under_autocast_are_upstreams(model: SAM2Base) -> None:
+    frame = _frame(1, 96, 160)
+    with torch.autocast("cpu", torch.bfloat16):
+        theirs = _upstream(model, MANY, frame)
+        assert len(theirs) >= 20, "too few masks are left: little is compared"
+        _assert_equal(MaskGenerator(model, MANY).generate(frame), theirs)
+
+
+@pytest.mark.slow
+def test_masks_of_a_packaged_network_are_upstreams() -> None:
+    torch.manual_seed(0)
+    model = Sam2Tracker("tiny", "sam2.1/sam2.1_hiera_t.yaml", "random").build()
+    # with random weights all logits are near 0 and all boxes near the whole frame
+    config = MaskGeneratorConfig(
+        points_per_side=4,
+        pred_iou_thresh=0.5,
+        stability_score_thresh=0.3,
+        stability_score_offset=0.02,
+        box_nms_thresh=1.0,
+    )
+    frame = _frame(1, 90, 160)
+    theirs = _upstream(model, config, frame)
+    assert 10 <= len(theirs) < 48, "no mask is left, or no threshold is at work"
+    _assert_equal(MaskGenerator(model, config).generate(frame), theirs)

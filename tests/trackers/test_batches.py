@@ -1,0 +1,55 @@
+"""Less at a time where memory is too small, down to one, and then what was kept goes."""
+
+import numpy as np
+import pytest
+import torch
+
+from sola.trackers.batches import BatchSize
+
+
+def test_batches_are_halved_until_they_fit_and_nothing_is_done_twice() -> None:
+    done: list[list[int]] = []
+
+    def work(batch: np.ndarray) -> int:
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError
+        done.append(batch.tolist())
+        return int(batch.sum())
+
+    size = BatchSize("things", 8)
+    assert list(size.run(range(5), work)) == [1, 5, 4]
+    assert done == [[0, 1], [2, 3], [4]]
+    size.restore()
+    assert size.size == 8
+
+
+def test_what_is_kept_goes_last() -> None:
+    kept, sizes = ["features"], []
+
+    def work(batch: np.ndarray) -> list[int]:
+        sizes.append(len(batch))
+        if kept:
+            raise torch.OutOfMemoryError
+        return list(batch.tolist())
+
+    def make_room() -> bool:
+        return bool(kept) and not kept.clear()
+
+    assert list(BatchSize("things", 2).run(range(2), work, make_room)) == [[0], [1]]
+    assert sizes == [2, 1, 1, 1]
+
+
+def test_one_that_is_too_much_is_told() -> None:
+    def work(_: np.ndarray) -> None:
+        raise torch.OutOfMemoryError("too much")
+
+    with pytest.raises(torch.OutOfMemoryError, match="too much"):
+        list(BatchSize("things", 4).run(range(3), work))
+
+
+def test_other_errors_are_not_met_with_less() -> None:
+    def work(_: np.ndarray) -> None:
+        raise RuntimeError("a fault")
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        list(BatchSize("things", 4).run(range(3), work))

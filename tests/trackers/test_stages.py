@@ -1,0 +1,55 @@
+"""Seconds go to the innermost stage, and nowhere where nobody measures."""
+
+import time
+
+import pytest
+
+from sola.trackers.stages import measure_stages, stage
+
+
+def test_a_stage_within_another_counts_for_itself_alone() -> None:
+    start = time.perf_counter()
+    with measure_stages() as seconds:
+        with stage("outer"):
+            time.sleep(0.02)
+            with stage("inner"):
+                time.sleep(0.05)
+        with stage("outer"):
+            time.sleep(0.01)
+    total = time.perf_counter() - start
+    assert seconds["inner"] >= 0.05
+    assert 0.03 <= seconds["outer"] <= total - seconds["inner"]
+    assert sum(seconds.values()) <= total
+
+
+def test_a_stage_that_fails_is_booked_and_left() -> None:
+    with measure_stages() as seconds, stage("outer"):
+        with pytest.raises(ValueError, match="no"), stage("inner"):
+            raise ValueError("no")
+        time.sleep(0.02)
+    assert seconds["outer"] >= 0.02
+
+
+def test_nothing_is_booked_outside() -> None:
+    with measure_stages() as seconds:
+        pass
+    with stage("later"):
+        pass
+    assert dict(seconds) == {}
+
+
+def test_work_can_be_ended_before_a_stage() -> None:
+    calls: list[str] = []
+
+    def end_the_second() -> None:
+        calls.append("asked")
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with measure_stages(end_the_second) as seconds:
+        with stage("first"):
+            pass
+        with pytest.raises(KeyboardInterrupt), stage("second"):
+            calls.append("begun")
+    assert calls == ["asked", "asked"]
+    assert list(seconds) == ["first"]

@@ -1,0 +1,1 @@
+"""Scripts that make files shipped with the package."""
