@@ -1,19 +1,10 @@
 """The programs: ``sola <command> ...``, and the scripts train.py, generate.py, ... of a clone."""
 
-import signal
 import sys
 from typing import Any
 
 INTERRUPTED = 130
-
-
-def _end(*unused: Any) -> None:
-    sys.stderr.write("interrupted\n")
-    sys.exit(INTERRUPTED)
-
-
-signal.signal(signal.SIGINT, _end)  # until a task has its own way to stop
-
+"""Exit status after Ctrl-C, as shells have it."""
 COMMANDS = {
     "generate": "track the videos of a split",
     "train": "train a selector on finished tracks",
@@ -53,10 +44,14 @@ def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
         entry: train, generate, evaluate or predict.
         words: of the command line before the overrides.
     """
-    from sola.config import main as run_entry
-
     tasks = {"train": _train, "generate": _generate, "evaluate": _evaluate, "predict": _predict}
-    run_entry(entry, tasks[entry], words=words)
+    try:
+        from sola.config import main as run_entry
+
+        run_entry(entry, tasks[entry], words=words)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
 
 
 def _train(config: Any) -> float | None:

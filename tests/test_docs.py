@@ -10,7 +10,7 @@ from sola.config import compose
 
 PROGRAMS = ("generate.py", "train.py", "evaluate.py", "predict.py")
 CHECK_DATA = ["-m", "sola.cli", "check", "data"]
-NOT_FOR_PATTERNS = ("hydra/", "hydra.launcher.", "hydra.sweeper.", "--", "...", "<", "$")
+NOT_FOR_PATTERNS = ("hydra/", "hydra.launcher.", "hydra.sweeper.", "interval(", "--", "...", "<")
 """Launchers and sweepers that are not installed, flags, and placeholders."""
 PLACEHOLDERS = {"ckpt_path=...": "ckpt_path=best.ckpt"}
 EXAMPLES = "adding_"
@@ -28,9 +28,6 @@ def _is_left_out(word: str) -> bool:
 
 
 def _first_job(word: str) -> str:
-    key, _, value = word.partition("=")
-    if value.startswith("interval("):
-        return f"{key}={value.removeprefix('interval(').split(',')[0]}"
     return word if re.search(r"[\[{]", word) else word.split(",")[0]
 
 
@@ -42,9 +39,7 @@ def entry_of(words: list[str]) -> str | None:
 
 
 COMMANDS = [
-    pytest.param(
-        entry_of(words), overrides_of(words), id=f"{page.name}: {' '.join(words)}"[:120]
-    )
+    pytest.param(entry_of(words), overrides_of(words), id=f"{page.name}: {' '.join(words)}"[:120])
     for page in PAGES
     if not page.name.startswith(EXAMPLES)
     for words in commands_of(page)

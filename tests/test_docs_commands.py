@@ -1,4 +1,4 @@
-"""Every command of the programs in the README and docs/ runs, on a small world."""
+"""Every command of the README and docs/ runs, in a small world."""
 
 import json
 import os
@@ -12,9 +12,9 @@ from docs_commands import LEFT_OUT, PAGES, ROOT, commands_of, stand_in, write_wo
 
 pytestmark = [pytest.mark.docs, pytest.mark.slow, pytest.mark.timeout(1800)]
 CHAIN = "docs/mevis.md"
-"""From tracks to a submission: the others start where it ends."""
+"""From tracks to a submission; the other pages start where it ends."""
 OF_THEIR_OWN = ("docs/adding_", "docs/quickstart.md")
-"""Run by test_worked_examples.py, and by make docs-commands after the demo."""
+"""test_worked_examples.py runs the first, make docs-commands the second, after the demo."""
 PREPARED = """
 generate.py dataset=moving_shapes split=train prompt_source=gt
 generate.py dataset=moving_shapes split=train prompt_source=grid
@@ -22,7 +22,7 @@ generate.py dataset=moving_shapes split=valid_u prompt_source=grid
 train.py experiment=demo hydra.run.dir=outputs/demo
 generate.py dataset=moving_shapes_large split=train prompt_source=gt
 generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
-evaluate.py dataset=mevis ckpt_path=... hydra.run.dir=outputs/mine/evaluation
+evaluate.py dataset=mevis ckpt_path=... hydra.run.dir=outputs/evaluated
 evaluate.py dataset=mevis ckpt_path=... threshold=0.3 hydra.run.dir=outputs/other/evaluation
 predict.py dataset=mevis ckpt_path=... split=valid_u submission=true hydra.run.dir=outputs/handed_in
 -m sola.published export <tree> dataset=mevis split=train prompt_source=gt
@@ -32,14 +32,15 @@ generate.py dataset=mevis split=valid_u prompt_source=gdino tracker=sam2_hiera_l
 generate.py dataset=mevis split=valid prompt_source=grid tracker=sam2_hiera_large
 generate.py dataset=mevis split=valid prompt_source=gdino tracker=sam2_hiera_large
 """
-"""What somebody has done who comes to a page."""
+"""Commands that a reader of any page has run before."""
 
 
 DRIVER = """
 import json, shutil, sys
 from commands import run_command
 for command in json.load(sys.stdin):
-    shutil.rmtree(command["makes"], ignore_errors=True)
+    if command["makes"]:
+        shutil.rmtree(command["makes"], ignore_errors=True)
     done = run_command(*command["words"])
     if done.status:
         sys.exit(f"{command['words']}: status {done.status}\\n{done.output}{done.errors}")
@@ -53,11 +54,13 @@ class World:
         self.folder = folder
 
     def run(self, commands: Sequence[list[str]]) -> None:
-        """One after the other, in a process of its own; AssertionError at the first that fails."""
-        asked = [stand_in(words) for words in commands if not LEFT_OUT & set(words)]
+        """Run commands in turn, in one further process, up to the first that fails."""
+        done_here = [stand_in(words) for words in commands if not LEFT_OUT & set(words)]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", DRIVER],
-            input=json.dumps([{"words": named(words), "makes": makes(words)} for words in asked]),
+            input=json.dumps(
+                [{"words": named(words), "makes": makes(words)} for words in done_here]
+            ),
             cwd=self.folder,
             env=os.environ | {"PYTHONPATH": f"{self.folder}:{self.folder / 'tests'}", "CI": "1"},
             capture_output=True,
@@ -68,14 +71,16 @@ class World:
 
 
 def named(words: list[str]) -> list[str]:
-    """The program's name first: a module's without -m."""
+    """The words with the program's name first: a module's without -m."""
     return words[1:] if words[0] == "-m" else words
 
 
 def makes(words: list[str]) -> str:
-    """A folder that a command makes, and would not if it were there already; "": none."""
+    """A folder of an earlier page that would keep a command from running in full; "": none."""
     said = dict(word.split("=", 1) for word in words if "=" in word)
     is_first_part = said.get("part", "0")[0] == "0"
+    if words[0] == "train.py" and "resume" not in said:
+        return said.get("hydra.run.dir", "")
     if (words[0] == "generate.py" and is_first_part) or words[1:3] == ["sola.published", "import"]:
         keys = ("dataset", "split", "prompt_source", "tracker.name")
         return str(Path("data/tracks", *(said.get(key, "small") for key in keys)))
@@ -102,15 +107,15 @@ RUN_HERE = [
 ]
 
 
-def test_most_pages_have_commands() -> None:
+def test_pages_have_commands() -> None:
     assert "README.md" in RUN_HERE
     assert len(RUN_HERE) > 8
 
 
-def test_the_chain_ends_in_a_submission(world: World) -> None:
+def test_chain_ends_in_a_submission(world: World) -> None:
     assert (world.folder / "outputs/submission/submission.zip").is_file()
 
 
 @pytest.mark.parametrize("page", RUN_HERE)
-def test_its_commands_run(world: World, page: str) -> None:
+def test_commands_of_a_page_run(world: World, page: str) -> None:
     world.run(list(commands_of(PAGES_BY_NAME[page])))

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from worked_example import WEIGHTS, Answer, WorkedExample
+from worked_example import Answer, WorkedExample
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-CODE = '''
+CODE = """
 from sola.errors import UserError
 from sola.selector.losses import Loss
 
@@ -22,8 +22,8 @@ class Mine(Loss):
     def __call__(self, outputs, inputs):
         raise NotImplementedError
 
-'''
-SOURCE = '''
+"""
+SOURCE = """
 from sola.errors import UserError
 from sola.prompts import PromptSource
 
@@ -34,7 +34,7 @@ class Mine(PromptSource):
 
     def find(self, video, frame_idxs, texts):
         raise NotImplementedError
-'''
+"""
 TRAIN = ["sola", "train", "--config-dir", "my_conf", "logger=csv", "loss=mine"]
 REFUSED = {
     "loss.margn=1": "loss.margn: unknown key. Did you mean loss.margin?",
@@ -94,12 +94,22 @@ def test_bug_in_own_code_keeps_its_traceback(
     assert answer.errors.splitlines()[-1].startswith(error)
 
 
+def test_file_that_is_no_yaml_is_one_message(example: WorkedExample) -> None:
+    example.write("my_conf/loss/broken.yaml", "scale: [\nmargin: 1\n")
+
+    (answer,) = example.run([[*TRAIN[:-1], "loss=broken"]])
+
+    assert answer.status == 1
+    assert answer.errors.startswith("error: ")
+    assert "my_conf/loss/broken.yaml, line " in answer.errors
+
+
 def test_user_error_of_own_code_is_one_message(example: WorkedExample) -> None:
     example.write("my_code/source.py", SOURCE)
     example.write("my_conf/prompt_source/mine.yaml", "_target_: my_code.source.Mine\nname: mine\n")
     generate = ["sola", "generate", "--config-dir", "my_conf", "split=train", "prompt_source=mine"]
 
-    (answer,) = example.run([[*generate, f"tracker.checkpoint={WEIGHTS}"]])
+    (answer,) = example.run([generate])
 
     assert answer.status == 1
     assert answer.errors.splitlines()[-1] == "error: boxes.json: not found. Run my_detector.py."

@@ -24,7 +24,7 @@ from sola.masks import encode
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.shards import PromptStore
-from sola.text import TextTokens
+from sola.text import TextEncoder, TextTokens
 from sola.trackers.sam2 import Sam2Tracker
 from sola.types import FoundPrompts, Prompt
 from sola.weights_file import read_weights

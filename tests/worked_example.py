@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WEIGHTS = ROOT / "sola" / "tracking" / "small" / "weights" / "small_tracker.pt"
 FILE = re.compile(r"\n\n((?:[^\n]+\n)+)\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
 """A block, and the paragraph before it, which names the block's file first."""
 NAME = re.compile(r"`(my_\w+/[\w./]+\.(?:py|yaml))`")

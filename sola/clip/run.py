@@ -56,7 +56,8 @@ def run_clip(config: PredictConfig) -> Path:
     for recipe in recipes:
         recipe.check()
     # before hours of tracking
-    open_selector(config, recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
+    if config.ckpt_path is not None:
+        open_selector(config, recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
     clip = open_clip(Path(config.video).expanduser(), clips_dir)
     split = ClipSplit(clip, clips_dir, config.expressions)

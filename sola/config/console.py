@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _OWN_LOGGERS = ("sola", "__main__")
+_REPORTS = "pytorch_lightning.profilers"
+"""Loggers whose records at level INFO were asked for: trainer.profiler=simple."""
 
 
 class OwnMessages(logging.Filter):
@@ -24,7 +26,8 @@ class OwnMessages(logging.Filter):
         if record.levelno >= logging.WARNING:
             return True
         is_first = os.environ.get("LOCAL_RANK", "0") == "0"
-        return is_first and record.name.split(".")[0] in _OWN_LOGGERS
+        is_shown = record.name.split(".")[0] in _OWN_LOGGERS or record.name.startswith(_REPORTS)
+        return is_first and is_shown
 
 
 def is_terminal() -> bool:

@@ -35,8 +35,6 @@ EXPECTED_WARNINGS = (
 """Warnings of one package about another, which a user can do nothing about."""
 COMPOSING = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 """Errors of a configuration that cannot be composed."""
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 
 _IN_THE_WAY = "Expected a folder, found a file (or vice versa): move it, or choose another place."
 _NOT_PERMITTED = "Check its permissions, or choose another place (data_root, hydra.run.dir)."
@@ -92,9 +90,6 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
             run(job)()
     except _AlreadyShown:
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(INTERRUPTED)
     except Exception as error:
         message = _message_of(error)
         is_composing = isinstance(error, COMPOSING)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sola.checks import at_least, between, one_of
-from sola.config.targets import Later
+from sola.config.targets import Later, locate
 from sola.errors import UserError
 
 if TYPE_CHECKING:
@@ -249,11 +249,20 @@ class ScoringConfig(RunConfig):
     sources: list[str] = field(kw_only=True)
     """Prompt sources of the tracks that are chosen among."""
     selector: Later[Selector] | None = field(default=None, metadata=LATER)
-    """The checkpoint has its own; a class outside sola is allowed by naming it here."""
+    """The checkpoint has its own; a class outside sola is allowed by naming it here. A scorer that
+    needs no training takes the place of a checkpoint."""
     ckpt_path: str | None = None
     """The selector: a best.ckpt, or a folder of save_pretrained."""
     threshold: float = 0.5
     """A track is selected when its score (0 to 1) is above this."""
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        """Whether the tracks are scored by a trained selector."""
+        if self.selector is None:
+            return True
+        target = locate(self.selector.node["_target_"], "selector")
+        return bool(getattr(target, "needs_checkpoint", True))
 
     @property
     def own_selectors(self) -> tuple[str, ...]:
@@ -294,7 +303,7 @@ class EvaluateConfig(ScoringConfig):
             if not callable(metric):
                 raise UserError(f"metric.{name}: must be a function, got {metric!r}.")
         at_least(0, num_workers=self.num_workers)
-        if not (self.ckpt_path or self.predictions):
+        if not (self.ckpt_path or self.predictions) and self.needs_checkpoint:
             raise UserError(
                 "ckpt_path: required (or predictions, masks to score). Add ckpt_path=..."
             )
@@ -331,7 +340,7 @@ class PredictConfig(ScoringConfig):
         """See ``RunConfig``."""
         super().__post_init__()
         at_least(0, num_overlays=self.num_overlays)
-        if self.ckpt_path is None:
+        if self.ckpt_path is None and self.needs_checkpoint:
             raise UserError("ckpt_path: required. Add ckpt_path=...")
         example = '\'expressions=["the dog running left", "the ball"]\''
         if self.video is None:

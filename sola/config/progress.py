@@ -22,25 +22,26 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Advance]:
+def progress(title: str, total: int, *, done: int = 0) -> Iterator[Advance]:
     """Show how far a step is.
 
     Args:
         title: what is being done.
-        total: how many things there are to do.
+        total: number of things, done before or not.
+        done: things that were done before.
 
     Yields:
         A function to call after each of them.
     """
     if is_terminal():
-        with _bar(title, total) as advance:
+        with _bar(title, total, done) as advance:
             yield advance
     else:
-        yield _lines(title, total)
+        yield _lines(title, total, done)
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Advance]:
+def _bar(title: str, total: int, before: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -62,7 +63,7 @@ def _bar(title: str, total: int) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, note="", rate="")
+        task = bar.add_task(title, total=total, completed=before, note="", rate="")
         start, done = time.monotonic(), 0
 
         def advance(note: str = "", *, steps: int = 1) -> None:
@@ -74,7 +75,7 @@ def _bar(title: str, total: int) -> Iterator[Advance]:
         yield advance
 
 
-def _lines(title: str, total: int) -> Advance:
+def _lines(title: str, total: int, before: int) -> Advance:
     start = last = time.monotonic()
     done = 0
 
@@ -82,12 +83,14 @@ def _lines(title: str, total: int) -> Advance:
         nonlocal done, last
         done += steps
         now = time.monotonic()
-        if now - last < LINE_EVERY_S and (done < total or steps == 0):
+        num_left = total - before - done
+        if now - last < LINE_EVERY_S and (num_left > 0 or steps == 0):
             return
         last = now
-        left = f"{(now - start) / done * (total - done):.0f} s left" if done else "begun"
+        left = f"{(now - start) / done * num_left:.0f} s left" if done else "begun"
         more = f" {note}" if note else ""
-        log.info("%s: %d/%d, %s, %s%s", title, done, total, _rate(done, now - start), left, more)
+        rate = _rate(done, now - start)
+        log.info("%s: %d/%d, %s, %s%s", title, before + done, total, rate, left, more)
 
     return advance
 

@@ -86,7 +86,7 @@ def evaluate_split(
         split.sources,
         split.scores,
         threshold=threshold,
-        seed=seed,
+        seed=seed if split.scores.has_other_texts else None,
         num_workers=num_workers,
         kept=split.kept,
     )

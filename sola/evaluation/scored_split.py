@@ -15,6 +15,7 @@ from sola.config.entry_points import ScoringConfig
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.kept import KeptEvaluation
+from sola.evaluation.scorers import Scorer, SelectorScorer
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources, check_has_tokens
 from sola.files import plain, sha256_of_file
@@ -67,39 +68,30 @@ def score_split(
     """
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
-    device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
     sources.check_complete(dataset)
-    tracks = sources.readers[0]
-    selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
-    selector = selector.to(device)
-    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+    scorer, named = open_scorer(config, sources)
     provenance = {
         "dataset": dataset.name,
         "split": dataset.split,
-        "checkpoint": {
-            "path": config.ckpt_path,
-            "sha256": sha256_of_file(weights_file(Path(config.ckpt_path or ""))),
-            "training": plain(training),
-        },
-        "text_encoder": config.text_encoder.name,
+        **named,
         "tracks": [_describe(reader) for reader in sources.readers],
         "versions": versions(),
     }
     kept, scores = None, None
     if keep:
         root = Path(config.paths.data_dir) / "cache" / dataset.name / dataset.split / "evaluations"
-        kept = KeptEvaluation(root, _key(provenance, selector, text, dataset, sources, others))
+        kept = KeptEvaluation(root, _key(provenance, scorer, dataset, sources, others))
         scores = kept.read_scores()
     if kept is not None and scores is not None:
         log.info("%s: scores of an earlier run, taken from there", kept.scores_path)
         scores = replace(scores, provenance=provenance)
     else:
-        text.prepare([expression.text for expression in dataset.expressions])
+        scorer.prepare(dataset.expressions)
         scores = score_expressions(
-            selector,
-            text.tokens,
+            scorer,
             sources,
             dataset.expressions,
+            videos=dataset.videos,
             others=others,
             provenance=provenance,
         )
@@ -147,6 +139,35 @@ def open_sources(config: ScoringConfig) -> TrackSources:
     return TrackSources(readers)
 
 
+def open_scorer(config: ScoringConfig, sources: TrackSources) -> tuple[Scorer, dict[str, Any]]:
+    """What scores the tracks: the selector of ckpt_path, or a scorer that needs no training.
+
+    Returns:
+        The scorer, and the names of it that go with every number.
+
+    Raises:
+        UserError: if the checkpoint is missing, or does not belong to the tracks.
+    """
+    if config.ckpt_path is None:
+        assert config.selector is not None, "checked before"
+        scorer: Any = config.selector()
+        return scorer, {"scorer": plain(scorer.describe())}
+    tracks = sources.readers[0]
+    selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
+    device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
+    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+    sha256 = sha256_of_file(weights_file(Path(config.ckpt_path)))
+    description = {
+        "checkpoint_sha256": sha256,
+        "selector": plain(selector.description),
+        "device": device.type,
+        "text_encoder": text.identity,
+    }
+    checkpoint = {"path": config.ckpt_path, "sha256": sha256, "training": plain(training)}
+    names = {"checkpoint": checkpoint, "text_encoder": config.text_encoder.name}
+    return SelectorScorer(selector.to(device), text.tokens, description), names
+
+
 def open_selector(
     config: ScoringConfig, tracks: Mapping[str, Any], where: str
 ) -> tuple[Selector, dict[str, Any]]:
@@ -177,8 +198,7 @@ def versions() -> dict[str, str]:
 
 def _key(
     provenance: Mapping[str, Any],
-    selector: Selector,
-    text: TextTokens,
+    scorer: Scorer,
     dataset: Split,
     sources: TrackSources,
     others: OtherTexts | None,
@@ -191,10 +211,7 @@ def _key(
     ]
     return {
         **{name: provenance[name] for name in ("dataset", "split", "versions")},
-        "checkpoint_sha256": provenance["checkpoint"]["sha256"],
-        "selector": plain(selector.description),
-        "device": next(selector.parameters()).device.type,
-        "text_encoder": text.identity,
+        **plain(scorer.describe()),
         "expressions": asked,
         "tracks": [fingerprint(reader.tracks_dir) for reader in sources.readers],
     }

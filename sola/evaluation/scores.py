@@ -1,25 +1,22 @@
 """Scores of the tracks that may answer an expression: computed once and saved."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from sola.config.progress import progress
+from sola.evaluation.scorers import Scorer
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import write_json
-from sola.types import Expression
+from sola.types import Expression, Video
 
 FORMAT_VERSION = 2
-TextTokens = Callable[[list[str]], Sequence[NDArray[np.float32]]]
-"""Sentences -> their text tokens, (L, E) each; such as ``sola.text.TextTokens(...).tokens``."""
 OtherTexts = Mapping[tuple[str, str], Expression]
 """(video id, expression id) -> another expression of the video, see ``choose_other_texts``."""
 
@@ -46,6 +43,11 @@ class Scores:
     one of the video), its number among these, frame and area of its prompt."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Names of what was scored by what."""
+
+    @property
+    def has_other_texts(self) -> bool:
+        """Whether tracks were scored for another sentence of the video, too."""
+        return any(len(own.by_text) > 1 for own in self.by_expression.values())
 
     def of(self, expression: Expression) -> ExpressionScores:
         """Scores of one expression's tracks.
@@ -147,43 +149,39 @@ class Scores:
 
 
 def score_expressions(
-    selector: nn.Module,
-    text_tokens: TextTokens,
+    scorer: Scorer,
     sources: TrackSources,
     expressions: Sequence[Expression],
     *,
+    videos: Mapping[str, Video] | None = None,
     others: OtherTexts | None = None,
-    batch_size: int = 16,
     provenance: Mapping[str, Any] | None = None,
 ) -> Scores:
-    """Scores the tracks that may answer each expression with a selector.
+    """Score the tracks that may answer each expression.
 
     Args:
-        selector: a ``Selector``, on the device to compute on; is put into evaluation mode.
-        text_tokens: sentences -> text tokens.
+        scorer: gives the scores.
         sources: tracks of the split.
         expressions: to score; one without tracks gets (0,) scores.
+        videos: where frames lie, by id.
         others: whose text to give to an expression's tracks as well, for comparison.
-        batch_size: sentences scored together, which changes time and memory alone.
         provenance: kept with the scores.
 
     Returns:
         The scores, video by video.
     """
-    selector.eval()
+    known = others if others and scorer.reads_any_text else {}
     by_expression: dict[tuple[str, str], ExpressionScores] = {}
     tracks: dict[str, list[dict[str, Any]]] = {}
-    videos = group_by_video(expressions)
-    with progress("scoring", len(videos)) as advance:
-        for video_id, of_video in videos.items():
+    by_video = group_by_video(expressions)
+    with progress("scoring", len(by_video)) as advance:
+        for video_id, of_video in by_video.items():
             video = sources.read(of_video)
             tracks[video_id] = _describe(video)
             for candidates, group in _group_by_candidates(video, of_video).items():
-                given = {e: _texts_given(e, others or {}) for e in group}
-                texts = dict.fromkeys([*group, *chain.from_iterable(given.values())])
-                tokens = text_tokens([expression.text for expression in texts])
-                own = video.object_tokens[list(candidates)]
-                rows = score_tracks(selector, own, tokens, batch_size=batch_size)
+                given = {e: _texts_given(e, known) for e in group}
+                texts = list(dict.fromkeys([*group, *chain.from_iterable(given.values())]))
+                rows = scorer.score(video, candidates, texts, (videos or {}).get(video_id))
                 row_of = dict(zip(texts, rows, strict=True))
                 for expression, of_texts in given.items():
                     by_text = {text.expression_id: row_of[text] for text in of_texts}
@@ -193,52 +191,12 @@ def score_expressions(
     return Scores(by_expression, tracks, dict(provenance or {}))
 
 
-@torch.inference_mode()
-def score_tracks(
-    selector: nn.Module,
-    object_tokens: NDArray[np.float32],
-    texts: Sequence[NDArray[np.float32]],
-    *,
-    batch_size: int = 16,
-) -> NDArray[np.float32]:
-    """Scores the tracks of one video for several sentences.
-
-    Args:
-        selector: a ``Selector`` in evaluation mode.
-        object_tokens: (N, T, D).
-        texts: text tokens of B sentences, (L, E) each.
-        batch_size: sentences a forward pass.
-
-    Returns:
-        (B, N) float32 in [0, 1].
-    """
-    num_tracks = object_tokens.shape[0]
-    if num_tracks == 0 or not texts:
-        return np.zeros((len(texts), num_tracks), dtype=np.float32)
-    device = next(selector.parameters()).device
-    tokens = torch.from_numpy(object_tokens)[None].to(device)  # (1, N, T, D): one video for all
-    rows = []
-    for start in range(0, len(texts), batch_size):
-        text, text_mask = _pad(texts[start : start + batch_size])
-        logits, _ = selector(tokens, text.to(device), text_mask=text_mask.to(device))
-        rows.append(logits.float().sigmoid().cpu())
-    return torch.cat(rows).numpy()
-
-
 def group_by_video(expressions: Sequence[Expression]) -> dict[str, list[Expression]]:
     """Expressions by video, both in their first order."""
     videos: dict[str, list[Expression]] = {}
     for expression in expressions:
         videos.setdefault(expression.video_id, []).append(expression)
     return videos
-
-
-def _pad(texts: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """(B, L, E) text tokens, zero behind each text's end, and (B, L) bool, True up to there."""
-    tensors = [torch.from_numpy(np.asarray(text)) for text in texts]
-    text = nn.utils.rnn.pad_sequence(tensors, batch_first=True)
-    lengths = torch.tensor([len(tensor) for tensor in tensors])
-    return text, torch.arange(text.shape[1])[None] < lengths[:, None]
 
 
 def _group_by_candidates(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.types import Expression, Masklet, Prompt, Tracks
+from sola.types import DetectionEvidence, Expression, Masklet, Prompt, Tracks
 
 COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
 """What index.json says of all object tokens that one selector is used with."""
@@ -53,6 +53,8 @@ class VideoTracks:
     """Expression id -> the tracks that may answer it, in ascending order; no other's are there."""
     size: tuple[int, int]
     """(H, W) of every mask."""
+    evidence: tuple[DetectionEvidence | None, ...] = ()
+    """N, what a detector found along each track, with one row; None where there is none."""
 
 
 class VideoReader(Protocol):
@@ -143,7 +145,14 @@ class TrackSources:
             made_for=made_for,
             candidates={e.expression_id: _own(made_for, e.expression_id) for e in expressions},
             size=parts[0].size,
+            evidence=tuple(row for part in parts for row in _evidence_rows(part)),
         )
+
+
+def _evidence_rows(part: Tracks) -> list[DetectionEvidence | None]:
+    if part.evidence is None:
+        return [None] * len(part.masklets)
+    return [DetectionEvidence(part.evidence.frame_idxs, row[None]) for row in part.evidence.scores]
 
 
 def check_same_tokens(one: TrackReader, other: TrackReader) -> None:

@@ -207,7 +207,7 @@ def _track_videos(
     """Reports of all processes; those of this one where it is not the first."""
     title = f"{recipe.source.name} tracks of {dataset.name}/{dataset.split}"
     shown = (
-        progress(title, len(videos.video_ids))
+        progress(title, job.num_videos, done=job.num_videos - len(videos.video_ids))
         if trainer.is_global_zero
         else nullcontext(lambda _: None)
     )

@@ -50,6 +50,8 @@ EXPECTED_WARNINGS = (
     ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged is of all processes
     ".*could not find the monitored key.*",  # a run that ends before its first validation
 )
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 RUN_FILES = (LAST_FILE, BEST_FILE, "metrics.csv")
 """Any of these in an output folder: it holds a run."""
 RECORDED = ("loss", "optimizer", "scheduler", "data", "trainer")
@@ -144,6 +146,15 @@ def train(config: TrainConfig) -> TrainingResult:
         module.provenance["trainer"] |= _as_done(trainer)
         try:
             _fit(trainer, module, data, config.ckpt_path)
+        except SystemExit as ended:  # Lightning's own after Ctrl-C, with status 1
+            if not trainer.interrupted:
+                raise
+            log.warning(
+                "%s: interrupted at step %d. Add resume=true to resume.",
+                output_dir,
+                trainer.global_step,
+            )
+            raise SystemExit(INTERRUPTED) from ended
         except SIGTERMException as stopped:  # whose own status is that of success
             log.warning(
                 "%s: stopped by SIGTERM at step %d. The same command with resume=true resumes.",

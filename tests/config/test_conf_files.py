@@ -131,6 +131,17 @@ def test_mevis_chooses_the_networks_and_values_of_the_paper(compose):
     assert config.logger.node["project"] == "sola"
 
 
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_dataset_chooses_the_sources_of_validation_evaluation_and_prediction(compose, dataset):
+    is_synthetic = dataset.startswith("moving_shapes")
+    expected = ["grid"] if is_synthetic else ["grid", "gdino"]
+
+    assert compose("train", f"dataset={dataset}").data.valid_sources == expected
+    if dataset != JOINT_DATASET:
+        for entry in ("evaluate", "predict"):
+            assert compose(entry, f"dataset={dataset}", "ckpt_path=x").sources == expected
+
+
 def test_command_line_overrides_the_choices_of_the_dataset(compose):
     config = compose("train", "dataset=moving_shapes", "tracker=sam2_hiera_tiny", "trainer=gpu")
 
@@ -183,7 +194,7 @@ def test_packaged_tracker_names_a_file_of_the_sam2_package(tracker):
     node = yaml.safe_load((CONF_DIR / "tracker" / f"{tracker}.yaml").read_text())
     configs_dir = Path(find_spec("sam2").origin).parent / "configs"
 
-    assert (configs_dir / node["packaged_model"]).is_file()
+    assert (configs_dir / node["network"]).is_file()
     assert node["name"] == tracker
 
 

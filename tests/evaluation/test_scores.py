@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from sola.evaluation.other_text import choose_other_texts
-from sola.evaluation.scores import ExpressionScores, Scores, score_expressions, score_tracks
+from sola.evaluation.scorers import SelectorScorer, score_tracks
+from sola.evaluation.scores import ExpressionScores, Scores, score_expressions
 from sola.evaluation.tracks import TrackSources
 from sola.selector import TrackSelector
 
@@ -49,7 +50,10 @@ def test_every_expression_of_the_split_gets_a_score_for_every_track(
     selector.train()
 
     scores = score_expressions(
-        selector, text_tokens, sources, dataset.expressions, provenance={"split": "valid_u"}
+        SelectorScorer(selector, text_tokens),
+        sources,
+        dataset.expressions,
+        provenance={"split": "valid_u"},
     )
 
     assert not selector.training
@@ -75,7 +79,10 @@ def test_tracks_of_an_expression_are_scored_with_its_own_alone(
     others = choose_other_texts(dataset.expressions, seed=42)
 
     scores = score_expressions(
-        selector, text_tokens, TrackSources([own, shared]), dataset.expressions, others=others
+        SelectorScorer(selector, text_tokens),
+        TrackSources([own, shared]),
+        dataset.expressions,
+        others=others,
     )
 
     assert len(others) == 2
@@ -119,7 +126,8 @@ def test_another_text_costs_nothing_where_tracks_are_shared(
         return text_tokens(texts)
 
     others = choose_other_texts(dataset.expressions, seed=42)
-    score_expressions(selector, count, TrackSources([reader]), dataset.expressions, others=others)
+    scorer = SelectorScorer(selector, count)
+    score_expressions(scorer, TrackSources([reader]), dataset.expressions, others=others)
 
     assert asked == num_texts
 

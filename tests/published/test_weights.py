@@ -14,7 +14,7 @@ from published_tree import write_tree
 from sola.config.entry_points import EvaluateConfig, PredictConfig
 from sola.evaluation import scored_split
 from sola.evaluation.run import run_evaluation
-from sola.evaluation.scores import score_tracks
+from sola.evaluation.scorers import score_tracks
 from sola.reporting.predict import run_predict
 from sola.selector import TrackSelector
 

@@ -73,7 +73,7 @@ class _Builder:
     ) -> None:
         self.folder, self.dataset = folder, dataset
         self.scores, self.evaluation = scores, evaluation
-        training = evaluation["checkpoint"]["training"] or {}
+        training = (evaluation.get("checkpoint") or {}).get("training") or {}
         data = training.get("data") or {}
         self.label_iou = data.get("label_iou", 0.7)
         self.empty_frames = data.get("empty_frames", "count")

@@ -1,0 +1,146 @@
+"""Scorer: interface of what scores the tracks of a video for a sentence; and the trained one.
+
+Thresholds, curves, evaluation, prediction and the report work with any scorer: a trained selector
+over object tokens, a detector's own confidence, or a model that looks at frames and masks.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sola.evaluation.tracks import VideoTracks
+from sola.types import Expression, Video
+
+TextTokens = Callable[[list[str]], Sequence[NDArray[np.float32]]]
+"""Sentences -> their text tokens, (L, E) each; such as ``sola.text.TextTokens(...).tokens``."""
+
+
+class Scorer(ABC):
+    """Scores tracks for expressions; a track is selected above a threshold."""
+
+    needs_checkpoint: ClassVar[bool] = False
+    """Whether ckpt_path is required; a class of the group selector without needs none."""
+    reads_any_text: ClassVar[bool] = True
+    """Whether tracks can also be scored for another sentence than the one they were made for."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the scores, in plain values.
+
+        Scores of earlier runs are reused where it is the same.
+        """
+
+    def prepare(self, expressions: Sequence[Expression]) -> None:  # noqa: B027  # most need nothing
+        """Do what is faster for all expressions of a split together.
+
+        Args:
+            expressions: all that will be scored.
+        """
+
+    @abstractmethod
+    def score(
+        self,
+        tracks: VideoTracks,
+        candidates: Sequence[int],
+        expressions: Sequence[Expression],
+        video: Video | None,
+    ) -> NDArray[np.float32]:
+        """Score some tracks of a video.
+
+        Args:
+            tracks: all tracks of the video.
+            candidates: N indices of those to score.
+            expressions: B sentences to score them for.
+            video: where the frames lie; None: not known.
+
+        Returns:
+            (B, N) in [0, 1]. No score depends on the other expressions.
+        """
+
+
+class SelectorScorer(Scorer):
+    """A trained selector over object tokens and text tokens.
+
+    Args:
+        selector: a ``Selector``, on the device to compute on; is put into evaluation mode.
+        text_tokens: sentences -> text tokens.
+        description: see ``Scorer.describe``.
+        batch_size: sentences scored together, which changes time and memory only.
+    """
+
+    needs_checkpoint = True
+
+    def __init__(
+        self,
+        selector: nn.Module,
+        text_tokens: TextTokens,
+        description: dict[str, Any] | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        self.selector, self.text_tokens = selector.eval(), text_tokens
+        self.description, self.batch_size = description or {}, batch_size
+
+    def describe(self) -> dict[str, Any]:
+        """See ``Scorer.describe``."""
+        return self.description
+
+    def prepare(self, expressions: Sequence[Expression]) -> None:
+        """Encode all sentences."""
+        self.text_tokens([expression.text for expression in expressions])
+
+    def score(
+        self,
+        tracks: VideoTracks,
+        candidates: Sequence[int],
+        expressions: Sequence[Expression],
+        video: Video | None,
+    ) -> NDArray[np.float32]:
+        """See ``Scorer.score``."""
+        texts = self.text_tokens([expression.text for expression in expressions])
+        tokens = tracks.object_tokens[list(candidates)]
+        return score_tracks(self.selector, tokens, texts, batch_size=self.batch_size)
+
+
+@torch.inference_mode()
+def score_tracks(
+    selector: nn.Module,
+    object_tokens: NDArray[np.float32],
+    texts: Sequence[NDArray[np.float32]],
+    *,
+    batch_size: int = 16,
+) -> NDArray[np.float32]:
+    """Scores the tracks of one video for several sentences.
+
+    Args:
+        selector: a ``Selector`` in evaluation mode.
+        object_tokens: (N, T, D).
+        texts: text tokens of B sentences, (L, E) each.
+        batch_size: sentences a forward pass.
+
+    Returns:
+        (B, N) float32 in [0, 1].
+    """
+    num_tracks = object_tokens.shape[0]
+    if num_tracks == 0 or not texts:
+        return np.zeros((len(texts), num_tracks), dtype=np.float32)
+    device = next(selector.parameters()).device
+    tokens = torch.from_numpy(object_tokens)[None].to(device)  # (1, N, T, D): one video for all
+    rows = []
+    for start in range(0, len(texts), batch_size):
+        text, text_mask = _pad(texts[start : start + batch_size])
+        logits, _ = selector(tokens, text.to(device), text_mask=text_mask.to(device))
+        rows.append(logits.float().sigmoid().cpu())
+    return torch.cat(rows).numpy()
+
+
+def _pad(texts: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """(B, L, E) text tokens, zero behind each text's end, and (B, L) bool, True up to there."""
+    tensors = [torch.from_numpy(np.asarray(text)) for text in texts]
+    text = nn.utils.rnn.pad_sequence(tensors, batch_first=True)
+    lengths = torch.tensor([len(tensor) for tensor in tensors])
+    return text, torch.arange(text.shape[1])[None] < lengths[:, None]
