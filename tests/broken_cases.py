@@ -217,7 +217,7 @@ CHECKPOINTS = [
         lambda: write_checkpoint(CKPT, text_encoder="words"),
     ),
     Case("nothing to resume from", TRAIN, "ckpt_path=last.ckpt"),
-    Case("two places to resume from", TRAIN, "ckpt_path=last.ckpt resume=true"),
+    Case("two places to resume from", TRAIN, "ckpt_path=best.ckpt resume=true"),
     Case("no state of the optimiser", TRAIN, "ckpt_path=best.ckpt"),
     Case(
         "another network to resume from",

@@ -1,4 +1,4 @@
-"""What a user reads of broken input: ``python tests/broken_input.py > docs/broken_input.md``."""
+"""The messages for broken input: ``python tests/broken_input.py > docs/broken_input.md``."""
 
 import contextlib
 import os
@@ -17,13 +17,12 @@ from sound_world import COMMANDS, write_world
 
 HEAD = """# Broken input
 
-What each of {number} kinds of broken input ends in: one message, exit status 1, no traceback, and
-every file that was there before still as it was. `python tests/broken_input.py >
-docs/broken_input.md` runs them and writes this; `tests/test_broken_input.py` runs them again and
-compares.
+{number} kinds of broken input. Each ends in one message with exit status 1 and no traceback, and leaves
+every file as it was.
 
-Each is one change to a small world in which all commands work (`tests/sound_world.py`). Of the
-values on the command line only the changed ones are shown.
+The table is generated: `python tests/broken_input.py > docs/broken_input.md`. `tests/test_broken_input.py`
+runs every row again and checks the key or file that the message names. Each row changes one thing of a small
+world in which all commands work (`tests/sound_world.py`); the command shows the changed values only.
 """
 NORMALISED = [
     (r"([0-9a-f])\1{63}", r"\1..."),  # of a checkpoint
@@ -34,7 +33,7 @@ NORMALISED = [
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command made of broken input."""
+    """The answer of a command to broken input."""
 
     outcome: Outcome
     message: str

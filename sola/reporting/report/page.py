@@ -19,7 +19,16 @@ ASSETS = ("style.css", "masks.js", "gallery.js", "viewer.js")
 PLOTS_DIR = "plots"
 PAGE = "index.html"
 COLOURS = "colours.css"
-FROM_WHERE = ("checkpoint", "predictions", "tracks", "text_encoder", "seed", "versions", "protocol")
+FROM_WHERE = (
+    "checkpoint",
+    "scorer",
+    "predictions",
+    "tracks",
+    "text_encoder",
+    "seed",
+    "versions",
+    "protocol",
+)
 SHOWN = (SELECTION, ORACLE)
 ANSWERS = (
     "oracle: the tracks that an answer with the ground truth at hand would choose; what it lacks "
@@ -113,7 +122,7 @@ def _subtitle(evaluation: Mapping[str, Any]) -> str:
     return (
         f"{evaluation['num_expressions']} expressions of {evaluation['num_videos']} videos, "
         f"{evaluation['num_tracks']} tracks, threshold {evaluation['threshold']:g}, "
-        f"checkpoint {evaluation['checkpoint']['path']}"
+        f"{_scored_by(evaluation)}"
     )
 
 
@@ -195,3 +204,9 @@ def _figure(name: str, chart: Chart) -> str:
 
 def _origin(evaluation: Mapping[str, Any]) -> str:
     return json.dumps({k: evaluation[k] for k in FROM_WHERE if k in evaluation}, indent=1)
+
+
+def _scored_by(evaluation: Mapping[str, Any]) -> str:
+    if "checkpoint" in evaluation:
+        return f"checkpoint {evaluation['checkpoint']['path']}"
+    return f"scorer {evaluation['scorer'].get('name', '')}"
