@@ -17,12 +17,13 @@ from sound_world import COMMANDS, write_world
 
 HEAD = """# Broken input
 
-{number} kinds of broken input. Each ends in one message with exit status 1 and no traceback, and leaves
-every file as it was.
+{number} kinds of broken input. Each ends in one message with exit status 1 and no traceback, and
+leaves every file as it was.
 
-The table is generated: `python tests/broken_input.py > docs/broken_input.md`. `tests/test_broken_input.py`
-runs every row again and checks the key or file that the message names. Each row changes one thing of a small
-world in which all commands work (`tests/sound_world.py`); the command shows the changed values only.
+The table is generated: `python tests/broken_input.py > docs/broken_input.md`.
+`tests/test_broken_input.py` runs every row again, and checks the key or file that the message
+names. Each row changes one thing of a small world in which all commands work
+(`tests/sound_world.py`). Commands show the changed values only.
 """
 NORMALISED = [
     (r"([0-9a-f])\1{63}", r"\1..."),  # of a checkpoint

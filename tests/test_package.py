@@ -101,7 +101,24 @@ def test_every_command_runs_from_an_empty_folder(sola: Path, folder: Path) -> No
     assert (folder / "eval" / "evaluation.json").is_file()
     assert list((folder / "pred" / "masks").glob("*/*/*.png"))
     assert "moving_shapes/train/gt/small: 2 entries" in info
-    assert {path.name for path in folder.iterdir()} <= {"data", "outputs", "run", "eval", "pred"}
+    kept = {"data", "outputs", "run", "eval", "pred", "steps", "groups", "two", "sweep", "trained"}
+    assert {path.name for path in folder.iterdir()} <= kept  # tests may run in any order
+
+
+def test_any_argument_of_the_trainer_and_other_groups(sola: Path, folder: Path) -> None:
+    gt = ("data.train_sources=[gt]", "logger=csv", *SMALL)
+    words = ("trainer.max_steps=20", "+trainer.profiler=simple", "trainer.val_check_interval=0.5")
+    chosen = ("dataset=moving_shapes", "selector=small")
+    done = run(sola, folder, "train", *chosen, *words, *gt, "hydra.run.dir=steps")
+    assert "Profiler Report" in done.stderr + done.stdout
+    rows = list(csv.DictReader((folder / "steps" / "metrics.csv").open()))
+    assert max(int(row["step"]) for row in rows) == 19
+    assert len([row for row in rows if row["valid/J&F"]]) > 2  # twice an epoch
+
+    words = ("optimizer=adamw", "optimizer.lr=1e-4", "scheduler=cosine", "trainer.max_epochs=2")
+    patience = "callbacks.early_stopping.patience=3"
+    run(sola, folder, "train", *words, patience, *gt, "hydra.run.dir=groups")
+    assert (folder / "groups" / "best.ckpt").is_file()
 
 
 def test_two_processes_and_a_sweep_run_the_console_command(sola: Path, folder: Path) -> None:

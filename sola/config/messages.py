@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
@@ -15,6 +15,17 @@ from yaml import MarkedYAMLError
 from sola.config.composition import CONF_DIR, ENTRIES, compose_values
 from sola.config.targets import SPECIAL, TARGET, locate
 from sola.errors import UserError, did_you_mean, nearest
+
+PLUGINS = {
+    "hydra/launcher=joblib": "hydra-joblib-launcher",
+    "hydra/launcher=submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher=submitit_slurm": "hydra-submitit-launcher",
+    "hydra/launcher=ray": "hydra-ray-launcher",
+    "hydra/sweeper=optuna": "'sola-rvos[optuna]'",
+    "hydra/sweeper=ax": "hydra-ax-sweeper",
+    "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
+}
+"""Packages of Hydra's launchers and sweepers."""
 
 
 def explain(
@@ -39,12 +50,26 @@ def explain(
         return f"{place}: not readable as YAML ({error.problem}). Fix the syntax error."
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error.msg or error).splitlines()[0]}"
+    plugin = _missing_plugin(error, overrides)
+    if plugin:
+        return plugin
     folders = [CONF_DIR, *([Path(config_dir)] if config_dir else [])]
     try:
         found = next(_problems(entry, overrides, is_sweep, folders), None)
     except (HydraException, OmegaConfBaseException):
         found = None  # the files themselves do not fit together
     return found or str(error).split("\n\n")[0]
+
+
+def _missing_plugin(error: BaseException, overrides: Sequence[str]) -> str | None:
+    """What to install for a launcher or sweeper that is not there."""
+    if not isinstance(error, MissingConfigException):
+        return None
+    for word in overrides:
+        package = PLUGINS.get(word)
+        if package is not None and error.missing_cfg_file == word.replace("=", "/"):
+            return f"{word}: not installed. Run: pip install {package}"
+    return None
 
 
 def explain_flag(complaint: str, flags: Sequence[str], words: Sequence[str]) -> str:
