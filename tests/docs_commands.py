@@ -23,10 +23,11 @@ from sola.selector import TrackSelector
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), ROOT / "data/README.md"])
-PROGRAM = r"(?:(?:generate|train|evaluate|predict)\.py)"
-COMMAND = r"(?:sola (?:generate|train|evaluate|predict|check) )"
+PROGRAM = r"(?:(?:generate|train|evaluate|predict)\.py )"
+COMMAND = r"(?:sola (?:generate|train|evaluate|predict) )"
+CHECK = r"(?:sola check )"
 SHOWN = re.compile(
-    rf"^ *(?:\$ )?(?:\.venv/bin/)?(?:python (?=(?:{PROGRAM}|-m sola\.))|(?={COMMAND}))(.+)$"
+    rf"^ *(?:\$ )?(?:\.venv/bin/)?(?:python (?=(?:{PROGRAM}|-m sola\.))|(?={COMMAND}|{CHECK}))(.+)$"
     rf"|`(?:python (?={PROGRAM})|(?={COMMAND}))([^`]+)`"
 )
 """A line of a block, or a command within a line."""

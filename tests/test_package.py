@@ -77,6 +77,10 @@ def run(sola: Path, folder: Path, *words: str, status: int = 0) -> subprocess.Co
     return done
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def test_wheel_holds_configuration_weights_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
@@ -111,7 +115,7 @@ def test_any_argument_of_the_trainer_and_other_groups(sola: Path, folder: Path) 
     chosen = ("dataset=moving_shapes", "selector=small")
     done = run(sola, folder, "train", *chosen, *words, *gt, "hydra.run.dir=steps")
     assert "Profiler Report" in done.stderr + done.stdout
-    rows = list(csv.DictReader((folder / "steps" / "metrics.csv").open()))
+    rows = rows_of(folder / "steps" / "metrics.csv")
     assert max(int(row["step"]) for row in rows) == 19
     assert len([row for row in rows if row["valid/J&F"]]) > 2  # twice an epoch
 
@@ -125,15 +129,15 @@ def test_two_processes_and_a_sweep_run_the_console_command(sola: Path, folder: P
     name = "tracker.name=two"
     run(sola, folder, "generate", "split=train", "prompt_source=gt", *SMALL, *TWO, name)
     run(sola, folder, *TRAIN, *SMALL, *TWO, "hydra.run.dir=two")
-    sweep = ("-m", "threshold=0.3,0.6", "hydra.sweep.dir=sweep")
-    run(sola, folder, "evaluate", "ckpt_path=two/best.ckpt", *SMALL, *sweep)
-    swept = ("-m", "seed=1,2", "hydra.sweep.dir=trained")
-    run(sola, folder, *TRAIN, *SMALL, *TWO, *swept)
+    sweep = ("threshold=0.3,0.6", "hydra.sweep.dir=sweep")
+    run(sola, folder, "evaluate", "-m", "ckpt_path=two/best.ckpt", *SMALL, *sweep)
+    swept = ("seed=1,2", "hydra.sweep.dir=trained")
+    run(sola, folder, *TRAIN, *SMALL, *TWO, *swept, "-m")
 
-    rows = list(csv.DictReader((folder / "sweep" / "sweep.csv").open()))
+    rows = rows_of(folder / "sweep" / "sweep.csv")
     assert [row["threshold"] for row in rows] == ["0.3", "0.6"]
     assert all(float(row["J&F"]) >= 0 for row in rows)
-    rows = list(csv.DictReader((folder / "trained" / "sweep.csv").open()))
+    rows = rows_of(folder / "trained" / "sweep.csv")
     assert all(float(row["valid/J&F"]) >= 0 for row in rows)
     assert (folder / "data/tracks/moving_shapes/train/gt/two/index.json").is_file()
 

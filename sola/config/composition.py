@@ -11,7 +11,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from sola.config.targets import Later, build, call, check_arguments, check_tree
+from sola.config.targets import TARGET, Later, build, call, check_arguments, check_tree, locate
 from sola.errors import UserError
 
 _PACKAGE_DIR = Path(__file__).parents[1]
@@ -129,6 +129,10 @@ def load(composed: DictConfig, entry: str) -> Any:
         key: _later(value, key) if key in later else build(value, key)
         for key, value in values.items()
     }
+    for key, kind in module.KINDS.items():
+        if key in built and not isinstance(built[key], locate(kind, key)):  # type: ignore[arg-type]
+            found = f"{type(built[key]).__module__}.{type(built[key]).__qualname__}"
+            raise UserError(f"{key}.{TARGET}: must build a {kind}, got {found}.")
     config = call(config_class, "", **built)
     config.values = dict.fromkeys(later) | values
     return config

@@ -32,6 +32,13 @@ LATER = {"later": True}
 TRAINING_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """The weights themselves stay float32."""
 TOKEN_DTYPES = ("auto", "float16", "float32")
+KINDS = {
+    "dataset": "sola.datasets.Dataset",
+    "prompt_source": "sola.prompts.PromptSource",
+    "tracker": "sola.trackers.Tracker",
+    "loss": "sola.selector.Loss",
+}
+"""Base classes of what is built, by key."""
 OF_TRAINING = frozenset(
     (
         *("max_epochs", "min_epochs", "max_steps", "min_steps", "overfit_batches"),

@@ -19,11 +19,11 @@ from sola.files import sha256_of_file
 
 EPILOG = """
   python -m sola.published import <tree> dataset=mevis split=train prompt_source=gt \\
-      tracker=sam2_hiera_large checkpoint=unknown
+      tracker=sam2_hiera_large tracker.checkpoint=unknown
   python -m sola.published export <tree> dataset=mevis split=train prompt_source=gt \\
       tracker=sam2_hiera_large
 
-import needs checkpoint=<the tracker's weights, or their SHA-256>, or checkpoint=unknown.
+import needs checkpoint=<the tracker's weights, or their SHA-256>, or tracker.checkpoint=unknown.
 """
 UNKNOWN = "unknown"
 log = logging.getLogger(__name__)

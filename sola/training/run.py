@@ -100,6 +100,9 @@ def train(config: TrainConfig) -> TrainingResult:
         torch.set_num_threads(config.num_threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # trainer.profiler
+    selector = config.selector()
+    callbacks = [made for each in config.callbacks.values() if (made := each()) is not None]
+    config.optimizer(selector.parameters())  # refuses its values before data is read
     train_set = config.dataset.open(config.dataset.train_split)
     valid_set = _open_valid(config)
     train_tracks = open_tracks(
@@ -107,7 +110,6 @@ def train(config: TrainConfig) -> TrainingResult:
     )
     valid_tracks = open_tracks(config, valid_set, config.data.valid_sources)
     check_same_tokens(train_tracks.readers[0], valid_tracks.readers[0])
-    selector = config.selector()
     _check_widths(config, selector, train_tracks)
     first_step = _check_resume(config, selector)
     logger = make_logger(
@@ -142,10 +144,19 @@ def train(config: TrainConfig) -> TrainingResult:
             else _make_dashboard(config, logger, train_tracks, valid_tracks, scorer, valid_set)
         )
         logger.log_hyperparams(config.values | {"git": git_state(), "provenance": provenance})
-        trainer = _make_trainer(config, logger, shown, uses_gpu=device.type == "cuda")
+        every_n_steps = int(config.trainer.node.get("log_every_n_steps") or 50)
+        callbacks += [Resumption(), StepMetrics(every_n_steps), TrainingProgress(), *shown]
+        trainer = _make_trainer(config, logger, callbacks, uses_gpu=device.type == "cuda")
         module.provenance["trainer"] |= _as_done(trainer)
         try:
             _fit(trainer, module, data, config.ckpt_path)
+        except SIGTERMException as stopped:  # whose own status is that of success
+            log.warning(
+                "%s: stopped by SIGTERM at step %d. The same command with resume=true resumes.",
+                output_dir,
+                trainer.global_step,
+            )
+            raise SystemExit(128 + signal.SIGTERM) from stopped
         except SystemExit as ended:  # Lightning's own after Ctrl-C, with status 1
             if not trainer.interrupted:
                 raise
@@ -155,13 +166,6 @@ def train(config: TrainConfig) -> TrainingResult:
                 trainer.global_step,
             )
             raise SystemExit(INTERRUPTED) from ended
-        except SIGTERMException as stopped:  # whose own status is that of success
-            log.warning(
-                "%s: stopped by SIGTERM at step %d. The same command with resume=true resumes.",
-                output_dir,
-                trainer.global_step,
-            )
-            raise SystemExit(128 + signal.SIGTERM) from stopped
         finally:
             finish_logger(logger)
         _wait_for_processes(trainer)
@@ -247,18 +251,9 @@ def _make_dashboard(
 
 
 def _make_trainer(
-    config: TrainConfig, logger: Logger, shown: list[Callback], *, uses_gpu: bool
+    config: TrainConfig, logger: Logger, callbacks: list[Callback], *, uses_gpu: bool
 ) -> pl.Trainer:
     node = config.trainer.node
-    built = [callback() for callback in config.callbacks.values()]
-    every_n_steps = int(node.get("log_every_n_steps") or 50)
-    callbacks = [
-        *(callback for callback in built if callback is not None),
-        Resumption(),
-        StepMetrics(every_n_steps),
-        TrainingProgress(),
-        *shown,
-    ]
     options: dict[str, Any] = {
         "logger": logger,
         "callbacks": callbacks,

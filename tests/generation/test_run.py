@@ -223,7 +223,7 @@ def test_a_split_in_which_nothing_is_found_is_refused_again_without_looking(
     with pytest.raises(UserError, match="stability_score_thresh"):
         run_generation(config)
 
-    monkeypatch.setattr(run_module, "build_tracker", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(Sam2Tracker, "load", lambda *_: pytest.fail("built again"))
     with pytest.raises(UserError, match="stability_score_thresh"):
         run_generation(config)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sola.datasets import Split, open_dataset
+from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.tracks import check_has_tokens
 from sola.generation.recipe import Recipe
@@ -46,7 +46,7 @@ def generate(
             "dataset.maker.first_seed={train: 1}",
         )
         make_dataset(config.dataset, "train")
-        dataset = open_dataset(config.dataset, "train")
+        dataset = config.dataset.open("train")
         recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed)
         recipe.check()
         folder = tmp_path / "tracks" / source / tracker.name

@@ -128,7 +128,7 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     if not isinstance(content, dict) or "model" not in content:
         raise UserError(
             f'{path}: not a SAM 2 checkpoint, expected a file of {{"model": state dict}}. Choose '
-            "another file: checkpoint=<file>."
+            "another file: tracker.checkpoint=<file>."
         )
     try:
         model.load_state_dict({key: value.float() for key, value in content["model"].items()})

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sola.config.sections import FIRST_TRACKER_SEED
 
+from sola.datasets.moving_shapes.maker import FIRST_TRACKER_SEED
 from tools.small_tracker.clips import Clip, ClipSource, batch_tracks
 from tools.small_tracker.curriculum import CURRICULUM, Stage
 from tools.small_tracker.heads import TrainingHeads
