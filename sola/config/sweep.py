@@ -57,7 +57,8 @@ def show_sweep() -> None:
     constant = {
         name for name in columns if len(rows) > 1 and len({str(r.get(name)) for r in rows}) == 1
     }
-    shown = [name for name in columns if name not in constant or name in VALUE_NAMES.values()]
+    kept = {*VALUE_NAMES.values(), "error"}
+    shown = [name for name in columns if name not in constant or name in kept]
     with (folder / TABLE_FILE).open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
