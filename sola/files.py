@@ -1,6 +1,5 @@
 """Write files atomically; read files and tell refusal by the system from damage."""
 
-import ast
 import errno
 import hashlib
 import io
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 MAX_NAME_BYTES = 200
 """File systems take 255; the rest is for the endings that are added to a name."""
-
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-"""What may have a docstring."""
 
 HDF5_VERSIONS = ("v110", "v110")
 """``libver`` of files that are written: from 1.10 on, HDF5's own structures have checksums, too."""
@@ -164,33 +160,6 @@ def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_of_code(path: Path) -> str:
-    """SHA-256 of what a Python file does: of all but its comments, docstrings and layout.
-
-    Every version of Python that sola runs on gives the same one.
-
-    Raises:
-        SyntaxError: if Python cannot read it.
-    """
-    tree = ast.parse(path.read_bytes(), str(path))
-    return hashlib.sha256(repr(_statements(tree)).encode()).hexdigest()
-
-
-def _statements(node: Any) -> Any:
-    """A syntax tree as tuples, without what is empty: newer versions of Python add such fields."""
-    if isinstance(node, list):
-        return [_statements(each) for each in node]
-    if not isinstance(node, ast.AST):
-        return node
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = node.body[1:]
-    return (
-        type(node).__name__,
-        [(name, _statements(value)) for name, value in fields.items() if value not in (None, [])],
-    )
 
 
 def is_there(path: Path) -> bool:

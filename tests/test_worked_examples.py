@@ -18,6 +18,7 @@ PAGES = [
     "adding_a_text_encoder.md",
     "adding_a_callback.md",
     "adding_a_dataset.md",
+    "adding_a_tracker.md",
 ]
 MAKER = "dataset.maker"
 SMALL = [f"{MAKER}.num_videos={{train:2,valid_u:2}}", f"{MAKER}.num_frames=8"]
@@ -136,3 +137,12 @@ def test_dataset(ran: Ran) -> None:
     index = read_json(ran.folder / "data/tracks/mine/valid/grid/small/index.json")
     assert (index["dataset"], list(index["entries"])) == ("mine", ["a", "b"])
     assert "mine/valid" in evaluate.output
+
+
+def test_tracker(ran: Ran) -> None:
+    index = json.loads(
+        (ran.folder / "data/tracks/moving_shapes/train/gt/copies/index.json").read_text()
+    )
+    assert index["token_dim"] == 8
+    assert index["config"]["tracker"] == {"threshold": 200}
+    assert (ran.folder / "outputs/copies/best.ckpt").is_file()

@@ -21,6 +21,10 @@ CONF_DIR = next(
 """The YAML files: inside an installed package, beside sola/ in a clone."""
 
 
+WIDTHS = (("token_dim", "tracker", "token_dim"), ("text_dim", "text_encoder", "dim"))
+"""Argument of a selector, key of what it is the width of, and its attribute there."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One command."""
@@ -114,7 +118,8 @@ def load(composed: DictConfig, entry: str) -> Any:
     """
     known = ENTRIES[entry]
     used = [str(key) for key in composed if key not in known.unused]
-    missing = sorted(key for key in OmegaConf.missing_keys(composed) if key.split(".")[0] in used)
+    composed = OmegaConf.masked_copy(composed, used)
+    missing = sorted(OmegaConf.missing_keys(composed))
     if missing:
         example = " ".join(f"{key}=..." for key in missing)
         raise UserError(f"{', '.join(missing)}: required. Add {example}")
@@ -122,13 +127,15 @@ def load(composed: DictConfig, entry: str) -> Any:
     module = importlib.import_module("sola.config.entry_points")
     config_class = getattr(module, known.config_class)
     check_arguments(config_class, values, "")
-    for key, value in values.items():
-        check_tree(value, key)
     later = {field.name for field in fields(config_class) if field.metadata.get("later")}
-    built = {
-        key: _later(value, key) if key in later else build(value, key)
-        for key, value in values.items()
-    }
+    for key, value in values.items():
+        if key not in later:
+            check_tree(value, key)
+    built = {key: build(value, key) for key, value in values.items() if key not in later}
+    _fill_widths(values, built)
+    for key in later & values.keys():
+        check_tree(values[key], key)
+        built[key] = _later(values[key], key)
     for key, kind in module.KINDS.items():
         if key in built and not isinstance(built[key], locate(kind, key)):  # type: ignore[arg-type]
             found = f"{type(built[key]).__module__}.{type(built[key]).__qualname__}"
@@ -146,6 +153,16 @@ def _resolve(composed: DictConfig, used: Sequence[str]) -> dict[str, Any]:
         is_tree = OmegaConf.is_config(value)
         found[key] = OmegaConf.to_container(value, resolve=True) if is_tree else value
     return found
+
+
+def _fill_widths(values: Mapping[str, Any], built: Mapping[str, Any]) -> None:
+    """Widths of a selector that are null are those of the tracker and of the text encoder."""
+    selector = values.get("selector")
+    if not isinstance(selector, dict):
+        return
+    for name, owner, width in WIDTHS:
+        if owner in built and selector.get(name, 0) is None:
+            selector[name] = getattr(built[owner], width)
 
 
 def _later(value: Any, key: str) -> Any:

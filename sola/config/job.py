@@ -53,13 +53,6 @@ def name_job() -> JobName:
     )
 
 
-def chosen_file(group: str) -> str | None:
-    """The file of a group that was chosen; None where no entry point was started."""
-    if not HydraConfig.initialized():
-        return None
-    return HydraConfig.get().runtime.choices.get(group)
-
-
 @contextmanager
 def separate_job(words: Sequence[str] = ()) -> Iterator[None]:
     """Let a job start further processes of itself, and the next job of a sweep its own.

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("dataset")
 MakeConfig = Callable[..., TrainConfig]
 OWN = """
 _target_: own_parts.FirstTokens
-token_dim: ${tracker.token_dim}
-text_dim: ${text_encoder.dim}
+token_dim: null
+text_dim: null
 scale: 0.5
 """
 
