@@ -66,12 +66,11 @@ def _generate(config: Any) -> None:
     run_generation(config)
 
 
-def _evaluate(config: Any) -> None:
+def _evaluate(config: Any) -> float:
     if config.predictions is not None:
         from sola.reporting.score_predictions import run_scoring
 
-        run_scoring(config)
-        return
+        return float(run_scoring(config)["protocol"]["numbers"]["J&F"])
     from sola.evaluation.run import run_evaluation
 
     if config.report:
@@ -81,6 +80,7 @@ def _evaluate(config: Any) -> None:
     evaluation = run_evaluation(config)
     if config.report:
         run_report(config, evaluation)
+    return float(evaluation["protocol"]["numbers"]["J&F"])
 
 
 def _predict(config: Any) -> None:
