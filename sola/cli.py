@@ -1,10 +1,12 @@
 """The programs: ``sola <command> ...``, and the scripts train.py, generate.py, ... of a clone."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+from sola.errors import INTERRUPTED, did_you_mean
+
 COMMANDS = {
     "generate": "track the videos of a split",
     "train": "train a selector on finished tracks",
@@ -17,7 +19,11 @@ COMMANDS = {
 
 def main() -> None:
     """``sola``: dispatch to a command."""
-    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    with _interruptible():
+        _dispatch(sys.argv[1] if len(sys.argv) > 1 else "--help")
+
+
+def _dispatch(command: str) -> None:
     if command in ("generate", "train", "evaluate", "predict"):
         run(command, words=(command,))
     elif command == "check":
@@ -29,8 +35,6 @@ def main() -> None:
     elif command in ("-h", "--help"):
         _show_help()
     else:
-        from sola.errors import did_you_mean
-
         sys.stderr.write(
             f"error: {command}: unknown command.{did_you_mean(command, list(COMMANDS))}\n"
         )
@@ -45,10 +49,17 @@ def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
         words: of the command line before the overrides.
     """
     tasks = {"train": _train, "generate": _generate, "evaluate": _evaluate, "predict": _predict}
-    try:
+    with _interruptible():
         from sola.config import main as run_entry
 
         run_entry(entry, tasks[entry], words=words)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the process without a traceback."""
+    try:
+        yield
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 MAX_LISTED = 12
 
 

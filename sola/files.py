@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import inspect
 import io
 import json
 import math
@@ -49,13 +50,11 @@ _OF_CONTENT = (None, errno.EINVAL)
 _WRONG_CONTENT = (
     OSError,
     EOFError,
-    LookupError,
+    KeyError,
     RuntimeError,
     ValueError,
-    TypeError,
-    ArithmeticError,
 )
-"""What libraries raise of wrong content."""
+"""What libraries raise of wrong content; not TypeError and others, which are bugs of ours."""
 
 _PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{1,200}")
 
@@ -160,6 +159,17 @@ def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_code(cls: type) -> str | None:
+    """SHA-256 of the file of a class; None for sola's own, which have a version, or without one."""
+    if cls.__module__.partition(".")[0] == "sola":
+        return None
+    try:
+        path = inspect.getsourcefile(cls)
+    except TypeError:  # of a notebook
+        return None
+    return None if path is None else sha256_of_file(Path(path))
 
 
 def is_there(path: Path) -> bool:

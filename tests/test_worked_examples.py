@@ -9,12 +9,13 @@ import pytest
 import torch
 from worked_example import Answer, WorkedExample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # on a machine that others share
+pytestmark = [pytest.mark.slow, pytest.mark.programs, pytest.mark.timeout(1800)]
 PAGES = [
     "adding_a_prompt_source.md",
     "adding_a_selector.md",
     "adding_a_loss.md",
     "adding_a_metric.md",
+    "adding_a_scorer.md",
     "adding_a_text_encoder.md",
     "adding_a_callback.md",
     "adding_a_dataset.md",
@@ -108,6 +109,13 @@ def test_metric(ran: Ran) -> None:
     assert found["metrics"]["success"]["target"] == "my_code.success.success"
     (answer,) = ran.answers["adding_a_metric.md"]
     assert "success" in answer.output
+
+
+def test_scorer(ran: Ran) -> None:
+    found = read_json(ran.folder / "outputs/longest/evaluation.json")
+
+    assert found["scorer"] == {"scorer": "longest", "power": 2.0}
+    assert 0 < found["results"]["selection"]["J&F"] < found["results"]["oracle"]["J&F"]
 
 
 def test_text_encoder(ran: Ran) -> None:

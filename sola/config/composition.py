@@ -4,14 +4,24 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from sola.config.targets import TARGET, Later, build, call, check_arguments, check_tree, locate
+from sola.config.targets import (
+    TARGET,
+    Later,
+    build,
+    call,
+    check_arguments,
+    check_kind,
+    check_tree,
+    is_node,
+    locate,
+)
 from sola.errors import UserError
 
 _PACKAGE_DIR = Path(__file__).parents[1]
@@ -127,26 +137,25 @@ def load(composed: DictConfig, entry: str) -> Any:
     module = importlib.import_module("sola.config.entry_points")
     config_class = getattr(module, known.config_class)
     check_arguments(config_class, values, "")
-    later = {field.name for field in fields(config_class) if field.metadata.get("later")}
+    later = {field.name: field for field in fields(config_class) if "later" in field.metadata}
     for key, value in values.items():
         if key not in later:
             check_tree(value, key)
     built = {key: build(value, key) for key, value in values.items() if key not in later}
-    _fill_widths(values, built)
-    for key in later & values.keys():
-        check_tree(values[key], key)
-        built[key] = _later(values[key], key)
     for key, kind in module.KINDS.items():
-        if key in built and not isinstance(built[key], locate(kind, key)):  # type: ignore[arg-type]
-            found = f"{type(built[key]).__module__}.{type(built[key]).__qualname__}"
-            raise UserError(f"{key}.{TARGET}: must build a {kind}, got {found}.")
+        if key in built:
+            check_kind(built[key], cast(type, locate(kind, key)), key)
+    _fill_widths(values, built)
+    for key, field in later.items():
+        if key in values and (values[key] is not None or field.default is not None):
+            built[key] = _later(values[key], key, field.metadata["later"])
     config = call(config_class, "", **built)
     config.values = dict.fromkeys(later) | values
     return config
 
 
 def _resolve(composed: DictConfig, used: Sequence[str]) -> dict[str, Any]:
-    """Plain values of some keys; interpolations may lead to the others."""
+    """Plain values of some keys, with all interpolations resolved."""
     found: dict[str, Any] = {}
     for key in used:
         value = composed[key]
@@ -162,15 +171,22 @@ def _fill_widths(values: Mapping[str, Any], built: Mapping[str, Any]) -> None:
         return
     for name, owner, width in WIDTHS:
         if owner in built and selector.get(name, 0) is None:
+            if not hasattr(built[owner], width):
+                raise UserError(f"{owner}: has no {width}, the width of its tokens.")
             selector[name] = getattr(built[owner], width)
 
 
-def _later(value: Any, key: str) -> Any:
-    """A node, or a dictionary of them; entries that are null are dropped."""
-    if value is None:
-        return None
-    if not isinstance(value, Mapping):
-        raise UserError(f"{key}: must be a group with a _target_, got {value!r}.")
-    if "_target_" in value:
-        return Later(value, key)
-    return {name: Later(node, f"{key}.{name}") for name, node in value.items() if node is not None}
+def _later(value: Any, key: str, how: str) -> Any:
+    """A node, or a dictionary of them, whose entries that are null are dropped."""
+    if how == "by_name":
+        if is_node(value) or not isinstance(value, Mapping):
+            raise UserError(f"{key}: must be nodes by name, such as {key}.mine, got {value!r}.")
+        nodes = {name: node for name, node in value.items() if node is not None}
+        return {name: _later(node, f"{key}.{name}", "alone") for name, node in nodes.items()}
+    if not is_node(value):
+        raise UserError(
+            f"{key}: must have a {TARGET}, the class to build, got {value!r}. To leave it out, "
+            f"use ~{key}."
+        )
+    check_tree(value, key, is_partial=how == "partial")
+    return Later(value, key)

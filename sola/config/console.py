@@ -7,27 +7,28 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from sola.config.job import is_first_process
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 _OWN_LOGGERS = ("sola", "__main__")
 _REPORTS = "pytorch_lightning.profilers"
-"""Loggers whose records at level INFO were asked for: trainer.profiler=simple."""
+"""Loggers whose records at level INFO a user requests by trainer.profiler=simple."""
 
 
 class OwnMessages(logging.Filter):
     """Passes what sola says, and of other packages only warnings and worse.
 
-    Of the processes of several devices, one speaks; the others have but warnings.
+    Of the processes of several devices, the first one shows all, the others warnings.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to show a record."""
         if record.levelno >= logging.WARNING:
             return True
-        is_first = os.environ.get("LOCAL_RANK", "0") == "0"
         is_shown = record.name.split(".")[0] in _OWN_LOGGERS or record.name.startswith(_REPORTS)
-        return is_first and is_shown
+        return is_first_process() and is_shown
 
 
 def is_terminal() -> bool:

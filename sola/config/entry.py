@@ -168,6 +168,8 @@ def _run_job(
         message = _message_of(error)
         if message is None and isinstance(error, OmegaConfBaseException):
             message = explain(error, entry)
+        if message is None:
+            write_result(entry, None, f"{type(error).__name__}: {error}")
         if message is None or keep_traceback:
             raise
         job = HydraConfig.get()

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from sola.trackers import Tracker
     from sola.types import Masklet
 
-LATER = {"later": True}
-"""Metadata of a field that the run builds, not the composition."""
-TRAINING_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+LATER, LATER_PARTIAL, LATER_BY_NAME = ({"later": how} for how in ("alone", "partial", "by_name"))
+"""Metadata of fields that the run builds: a node, one that needs further arguments, several."""
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """The weights themselves stay float32."""
 TOKEN_DTYPES = ("auto", "float16", "float32")
 KINDS = {
@@ -46,7 +46,7 @@ OF_TRAINING = frozenset(
         *("val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps"),
         *("log_every_n_steps", "accumulate_grad_batches", "gradient_clip_val"),
         *("gradient_clip_algorithm", "detect_anomaly", "sync_batchnorm"),
-        *("reload_dataloaders_every_n_epochs", "deterministic", "barebones"),
+        *("reload_dataloaders_every_n_epochs", "deterministic", "barebones", "max_time"),
     )
 )
 """Arguments of Lightning's Trainer that only train.py has a use for."""
@@ -55,9 +55,14 @@ OWNED = {
     "callbacks": "the group callbacks",
     "enable_checkpointing": "callbacks.best_checkpoint and callbacks.last_checkpoint",
     "use_distributed_sampler": "data",
+    "enable_progress_bar": "CI=1 in the environment for plain lines instead of a bar",
+    "enable_model_summary": "callbacks with a ModelSummary",
+    "inference_mode": "training, which validates as it needs to",
     "default_root_dir": "hydra.run.dir",
 }
 """Arguments of the Trainer that an entry point sets, and what to use instead."""
+OF_SCORING = {"devices": 1, "num_nodes": 1, "precision": "32-true"}
+"""What a selector scores with, beside an accelerator and any strategy."""
 
 
 @dataclass
@@ -216,12 +221,14 @@ class TrainConfig(RunConfig):
     text_encoder: TextEncoder = field(kw_only=True)
     selector: Later[Selector] = field(kw_only=True, metadata=LATER)
     loss: Loss = field(kw_only=True)
-    optimizer: Later[torch.optim.Optimizer] = field(kw_only=True, metadata=LATER)
+    optimizer: Later[torch.optim.Optimizer] = field(kw_only=True, metadata=LATER_PARTIAL)
     trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
     data: DataOptions = field(kw_only=True)
-    scheduler: Later[Any] | None = field(default=None, metadata=LATER)
+    scheduler: Later[Any] | None = field(default=None, metadata=LATER_PARTIAL)
     """None (~scheduler): the learning rate stays as it is."""
-    callbacks: dict[str, Later[Callback | None]] = field(default_factory=dict, metadata=LATER)
+    callbacks: dict[str, Later[Callback | None]] = field(
+        default_factory=dict, metadata=LATER_BY_NAME
+    )
     """By name: best.ckpt, last.ckpt, early stopping, and any other."""
     logger: Later[Logger] | None = field(default=None, metadata=LATER)
     """None (~logger): nothing is logged but what the terminal shows."""
@@ -237,8 +244,8 @@ class TrainConfig(RunConfig):
         """See ``RunConfig``."""
         super().__post_init__()
         between(0, 1, threshold=self.threshold)
-        precision = self.trainer.node.get("precision") or TRAINING_PRECISIONS[0]
-        one_of(TRAINING_PRECISIONS, **{"trainer.precision": precision})
+        precision = self.trainer.node.get("precision") or PRECISIONS[0]
+        one_of(PRECISIONS, **{"trainer.precision": precision})
         if self.resume and self.ckpt_path is not None:
             raise UserError(f"ckpt_path: give either resume=true or ckpt_path={self.ckpt_path}.")
 
@@ -283,6 +290,20 @@ class ScoringConfig(RunConfig):
         check_sources(sources=self.sources)
         self.dataset.refuse_joint()
 
+    def refuse_trainer(self) -> None:
+        """Refuse arguments of the Trainer that scoring has no use for.
+
+        Raises:
+            UserError: if there is one.
+        """
+        for name, value in self.trainer.node.items():
+            if name in ("_target_", "accelerator", "strategy") or value == OF_SCORING.get(name):
+                continue
+            only = f"must be {OF_SCORING[name]}" if name in OF_SCORING else "has no effect"
+            raise UserError(
+                f"trainer.{name}: {only} where a selector scores, on one device. Leave it out."
+            )
+
 
 @dataclass
 class EvaluateConfig(ScoringConfig):
@@ -306,6 +327,8 @@ class EvaluateConfig(ScoringConfig):
         """See ``RunConfig``."""
         super().__post_init__()
         one_of(("error", "zero"), missing=self.missing)
+        if not isinstance(self.metric, dict):
+            raise UserError(f"metric: must be functions by name, got {self.metric!r}.")
         for name, metric in self.metric.items():
             if not callable(metric):
                 raise UserError(f"metric.{name}: must be a function, got {metric!r}.")
@@ -320,12 +343,7 @@ class EvaluateConfig(ScoringConfig):
             raise UserError("report: shows the tracks of a selector; leave out predictions.")
         if self.report_against and not self.report:
             raise UserError("report_against: needs report=true.")
-        devices = (self.trainer.node.get("devices", 1), self.trainer.node.get("num_nodes", 1))
-        if devices != (1, 1):
-            raise UserError(
-                "trainer.devices: evaluate.py scores on one device. Use num_workers=8 to share "
-                "the measuring among processes."
-            )
+        self.refuse_trainer()
 
 
 @dataclass
@@ -353,6 +371,7 @@ class PredictConfig(ScoringConfig):
         if self.video is None:
             if self.expressions:
                 raise UserError(f"expressions: needs a video: video=clip.mp4 {example}")
+            self.refuse_trainer()
             return
         if not self.video.strip():
             raise UserError("video: is empty. Give a video file or a folder of images.")

@@ -15,10 +15,10 @@ LINE_EVERY_S = 10.0
 
 
 class Advance(Protocol):
-    """Says that something is done."""
+    """Moves the progress of a step on."""
 
     def __call__(self, note: str = "", *, steps: int = 1) -> None:
-        """Moves on by some things (0: by none), with a short note to show beside them."""
+        """Count things as done, 0 or more, with a short note to show beside them."""
 
 
 @contextmanager

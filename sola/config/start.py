@@ -11,8 +11,8 @@ from sola.config.composition import ENTRIES
 from sola.config.console import show_error
 from sola.config.sweep import note_sweep
 
-NOT_PATHS = ("random", "pkg://", "package:", "unknown")
-"""Values that stand for something else than a file."""
+NOT_PATHS, NOT_PATHS_WITH = ("random", "unknown"), ("pkg://", "package:")
+"""Values, and beginnings of values, that stand for something else than a file."""
 REMEDIES = {
     "dataset.root": "Put the data set there (data/README.md), or set dataset.root or data_root.",
     "ckpt_path": "Correct the path, or train a selector first.",
@@ -35,9 +35,14 @@ class CheckPaths(Callback):
 
 def _check(config: DictConfig) -> None:
     entry = ENTRIES.get(str(config.hydra.job.config_name))
-    for key in entry.paths if entry else ():
+    keys = entry.paths if entry else ()
+    if "dataset.root" in keys:
+        parts = OmegaConf.select(config, "dataset.parts") or {}
+        keys = (*keys, *(f"dataset.parts.{name}.root" for name in parts))
+    for key in keys:
         value = OmegaConf.select(config, key, throw_on_missing=False)
-        if not isinstance(value, str) or value.startswith(NOT_PATHS):
+        is_path = isinstance(value, str) and value not in NOT_PATHS
+        if not is_path or value.startswith(NOT_PATHS_WITH):
             continue
         if key == "dataset.root" and _is_not_read(config):
             continue

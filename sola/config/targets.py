@@ -9,12 +9,13 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sola.errors import UserError, did_you_mean
 
-TARGET, PARTIAL, RECURSIVE = "_target_", "_partial_", "_recursive_"
-SPECIAL = {TARGET, PARTIAL, RECURSIVE, "_args_", "_convert_"}
+TARGET, PARTIAL, RECURSIVE, ARGS = "_target_", "_partial_", "_recursive_", "_args_"
+SPECIAL = {TARGET, PARTIAL, RECURSIVE, ARGS, "_convert_"}
 """Keys that Hydra gives a meaning of their own."""
 
 Built = TypeVar("Built")
@@ -47,12 +48,13 @@ def is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and TARGET in value
 
 
-def check_tree(value: Any, key: str) -> None:
+def check_tree(value: Any, key: str, *, is_partial: bool = False) -> None:
     """Check every node of a tree, the outer ones first.
 
     Args:
         value: plain, resolved values.
         key: of the tree in the configuration.
+        is_partial: the outermost target is given further arguments later.
 
     Raises:
         UserError: if a target cannot be imported, or does not take its arguments.
@@ -60,7 +62,13 @@ def check_tree(value: Any, key: str) -> None:
     if is_node(value):
         arguments = {name: each for name, each in value.items() if name not in SPECIAL}
         target = locate(value[TARGET], key)
-        check_arguments(target, arguments, key, is_partial=bool(value.get(PARTIAL)))
+        check_arguments(
+            target,
+            arguments,
+            key,
+            num_positional=len(value.get(ARGS, ())),
+            is_partial=is_partial or bool(value.get(PARTIAL)),
+        )
         if value.get(RECURSIVE, True) is False:
             return
     for name, each in _children(value, key):
@@ -91,9 +99,27 @@ def build(value: Any, key: str, *args: Any) -> Any:
     if not is_node(value):
         return arguments
     target = locate(value[TARGET], key)
+    args = (*value.get(ARGS, ()), *args)
     if value.get(PARTIAL):
         return functools.partial(target, *args, **arguments)
-    return call(target, key, *value.get("_args_", ()), *args, **arguments)
+    return call(target, key, *args, **arguments)
+
+
+def check_kind(built: Any, kind: type, key: str) -> None:
+    """Refuse an object that is not what its place needs.
+
+    Args:
+        built: from the node of that key.
+        kind: its base class.
+        key: of the node in the configuration.
+
+    Raises:
+        UserError: if it is not an instance.
+    """
+    if not isinstance(built, kind):
+        needed = f"{kind.__module__}.{kind.__qualname__}"
+        found = f"{type(built).__module__}.{type(built).__qualname__}"
+        raise UserError(f"{_join(key, TARGET)}: must build a {needed}, got {found}.")
 
 
 def call(target: Callable[..., Any], key: str, *args: Any, **kwargs: Any) -> Any:
@@ -124,6 +150,8 @@ def locate(path: str, key: str) -> Callable[..., Any]:
         UserError: if there is no such module, or it has nothing of that name.
     """
     names, missing = str(path).split("."), None
+    if not all(names):
+        raise UserError(f"{key}.{TARGET}: {path!r} must be package.module.name.")
     for count in range(len(names) - 1, 0, -1):
         module_name = ".".join(names[:count])
         try:
@@ -140,7 +168,7 @@ def locate(path: str, key: str) -> Callable[..., Any]:
                 raise UserError(f"{key}.{TARGET}: {path} not found{reason}.{hint}")
             found = getattr(found, name)
         if not callable(found):
-            raise UserError(f"{key}.{TARGET}: {path} is no class or function.")
+            raise UserError(f"{key}.{TARGET}: {path} is not a class or function.")
         located: Callable[..., Any] = found
         return located
     raise UserError(
@@ -154,20 +182,24 @@ def check_arguments(
     arguments: Mapping[str, Any],
     key: str,
     *,
+    num_positional: int = 0,
     is_partial: bool = False,
 ) -> None:
-    """Check arguments against the signature of what gets them.
+    """Check arguments against the signature of what gets them, where it has one.
 
     Args:
         target: a class or function.
         arguments: by name, plain values.
         key: of the node; "" for the top level.
+        num_positional: arguments given by position instead.
         is_partial: further arguments are given later.
 
     Raises:
         UserError: if one is unknown, missing, or of the wrong type.
     """
-    parameters = inspect.signature(target).parameters
+    parameters = _parameters(target)
+    if parameters is None:
+        return
     named = {
         name: each
         for name, each in parameters.items()
@@ -180,7 +212,7 @@ def check_arguments(
         raise UserError(f"{_join(key, unknown[0])}: unknown key.{hint}")
     missing = [
         name
-        for name, each in named.items()
+        for name, each in list(named.items())[num_positional:]
         if each.default is each.empty and name not in arguments and not is_partial
     ]
     if missing:
@@ -204,11 +236,33 @@ def _check_type(value: Any, annotation: Any, key: str) -> None:
     except (PydanticUserError, TypeError):
         return  # an annotation that pydantic does not read
     try:
-        adapter.validate_python(value)
+        if not _is_kept(value, adapter.validate_python(value)):
+            adapter.validate_python(value, strict=True)
     except ValidationError as error:
         reasons = list(dict.fromkeys(str(each["msg"]) for each in error.errors()))
         text = "; or: ".join(reasons[:2])
         raise UserError(f"{key}: {text[:1].lower()}{text[1:]}, got {value!r}.") from error
+
+
+def _is_kept(value: Any, read: Any) -> bool:
+    """Whether reading a value changed no more than the container, or made a path of a text.
+
+    Constructors get the value itself, so that "no" must not pass for a bool.
+    """
+    if isinstance(value, Mapping) and isinstance(read, Mapping):
+        return all(_is_kept(each, read.get(name)) for name, each in value.items())
+    if isinstance(value, list) and isinstance(read, Sequence) and not isinstance(read, str):
+        return all(_is_kept(*pair) for pair in zip(value, read, strict=False))
+    is_float = type(value) is int and type(read) is float
+    return type(value) is type(read) or isinstance(read, Path) or is_float
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """Parameters by name; None for a function of C that does not tell."""
+    try:
+        return inspect.signature(target).parameters
+    except (ValueError, TypeError):
+        return None
 
 
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
@@ -240,7 +294,7 @@ def _holds_node(value: Any) -> bool:
 def _with_key(text: str, key: str, target: Callable[..., Any]) -> str:
     """``key.argument: text`` where the text begins with an argument's name."""
     argument = text.partition(":")[0]
-    is_argument = argument.partition(".")[0] in inspect.signature(target).parameters
+    is_argument = argument.partition(".")[0] in (_parameters(target) or ())
     return f"{_join(key, text)}" if is_argument else text
 
 

@@ -1,4 +1,4 @@
-"""What evaluate.py and predict.py share: from a configuration to tracks, selector and scores."""
+"""From a configuration to tracks, selector and scores, for evaluate.py and predict.py."""
 
 import importlib.metadata
 import logging
@@ -6,19 +6,20 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from sola.config.device import pick_device
 from sola.config.entry_points import ScoringConfig
+from sola.config.targets import check_kind
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.kept import KeptEvaluation
 from sola.evaluation.scorers import Scorer, SelectorScorer
 from sola.evaluation.scores import OtherTexts, Scores, score_expressions
 from sola.evaluation.tracks import TrackReader, TrackSources, check_has_tokens
-from sola.files import plain, sha256_of_file
+from sola.files import plain, sha256_of_code, sha256_of_file
 from sola.selector import Selector
 from sola.selector.checkpoint import load_selector, weights_file
 from sola.shards import ShardReader, fingerprint, tracks_dir
@@ -150,7 +151,8 @@ def open_scorer(config: ScoringConfig, sources: TrackSources) -> tuple[Scorer, d
     """
     if config.ckpt_path is None:
         assert config.selector is not None, "checked before"
-        scorer: Any = config.selector()
+        scorer = cast(Any, config.selector())
+        check_kind(scorer, Scorer, "selector")
         return scorer, {"scorer": plain(scorer.describe())}
     tracks = sources.readers[0]
     selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
@@ -209,9 +211,11 @@ def _key(
         [e.video_id, e.expression_id, e.text, given.get((e.video_id, e.expression_id))]
         for e in dataset.expressions
     ]
+    code = (type(scorer), type(getattr(scorer, "selector", scorer)))
     return {
         **{name: provenance[name] for name in ("dataset", "split", "versions")},
         **plain(scorer.describe()),
+        "code": [sha256_of_code(each) for each in code],
         "expressions": asked,
         "tracks": [fingerprint(reader.tracks_dir) for reader in sources.readers],
     }
@@ -266,6 +270,6 @@ def _check_origin(
     encoder = training.get("text_encoder")
     if encoder not in (None, config.text_encoder.name):
         raise UserError(
-            f"{config.ckpt_path}: trained on text_encoder={encoder}, asked for is "
+            f"{config.ckpt_path}: trained on text_encoder={encoder}, but this run has "
             f"text_encoder={config.text_encoder.name}. Choose that of the training."
         )

@@ -9,13 +9,13 @@ import torch
 
 from sola.checks import one_of
 from sola.config.device import check_precision, pick_device
+from sola.config.entry_points import PRECISIONS
 from sola.config.targets import Later
 from sola.datasets import Split
 from sola.prompts import PromptSource
 from sola.shards import PROMPTS_VERSION
 from sola.trackers import RANDOM_WEIGHTS, Tracker
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp")
 NO_WEIGHTS = "none"
 """``checkpoint_sha256`` of a tracker that has no weights."""

@@ -1,10 +1,8 @@
 """PromptSource: base class of what finds the masks that tracks start from."""
 
 import dataclasses
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from sola.checks import at_least, folder_name
 from sola.errors import UserError
-from sola.files import sha256_of_file
+from sola.files import sha256_of_code
 from sola.masks import encode
 from sola.prompts.selection import TrackingRule, same_frame_group
 from sola.trackers import BoxMask, GeneratedMask, Session
@@ -153,10 +151,8 @@ class PromptSource(ABC):
 
     def code(self) -> dict[str, str]:
         """SHA-256 of the file of a source outside sola: other code may find other prompts."""
-        path = inspect.getsourcefile(type(self))
-        if type(self).__module__.startswith("sola.") or path is None:
-            return {}
-        return {"prompt_source_code_sha256": sha256_of_file(Path(path))}
+        sha256 = sha256_of_code(type(self))
+        return {"prompt_source_code_sha256": sha256} if sha256 else {}
 
     def settings(self) -> dict[str, Any]:
         """Values that decide what is found on a frame."""

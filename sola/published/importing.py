@@ -217,7 +217,7 @@ def _found_entries(split_dir: Path, source: str) -> dict[str, list[str]]:
             if (has_tracks and source == "gdino") or (ids and source != "gdino"):
                 raise UserError(
                     f"{video_dir}: tracks of source gdino lie in a folder of their expression, "
-                    f"those of gt and grid do not; asked for is {source}."
+                    f"those of gt and grid do not; this import is of {source}."
                 )
             entries.setdefault(video_dir.name, set()).update(ids if source == "gdino" else {""})
     return {video_id: sorted(entries[video_id]) for video_id in sorted(entries)}

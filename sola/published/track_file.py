@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sola.errors import UserError
-from sola.files import readable, refusals
+from sola.files import Damage, readable, refusals
 from sola.masks import check_codes, common_size
 from sola.types import Masklet
 
@@ -131,7 +131,10 @@ def _read_masklet(path: Path, codes: Any) -> Masklet:
 def _read_tokens(path: Path) -> np.ndarray:
     # a file that is shorter than it says is told before memory is taken; none may run code
     with readable(path, "Copy it again."), np.errstate(over="raise"):
-        tokens = np.lib.format.open_memmap(path, mode="r")
+        try:
+            tokens = np.lib.format.open_memmap(path, mode="r")
+        except FloatingPointError as error:
+            raise Damage("claims more values than a file can hold") from error
     if tokens.ndim != 2 or tokens.dtype != np.float32:
         raise UserError(
             f"{path}: object tokens are {tokens.dtype} of shape {tokens.shape}; needed is float32, "

@@ -19,7 +19,6 @@ from sola.checks import at_least, one_of
 from sola.config.progress import Advance, progress
 from sola.errors import UserError
 from sola.training.module import MAX_STEPS, SelectorModule
-from sola.training.resuming import LAST_FILE as LAST_FILE
 from sola.training.scoring import (
     VALID_F,
     VALID_J,

@@ -1,4 +1,4 @@
-"""Losses that are no numbers end a run, without a GPU being waited for in every step."""
+"""End a run whose loss is NaN or infinite, without waiting for the GPU at every step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sola.errors import UserError
+from sola.errors import UserError, did_you_mean
 from sola.selector import Loss, Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.selector.losses import BatchLoss, LossInputs, SelectorOutputs, combine_terms
 from sola.training.batch import Batch
 from sola.training.finite import REMEDY, LossCheck
 from sola.training.means import RunningMeans
-from sola.training.optimization import VALID_LOSS, make_schedules
+from sola.training.optimization import make_schedules
 from sola.training.scoring import ScoredBatch, ThresholdMeans, ValidationScorer
 
 POSITIVES = "train/positives"
@@ -154,10 +154,16 @@ class SelectorModule(pl.LightningModule):
 
     def on_validation_end(self) -> None:
         """Moves plateau schedules on: Lightning would do so after last.ckpt is written."""
-        loss = self.trainer.callback_metrics.get(VALID_LOSS)
+        if self.trainer.sanity_checking:
+            return
+        metrics = self.trainer.callback_metrics
         for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, ReduceLROnPlateau) and loss is not None:
-                config.scheduler.step(loss)
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                monitor = str(config.monitor)
+                if monitor not in metrics:
+                    hint = did_you_mean(monitor, list(metrics))
+                    raise UserError(f"scheduler: its monitor {monitor} is not logged.{hint}")
+                config.scheduler.step(metrics[monitor])
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Moves the other schedules on."""

@@ -1,4 +1,4 @@
-"""What makes a run that was cut off go on bit for bit: last.ckpt, and what it holds of the run."""
+"""Resume an interrupted run bit for bit: last.ckpt, and the state of the run in it."""
 
 import random
 import time

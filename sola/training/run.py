@@ -1,4 +1,4 @@
-"""What train.py does: a selector trained on finished tracks."""
+"""The task of train.py: train a selector on finished tracks."""
 
 import logging
 import signal
@@ -17,8 +17,9 @@ from sola.config.device import check_precision, pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.entry_points import TrainConfig
 from sola.config.job import is_first_process, starts_processes
+from sola.config.targets import check_kind
 from sola.datasets import Split
-from sola.errors import UserError, did_you_mean
+from sola.errors import INTERRUPTED, UserError, did_you_mean
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
 from sola.files import is_there
@@ -26,6 +27,7 @@ from sola.reporting.dashboard.board import Board
 from sola.reporting.dashboard.loggers import finish_logger, make_logger
 from sola.reporting.dashboard.origin import artifacts_of, git_state
 from sola.selector import Selector
+from sola.selector.base import PROVENANCE_KEY
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.training.callbacks import BEST_FILE, BestCheckpoint, StepMetrics, TrainingProgress
@@ -50,8 +52,6 @@ EXPECTED_WARNINGS = (
     ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged is of all processes
     ".*could not find the monitored key.*",  # a run that ends before its first validation
 )
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 RUN_FILES = (LAST_FILE, BEST_FILE, "metrics.csv")
 """Any of these in an output folder: it holds a run."""
 RECORDED = ("loss", "optimizer", "scheduler", "data", "trainer")
@@ -63,13 +63,13 @@ class TrainingResult:
     """What a training ends with."""
 
     best_path: Path
-    """The checkpoint with the best valid/J&F: best.ckpt in the output folder."""
+    """The best checkpoint, by callbacks.best_checkpoint.monitor: best.ckpt in the output folder."""
     valid_jf: float | None
     """Its valid/J&F, in [0, 1]; None if nothing was validated."""
 
 
 def run_training(config: TrainConfig) -> Path:
-    """Train a selector; returns the checkpoint with the best valid/J&F, see ``train``."""
+    """Train a selector; returns its best checkpoint, see ``train``."""
     return train(config).best_path
 
 
@@ -101,7 +101,8 @@ def train(config: TrainConfig) -> TrainingResult:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # trainer.profiler
     selector = config.selector()
-    callbacks = [made for each in config.callbacks.values() if (made := each()) is not None]
+    check_kind(selector, Selector, "selector")
+    callbacks = _make_callbacks(config)
     config.optimizer(selector.parameters())  # refuses its values before data is read
     train_set = config.dataset.open(config.dataset.train_split)
     valid_set = _open_valid(config)
@@ -126,14 +127,15 @@ def train(config: TrainConfig) -> TrainingResult:
     scorer = _make_scorer(valid_tracks, valid_set)
     provenance = _describe(config, train_tracks, valid_tracks)
     precision = str(config.trainer.node.get("precision") or "32-true")
+    optimizer = choose_fused(config.optimizer, is_mixed=precision.endswith("-mixed"))
+    provenance["optimizer"] = dict(optimizer.node)
     module = SelectorModule(
         selector,
         config.loss,
-        choose_fused(config.optimizer, is_mixed=precision.endswith("-mixed")),
+        optimizer,
         config.scheduler,
         scorer,
         threshold=config.threshold,
-        provenance=provenance,
     )
     with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
@@ -143,11 +145,12 @@ def train(config: TrainConfig) -> TrainingResult:
             if is_dry
             else _make_dashboard(config, logger, train_tracks, valid_tracks, scorer, valid_set)
         )
-        logger.log_hyperparams(config.values | {"git": git_state(), "provenance": provenance})
         every_n_steps = int(config.trainer.node.get("log_every_n_steps") or 50)
         callbacks += [Resumption(), StepMetrics(every_n_steps), TrainingProgress(), *shown]
         trainer = _make_trainer(config, logger, callbacks, uses_gpu=device.type == "cuda")
-        module.provenance["trainer"] |= _as_done(trainer)
+        provenance["trainer"] |= _as_done(trainer)
+        module.provenance = provenance
+        logger.log_hyperparams(config.values | {"git": git_state(), "provenance": provenance})
         try:
             _fit(trainer, module, data, config.ckpt_path)
         except SIGTERMException as stopped:  # whose own status is that of success
@@ -203,6 +206,17 @@ def _fit(
             f"{did_you_mean(str(best.monitor), list(trainer.callback_metrics))}"
         )
     trainer.save_checkpoint(Path(best.dirpath) / BEST_FILE, weights_only=True)
+
+
+def _make_callbacks(config: TrainConfig) -> list[Callback]:
+    """Those of the configuration; a function may return None for one that is off."""
+    made = []
+    for node in config.callbacks.values():
+        callback = node()
+        if callback is not None:
+            check_kind(callback, Callback, node.key)
+            made.append(callback)
+    return made
 
 
 def _checkpoints(trainer: pl.Trainer) -> list[Any]:
@@ -280,6 +294,8 @@ def _as_done(trainer: pl.Trainer) -> dict[str, Any]:
         "accelerator": type(trainer.accelerator).__name__,
         "num_devices": trainer.num_devices,
         "num_nodes": trainer.num_nodes,
+        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
 
 
@@ -383,6 +399,10 @@ def _report(trainer: pl.Trainer, output_dir: Path, valid: str) -> TrainingResult
     best = next((each for each in _checkpoints(trainer) if isinstance(each, BestCheckpoint)), None)
     if best is None or best.best_model_score is None:
         return TrainingResult(best_path, None)
-    score = float(best.best_model_score)
-    log.info("%s: %s %.1f on %s", best_path, best.monitor, 100 * score, valid)
-    return TrainingResult(best_path, score)
+    best_path = Path(best.dirpath or output_dir) / BEST_FILE
+    jf, monitored = float(best.best_model_score), ""
+    if best.monitor != VALID_JF:
+        monitored = f" (best {best.monitor}: {jf:.4g})"
+        jf = float(read_weights(best_path)[PROVENANCE_KEY]["metrics"][VALID_JF])
+    log.info("%s: %s %.1f on %s%s", best_path, VALID_JF, 100 * jf, valid, monitored)
+    return TrainingResult(best_path, jf)

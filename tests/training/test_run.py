@@ -49,9 +49,10 @@ class TestTraining:
         assert result.best_path == output_dir(config) / "best.ckpt"
         assert provenance["metrics"]["valid/J&F"] == pytest.approx(result.valid_jf)
         assert provenance["metrics"]["valid/J&F"] > 0.6
-        for name in ("loss", "optimizer", "scheduler", "data"):
+        for name in ("loss", "scheduler", "data"):
             assert provenance[name] == config.values[name]
-        chosen = {"accelerator", "strategy"}  # of auto, what the machine chose
+        assert provenance["optimizer"] == {**config.values["optimizer"], "fused": True}
+        chosen = {"accelerator", "strategy", "deterministic"}  # what the machine chose
         expected = {k: v for k, v in config.values["trainer"].items() if k not in chosen}
         assert expected.items() <= provenance["trainer"].items()
         named = {
@@ -157,6 +158,27 @@ class TestTraining:
         assert provenance["step"] == 2
         assert result.valid_jf is not None
         assert result.valid_jf == pytest.approx(provenance["metrics"]["valid/J&F"])
+
+    def test_result_is_jf_whatever_is_monitored(self, make_config: MakeConfig) -> None:
+        monitor = ("callbacks.best_checkpoint.monitor=valid/loss", "trainer.max_epochs=2")
+        result = train(make_config(*monitor, "callbacks.best_checkpoint.mode=min"))
+
+        _, provenance = load_selector(result.best_path)
+        assert result.valid_jf == provenance["metrics"]["valid/J&F"]
+        assert result.valid_jf != pytest.approx(provenance["metrics"]["valid/loss"])
+
+    @pytest.mark.parametrize(
+        ("key", "override"),
+        [
+            ("selector._target_", "selector={_target_:torch.nn.Identity}"),
+            ("callbacks.mine._target_", "+callbacks.mine={_target_:torch.nn.Identity}"),
+        ],
+    )
+    def test_object_of_another_kind_is_refused(
+        self, make_config: MakeConfig, key: str, override: str
+    ) -> None:
+        with pytest.raises(UserError, match=f"{key}: must build a "):
+            train(make_config(override))
 
     @pytest.mark.parametrize("steps", [("trainer.max_steps=1",), ()], ids=["step", "epoch"])
     def test_monitor_that_is_not_logged_is_refused(
