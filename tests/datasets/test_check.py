@@ -404,3 +404,10 @@ def test_the_parts_of_a_joint_data_set_are_checked_each(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "mevis/train" in done.stdout
     assert "ref_youtube_vos/train" in done.stdout
+
+
+def test_a_data_set_in_a_folder_of_another_usual_name_is_checked(tmp_path: Path) -> None:
+    trees.write_ref_youtube_vos(tmp_path / "ref-ytbvos")
+    done = _run(tmp_path, "dataset=ref_youtube_vos", "split=train")
+    assert done.returncode == 0, done.stderr
+    assert "ref_youtube_vos/train" in done.stdout
