@@ -184,9 +184,7 @@ def _later(value: Any, key: str, how: str) -> Any:
         nodes = {name: node for name, node in value.items() if node is not None}
         return {name: _later(node, f"{key}.{name}", "alone") for name, node in nodes.items()}
     if not is_node(value):
-        raise UserError(
-            f"{key}: must have a {TARGET}, the class to build, got {value!r}. To leave it out, "
-            f"use ~{key}."
-        )
+        found = f"only {', '.join(map(str, value))}" if isinstance(value, Mapping) else repr(value)
+        raise UserError(f"{key}: must have a {TARGET}, the class to build, got {found}.")
     check_tree(value, key, is_partial=how == "partial")
     return Later(value, key)

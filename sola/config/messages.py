@@ -1,6 +1,5 @@
 """Explain why a configuration cannot be composed, from the overrides and not from Hydra's texts."""
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from sola.config.composition import CONF_DIR, ENTRIES, compose_values
-from sola.config.targets import SPECIAL, TARGET, locate
+from sola.config.targets import SPECIAL, TARGET, locate, parameters_of
 from sola.errors import UserError, did_you_mean, nearest
 
 PLUGINS = {
@@ -187,7 +186,7 @@ def _parameters(node: Any, key: str) -> list[str]:
     if not _is(node) or TARGET not in node:
         return []
     try:
-        return list(inspect.signature(locate(node[TARGET], key)).parameters)
+        return list(parameters_of(locate(node[TARGET], key)) or ())
     except UserError:
         return []
 

@@ -197,7 +197,7 @@ def check_arguments(
     Raises:
         UserError: if one is unknown, missing, or of the wrong type.
     """
-    parameters = _parameters(target)
+    parameters = parameters_of(target)
     if parameters is None:
         return
     named = {
@@ -239,9 +239,9 @@ def _check_type(value: Any, annotation: Any, key: str) -> None:
         if not _is_kept(value, adapter.validate_python(value)):
             adapter.validate_python(value, strict=True)
     except ValidationError as error:
-        reasons = list(dict.fromkeys(str(each["msg"]) for each in error.errors()))
-        text = "; or: ".join(reasons[:2])
-        raise UserError(f"{key}: {text[:1].lower()}{text[1:]}, got {value!r}.") from error
+        found = [str(each["msg"]) for each in error.errors()]
+        reasons = list(dict.fromkeys(f"{text[:1].lower()}{text[1:]}" for text in found))
+        raise UserError(f"{key}: {'; or: '.join(reasons[:2])}, got {value!r}.") from error
 
 
 def _is_kept(value: Any, read: Any) -> bool:
@@ -257,7 +257,7 @@ def _is_kept(value: Any, read: Any) -> bool:
     return type(value) is type(read) or isinstance(read, Path) or is_float
 
 
-def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     """Parameters by name; None for a function of C that does not tell."""
     try:
         return inspect.signature(target).parameters
@@ -294,7 +294,7 @@ def _holds_node(value: Any) -> bool:
 def _with_key(text: str, key: str, target: Callable[..., Any]) -> str:
     """``key.argument: text`` where the text begins with an argument's name."""
     argument = text.partition(":")[0]
-    is_argument = argument.partition(".")[0] in (_parameters(target) or ())
+    is_argument = argument.partition(".")[0] in (parameters_of(target) or ())
     return f"{_join(key, text)}" if is_argument else text
 
 
