@@ -68,8 +68,8 @@ test-all: setup  ## every test, slow ones included
 test-devices: setup  ## several processes and nodes, slow ones included: generation, training, evaluation
 	$(RUN) -m pytest -m devices
 
-test-programs: setup  ## the installed programs, and classes of a user's own, in folders of their own
-	$(RUN) -m pytest -m programs
+test-programs: setup  ## the programs: installed, with classes of a user's own, interrupted and killed
+	$(RUN) -m pytest -m 'programs and not devices'
 
 faults: setup  ## every test of a fault, and the table of docs/faults.md that they write
 	$(RUN) -m pytest -m fault --write-faults

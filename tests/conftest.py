@@ -1,6 +1,7 @@
 """What all tests share: no network, no telemetry, the same examples on every run."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads only wait for each other
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells start background jobs deaf to Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs inherit this from us
 
 hypothesis.settings.register_profile("sola", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("sola")

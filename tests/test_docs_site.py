@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from browser import Browser
 
+pytestmark = [pytest.mark.slow, pytest.mark.programs]
+
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = re.compile(r"(?:[a-z]+:)?//", re.IGNORECASE)
 FROM_CSS = re.compile(r"(?:url\(|@import)\s*[\"']?([^\"')\s;]+)")

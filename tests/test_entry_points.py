@@ -12,6 +12,8 @@ from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.programs]
+
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = ["train.py", "generate.py", "evaluate.py", "predict.py"]
 HELP_LIMIT_S = 1.0

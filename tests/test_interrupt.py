@@ -25,13 +25,7 @@ def start(folder: Path, command: str, *words: str) -> subprocess.Popen[bytes]:
             env=environment | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            preexec_fn=_listen,
         )
-
-
-def _listen() -> None:
-    """Shells start background jobs deaf to Ctrl-C, and their processes inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupt(process: subprocess.Popen[bytes], folder: Path) -> str:

@@ -12,6 +12,8 @@ from clip_files import make_frames, write_video
 from sola.clip.extraction import open_clip
 from sola.datasets.frames import read_frame
 
+pytestmark = [pytest.mark.slow, pytest.mark.programs]
+
 TESTS_DIR = Path(__file__).parents[1]
 NUM_KILLS = 25
 # A process of its own ends itself before one of the operations on files, another one every time.

@@ -89,7 +89,8 @@ for number in range(num_kills):
 
 @pytest.mark.fault
 @pytest.mark.timeout(1600)
-@pytest.mark.parametrize("num_kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("num_kills", [pytest.param(3, marks=pytest.mark.programs), 20])
 def test_a_killed_run_goes_on_and_gives_the_same(
     tmp_path: Path, num_kills: int, fault: Callable[..., None]
 ) -> None:

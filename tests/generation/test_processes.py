@@ -13,6 +13,8 @@ import pytest
 from commands import ROOT, TWO_NODES, children_of, environments_of_nodes, has_ended, run_command
 from small_runs import assert_equal, assert_nothing_left, contents, small_run
 
+pytestmark = [pytest.mark.slow, pytest.mark.programs]
+
 TRACKS = "tracks/moving_shapes/train/gt/small"
 TWO = ("trainer.devices=2", "trainer.strategy=ddp")
 NUM_VIDEOS = 6
@@ -77,8 +79,8 @@ def is_whole(whole: Path, data_root: Path) -> None:
     "signum",
     [
         signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
+        signal.SIGINT,
+        signal.SIGUSR1,
     ],
 )
 def test_a_signal_ends_a_run_at_once(
@@ -149,7 +151,6 @@ def test_a_full_disk_is_one_message_and_loses_nothing(
 
 
 @pytest.mark.fault
-@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["first", "second"])
 def test_a_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
     whole: Path, tmp_path: Path, victim: str, fault: Callable[..., None]
@@ -175,7 +176,6 @@ def test_a_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
 
 
 @pytest.mark.fault
-@pytest.mark.slow
 def test_a_signal_to_the_first_process_ends_all(
     whole: Path, tmp_path: Path, fault: Callable[..., None]
 ) -> None:
@@ -197,7 +197,6 @@ def test_a_signal_to_the_first_process_ends_all(
 
 @pytest.mark.devices
 @pytest.mark.fault
-@pytest.mark.slow
 def test_parts_share_the_videos_and_each_is_started_once(
     whole: Path, tmp_path: Path, fault: Callable[..., None]
 ) -> None:
@@ -217,7 +216,6 @@ def test_parts_share_the_videos_and_each_is_started_once(
 
 
 @pytest.mark.devices
-@pytest.mark.slow
 def test_two_nodes_make_the_tracks_of_one(whole: Path, tmp_path: Path) -> None:
     subprocess.run(["cp", "-r", str(whole / "moving_shapes"), str(tmp_path)], check=True)
     nodes = [
@@ -230,7 +228,6 @@ def test_two_nodes_make_the_tracks_of_one(whole: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.devices
-@pytest.mark.slow
 def test_every_job_of_a_sweep_may_have_two_processes(whole: Path, tmp_path: Path) -> None:
     root = f"dataset.root={whole / 'moving_shapes'}"
     sweep = ("tracker.name=one,other", root, f"hydra.sweep.dir={tmp_path / 'sweep'}", "-m")

@@ -12,6 +12,8 @@ import pytest
 from sola.datasets import MeViS
 from sola.reporting.submission_faults import find_faults, wanted_masks
 
+pytestmark = [pytest.mark.slow, pytest.mark.programs]
+
 TESTS_DIR = Path(__file__).parents[1]
 NUM_KILLS = 40
 FINAL = {"masks", "overlays", "submission.zip", "prediction.json", "scores.json"}

@@ -12,6 +12,8 @@ from commands import ROOT, TWO_NODES, environments_of_nodes, run_command
 
 from sola.selector.checkpoint import load_selector
 
+pytestmark = [pytest.mark.slow, pytest.mark.devices]
+
 ALIKE = {"rtol": 1e-5, "atol": 5e-6}
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1"]
 # 15 expressions about 3 videos: the last step, and the last of validation, leave a process without
@@ -58,7 +60,6 @@ def assert_alike(one: Path, other: Path) -> None:
     torch.testing.assert_close(*weights, **ALIKE)
 
 
-@pytest.mark.devices
 def test_two_processes_learn_what_one_with_twice_the_batch_learns(
     tmp_path: Path, command: list[str]
 ) -> None:
@@ -67,7 +68,6 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(
     assert_alike(tmp_path / "one", tmp_path / "two")
 
 
-@pytest.mark.devices
 def test_the_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path) -> None:
     program = Path(__file__).with_name("device_gradients.py")
     done = subprocess.run(
@@ -80,8 +80,6 @@ def test_the_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.devices
-@pytest.mark.slow
 def test_every_job_of_a_sweep_has_processes_of_its_own(tmp_path: Path, command: list[str]) -> None:
     two = tmp_path / "two"
     sweep = ["seed=0,1", f"hydra.sweep.dir={two}", "hydra.sweep.subdir=job_${seed}"]
@@ -92,8 +90,6 @@ def test_every_job_of_a_sweep_has_processes_of_its_own(tmp_path: Path, command: 
     assert sorted(path.name for path in two.iterdir() if path.is_dir()) == ["job_0", "job_1"]
 
 
-@pytest.mark.devices
-@pytest.mark.slow
 def test_two_nodes_learn_what_one_process_learns(tmp_path: Path, command: list[str]) -> None:
     nodes = []
     for node in environments_of_nodes():
