@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 TRACKS = ("dataset.maker.num_videos={train: 4, valid_u: 2}", "dataset.maker.num_frames=6")
 
 SHOWN_AS_130 = (130, -signal.SIGINT)
-"""By a shell: Python ends itself by the signal where Ctrl-C met code that is run from a text, such as
-of a dataclass, even if the interrupt was caught."""
+"""By a shell: Python ends itself by the signal where Ctrl-C met code that is run from a text, such
+as that of a dataclass, even if the interrupt was caught."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.programs]
 
