@@ -79,13 +79,13 @@ def _generate(config: Any) -> None:
 
 def _evaluate(config: Any) -> float:
     if config.predictions is not None:
-        from sola.reporting.score_predictions import run_scoring
+        from sola.evaluation.score_predictions import run_scoring
 
         return float(run_scoring(config)["protocol"]["numbers"]["J&F"])
     from sola.evaluation.run import run_evaluation
 
     if config.report:
-        from sola.reporting.report import check_other_run, run_report
+        from sola.visualization.report import check_other_run, run_report
 
         check_other_run(config)
     evaluation = run_evaluation(config)
@@ -96,11 +96,11 @@ def _evaluate(config: Any) -> float:
 
 def _predict(config: Any) -> None:
     if config.video is not None:
-        from sola.clip.run import run_clip
+        from sola.prediction.clip.run import run_clip
 
         run_clip(config)
         return
-    from sola.reporting.predict import run_predict
+    from sola.prediction.run import run_predict
 
     run_predict(config)
 
@@ -117,7 +117,7 @@ def _check(words: list[str]) -> None:
 
         check_tracks(["check", *rest])
     elif kind == "submission":
-        from sola.reporting.check_submission import main as check_submission
+        from sola.prediction.check_submission import main as check_submission
 
         check_submission(rest)
     else:

@@ -106,7 +106,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def wandb_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of W&B leaves the machine, and its folders are those that a run chooses."""
-    from sola.reporting.dashboard.wandb_run import DIRS  # imports torch: seconds
+    from sola.visualization.dashboard.wandb_run import DIRS  # imports torch: seconds
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")

@@ -39,7 +39,7 @@ GENERATE, TRAIN, EVALUATE, PREDICT = (
     f"python {name}.py" for name in ("generate", "train", "evaluate", "predict")
 )
 IMPORT, EXPORT = (f"python -m sola.published {name} tree" for name in ("import", "export"))
-CHECK_SUBMISSION = "python -m sola.reporting.check_submission masks"
+CHECK_SUBMISSION = "python -m sola.prediction.check_submission masks"
 COMMANDS = {
     GENERATE: [*_COMMON, "split=train", "prompt_source=gt", "tracker.checkpoint=random"],
     TRAIN: [

@@ -15,7 +15,7 @@ from PIL import Image
 from sola.datasets.moving_shapes.scene import Scene, SceneSettings, make_scene
 from sola.generation.run import run_generation
 from sola.masks import encode
-from sola.reporting.predict import run_predict
+from sola.prediction.run import run_predict
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.shards import ShardReader

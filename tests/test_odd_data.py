@@ -13,8 +13,8 @@ from sola.evaluation.run import run_evaluation
 from sola.generation.run import run_generation
 from sola.masks import encode
 from sola.metrics import mean_iou
+from sola.prediction.run import run_predict
 from sola.prompts import PromptQueue
-from sola.reporting.predict import run_predict
 from sola.shards import ShardReader
 from sola.training.run import run_training
 from sola.types import Labels, Prompt

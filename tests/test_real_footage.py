@@ -16,10 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sola.clip.run import run_clip
 from sola.generation.run import run_generation
 from sola.masks import decode, encode
-from sola.reporting.predict import run_predict
+from sola.prediction.clip.run import run_clip
+from sola.prediction.run import run_predict
 from sola.selector import TrackSelector
 from sola.shards import ShardReader
 

@@ -13,7 +13,7 @@ from small_detector import GDINO
 from sola.evaluation.run import run_evaluation
 from sola.generation.run import run_generation
 from sola.masks import decode
-from sola.reporting.predict import run_predict
+from sola.prediction.run import run_predict
 from sola.selector.checkpoint import load_selector
 from sola.shards import ShardReader
 from sola.training.run import run_training

@@ -14,13 +14,13 @@ from sola.evaluation.tracks import VideoTracks
 from sola.generation.module import VideoReport
 from sola.generation.summary import stage_seconds
 from sola.prompts import PromptCounts
-from sola.reporting.dashboard.board import Board
-from sola.reporting.dashboard.clips import count_tracks, draw_tracks_clip
-from sola.reporting.dashboard.origin import artifact_of_tracks
-from sola.reporting.dashboard.values import Clip, Distribution, Table, Value
-from sola.reporting.overlays import evenly_spaced
-from sola.reporting.report.videos import show_video
 from sola.shards import ShardReader
+from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.clips import count_tracks, draw_tracks_clip
+from sola.visualization.dashboard.origin import artifact_of_tracks
+from sola.visualization.dashboard.values import Clip, Distribution, Table, Value
+from sola.visualization.overlays import evenly_spaced
+from sola.visualization.report.videos import show_video
 
 EXAMPLES = "generate/examples"
 COLUMNS = ("video", "expression", "frames", "tracks", "masklets", "prompted on frames")

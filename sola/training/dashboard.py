@@ -15,16 +15,16 @@ from sola.config.entry_points import DashboardOptions
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.tracks import VideoTracks
-from sola.reporting.dashboard.board import Board
-from sola.reporting.dashboard.clips import count_tracks, draw_answer_clip
-from sola.reporting.dashboard.values import Artifact, Clip, Table, Value
-from sola.reporting.overlays import evenly_spaced
-from sola.reporting.report.videos import show_video
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.findings import Finding, Findings
 from sola.training.module import SCORED, SelectorModule
 from sola.training.scoring import ValidationScorer
 from sola.types import Expression
+from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.clips import count_tracks, draw_answer_clip
+from sola.visualization.dashboard.values import Artifact, Clip, Table, Value
+from sola.visualization.overlays import evenly_spaced
+from sola.visualization.report.videos import show_video
 
 EXAMPLES = "valid/examples"
 COLUMNS = (

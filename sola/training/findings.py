@@ -9,10 +9,10 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from sola.evaluation.scorer import Score
-from sola.reporting.dashboard.values import Distribution
-from sola.reporting.report.charts import LineChart, Series
 from sola.training.scoring import GRID, ScoredBatch, ValidationScorer
 from sola.types import Expression
+from sola.visualization.dashboard.values import Distribution
+from sola.visualization.report.charts import LineChart, Series
 
 NUM_BINS = 50
 """Of the histograms of scores, over 0 to 1."""

@@ -23,9 +23,6 @@ from sola.errors import INTERRUPTED, UserError, did_you_mean
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoTracks, check_same_tokens
 from sola.files import is_there
-from sola.reporting.dashboard.board import Board
-from sola.reporting.dashboard.loggers import finish_logger, make_logger
-from sola.reporting.dashboard.origin import artifacts_of, git_state
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.selector.checkpoint import load_selector
@@ -39,6 +36,9 @@ from sola.training.optimization import choose_fused
 from sola.training.resuming import LAST_FILE, Resumption, WholeFileIO
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
+from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.loggers import finish_logger, make_logger
+from sola.visualization.dashboard.origin import artifacts_of, git_state
 from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)

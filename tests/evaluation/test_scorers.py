@@ -15,9 +15,9 @@ from sola.errors import UserError
 from sola.evaluation.run import run_evaluation
 from sola.evaluation.scorers import Scorer
 from sola.evaluation.tracks import VideoTracks
-from sola.reporting.predict import run_predict
-from sola.reporting.report import run_report
+from sola.prediction.run import run_predict
 from sola.types import Expression, Video
+from sola.visualization.report import run_report
 
 
 class LargestTrack(Scorer):

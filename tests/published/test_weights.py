@@ -15,7 +15,7 @@ from sola.config.entry_points import EvaluateConfig, PredictConfig
 from sola.evaluation import scored_split
 from sola.evaluation.run import run_evaluation
 from sola.evaluation.scorers import score_tracks
-from sola.reporting.predict import run_predict
+from sola.prediction.run import run_predict
 from sola.selector import TrackSelector
 
 

@@ -16,10 +16,10 @@ from commands import ROOT, run_command
 from PIL import Image
 from wandb_file import WandbFile, read_runs
 
-from sola.reporting.dashboard.wandb_run import DIRS
 from sola.selector import TrackSelector
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.dashboard import gradient_norms
+from sola.visualization.dashboard.wandb_run import DIRS
 
 pytestmark = pytest.mark.usefixtures("wandb_offline")
 

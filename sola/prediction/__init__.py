@@ -1,0 +1,1 @@
+"""Prediction: masks of the tracks that each expression refers to, submissions, clips."""

@@ -1,0 +1,65 @@
+"""The first name is there only when everything is, and goes before anything else does."""
+
+from pathlib import Path
+
+import pytest
+
+from sola.evaluation.staging import publish, start_staging
+
+NAMES = ("record.json", "masks")
+
+
+def make_results(folder: Path, content: str) -> None:
+    (folder / "masks").mkdir()
+    (folder / "masks" / "0.png").write_text(content)
+    (folder / "record.json").write_text(content)
+
+
+def test_results_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
+    make_results(tmp_path, "old")
+    (tmp_path / "scores.json").write_text("another's")
+
+    staging_dir = start_staging(tmp_path, NAMES)
+    assert {path.name for path in tmp_path.iterdir()} == {"scores.json", staging_dir.name}
+    make_results(staging_dir, "new")
+    publish(staging_dir, NAMES)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"scores.json", *NAMES}
+    assert (tmp_path / "masks" / "0.png").read_text() == "new"
+
+
+@pytest.mark.parametrize("num_renames", [0, 1])
+def test_a_kill_between_two_renames_leaves_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_renames: int
+) -> None:
+    rename, done = Path.rename, []
+
+    def rename_until_killed(self: Path, target: Path) -> Path:
+        if len(done) == num_renames:
+            raise KeyboardInterrupt
+        done.append(self)
+        return rename(self, target)
+
+    staging_dir = start_staging(tmp_path, NAMES)
+    make_results(staging_dir, "new")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish(staging_dir, NAMES)
+    assert not (tmp_path / "record.json").exists()
+
+    assert list(start_staging(tmp_path, NAMES).iterdir()) == []
+
+
+def test_the_record_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_results(tmp_path, "old")
+    rename, order = Path.rename, []
+
+    def note(self: Path, target: Path) -> Path:
+        order.append(self.name)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", note)
+    start_staging(tmp_path, NAMES)
+
+    assert order == list(NAMES)

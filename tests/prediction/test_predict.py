@@ -1,0 +1,143 @@
+"""run_predict on files: masks in the layout of a submission, and pictures of some answers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import drawn_split as drawn
+import numpy as np
+import pytest
+
+from sola.masks import decode
+from sola.prediction.run import run_predict
+from sola.prediction.submission import write_masks
+from sola.shards import ShardReader
+from sola.types import Expression, Video
+
+
+def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
+    predict_config: Callable[..., Any],
+) -> None:
+    config = predict_config(threshold=0.49)
+
+    prediction = run_predict(config)
+
+    videos = json.loads((Path(config.paths.output_dir) / "scores.json").read_text())["videos"]
+    scores = {
+        (video_id, expression_id): np.array(own["scores"][expression_id], np.float32)
+        for video_id, video in videos.items()
+        for expression_id, own in video["expressions"].items()
+    }
+    reader = ShardReader(Path(config.paths.data_dir) / "tracks/drawn/valid_u/grid/tiny")
+    found = {path.relative_to(prediction.masks_dir) for path in prediction.masks_dir.rglob("*.png")}
+    assert found == {
+        Path(video_id) / expression_id / f"{frame_idx:05d}.png"
+        for video_id, expression_id in scores
+        for frame_idx in range(2)
+    }
+    assert len({tuple(row > 0.49) for row in scores.values() if len(row)}) > 1
+    for (video_id, expression_id), row in scores.items():
+        tracks = reader.read(video_id)
+        masklets = [
+            decode(m) for m, score in zip(tracks.masklets, row, strict=True) if score > 0.49
+        ]
+        expected = np.any(masklets, axis=0) if masklets else np.zeros((2, 20, 20), dtype=bool)
+        np.testing.assert_array_equal(
+            read_masks(prediction.masks_dir / video_id / expression_id), expected
+        )
+
+
+def read_masks(folder: Path) -> np.ndarray:
+    masks = [cv2.imread(str(folder / f"{i:05d}.png"), cv2.IMREAD_UNCHANGED) for i in range(2)]
+    assert {mask.dtype for mask in masks} == {np.dtype(np.uint8)}
+    assert set(np.unique(masks)) <= {0, 255}
+    return np.stack(masks) > 0
+
+
+@pytest.mark.parametrize("sources", [["gdino"], ["grid", "gdino"]])
+def test_an_expression_is_answered_by_tracks_of_its_video_and_its_own(
+    predict_config: Callable[..., Any], sources: list[str]
+) -> None:
+    config = predict_config(sources=sources, threshold=0, num_overlays=5)  # every track is selected
+
+    prediction = run_predict(config)
+
+    assert len(set(prediction.overlay_paths)) == 5
+    for (video_id, expression_id), own in drawn.OWN_TRACKS.items():
+        shared = drawn.TRACKS[video_id] if "grid" in sources else ()
+        expected = np.zeros((2, 20, 20), dtype=bool)
+        for masklet in (*shared, *own):
+            expected |= decode(masklet)
+        folder = prediction.masks_dir / video_id / expression_id
+        np.testing.assert_array_equal(read_masks(folder), expected)
+
+
+def test_the_record_says_which_tracks_were_selected(predict_config: Callable[..., Any]) -> None:
+    config = predict_config(sources=["grid", "gdino"], threshold=0)
+
+    run_predict(config)
+
+    output_dir = Path(config.paths.output_dir)
+    record = json.loads((output_dir / "prediction.json").read_text())
+    videos = json.loads((output_dir / record["scores"]).read_text())["videos"]
+    for entry in record["expressions"]:
+        key = (entry["video"], entry["expression"])
+        tracks = [videos[key[0]]["tracks"][idx] for idx in entry["tracks"]]
+        expected = [("grid", None, i) for i in range(len(drawn.TRACKS[key[0]]))]
+        expected += [("gdino", key[1], i) for i in range(len(drawn.OWN_TRACKS[key]))]
+        assert [(t["source"], t["expression"], t["number"]) for t in tracks] == expected
+
+
+def test_the_record_names_what_was_selected_and_by_what(
+    predict_config: Callable[..., Any],
+) -> None:
+    config = predict_config()
+
+    prediction = run_predict(config)
+
+    record = json.loads((Path(config.paths.output_dir) / "prediction.json").read_text())
+    assert record["threshold"] == 0.5
+    assert len(record["checkpoint"]["sha256"]) == 64
+    assert {
+        (entry["video"], entry["expression"]): tuple(entry["tracks"])
+        for entry in record["expressions"]
+    } == prediction.selected
+
+
+@pytest.mark.parametrize(("num_overlays", "count"), [(0, 0), (2, 2), (99, 5)])
+def test_as_many_overlays_as_asked_for_are_drawn(
+    predict_config: Callable[..., Any], num_overlays: int, count: int
+) -> None:
+    prediction = run_predict(predict_config(num_overlays=num_overlays))
+
+    assert len(set(prediction.overlay_paths)) == count
+    for path in prediction.overlay_paths:
+        assert cv2.imread(str(path)) is not None
+
+
+def test_ground_truth_is_not_needed_and_shown_where_it_is(
+    predict_config: Callable[..., Any],
+) -> None:
+    config = predict_config(num_overlays=1)
+    with_truth = cv2.imread(str(run_predict(config).overlay_paths[0]))
+    folder = Path(config.dataset.root) / "valid_u"
+    (folder / "mask_dict.json").unlink()
+    meta = json.loads((folder / "meta_expressions.json").read_text())
+    for video in meta["videos"].values():
+        for expression in video["expressions"].values():
+            del expression["anno_id"]
+    (folder / "meta_expressions.json").write_text(json.dumps(meta))
+
+    without = cv2.imread(str(run_predict(config).overlay_paths[0]))
+
+    assert without.shape[1] == with_truth.shape[1]
+    assert without.shape[0] <= with_truth.shape[0] - 20  # one row of frames less
+
+
+def test_masks_that_are_not_as_many_as_the_frames_are_refused(tmp_path: Path) -> None:
+    video = Video("v", (Path("a.jpg"), Path("b.jpg")))
+
+    with pytest.raises(ValueError, match="2 frames, its tracks 0"):
+        write_masks(tmp_path, video, Expression("v", "0", "", None), [])
