@@ -105,13 +105,18 @@ def _predict(config: Any) -> None:
     run_predict(config)
 
 
+def _check_data(config: Any) -> None:
+    from sola.datasets.check import print_check
+
+    print_check(config.dataset, config.split, decode=config.decode, num_threads=config.num_threads)
+
+
 def _check(words: list[str]) -> None:
     kind, rest = (words[0], words[1:]) if words else ("", [])
     if kind == "data":
         from sola.config import main as run_entry
-        from sola.datasets.__main__ import check
 
-        run_entry("check", check, words=("check", "data"))
+        run_entry("check", _check_data, words=("check", "data"))
     elif kind == "tracks":
         from sola.shards.__main__ import main as check_tracks
 

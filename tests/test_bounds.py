@@ -18,7 +18,7 @@ import torch
 from clip_files import make_frames, write_video
 
 from sola.datasets.frames import frame_size, read_frame
-from sola.datasets.json_file import read_json as read_annotations
+from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile
 from sola.evaluation.submission_faults import find_faults
 from sola.files import read_json

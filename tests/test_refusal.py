@@ -15,7 +15,7 @@ from PIL import Image
 from refusals import in_child, refused
 
 from sola.datasets.frames import read_frame
-from sola.datasets.json_file import read_json as read_annotations
+from sola.datasets.meta import read_annotations
 from sola.datasets.mask_dict import MaskDict
 from sola.errors import DamagedFile, FileRefused
 from sola.evaluation.kept import read_kept

@@ -1,7 +1,6 @@
 """Files on disk -> videos, expressions and ground-truth masklets; one module a layout."""
 
-from sola.datasets.dataset import Dataset, JointDataset
-from sola.datasets.joint import JointSplit
+from sola.datasets.dataset import Dataset, JointDataset, JointSplit
 from sola.datasets.mevis import MeViS, MeViSv2
 from sola.datasets.ref_davis import RefDAVIS
 from sola.datasets.ref_youtube_vos import RefYouTubeVOS

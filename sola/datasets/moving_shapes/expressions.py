@@ -8,10 +8,19 @@ hardly ever visible, is thrown away.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
-from sola.datasets.moving_shapes.scene import COLOURS, DIRECTIONS, MOTIONS, SHAPES, SceneObject
+from sola.datasets.moving_shapes.scene import (
+    COLOURS,
+    DIRECTIONS,
+    MOTIONS,
+    PLAIN_MOTIONS,
+    SHAPES,
+    SceneObject,
+)
 
 KINDS = ("appearance", "motion", "both", "several", "none")
 NOUNS = ("object", "shape", "thing")
@@ -31,8 +40,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(NamedTuple):
     """What is said of an object; "" where nothing is."""
 
     colour: str = ""
@@ -104,17 +112,14 @@ def _candidates(
 def _descriptions(objects: Sequence[SceneObject]) -> list[Description]:
     """Descriptions of the objects, and the same with one word changed (most of these mean none)."""
     true = {
-        Description(colour, shape, motion)
+        Description(*words)
         for item in objects
-        for colour in ("", item.colour)
-        for shape in ("", item.shape)
-        for motion in ("", item.motion)
-        if colour or shape or motion
+        for words in product(("", item.colour), ("", item.shape), ("", item.motion))
+        if any(words)
     }
-    ordered = sorted(true, key=str)
     changed = {
-        Description(**{**vars(description), word: other})
-        for description in ordered
+        description._replace(**{word: other})
+        for description in true
         if description.colour or description.motion
         for word, others in (("colour", COLOURS), ("shape", SHAPES), ("motion", MOTIONS))
         if getattr(description, word)
@@ -142,20 +147,19 @@ def _meant(
 
 
 ARGUABLE = {
-    "still": {"rotating", "growing", "shrinking", "starting_late"},
-    "growing": {"entering"},
-    "shrinking": {"leaving"},
+    "still": ("rotating", "growing", "shrinking", "starting_late"),
+    "growing": ("entering",),
+    "shrinking": ("leaving",),
 }
 """Motions that somebody might call by the name of another."""
-OPPOSITES = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
 def _could_be_said(motion: str, item: SceneObject) -> bool:
     """Whether somebody might say this motion of an object whose motion is another one."""
-    if item.motion in ARGUABLE.get(motion, ()):
-        return True
-    has_stages = item.motion in ("leaving", "entering", "starting_late", "reversing")
-    return has_stages and motion in (item.direction, OPPOSITES[item.direction])
+    if item.motion in PLAIN_MOTIONS or motion not in DIRECTIONS:
+        return item.motion in ARGUABLE.get(motion, ())
+    along = zip(DIRECTIONS[motion], DIRECTIONS[item.direction], strict=True)
+    return any(one * other for one, other in along)
 
 
 def _phrase(description: Description, rng: np.random.Generator, *, is_plural: bool) -> str:
@@ -175,13 +179,9 @@ def _to_plural(phrase: str) -> str:
     """As in "that drifts to the left" -> "that drift to the left"; participles stay."""
     if not phrase.startswith("that "):
         return phrase
-    verbs = {"drifts": "drift", "rises": "rise", "sinks": "sink", "stays": "stay", "spins": "spin"}
-    verbs |= {"becomes": "become", "turns": "turn", "starts": "start", "waits": "wait"}
-    verbs |= {"goes": "go", "comes": "come", "moves": "move", "its place": "their places"}
-    phrase = phrase.replace("before it moves", "before they move")
-    for singular, plural in verbs.items():
-        phrase = phrase.replace(singular, plural)
-    return phrase
+    _, verb, *rest = phrase.split()
+    plural = " ".join(["that", "go" if verb == "goes" else verb[:-1], *rest])
+    return plural.replace("it moves", "they move").replace("its place", "their places")
 
 
 def _pairs(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
@@ -193,7 +193,3 @@ def _pairs(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sent
         if len(meant) == 2:
             pairs.append(Sentence(f"{first.text} and {second.text}", meant, "several"))
     return pairs
-
-
-assert set(PHRASES) == set(MOTIONS)
-assert set(DIRECTIONS) <= set(PHRASES)

@@ -1,12 +1,12 @@
-"""Reads data sets whose masks are PNG files: a pixel's value is its object's id, 0 is background.
+"""Data sets whose masks are PNG files: a pixel's value is its object's id, 0 is background.
 
 Layout: ``<root>/meta_expressions/<split>/meta_expressions.json``,
 ``<root>/<split>/JPEGImages/<video>/<frame>.jpg`` and, where ground truth is public,
 ``<root>/<split>/Annotations/<video>/<frame>.png``.
 """
 
-import os
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.datasets.frames import open_image
-from sola.datasets.meta_split import MetaSplit, sha256_of_lines
+from sola.datasets.meta import MetaSplit
 from sola.errors import UserError
 from sola.files import sha256_of_file
 from sola.masks import empty_masklet, encode, resize
@@ -22,21 +22,21 @@ from sola.types import Masklet, RunLength
 
 ANNOTATIONS_DIR = "Annotations"
 MIN_ANNOTATED = 0.5
-"""Share of a video's frames that have annotations where these are ground truth; less, and they are
-what tells a tracker of given objects where to start."""
+"""Share of a video's frames that must have annotations for these to be ground truth. Annotations of
+first frames only tell a tracker of given objects where to start."""
 
 
 def read_label_map(path: Path) -> NDArray[np.uint8]:
     """Object ids of the pixels of a frame: (H, W).
 
     Raises:
-        UserError: if the file is missing, no readable image, or one of colours.
+        UserError: if the file is missing, unreadable, or has colours.
     """
     with open_image(path) as image:
         if image.mode not in ("P", "L"):
             raise UserError(
-                f"{path}: image of mode {image.mode}, needed is one with a palette (or grey), "
-                "whose values are the ids of objects. Get it again."
+                f"{path}: image of mode {image.mode}, expected a palette (or grey) whose values "
+                "are the ids of objects. Get it again."
             )
         return np.array(image)
 
@@ -52,15 +52,15 @@ class LabelMapSplit(MetaSplit):
 
     @cached_property
     def has_masks(self) -> bool:
-        """Whether the split's ground truth is here, told by its first video."""
+        """Whether the split's ground truth is here; its first annotated video tells."""
         return self.annotated_share >= MIN_ANNOTATED
 
     @cached_property
     def annotated_share(self) -> float:
         """Share of the frames of the first annotated video that have annotations."""
-        for video in self.videos.values():
-            if self.annotations_dir(video.video_id).is_dir():
-                paths = [self.annotation_path(path) for path in video.frame_paths]
+        for video_id in self.videos:
+            if self.annotations_dir(video_id).is_dir():
+                paths = self.annotation_paths(video_id)
                 return sum(path.is_file() for path in paths) / len(paths)
         return 0.0
 
@@ -69,52 +69,45 @@ class LabelMapSplit(MetaSplit):
         """SHA-256 of the expressions, and of the names and sizes of the annotations."""
         sha256 = {self.meta_path.name: sha256_of_file(self.meta_path)}
         if self.has_masks:
-            listing = (
-                f"{video_id}/{entry.name} {entry.stat().st_size}"
-                for video_id in self.videos
-                if self.annotations_dir(video_id).is_dir()
-                for entry in sorted(
-                    os.scandir(self.annotations_dir(video_id)), key=lambda entry: entry.name
-                )
-            )
-            sha256[f"{ANNOTATIONS_DIR} (names and sizes)"] = sha256_of_lines(listing)
+            digest = hashlib.sha256()
+            for video_id in self.videos:
+                for path in sorted(self.annotations_dir(video_id).glob("*")):
+                    line = f"{video_id}/{path.name} {path.stat().st_size}\n"
+                    digest.update(line.encode())
+            sha256[f"{ANNOTATIONS_DIR} (names and sizes)"] = digest.hexdigest()
         return sha256
 
     def annotations_dir(self, video_id: str) -> Path:
         """Folder of a video's label maps."""
         return self.split_dir / ANNOTATIONS_DIR / video_id
 
-    def annotation_path(self, frame_path: Path) -> Path:
-        """The label map of a frame."""
-        return self.annotations_dir(frame_path.parent.name) / f"{frame_path.stem}.png"
+    def annotation_paths(self, video_id: str) -> list[Path]:
+        """The label maps of a video's frames."""
+        folder = self.annotations_dir(video_id)
+        return [folder / f"{path.stem}.png" for path in self.videos[video_id].frame_paths]
 
-    @classmethod
-    def object_problem(cls, object_id: str) -> str:
-        """See ``MetaSplit.object_problem``."""
-        is_value = object_id.isascii() and object_id.isdigit() and 1 <= int(object_id) <= 255
-        return "" if is_value else "is no value of a pixel, 1 to 255"
+    def _check_object(self, object_id: str) -> None:
+        if not (object_id.isascii() and object_id.isdigit() and 1 <= int(object_id) <= 255):
+            raise UserError(f"object {object_id} is no value of a pixel, 1 to 255")
 
     def _masklets(
-        self, video_id: str, ids: Sequence[str], size: tuple[int, int]
+        self, video_id: str, ids: Iterable[str], size: tuple[int, int]
     ) -> dict[str, Masklet]:
         return join_frames(self._masks_by_frame(video_id, size), ids, size)
 
     def _masks_by_frame(self, video_id: str, size: tuple[int, int]) -> list[dict[int, RunLength]]:
-        """Of each frame, the masks of the values on it, for frames of (H, W) ``size``."""
+        """The masks of the values on each frame, for frames of (H, W) ``size``."""
         if not self.has_masks:
             raise UserError(
                 f"{self.annotations_dir(video_id)}: no annotations of every frame. The split "
-                f"{self.split} of {self.name} has no ground truth here; put it there, or choose a "
+                f"{self.split} of {self.name} has no ground truth here. Put it there, or choose a "
                 "split that has it."
             )
-        return [
-            _masks_of(read_label_map(self.annotation_path(frame_path)), size)
-            for frame_path in self.videos[video_id].frame_paths
-        ]
+        return [_masks_of(read_label_map(path), size) for path in self.annotation_paths(video_id)]
 
 
 def join_frames(
-    by_frame: Sequence[Mapping[int, RunLength]], ids: Sequence[str], size: tuple[int, int]
+    by_frame: Sequence[Mapping[int, RunLength]], ids: Iterable[str], size: tuple[int, int]
 ) -> dict[str, Masklet]:
     """Masklets of objects from the masks of the values on each frame; absent: an empty mask."""
     empty = empty_masklet(1, size)[0]
