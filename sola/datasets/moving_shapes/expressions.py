@@ -13,16 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sola.datasets.moving_shapes.scene import (
-    COLOURS,
-    DIRECTIONS,
-    MOTIONS,
-    PLAIN_MOTIONS,
-    SHAPES,
-    SceneObject,
-)
+from sola.datasets.moving_shapes import scene
 
 KINDS = ("appearance", "motion", "both", "several", "none")
+WORDS = {"colour": (*scene.COLOURS,), "shape": scene.SHAPES, "motion": scene.MOTIONS}
 NOUNS = ("object", "shape", "thing")
 PHRASES: dict[str, tuple[str, ...]] = {
     "left": ("moving left", "moving to the left", "going left", "that drifts to the left"),
@@ -47,13 +41,6 @@ class Description(NamedTuple):
     shape: str = ""
     motion: str = ""
 
-    @property
-    def kind(self) -> str:
-        """appearance, motion or both."""
-        if not self.motion:
-            return "appearance"
-        return "both" if self.colour or self.shape else "motion"
-
 
 @dataclass(frozen=True)
 class Sentence:
@@ -67,7 +54,7 @@ class Sentence:
 
 
 def make_sentences(
-    objects: Sequence[SceneObject],
+    objects: Sequence[scene.SceneObject],
     is_visible: Sequence[bool],
     count: int,
     rng: np.random.Generator,
@@ -91,7 +78,7 @@ def make_sentences(
 
 
 def _candidates(
-    objects: Sequence[SceneObject], is_visible: Sequence[bool], rng: np.random.Generator
+    objects: Sequence[scene.SceneObject], is_visible: Sequence[bool], rng: np.random.Generator
 ) -> dict[str, list[Sentence]]:
     """Every clear sentence of the scene by kind, shuffled; a third as many of none as of both."""
     found: dict[str, list[Sentence]] = {kind: [] for kind in KINDS}
@@ -99,7 +86,10 @@ def _candidates(
         meant = _meant(description, objects, is_visible)
         if meant is None:
             continue
-        kind = "none" if not meant else description.kind if len(meant) == 1 else "several"
+        kind = "none" if not meant else "several"
+        if len(meant) == 1:
+            looks = description.colour or description.shape
+            kind = "appearance" if not description.motion else "both" if looks else "motion"
         text = _phrase(description, rng, is_plural=len(meant) > 1)
         found[kind].append(Sentence(text, meant, kind))
     found["several"] += _pairs(found["appearance"] + found["both"], rng)
@@ -109,7 +99,7 @@ def _candidates(
     return found
 
 
-def _descriptions(objects: Sequence[SceneObject]) -> list[Description]:
+def _descriptions(objects: Sequence[scene.SceneObject]) -> list[Description]:
     """Descriptions of the objects, and the same with one word changed (most of these mean none)."""
     true = {
         Description(*words)
@@ -121,7 +111,7 @@ def _descriptions(objects: Sequence[SceneObject]) -> list[Description]:
         description._replace(**{word: other})
         for description in true
         if description.colour or description.motion
-        for word, others in (("colour", COLOURS), ("shape", SHAPES), ("motion", MOTIONS))
+        for word, others in WORDS.items()
         if getattr(description, word)
         for other in others
     }
@@ -129,20 +119,17 @@ def _descriptions(objects: Sequence[SceneObject]) -> list[Description]:
 
 
 def _meant(
-    description: Description, objects: Sequence[SceneObject], is_visible: Sequence[bool]
+    description: Description, objects: Sequence[scene.SceneObject], is_visible: Sequence[bool]
 ) -> tuple[int, ...] | None:
     """Objects that a description means; None where that could be argued about."""
     meant = []
     for idx, item in enumerate(objects):
-        if description.colour not in ("", item.colour) or description.shape not in ("", item.shape):
+        if {description.colour, description.shape} - {"", item.colour, item.shape}:
             continue
-        if description.motion not in ("", item.motion):
-            if _could_be_said(description.motion, item):
-                return None
-            continue
-        if not is_visible[idx]:
+        is_met = description.motion in ("", item.motion)
+        if not is_visible[idx] if is_met else _could_be_said(description.motion, item):
             return None
-        meant.append(idx)
+        meant += [idx] if is_met else []
     return tuple(meant)
 
 
@@ -154,11 +141,11 @@ ARGUABLE = {
 """Motions that somebody might call by the name of another."""
 
 
-def _could_be_said(motion: str, item: SceneObject) -> bool:
+def _could_be_said(motion: str, item: scene.SceneObject) -> bool:
     """Whether somebody might say this motion of an object whose motion is another one."""
-    if item.motion in PLAIN_MOTIONS or motion not in DIRECTIONS:
+    if item.motion in scene.PLAIN_MOTIONS or motion not in scene.DIRECTIONS:
         return item.motion in ARGUABLE.get(motion, ())
-    along = zip(DIRECTIONS[motion], DIRECTIONS[item.direction], strict=True)
+    along = zip(scene.DIRECTIONS[motion], scene.DIRECTIONS[item.direction], strict=True)
     return any(one * other for one, other in along)
 
 

@@ -62,21 +62,18 @@ class Maker:
             at_least(1, **{name: getattr(self, name)})
         at_least(self.min_objects, max_objects=self.max_objects)
         between(1, 100, jpeg_quality=self.jpeg_quality)
-        if set(self.num_videos) != set(self.first_seed):
-            raise UserError(
-                f"first_seed: must name the splits of num_videos, {[*self.num_videos]}."
-            )
-        at_least(0, **{f"first_seed.{split}": seed for split, seed in self.first_seed.items()})
+        first = {split: self.first_seed.get(split, -1) for split in self.num_videos}
+        at_least(1, **{f"num_videos.{split}": count for split, count in self.num_videos.items()})
+        at_least(0, **{f"first_seed.{split}": seed for split, seed in first.items()})
         taken = FIRST_TRACKER_SEED
-        for split in sorted(self.num_videos, key=self.first_seed.__getitem__, reverse=True):
-            at_least(1, **{f"num_videos.{split}": self.num_videos[split]})
-            end = self.first_seed[split] + self.num_videos[split]
+        for split in sorted(first, key=first.__getitem__, reverse=True):
+            end = first[split] + self.num_videos[split]
             if end > taken:
                 raise UserError(
                     f"first_seed.{split}: its seeds reach {end - 1}, those from {taken} belong to "
                     "another split, or to the training of the small tracker. Lower it."
                 )
-            taken = self.first_seed[split]
+            taken = first[split]
 
     def write(self, root: Path, split: str) -> bool:
         """Write one split, unless the same one is there already.
@@ -99,7 +96,14 @@ class Maker:
         final_dir, first, count = root / split, self.first_seed[split], self.num_videos[split]
         settings = {**asdict(self), "num_videos": count, "first_seed": first}
         if final_dir.exists():
-            _refuse_other_settings(final_dir, settings)
+            path = final_dir / SETTINGS_FILE
+            found = json.loads(path.read_text()) if path.is_file() else {}
+            for key, value in settings.items():
+                if found.get(key) != value:
+                    raise UserError(
+                        f"{final_dir}: made with {key}={found.get(key)}, this run requests "
+                        f"{value}. Choose another dataset.name or data_root, or move the folder."
+                    )
             return False
         staging_dir = root / f".{split}.{os.getpid()}"
         shutil.rmtree(staging_dir, ignore_errors=True)
@@ -145,17 +149,6 @@ class Maker:
             }
             for idx, sentence in enumerate(sentences)
         }
-
-
-def _refuse_other_settings(final_dir: Path, settings: dict[str, Any]) -> None:
-    path = final_dir / SETTINGS_FILE
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    for key, value in settings.items():
-        if found.get(key) != value:
-            raise UserError(
-                f"{final_dir}: made with {key}={found.get(key)}, this run requests {value}. "
-                "Choose another dataset.name or data_root, or move the folder away."
-            )
 
 
 def _write_frames(frames: np.ndarray, folder: Path, quality: int) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sola.datasets.moving_shapes.background import draw_background
-
 BASE_SIZE_PX = 128
 SHAPES = ("circle", "square", "triangle", "star", "cross", "hexagon")
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -28,6 +26,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 PLAIN_MOTIONS = (*DIRECTIONS, "rotating", "growing", "shrinking", "still")
+BACKGROUND_MARGIN_PX = 24
 MOTIONS = (*PLAIN_MOTIONS, "reversing", "starting_late", "leaving", "entering")
 
 
@@ -45,18 +44,6 @@ class SceneSettings:
     has_moving_background: bool = True
     max_noise: float = 10.0
     """Largest standard deviation of the sensor noise, in grey levels."""
-
-    @classmethod
-    def plain(cls, min_objects: int = 1, max_objects: int = 4) -> "SceneSettings":
-        """Easy scenes: few objects, 8 motions, still backgrounds, weak noise, no distractors."""
-        return cls(
-            min_objects=min_objects,
-            max_objects=max_objects,
-            motions=PLAIN_MOTIONS,
-            distractor_probability=0.0,
-            has_moving_background=False,
-            max_noise=6.0,
-        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +92,7 @@ def make_scene(
             frame's content (but for its noise) does not depend on which others are drawn.
     """
     rng, size = np.random.default_rng(seed), settings.frame_size_px
-    background = draw_background(rng, BASE_SIZE_PX, is_moving=settings.has_moving_background)
+    background = _draw_background(rng, BASE_SIZE_PX, is_moving=settings.has_moving_background)
     objects = _draw_objects(rng, settings)
     noise = rng.uniform(0.0, settings.max_noise)
     indices = range(settings.num_frames) if frame_indices is None else frame_indices
@@ -183,10 +170,10 @@ def _draw_object(rng: np.random.Generator, shape: str, colour: str, motion: str)
 def _draw_start(rng: np.random.Generator, radius: float, travel: float) -> float:
     """A coordinate from which a signed travel stays inside the frame."""
     low, high = radius * 0.8, BASE_SIZE_PX - radius * 0.8
-    if travel > 0:
-        high = max(low + 1, high - travel)
     if travel < 0:
         low = min(high - 1, low - travel)
+    else:
+        high = max(low + 1, high - travel)
     return float(rng.uniform(low, high))
 
 
@@ -210,6 +197,52 @@ def _outline(item: SceneObject, progress: float) -> np.ndarray:
     unit = np.array(DIRECTIONS.get(item.direction, (0.0, 0.0)))
     centre = np.array(item.start) + unit * (item.travel_px * _path(item, progress))
     return _CORNERS[item.shape] * radius @ rotation + centre
+
+
+@dataclass(frozen=True)
+class _Background:
+    """A texture and how it drifts."""
+
+    canvas: np.ndarray
+    """(S, S, 3) float32, the texture with a margin of BACKGROUND_MARGIN_PX on every side."""
+    drift: tuple[float, float]
+    """(x, y) shift over the whole clip, px of the 128 px frame."""
+
+    def at(self, progress: float, size: int) -> np.ndarray:
+        """The background after a share of the clip: (size, size, 3) float32, a fresh array."""
+        inner = self.canvas.shape[0] - 2 * BACKGROUND_MARGIN_PX
+        scale = size / inner
+        shift = [-(BACKGROUND_MARGIN_PX + drift * (progress - 0.5)) * scale for drift in self.drift]
+        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+        return cv2.warpAffine(self.canvas, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _draw_background(rng: np.random.Generator, size_px: int, *, is_moving: bool) -> _Background:
+    """Draw a texture; a moving one drifts by 8 to 40 px over the clip."""
+    side = size_px + 2 * BACKGROUND_MARGIN_PX
+    base = rng.uniform(20, 200, 3).astype(np.float32)
+    kind = rng.integers(2, 5) if is_moving else rng.integers(5)
+    canvas = np.clip(base + _texture(rng, int(kind), side, base), 0, 255).astype(np.float32)
+    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(8, 40) if is_moving else 0.0
+    return _Background(canvas, (distance * math.cos(angle), distance * math.sin(angle)))
+
+
+def _texture(rng: np.random.Generator, kind: int, side: int, base: np.ndarray) -> np.ndarray:
+    """What is added to the base colour: (side, side, 3), or less where it broadcasts."""
+    ys, xs = np.mgrid[:side, :side].astype(np.float32)
+    if kind == 0:
+        return np.zeros((side, side, 3), np.float32)
+    if kind == 1:
+        ramp = (xs if rng.random() < 0.5 else ys) / side
+        return ramp[..., None] * (rng.uniform(20, 200, 3) - base)
+    if kind == 2:
+        cells = int(rng.integers(4, 17))
+        clouds = rng.normal(0, 28, (cells, cells, 3)).astype(np.float32)
+        return cv2.resize(clouds, (side, side), interpolation=cv2.INTER_CUBIC)
+    period, angle = rng.uniform(6, 20), rng.uniform(0, math.pi)
+    along = (xs * math.cos(angle) + ys * math.sin(angle)) // period
+    across = (ys * math.cos(angle) - xs * math.sin(angle)) // period if kind == 4 else 0
+    return ((along + across) % 2)[..., None] * rng.uniform(-45, 45, 3)
 
 
 def _polygon(num_corners: int, radius: Any = 1.0, first: float = 0.0) -> np.ndarray:
