@@ -96,9 +96,8 @@ def _check_split(split: Split, *, decode: bool, num_threads: int) -> SplitReport
             sizes |= {video_id: size} if size else {}
             advance("")
         problems += _check_masks(split, sizes, pool)
-    return SplitReport(
-        f"{name}  ({split.split_dir})", tuple(_facts(split, sizes)), (*dict.fromkeys(problems),)
-    )
+    facts, found = tuple(_facts(split, sizes)), tuple(dict.fromkeys(problems))
+    return SplitReport(f"{name}  ({split.split_dir})", facts, found)
 
 
 def _check_expressions(split: Split) -> Iterator[Problem]:

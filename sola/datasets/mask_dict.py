@@ -67,7 +67,7 @@ class MaskDict:
         identity = _identity(self.path)
         if self.index_path is not None and is_there(self.index_path):
             try:
-                index = read_json(self.index_path, "Delete it.")
+                index = read_json(self.index_path, "It is made again.")
             except DamagedFile:  # it is made again
                 index = None
             if isinstance(index, dict) and index.get("identity") == identity:
