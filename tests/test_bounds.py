@@ -187,7 +187,7 @@ def test_video_whose_frames_grow_too_large_is_refused(
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     monkeypatch.setattr(footage, "MAX_FRAME_PIXELS", 64 * 48)
     with pytest.raises(ValueError, match=r"both.h264: "):
-        list(footage.read_footage(path))
+        list(footage.read_footage([path]))
 
 
 class Program:

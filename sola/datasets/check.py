@@ -96,8 +96,8 @@ def _check_split(split: Split, *, decode: bool, num_threads: int) -> SplitReport
             sizes |= {video_id: size} if size else {}
             advance("")
         problems += _check_masks(split, sizes, pool)
-    facts, found = tuple(_facts(split, sizes)), tuple(dict.fromkeys(problems))
-    return SplitReport(f"{name}  ({split.split_dir})", facts, found)
+    title, facts = f"{name}  ({split.split_dir})", tuple(_facts(split, sizes))
+    return SplitReport(title, facts, tuple(dict.fromkeys(problems)))
 
 
 def _check_expressions(split: Split) -> Iterator[Problem]:

@@ -17,8 +17,7 @@ from clip_files import make_frames, write_images, write_video
 from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
 from sola.prediction.clip.extraction import Clip, open_clip
-from sola.prediction.clip.overlay_video import write_overlay
-from sola.prediction.clip.run import run_clip
+from sola.prediction.clip.run import run_clip, write_overlay
 from sola.prompts.grounding_dino import GroundingDino
 from sola.trackers.sam2 import Sam2Tracker
 from sola.trackers.sam2.mask_generator import MaskGenerator
@@ -199,7 +198,7 @@ def test_a_run_that_breaks_off_leaves_nothing_that_looks_finished(
 
 def _clip_of(path: Path, tmp_path: Path) -> tuple[Clip, Video]:
     clip = open_clip(path, tmp_path / "clips")
-    return clip, Video(clip.clip_id, clip.frame_paths(tmp_path / "clips"))
+    return clip, clip.video(tmp_path / "clips")
 
 
 def test_another_sentence_is_answered_without_tracking_again(
