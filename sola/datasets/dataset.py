@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from sola.datasets.meta import MetaSplit
 from sola.datasets.moving_shapes.maker import Maker
 from sola.datasets.split import Split
 from sola.errors import UserError
-from sola.types import Expression, Masklet, Video
+from sola.types import Masklet
 
 SEPARATOR = ":"
 """Between the name of a data set and a video's id in it."""
@@ -165,6 +164,15 @@ class JointSplit(Split):
         self.name, self._parts = name, {part.name: part for part in parts}
         self.split = "+".join(dict.fromkeys(part.split for part in parts))
         self.split_dir = parts[0].split_dir
+        self.videos, self.expressions = {}, []
+        for part in parts:
+            for own_id, video in part.videos.items():
+                joint = replace(video, video_id=f"{part.name}{SEPARATOR}{own_id}")
+                self.videos[joint.video_id] = joint
+            self.expressions += [
+                replace(expression, video_id=f"{part.name}{SEPARATOR}{expression.video_id}")
+                for expression in part.expressions
+            ]
 
     @property
     def parts(self) -> Mapping[str, Split]:
@@ -175,25 +183,6 @@ class JointSplit(Split):
         """See ``Split.locate``."""
         name, _, own_id = video_id.partition(SEPARATOR)
         return self._parts[name], own_id
-
-    @cached_property
-    def videos(self) -> dict[str, Video]:
-        """See ``Split.videos``; data set after data set."""
-        joint = {}
-        for name, part in self._parts.items():
-            for own_id, video in part.videos.items():
-                video_id = f"{name}{SEPARATOR}{own_id}"
-                joint[video_id] = replace(video, video_id=video_id)
-        return joint
-
-    @cached_property
-    def expressions(self) -> list[Expression]:
-        """See ``Split.expressions``; data set after data set."""
-        return [
-            replace(expression, video_id=f"{name}{SEPARATOR}{expression.video_id}")
-            for name, part in self._parts.items()
-            for expression in part.expressions
-        ]
 
     @property
     def has_masks(self) -> bool:

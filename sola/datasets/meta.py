@@ -9,7 +9,6 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,7 +50,8 @@ class MetaSplit(Split):
         self.split_dir, self.problems = self.root / split, []
         self.listed_frames: dict[str, list[str]] = {}
         """Frames of each video, in the order in which its masks are listed."""
-        self._expressions: dict[str, list[Expression]] = {}
+        self._named: dict[str, dict[str, None]] = {}
+        self.videos, self.expressions = {}, []
         listed = read_meta(self.meta_path)
         for video_id in self._videos_of_split(listed):
             with self._collect(f"video {shorten(video_id)}"):
@@ -73,22 +73,6 @@ class MetaSplit(Split):
                 found |= {path.relative_to(folder).parts[depth] for path in paths}
         return sorted(name for name in found if not name.startswith("."))
 
-    @cached_property
-    def videos(self) -> dict[str, Video]:
-        """See ``Split.videos``."""
-        return {
-            video_id: Video(
-                video_id,
-                tuple(self.frames_dir(video_id) / f"{frame}.jpg" for frame in in_time(frames)),
-            )
-            for video_id, frames in self.listed_frames.items()
-        }
-
-    @cached_property
-    def expressions(self) -> list[Expression]:
-        """See ``Split.expressions``."""
-        return [expression for of_video in self._expressions.values() for expression in of_video]
-
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
         """See ``Split.ground_truth``."""
         ids = self.named_objects(video_id)
@@ -96,8 +80,7 @@ class MetaSplit(Split):
 
     def named_objects(self, video_id: str) -> list[str]:
         """See ``Split.named_objects``."""
-        ids = (e.object_ids or () for e in self._expressions[video_id])
-        return list(dict.fromkeys(object_id for of_entry in ids for object_id in of_entry))
+        return list(self._named[video_id])
 
     def frames_dir(self, video_id: str) -> Path:
         """Folder of a video's frames."""
@@ -165,11 +148,15 @@ class MetaSplit(Split):
         twice = [frame for frame, count in Counter(frames).items() if count > 1]
         if twice:
             raise UserError(f"{len(twice)} frames are listed twice, such as {twice[0]}")
-        self.listed_frames[video_id], self._expressions[video_id] = frames, []
+        self.listed_frames[video_id], self._named[video_id] = frames, {}
+        folder = self.frames_dir(video_id)
+        paths = tuple(folder / f"{frame}.jpg" for frame in in_time(frames))
+        self.videos[video_id] = Video(video_id, paths)
         for expression_id, entry in expressions.items():
             with self._collect(f"video {video_id}: expression {shorten(expression_id)}"):
                 expression = self._read_expression(video_id, expression_id, entry)
-                self._expressions[video_id].append(expression)
+                self.expressions.append(expression)
+                self._named[video_id] |= dict.fromkeys(expression.object_ids or ())
 
     def _read_expression(self, video_id: str, expression_id: str, entry: Any) -> Expression:
         _check_name(expression_id)

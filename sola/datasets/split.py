@@ -33,6 +33,10 @@ class Split(ABC):
     split: str
     split_dir: Path
     """Where the split lies, for messages."""
+    videos: dict[str, Video]
+    """Videos by id, in the order of the file; frames in the order of time."""
+    expressions: list[Expression]
+    """All expressions of the split, in the order of the file."""
     protocol: str = "mevis"
     """How its benchmark measures an answer, see ``sola.evaluation.official``."""
     problems: Sequence[Problem] = ()
@@ -43,16 +47,6 @@ class Split(ABC):
         """Names of the splits on disk; by default the folders of ``root``."""
         folders = sorted(path.name for path in root.glob("*/"))
         return [name for name in folders if not name.startswith(".")]
-
-    @property
-    @abstractmethod
-    def videos(self) -> dict[str, Video]:
-        """Videos by id, in the order of the file; frames in the order of time."""
-
-    @property
-    @abstractmethod
-    def expressions(self) -> list[Expression]:
-        """All expressions of the split, in the order of the file."""
 
     @property
     @abstractmethod

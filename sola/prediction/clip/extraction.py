@@ -73,21 +73,11 @@ class ClipSplit(Split):
         """
         self.clip, self.name, self.split = clip, DATASET_NAME, clip.clip_id
         self.split_dir = clips_dir / clip.clip_id
-        self._videos = {clip.clip_id: clip.video(clips_dir)}
-        self._expressions = [
+        self.videos = {clip.clip_id: clip.video(clips_dir)}
+        self.expressions = [
             Expression(clip.clip_id, str(idx), text, object_ids=None)
             for idx, text in enumerate(texts)
         ]
-
-    @property
-    def videos(self) -> dict[str, Video]:
-        """The clip."""
-        return self._videos
-
-    @property
-    def expressions(self) -> list[Expression]:
-        """One a sentence."""
-        return self._expressions
 
     @property
     def has_masks(self) -> bool:
@@ -97,7 +87,7 @@ class ClipSplit(Split):
     @property
     def annotations_sha256(self) -> dict[str, str]:
         """Of the frames and, where there are any, of the sentences."""
-        texts = [expression.text for expression in self._expressions]
+        texts = [expression.text for expression in self.expressions]
         of_texts = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
         return {"frames": self.clip.frames_sha256} | ({"expressions": of_texts} if texts else {})
 
