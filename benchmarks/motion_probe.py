@@ -57,7 +57,7 @@ def _read(folder: Path) -> tuple[Tensor, Tensor]:
     settings = scene.SceneSettings()
     for video_id in reader.videos:
         rng = np.random.default_rng(int(video_id.split("_")[1]))  # a video is named by its seed
-        scene._draw_background(rng, scene.BASE_SIZE_PX, is_moving=settings.has_moving_background)
+        scene._draw_background(rng, is_moving=settings.has_moving_background)
         objects = scene._draw_objects(rng, settings)
         tracks = reader.read(video_id)
         tokens.append(tracks.object_tokens)

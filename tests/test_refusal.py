@@ -15,8 +15,8 @@ from PIL import Image
 from refusals import in_child, refused
 
 from sola.datasets.frames import read_frame
-from sola.datasets.meta import read_annotations
 from sola.datasets.mask_dict import MaskDict
+from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile, FileRefused
 from sola.evaluation.kept import read_kept
 from sola.files import read_json, write_json

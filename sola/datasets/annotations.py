@@ -35,8 +35,8 @@ def read_label_map(path: Path) -> NDArray[np.uint8]:
     with open_image(path) as image:
         if image.mode not in ("P", "L"):
             raise UserError(
-                f"{path}: image of mode {image.mode}, expected a palette (or grey) whose values "
-                "are the ids of objects. Get it again."
+                f"{path}: image of mode {image.mode}, expected a palette of object ids. Get it "
+                "again."
             )
         return np.array(image)
 
@@ -53,16 +53,11 @@ class LabelMapSplit(MetaSplit):
     @cached_property
     def has_masks(self) -> bool:
         """Whether the split's ground truth is here; its first annotated video tells."""
-        return self.annotated_share >= MIN_ANNOTATED
-
-    @cached_property
-    def annotated_share(self) -> float:
-        """Share of the frames of the first annotated video that have annotations."""
         for video_id in self.videos:
             if self.annotations_dir(video_id).is_dir():
                 paths = self.annotation_paths(video_id)
-                return sum(path.is_file() for path in paths) / len(paths)
-        return 0.0
+                return sum(path.is_file() for path in paths) >= MIN_ANNOTATED * len(paths)
+        return False
 
     @cached_property
     def annotations_sha256(self) -> dict[str, str]:
@@ -99,9 +94,8 @@ class LabelMapSplit(MetaSplit):
         """The masks of the values on each frame, for frames of (H, W) ``size``."""
         if not self.has_masks:
             raise UserError(
-                f"{self.annotations_dir(video_id)}: no annotations of every frame. The split "
-                f"{self.split} of {self.name} has no ground truth here. Put it there, or choose a "
-                "split that has it."
+                f"{self.annotations_dir(video_id)}: not every frame is annotated, so split "
+                f"{self.split} of {self.name} has no ground truth here."
             )
         return [_masks_of(read_label_map(path), size) for path in self.annotation_paths(video_id)]
 

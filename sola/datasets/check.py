@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 from sola.config.progress import progress
 from sola.datasets import Dataset, Split
-from sola.datasets.annotations import ANNOTATIONS_DIR, LabelMapSplit
 from sola.datasets.frames import open_image
 from sola.datasets.meta import MetaSplit
 from sola.datasets.split import Problem
@@ -40,18 +38,14 @@ class SplitReport:
         """What would break a run."""
         return [problem for problem in self.problems if problem.is_error]
 
-    @property
-    def warnings(self) -> list[Problem]:
-        """What is odd, but works."""
-        return [problem for problem in self.problems if not problem.is_error]
-
     def lines(self) -> Iterator[str]:
         """The report to read."""
         yield self.name
         yield from (f"  {fact}" for fact in self.facts)
-        yield from (f"  error    {problem}" for problem in self.errors)
-        yield from (f"  warning  {problem}" for problem in self.warnings)
-        yield f"  {len(self.errors)} errors, {len(self.warnings)} warnings"
+        for problem in sorted(self.problems, key=lambda problem: not problem.is_error):
+            yield f"  {'error' if problem.is_error else 'warning':8} {problem}"
+        num_errors = len(self.errors)
+        yield f"  {num_errors} errors, {len(self.problems) - num_errors} warnings"
 
 
 def print_check(dataset: Dataset, split: str | None, *, decode: bool, num_threads: int) -> None:
@@ -113,12 +107,6 @@ def _check_expressions(split: Split) -> Iterator[Problem]:
         )
         # where all of them do, the file is one of a hidden test split, and answers can be given
         yield Problem(path, reason, len(unknown) < len(split.expressions))
-    if isinstance(split, LabelMapSplit) and split.annotated_share > 0 and not split.has_masks:
-        reason = (
-            f"annotations of {split.annotated_share:.0%} of the frames of the first video: taken "
-            "for the first frames of given objects, not for ground truth"
-        )
-        yield Problem(split.split_dir / ANNOTATIONS_DIR, reason, is_error=False)
 
 
 def _check_frames(video: Video, *, decode: bool) -> tuple[tuple[int, int] | None, list[Problem]]:
@@ -169,35 +157,28 @@ def _check_masklets(split: Split, video_id: str, size: tuple[int, int]) -> Itera
         return
     num_frames = len(split.videos[video_id].frame_paths)
     for object_id in split.named_objects(video_id):
-        masklet = masklets.get(object_id)
-        is_error, reason = True, ""
-        if masklet is None:
-            reason = "an expression names it, it has no masks"
-        elif len(masklet) != num_frames:
-            reason = f"{len(masklet)} masks, the video has {num_frames} frames"
-        elif {tuple(mask["size"]) for mask in masklet} != {size}:
-            reason = f"a mask does not have the frames' size, {_px(size)}"
+        masklet, where = masklets.get(object_id, []), f"object {object_id} of video {video_id}"
+        sizes = {tuple(mask["size"]) for mask in masklet}
+        if len(masklet) != num_frames or sizes != {size}:
+            reason = f"{where}: expected {num_frames} masks of {_px(size)}, got {len(masklet)}"
+            shown = ", ".join(f"{width} x {height} px" for height, width in sizes)
+            yield Problem(split.split_dir, f"{reason} of {shown}" if shown else reason)
         elif not areas([masklet]).any():
-            is_error, reason = False, "never visible"
-        if reason:
-            where = f"object {object_id} of video {video_id}"
-            yield Problem(split.split_dir, f"{where}: {reason}", is_error)
+            yield Problem(split.split_dir, f"{where}: never visible", is_error=False)
 
 
 def _facts(split: Split, sizes: Sizes) -> Iterator[str]:
     ids = [expression.object_ids for expression in split.expressions]
     kinds = Counter("unknown" if of is None else _KINDS.get(len(set(of)), "several") for of in ids)
+    meant = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     num_objects = sum(map(len, map(split.named_objects, split.videos)))
     counts = [len(video.frame_paths) for video in split.videos.values()] or [0]
-    resolutions = Counter(map(_px, sizes.values())).most_common()
+    shown = [f"{_px(size)} ({count} videos)" for size, count in Counter(sizes.values()).items()]
     yield f"videos       {len(split.videos)}"
-    meant = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     yield f"expressions  {len(ids)} (objects meant: {meant or '-'})"
     yield f"objects      {num_objects}, {'with' if split.has_masks else 'no'} ground truth"
-    of_video = f"{min(counts)} to {max(counts)}, median {median(counts):g}"
-    yield f"frames       {sum(counts)}; of a video {of_video}"
-    listed = ", ".join(f"{px} ({count} videos)" for px, count in resolutions)
-    yield f"resolutions  {listed or '-'}"
+    yield f"frames       {sum(counts)}; {min(counts)} to {max(counts)} a video"
+    yield f"resolutions  {', '.join(shown) or '-'}"
 
 
 _KINDS = {0: "none", 1: "single"}

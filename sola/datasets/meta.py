@@ -6,7 +6,6 @@ ground truth is public, an expression also names its objects, under a key of the
 
 import json
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +49,6 @@ class MetaSplit(Split):
         self.split_dir, self.problems = self.root / split, []
         self.listed_frames: dict[str, list[str]] = {}
         """Frames of each video, in the order in which its masks are listed."""
-        self._named: dict[str, dict[str, None]] = {}
         self.videos, self.expressions = {}, []
         listed = read_meta(self.meta_path)
         for video_id in self._videos_of_split(listed):
@@ -77,10 +75,6 @@ class MetaSplit(Split):
         """See ``Split.ground_truth``."""
         ids = self.named_objects(video_id)
         return self._masklets(video_id, ids, self.frame_size(video_id)) if ids else {}
-
-    def named_objects(self, video_id: str) -> list[str]:
-        """See ``Split.named_objects``."""
-        return list(self._named[video_id])
 
     def frames_dir(self, video_id: str) -> Path:
         """Folder of a video's frames."""
@@ -145,18 +139,15 @@ class MetaSplit(Split):
             raise UserError(f"needs frames (a list of names) and expressions, got {shorten(meta)}")
         for frame in frames:
             _check_name(frame, "frame ")
-        twice = [frame for frame, count in Counter(frames).items() if count > 1]
-        if twice:
-            raise UserError(f"{len(twice)} frames are listed twice, such as {twice[0]}")
-        self.listed_frames[video_id], self._named[video_id] = frames, {}
+        if len(set(frames)) < len(frames):
+            raise UserError(f"frame {max(frames, key=frames.count)} is listed twice")
+        self.listed_frames[video_id] = frames
         folder = self.frames_dir(video_id)
         paths = tuple(folder / f"{frame}.jpg" for frame in in_time(frames))
         self.videos[video_id] = Video(video_id, paths)
         for expression_id, entry in expressions.items():
             with self._collect(f"video {video_id}: expression {shorten(expression_id)}"):
-                expression = self._read_expression(video_id, expression_id, entry)
-                self.expressions.append(expression)
-                self._named[video_id] |= dict.fromkeys(expression.object_ids or ())
+                self.expressions.append(self._read_expression(video_id, expression_id, entry))
 
     def _read_expression(self, video_id: str, expression_id: str, entry: Any) -> Expression:
         _check_name(expression_id)
@@ -219,8 +210,8 @@ def shorten(value: object, length: int = 60) -> str:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"{shorten(key)} is there twice")
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{shorten(max(keys, key=keys.count))} is there twice")
     return content
 
 

@@ -73,8 +73,7 @@ class MeViS(MetaSplit):
         path, frames = self.mask_dict.path, self.listed_frames[video_id]
         if not self.has_masks:
             raise UserError(
-                f"{path}: not found. The split {self.split} of {self.name} has no ground truth "
-                "here. Put the file there, or choose a split that has it."
+                f"{path}: not found, so split {self.split} of {self.name} has no ground truth here."
             )
         masks, empty = self.mask_dict.read(ids), empty_masklet(1, size)[0]
         found: dict[str, Masklet] = {}
@@ -83,7 +82,7 @@ class MeViS(MetaSplit):
             if num_masks != len(frames):
                 raise UserError(
                     f"{path}: object {object_id} has {num_masks} masks, its video {video_id} has "
-                    f"{len(frames)} frames. Get the file that belongs to {self.meta_path}."
+                    f"{len(frames)} frames. Get the file of {self.meta_path}."
                 )
             of_frame = dict(zip(frames, masks[object_id], strict=True))
             found[object_id] = resize([of_frame[f] or empty for f in in_time(frames)], size)

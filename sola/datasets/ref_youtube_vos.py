@@ -62,10 +62,7 @@ class RefYouTubeVOS(LabelMapSplit):
             if self._test_path.is_file():
                 of_test = read_meta(self._test_path)
             elif len(listed) != NUM_COMPETITION_VIDEOS:
-                reason = (
-                    f"not found. {self.meta_path} lists {len(listed)} videos, those of split test "
-                    f"among them; the {NUM_COMPETITION_VIDEOS} of split valid are the others. Put "
-                    "the expressions of test there"
-                )
+                reason = f"not found; without it, {self.meta_path} lists {len(listed)} videos of "
+                reason += f"valid and test, not the {NUM_COMPETITION_VIDEOS} of valid"
                 self.problems.append(Problem(self._test_path, reason))
         return [video_id for video_id in listed if video_id not in of_test]

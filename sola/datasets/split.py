@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sola.types import Expression, Masklet, Video
@@ -72,8 +73,15 @@ class Split(ABC):
 
     def named_objects(self, video_id: str) -> list[str]:
         """Objects of a video that an expression names, each once."""
-        of_video = (e.object_ids or () for e in self.expressions if e.video_id == video_id)
-        return list(dict.fromkeys(object_id for ids in of_video for object_id in ids))
+        return list(self._named.get(video_id, ()))
+
+    @cached_property
+    def _named(self) -> dict[str, dict[str, None]]:
+        named: dict[str, dict[str, None]] = {}
+        for expression in self.expressions:
+            of_video = named.setdefault(expression.video_id, {})
+            of_video.update(dict.fromkeys(expression.object_ids or ()))
+        return named
 
     @property
     def parts(self) -> Mapping[str, "Split"]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import dataset_trees as trees
 import pytest
 
-from sola.datasets import Dataset, JointDataset, JointSplit, MeViS, RefYouTubeVOS
+from sola.datasets import Dataset, JointDataset, MeViS, RefYouTubeVOS
+from sola.datasets.dataset import JointSplit
 from sola.errors import UserError
 from sola.masks import decode
 

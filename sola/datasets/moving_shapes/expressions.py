@@ -7,14 +7,13 @@ hardly ever visible, is thrown away.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-import numpy as np
-
 from sola.datasets.moving_shapes import scene
 
+Objects = Sequence[scene.SceneObject]
+Flags = Sequence[bool]
 KINDS = ("appearance", "motion", "both", "several", "none")
 WORDS = {"colour": (*scene.COLOURS,), "shape": scene.SHAPES, "motion": scene.MOTIONS}
 NOUNS = ("object", "shape", "thing")
@@ -42,8 +41,7 @@ class Description(NamedTuple):
     motion: str = ""
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence and what it means."""
 
     text: str
@@ -54,10 +52,7 @@ class Sentence:
 
 
 def make_sentences(
-    objects: Sequence[scene.SceneObject],
-    is_visible: Sequence[bool],
-    count: int,
-    rng: np.random.Generator,
+    objects: Objects, is_visible: Flags, count: int, rng: scene.Rng
 ) -> list[Sentence]:
     """Up to ``count`` different sentences, the kinds in turn as far as the scene has them.
 
@@ -77,9 +72,7 @@ def make_sentences(
     return list(sentences.values())
 
 
-def _candidates(
-    objects: Sequence[scene.SceneObject], is_visible: Sequence[bool], rng: np.random.Generator
-) -> dict[str, list[Sentence]]:
+def _candidates(objects: Objects, is_visible: Flags, rng: scene.Rng) -> dict[str, list[Sentence]]:
     """Every clear sentence of the scene by kind, shuffled; a third as many of none as of both."""
     found: dict[str, list[Sentence]] = {kind: [] for kind in KINDS}
     for description in _descriptions(objects):
@@ -99,7 +92,7 @@ def _candidates(
     return found
 
 
-def _descriptions(objects: Sequence[scene.SceneObject]) -> list[Description]:
+def _descriptions(objects: Objects) -> list[Description]:
     """Descriptions of the objects, and the same with one word changed (most of these mean none)."""
     true = {
         Description(*words)
@@ -118,9 +111,7 @@ def _descriptions(objects: Sequence[scene.SceneObject]) -> list[Description]:
     return sorted(true | changed, key=str)
 
 
-def _meant(
-    description: Description, objects: Sequence[scene.SceneObject], is_visible: Sequence[bool]
-) -> tuple[int, ...] | None:
+def _meant(description: Description, objects: Objects, is_visible: Flags) -> tuple[int, ...] | None:
     """Objects that a description means; None where that could be argued about."""
     meant = []
     for idx, item in enumerate(objects):
@@ -149,7 +140,7 @@ def _could_be_said(motion: str, item: scene.SceneObject) -> bool:
     return any(one * other for one, other in along)
 
 
-def _phrase(description: Description, rng: np.random.Generator, *, is_plural: bool) -> str:
+def _phrase(description: Description, rng: scene.Rng, *, is_plural: bool) -> str:
     noun = description.shape or str(rng.choice(NOUNS))
     words = [description.colour, f"{noun}{'es' if noun == 'cross' else 's'}" if is_plural else noun]
     article = ("the", "all", "all the") if is_plural else ("the", "the", "a")
@@ -171,7 +162,7 @@ def _to_plural(phrase: str) -> str:
     return plural.replace("it moves", "they move").replace("its place", "their places")
 
 
-def _pairs(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
+def _pairs(sentences: Sequence[Sentence], rng: scene.Rng) -> list[Sentence]:
     """Two single objects joined, as in "the red star and the shape going left"."""
     pairs = []
     for _ in range(min(6, len(sentences))):

@@ -115,9 +115,8 @@ class Maker:
     def _write_videos(self, split_dir: Path, seeds: Iterable[int]) -> None:
         meta: dict[str, Any] = {}
         masks: dict[str, list[RunLength | None]] = {}
-        settings = SceneSettings(
-            self.num_frames, self.frame_size_px, self.min_objects, self.max_objects
-        )
+        size, least, most = self.frame_size_px, self.min_objects, self.max_objects
+        settings = SceneSettings(self.num_frames, size, least, most)
         for seed in seeds:
             scene, video_id = make_scene(seed, settings), f"shapes_{seed:08d}"
             meta[video_id] = {
@@ -134,12 +133,8 @@ class Maker:
     def _expressions(self, scene: Scene, first_id: int, seed: int) -> dict[str, dict[str, Any]]:
         shares = scene.masks.mean(axis=(2, 3))  # (G, T)
         is_visible = (shares > MIN_VISIBLE_SHARE).mean(axis=1) >= MIN_VISIBLE_FRAMES
-        sentences = make_sentences(
-            scene.objects,
-            is_visible.tolist(),
-            self.expressions_per_video,
-            np.random.default_rng((seed, 1)),
-        )
+        count, rng = self.expressions_per_video, np.random.default_rng((seed, 1))
+        sentences = make_sentences(scene.objects, is_visible.tolist(), count, rng)
         return {
             str(idx): {
                 "exp": sentence.text,

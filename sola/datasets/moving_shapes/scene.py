@@ -5,14 +5,16 @@ clips of 16 frames; other sizes and lengths show the same scene, scaled and resa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
+Rng = np.random.Generator
 BASE_SIZE_PX = 128
+MARGIN_PX = 24
+"""Of a background's texture, on every side."""
 SHAPES = ("circle", "square", "triangle", "star", "cross", "hexagon")
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
@@ -26,7 +28,6 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 PLAIN_MOTIONS = (*DIRECTIONS, "rotating", "growing", "shrinking", "still")
-BACKGROUND_MARGIN_PX = 24
 MOTIONS = (*PLAIN_MOTIONS, "reversing", "starting_late", "leaving", "entering")
 
 
@@ -92,7 +93,7 @@ def make_scene(
             frame's content (but for its noise) does not depend on which others are drawn.
     """
     rng, size = np.random.default_rng(seed), settings.frame_size_px
-    background = _draw_background(rng, BASE_SIZE_PX, is_moving=settings.has_moving_background)
+    background = _draw_background(rng, is_moving=settings.has_moving_background)
     objects = _draw_objects(rng, settings)
     noise = rng.uniform(0.0, settings.max_noise)
     indices = range(settings.num_frames) if frame_indices is None else frame_indices
@@ -100,7 +101,7 @@ def make_scene(
     masks = np.zeros((len(objects), len(indices), size, size), np.uint8)
     for position, index in enumerate(indices):
         progress = index / max(settings.num_frames - 1, 1)
-        image = background.at(progress, size)
+        image = background(progress, size)
         for item, mask in zip(objects, masks[:, position], strict=True):
             outline = _outline(item, progress) * (size / BASE_SIZE_PX) - 0.5
             corners = np.round(outline * 256).astype(np.int32)
@@ -113,7 +114,7 @@ def make_scene(
     return Scene(frames, whole, objects)
 
 
-def _draw_objects(rng: np.random.Generator, settings: SceneSettings) -> tuple[SceneObject, ...]:
+def _draw_objects(rng: Rng, settings: SceneSettings) -> tuple[SceneObject, ...]:
     objects: list[SceneObject] = []
     for _ in range(int(rng.integers(settings.min_objects, settings.max_objects + 1))):
         shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
@@ -133,7 +134,7 @@ def _draw_objects(rng: np.random.Generator, settings: SceneSettings) -> tuple[Sc
     return tuple(objects)
 
 
-def _draw_object(rng: np.random.Generator, shape: str, colour: str, motion: str) -> SceneObject:
+def _draw_object(rng: Rng, shape: str, colour: str, motion: str) -> SceneObject:
     radius = rng.uniform(11, 23)
     direction = motion if motion in DIRECTIONS else str(rng.choice(list(DIRECTIONS)))
     travel = rng.uniform(30, 50 if motion in ("reversing", "starting_late") else 68)
@@ -167,7 +168,7 @@ def _draw_object(rng: np.random.Generator, shape: str, colour: str, motion: str)
     )
 
 
-def _draw_start(rng: np.random.Generator, radius: float, travel: float) -> float:
+def _draw_start(rng: Rng, radius: float, travel: float) -> float:
     """A coordinate from which a signed travel stays inside the frame."""
     low, high = radius * 0.8, BASE_SIZE_PX - radius * 0.8
     if travel < 0:
@@ -199,35 +200,29 @@ def _outline(item: SceneObject, progress: float) -> np.ndarray:
     return _CORNERS[item.shape] * radius @ rotation + centre
 
 
-@dataclass(frozen=True)
-class _Background:
-    """A texture and how it drifts."""
+def _draw_background(rng: Rng, *, is_moving: bool) -> Callable[[float, int], np.ndarray]:
+    """Draw a texture; a moving one drifts by 8 to 40 px over the clip.
 
-    canvas: np.ndarray
-    """(S, S, 3) float32, the texture with a margin of BACKGROUND_MARGIN_PX on every side."""
-    drift: tuple[float, float]
-    """(x, y) shift over the whole clip, px of the 128 px frame."""
-
-    def at(self, progress: float, size: int) -> np.ndarray:
-        """The background after a share of the clip: (size, size, 3) float32, a fresh array."""
-        inner = self.canvas.shape[0] - 2 * BACKGROUND_MARGIN_PX
-        scale = size / inner
-        shift = [-(BACKGROUND_MARGIN_PX + drift * (progress - 0.5)) * scale for drift in self.drift]
-        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
-        return cv2.warpAffine(self.canvas, matrix, (size, size), flags=cv2.INTER_LINEAR)
-
-
-def _draw_background(rng: np.random.Generator, size_px: int, *, is_moving: bool) -> _Background:
-    """Draw a texture; a moving one drifts by 8 to 40 px over the clip."""
-    side = size_px + 2 * BACKGROUND_MARGIN_PX
+    Returns:
+        (share of the clip, size in px) -> (size, size, 3) float32, a fresh array.
+    """
     base = rng.uniform(20, 200, 3).astype(np.float32)
     kind = rng.integers(2, 5) if is_moving else rng.integers(5)
+    side = BASE_SIZE_PX + 2 * MARGIN_PX
     canvas = np.clip(base + _texture(rng, int(kind), side, base), 0, 255).astype(np.float32)
     angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(8, 40) if is_moving else 0.0
-    return _Background(canvas, (distance * math.cos(angle), distance * math.sin(angle)))
+    drift = (distance * math.cos(angle), distance * math.sin(angle))
+
+    def draw(progress: float, size: int) -> np.ndarray:
+        scale = size / BASE_SIZE_PX
+        dx, dy = (-(MARGIN_PX + along * (progress - 0.5)) * scale for along in drift)
+        matrix = np.array([[scale, 0, dx], [0, scale, dy]], np.float32)
+        return cv2.warpAffine(canvas, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+    return draw
 
 
-def _texture(rng: np.random.Generator, kind: int, side: int, base: np.ndarray) -> np.ndarray:
+def _texture(rng: Rng, kind: int, side: int, base: np.ndarray) -> np.ndarray:
     """What is added to the base colour: (side, side, 3), or less where it broadcasts."""
     ys, xs = np.mgrid[:side, :side].astype(np.float32)
     if kind == 0:
@@ -245,22 +240,18 @@ def _texture(rng: np.random.Generator, kind: int, side: int, base: np.ndarray) -
     return ((along + across) % 2)[..., None] * rng.uniform(-45, 45, 3)
 
 
-def _polygon(num_corners: int, radius: Any = 1.0, first: float = 0.0) -> np.ndarray:
+def _polygon(num_corners: int, radius: object = 1.0, first: float = 0.0) -> np.ndarray:
     angles = first + np.arange(num_corners) * 2 * math.pi / num_corners
     return np.asarray(np.array(radius) * np.stack([np.cos(angles), np.sin(angles)], 1))
 
 
-_ARM = 0.36  # half the width of a cross's arm
+_ARM = np.array([[-0.36, -1], [0.36, -1], [0.36, -0.36]])
+"""A quarter of a cross."""
 _CORNERS: dict[str, np.ndarray] = {
     "circle": _polygon(32),
     "square": _polygon(4, 0.85 * math.sqrt(2), math.pi / 4),
     "triangle": _polygon(3, 1.15, -math.pi / 2),
     "star": _polygon(10, [[1.2], [0.52]] * 5, -math.pi / 2),
     "hexagon": _polygon(6),
-    "cross": np.array(
-        [
-            [-_ARM, -1], [_ARM, -1], [_ARM, -_ARM], [1, -_ARM], [1, _ARM], [_ARM, _ARM],
-            [_ARM, 1], [-_ARM, 1], [-_ARM, _ARM], [-1, _ARM], [-1, -_ARM], [-_ARM, -_ARM],
-        ]
-    ),
-}  # fmt: skip
+    "cross": np.concatenate([_ARM, _ARM[:, ::-1] * (-1, 1), -_ARM, _ARM[:, ::-1] * (1, -1)]),
+}

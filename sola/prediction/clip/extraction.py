@@ -1,7 +1,6 @@
 """A clip on disk: its frames, read once, under a name that says what is in them."""
 
 import dataclasses
-import errno
 import hashlib
 import json
 import logging
@@ -138,12 +137,8 @@ def _extract(path: Path, files: Sequence[Path], folder: Path) -> None:
         if not folder.is_dir():  # else another process was faster, with the same result
             unfinished.rename(folder)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(
-            f"{folder.parent}: the disk is full; the frames of {path} do not fit. Free space, cut "
-            "or scale the clip, or set data_root=<folder on a larger disk>."
-        ) from error
+        error.filename = error.filename or str(folder)  # of a full disk: then it is one message
+        raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

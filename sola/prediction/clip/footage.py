@@ -101,16 +101,12 @@ def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
 def _read_image(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned as its EXIF says, 16 bits brought to 8."""
     with open_image(path) as image:
-        if image.mode in UNSCALED:
-            raise UserError(
-                f"{path}: 32 bits a pixel (mode {image.mode}) do not say what is white, expected 8 "
-                "or 16. Save it as 8-bit PNG."
-            )
         num_images = getattr(image, "n_frames", 1)
-        if num_images > 1 and image.format != "MPO":  # a phone's JPEG with a preview inside
+        is_one = num_images == 1 or image.format == "MPO"  # a phone's JPEG with a preview inside
+        if image.mode in UNSCALED or not is_one:
             raise UserError(
-                f"{path}: holds {num_images} images, expected one. Make a video or an animated GIF "
-                "of it, and name that."
+                f"{path}: expected one image of 8 or 16 bits, got {num_images} of mode "
+                f"{image.mode}. Save it as 8-bit PNG; make a video of several images."
             )
         return _to_rgb(ImageOps.exif_transpose(image))
 
