@@ -1,7 +1,7 @@
 """predict.py on a split: every expression answered with masks, some of them drawn."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,8 @@ from sola.evaluation.scored_split import (
     open_split,
     score_split,
 )
-from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.staging import publish, start_staging
-from sola.evaluation.tracks import VideoTracks
 from sola.files import write_json
 from sola.masks import decode, empty_masklet, merge
 from sola.prediction.submission import write_masks, write_submission
@@ -39,8 +37,10 @@ RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, MASKS_DIR, OVERLAYS_DIR)
 """In the order in which those of an earlier run are removed; the first is published last."""
 FRAMES_SHOWN = 6
 """Frames of a video in an overlay picture, evenly spaced."""
-Selected = dict[tuple[str, str], tuple[int, ...]]
-"""(video id, expression id) -> indices of the selected tracks among those of the video."""
+Selection = tuple[int, ...]
+"""Indices of the selected tracks among those of the video, ascending."""
+Selections = dict[tuple[str, str], Selection]
+"""By (video id, expression id)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Prediction:
     masks_dir: Path
     """Holds ``<video>/<expression id>/<frame>.png``."""
     overlay_paths: tuple[Path, ...]
-    selected: Selected
+    selected: Selections
 
 
 def run_predict(config: PredictConfig) -> Prediction:
@@ -71,10 +71,9 @@ def run_predict(config: PredictConfig) -> Prediction:
     output_dir, top_dir = Path(config.paths.output_dir), config.dataset.submission_top_dir
     staging_dir = start_staging(output_dir, RESULTS)
     selected = answer(split, staging_dir / MASKS_DIR / top_dir, config.threshold)
-    drawn = evenly_spaced(len(split.dataset.expressions), config.num_overlays)
-    for idx in drawn:
+    for idx in evenly_spaced(len(split.dataset.expressions), config.num_overlays):
         expression = split.dataset.expressions[idx]
-        _draw(staging_dir / OVERLAYS_DIR, split, expression, frozenset(selected[_key(expression)]))
+        _draw(staging_dir / OVERLAYS_DIR, split, expression, selected[_key(expression)])
     if config.submission:
         zip_path = staging_dir / SUBMISSION_FILE
         write_submission(staging_dir / MASKS_DIR, zip_path, split.dataset, top_dir)
@@ -100,7 +99,7 @@ def run_predict(config: PredictConfig) -> Prediction:
     return Prediction(masks_dir, overlay_paths, selected)
 
 
-def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selected:
+def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selections:
     """Write the masks of every expression of a scored split.
 
     Args:
@@ -114,54 +113,51 @@ def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selected:
     Raises:
         UserError: if tracks and frames do not fit.
     """
-    videos, found = group_by_video(split.dataset.expressions), Selected()
+    videos, found = group_by_video(split.dataset.expressions), Selections()
     with progress(f"masks of {split.dataset.name}/{split.dataset.split}", len(videos)) as advance:
         for video_id, expressions in videos.items():
             tracks, video = split.sources.read(expressions), split.dataset.videos[video_id]
             for expression in expressions:
                 selected = tuple(sorted(split.scores.select(expression, threshold)))
-                union = union_of(tracks, selected, num_frames=len(video.frame_paths))
+                masklets = [tracks.masklets[idx] for idx in selected]
+                union = union_of(masklets, len(video.frame_paths), tracks.size)
                 write_masks(masks_dir, video, expression, union)
                 found[_key(expression)] = selected
             advance("")
     return found
 
 
-def union_of(tracks: VideoTracks, selected: Collection[int], *, num_frames: int) -> Masklet:
-    """Union of the selected tracks; empty masks where none is selected."""
-    if not selected:
-        return empty_masklet(num_frames, tracks.size)
-    return merge([tracks.masklets[idx] for idx in selected])
+def union_of(masklets: Sequence[Masklet], num_frames: int, size: tuple[int, int]) -> Masklet:
+    """Union of masklets; empty masks of (H, W) ``size`` where there are none."""
+    return merge(masklets) if masklets else empty_masklet(num_frames, size)
 
 
-def _draw(
-    folder: Path, split: ScoredSplit, expression: Expression, selected: frozenset[int]
-) -> None:
+def _draw(folder: Path, split: ScoredSplit, expression: Expression, selected: Selection) -> None:
     """Write the overlay picture of one expression."""
     dataset, video_id = split.dataset, expression.video_id
-    video, num_frames = dataset.videos[video_id], len(dataset.videos[video_id].frame_paths)
+    paths = dataset.videos[video_id].frame_paths
     tracks = split.sources.read([e for e in dataset.expressions if e.video_id == video_id])
-    num_tracks = len(tracks.candidates[expression.expression_id])
-    shown = evenly_spaced(num_frames, FRAMES_SHOWN)
+    shown = evenly_spaced(len(paths), FRAMES_SHOWN)
 
-    def row(label: str, masklet: Masklet, colour: tuple[int, int, int]) -> MaskRow:
-        return MaskRow(label, decode([masklet[idx] for idx in shown]), colour)
+    def row(label: str, masklets: Sequence[Masklet], colour: tuple[int, int, int]) -> MaskRow:
+        union = union_of(masklets, len(paths), tracks.size)
+        return MaskRow(label, decode([union[idx] for idx in shown]), colour)
 
-    union = union_of(tracks, selected, num_frames=num_frames)
-    rows = [row(f"selected: {len(selected)} of {num_tracks} tracks", union, ORANGE)]
+    label = (
+        f"selected: {len(selected)} of {len(tracks.candidates[expression.expression_id])} tracks"
+    )
+    rows = [row(label, [tracks.masklets[idx] for idx in selected], ORANGE)]
     if dataset.has_masks and expression.object_ids is not None:
-        scorer = VideoScorer(tracks.masklets, dataset.ground_truth(video_id))
-        score = scorer.score(selected, expression.object_ids)
-        target = scorer.target(expression.object_ids) or empty_masklet(num_frames, tracks.size)
-        label = f"ground truth, {len(expression.object_ids)} objects: J&F {100 * score.jf:.1f}"
-        rows.append(row(label, target, GREEN))
+        truth = dataset.ground_truth(video_id)
+        meant = [truth[object_id] for object_id in expression.object_ids]
+        rows.append(row(f"ground truth: {len(meant)} objects", meant, GREEN))
     sheet = contact_sheet(
-        [read_frame(video.frame_paths[idx]).astype(np.uint8) for idx in shown],
+        [read_frame(paths[idx]).astype(np.uint8) for idx in shown],
         rows,
         title=f'"{expression.text.strip()}"',
         caption=f"{dataset.name}/{dataset.split}, video {video_id}, "
         f"expression {expression.expression_id}",
-        frame_names=[video.frame_paths[idx].stem for idx in shown],
+        frame_names=[paths[idx].stem for idx in shown],
     )
     folder.mkdir(exist_ok=True)
     path = folder / f"{video_id}_{expression.expression_id}.png"

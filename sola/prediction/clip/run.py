@@ -4,7 +4,6 @@ import dataclasses
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from sola.config.progress import progress
 from sola.datasets.frames import VideoFrames
 from sola.evaluation.scored_split import ScoredSplit, open_selector, score_split
 from sola.evaluation.staging import publish, start_staging
-from sola.evaluation.tracks import TrackSources, VideoTracks
+from sola.evaluation.tracks import TrackSources
 from sola.files import plain, write_json
 from sola.generation.job import Share
 from sola.generation.recipe import Recipe
@@ -29,7 +28,7 @@ from sola.prediction.run import (
     union_of,
 )
 from sola.shards import ShardReader, short_digest, tracks_dir
-from sola.types import Expression, Masklet, Prompt, Video
+from sola.types import Expression, Masklet, Video
 from sola.visualization.mp4 import write_mp4
 from sola.visualization.overlays import ORANGE, draw_masks, font_size_px, text_block
 
@@ -118,7 +117,8 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
         for expression in expressions:
             chosen = selected[clip.clip_id, expression.expression_id]
             scores = split.scores.of(expression)
-            union = union_of(tracks, chosen, num_frames=clip.num_frames)
+            masklets = [tracks.masklets[idx] for idx in chosen]
+            union = union_of(masklets, clip.num_frames, tracks.size)
             caption = f"{len(chosen)} of {len(scores.tracks)} tracks score above {threshold:g}"
             title, path = f'"{expression.text.strip()}"', folder / _overlay_name(expression)
             write_overlay(path, clip, video, union, title=title, caption=caption)
@@ -141,24 +141,19 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
         "clip": dataclasses.asdict(clip) | {"frames": [p.stem for p in video.frame_paths]},
         "overlay_padding_px": {"right": clip.width % 2, "bottom": clip.height % 2},
         "expressions": answers,
-        "tracks": _describe_tracks(tracks),
+        "tracks": [
+            {
+                "expression": made_for or None,
+                "prompt": {"frame": prompt.frame_idx}
+                | {name: getattr(prompt, name) for name in PROMPT_FIELDS},
+                "masks": masklet,
+            }
+            for made_for, prompt, masklet in zip(
+                tracks.made_for, tracks.prompts, tracks.masklets, strict=True
+            )
+        ],
     }
     write_json(folder / PREDICTION_FILE, plain(content))
-
-
-def _describe_tracks(tracks: VideoTracks) -> list[dict[str, Any]]:
-    def describe(prompt: Prompt) -> dict[str, Any]:
-        return {
-            "frame": prompt.frame_idx,
-            **{name: getattr(prompt, name) for name in PROMPT_FIELDS},
-        }
-
-    return [
-        {"expression": made_for or None, "prompt": describe(prompt), "masks": masklet}
-        for made_for, prompt, masklet in zip(
-            tracks.made_for, tracks.prompts, tracks.masklets, strict=True
-        )
-    ]
 
 
 def _overlay_name(expression: Expression) -> str:
