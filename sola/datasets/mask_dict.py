@@ -96,7 +96,7 @@ def find_places(path: Path) -> tuple[str, dict[str, list[int]]]:
                     raise ValueError(f"object {object_id} is there twice")
                 places[object_id] = [start, end]
         except (ijson.JSONError, ValueError) as error:
-            reason = str(error).partition("\n")[0].strip()
+            reason = str(error).partition("\n")[0].rpartition("error: ")[2].strip()
             raise UserError(
                 f"{path}: not readable as JSON of masks ({reason}). Get the file again."
             ) from error
