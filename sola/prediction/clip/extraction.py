@@ -154,7 +154,7 @@ def _write_frames(path: Path, files: Sequence[Path], clip_id: str, frames_dir: P
             where = frame.file or f"at {frame.start_s:.2f} s"
             raise UserError(
                 f"{path}: {where}, the frame has {size[1]} x {size[0]} px, the first one has "
-                f"{width} x {height}; all frames of a clip must have one size. Scale them."
+                f"{width} x {height}. Scale all frames to one size."
             )
         digest.update(frame.pixels.data)
         png = cv2.imencode(".png", frame.pixels[..., ::-1], FASTEST_PNG)[1]

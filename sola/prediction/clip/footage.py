@@ -60,10 +60,7 @@ def find_footage(path: Path) -> list[Path]:
         raise UserError(f"{path}: no such file or folder. Correct video=...")
     found = [each for each in path.iterdir() if _is_image(each) and each.name[0] != "."]
     if not found:
-        raise UserError(
-            f"{path}: no images in this folder, expected one a frame ({', '.join(SUFFIXES)}). Set "
-            "video=<folder of images> or video=<video file>."
-        )
+        raise UserError(f"{path}: no images in this folder, expected {', '.join(SUFFIXES)} files.")
     stem, count = Counter(each.stem for each in found).most_common(1)[0]
     if count > 1:
         raise UserError(f"{path}: {count} images are called {stem}. Keep one of each frame.")
@@ -131,10 +128,7 @@ def _read_video(path: Path) -> Iterator[ClipFrame]:
             yield from _timed(_decode(path, container, stream), stream)
     except (av.FFmpegError, UnicodeDecodeError) as error:  # the latter from names in the file
         reason = error.strerror if isinstance(error, av.FFmpegError) else "unreadable names"
-        raise UserError(
-            f"{path}: damaged, cut off, or no video ({reason}), expected a video file (mp4, mov, "
-            f"webm, gif, ...) or a folder of images. {GET_AGAIN}"
-        ) from error
+        raise UserError(f"{path}: damaged, cut off, or no video ({reason}). {GET_AGAIN}") from error
 
 
 def _video_stream(path: Path, container: Any) -> av.VideoStream:
@@ -142,10 +136,7 @@ def _video_stream(path: Path, container: Any) -> av.VideoStream:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams or streams[0].codec_context is None:
         kinds = ", ".join(stream.type for stream in container.streams) or "none"
-        raise UserError(
-            f"{path}: no video stream that can be decoded (streams: {kinds}). It is cut off or no "
-            f"video. {GET_AGAIN}"
-        )
+        raise UserError(f"{path}: no video stream to decode (streams: {kinds}). {GET_AGAIN}")
     stream: av.VideoStream = streams[0]
     check_pixels(path, stream.codec_context.width, stream.codec_context.height)
     # a frame further on may be larger than the first
