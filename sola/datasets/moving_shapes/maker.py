@@ -62,18 +62,19 @@ class Maker:
             at_least(1, **{name: getattr(self, name)})
         at_least(self.min_objects, max_objects=self.max_objects)
         between(1, 100, jpeg_quality=self.jpeg_quality)
-        first = {split: self.first_seed.get(split, -1) for split in self.num_videos}
+        first = self.first_seed
+        if set(self.num_videos) != set(first):
+            raise UserError(f"num_videos: must name the splits of first_seed, {[*first]}.")
         at_least(1, **{f"num_videos.{split}": count for split, count in self.num_videos.items()})
         at_least(0, **{f"first_seed.{split}": seed for split, seed in first.items()})
-        taken = FIRST_TRACKER_SEED
+        taken, owner = FIRST_TRACKER_SEED, ""
         for split in sorted(first, key=first.__getitem__, reverse=True):
-            end = first[split] + self.num_videos[split]
-            if end > taken:
+            if first[split] + self.num_videos[split] > taken:
                 raise UserError(
-                    f"first_seed.{split}: its seeds reach {end - 1}, those from {taken} belong to "
-                    "another split, or to the training of the small tracker. Lower it."
+                    f"first_seed.{owner or split}: the seeds of {split} reach those of "
+                    f"{owner or 'the small tracker, which was trained on them'}. Move it."
                 )
-            taken = first[split]
+            taken, owner = first[split], split
 
     def write(self, root: Path, split: str) -> bool:
         """Write one split, unless the same one is there already.
