@@ -80,7 +80,6 @@ COMMAND_LINE = [
     Case("a misspelt prompt source", PREDICT, "sources=[grit]"),
     Case("a bracket left open", TRAIN, "data.train_sources=[gt"),
     Case("a value that has to be given", PREDICT, "ckpt_path=???"),
-    Case("a misspelt flag", GENERATE, "--hlep"),
     Case("values that do not fit together", TRAIN, "selector.num_heads=3"),
     Case("a part that there is not", GENERATE, "part=4 num_parts=4"),
     Case("true masks of a split without any", GENERATE, "split=valid"),
