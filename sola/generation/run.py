@@ -267,9 +267,10 @@ def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | No
         yield None
         return
     logger = make_logger(config.logger, job_type="generate")
-    logger.log_hyperparams(config.values | {"git": git_state()})
+    board, options = Board(logger), config.dashboard
+    board.log_config(config.values | {"git": git_state()})
     try:
-        yield GenerationDashboard(Board(logger), config.dashboard)
+        yield GenerationDashboard(board, options.num_examples, options.example_frames)
     finally:
         finish_logger(logger)
 

@@ -19,7 +19,7 @@ from wandb_file import WandbFile, read_runs
 from sola.selector import TrackSelector
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.dashboard import gradient_norms
-from sola.visualization.dashboard.wandb_run import DIRS
+from sola.visualization.dashboard.loggers import WANDB_DIRS
 
 pytestmark = pytest.mark.usefixtures("wandb_offline")
 
@@ -89,7 +89,7 @@ def test_histograms_curve_and_breakdowns_agree_with_the_metrics(offline_run: Wan
     last = [row for row in offline_run.history if "valid/threshold_curve_table" in str(row)][-1]
     jf = offline_run.column("valid/J&F")[-1]
 
-    right, wrong = (sum(last[f"valid/scores_{which}"]["values"]) for which in ("right", "wrong"))
+    right, wrong = (sum(last[f"valid/scores_{which}"]["values"]) for which in ("correct", "wrong"))
     # an expression of a video means 1, 1, 1, 2 and 0 of the 3 tracks
     assert (right, wrong) == (5 * VIDEOS, 10 * VIDEOS)
     by_size = {name: last[f"valid_by_size/{name}"] for name in ("large", "nowhere")}
@@ -114,7 +114,7 @@ def test_the_table_of_examples_names_selected_missed_and_wrong_tracks(
     mean = sum(row["J&F"] for row in rows) / len(rows)
     assert mean == pytest.approx(offline_run.column("valid/J&F")[-1])
     for row in rows:
-        scores = [word.split() for word in row["scores"].split(", ")]  # "2: 0.91 right"
+        scores = [word.split() for word in row["scores"].split(", ")]  # "2: 0.91 correct"
         selected = {word[0].rstrip(":") for word in scores if float(word[1]) > 0.5}
         right = {word[0].rstrip(":") for word in scores if len(word) == 3}
         assert {"a": {"0"}, "c": {"2"}, "ab": {"0", "1"}}.get(row["sentence"], right) == right
@@ -195,7 +195,7 @@ def test_jobs_of_a_sweep_are_one_wandb_group(shapes: list[str], tmp_path: Path) 
         staged = [e.local_path for a in run.artifacts for e in a.manifest.contents if not e.ref]
         assert staged
         assert all(Path(p).is_relative_to(folder) for p in staged)
-    assert not set(DIRS) & set(os.environ)
+    assert not set(WANDB_DIRS) & set(os.environ)
 
 
 def test_documentation_names_what_is_logged(offline_run: WandbFile) -> None:
@@ -226,7 +226,7 @@ def test_two_processes_log_what_one_logs(shapes: list[str], tmp_path: Path) -> N
 
     (one,), (two,) = read_runs(tmp_path / "one"), read_runs(tmp_path / "two")
     assert set(one.summary) == set(two.summary)
-    for name in ("valid/scores_right", "valid/scores_wrong"):
+    for name in ("valid/scores_correct", "valid/scores_wrong"):
         assert one.column(name) == two.column(name)
     for rows in zip(
         *(run.table(run.column("valid/examples")[0]) for run in (one, two)), strict=True
@@ -284,7 +284,7 @@ def test_tensorboard_holds_numbers_histograms_pictures_and_table(
     for name in set(names_of_csv(tmp_path / "csv")) - {"step"}:
         found = [event.value for event in events.Scalars(name)]
         assert found == pytest.approx(rows_of_csv(tmp_path / "csv", name), rel=1e-6), name
-    right = events.Histograms("valid/scores_right")[-1].histogram_value
+    right = events.Histograms("valid/scores_correct")[-1].histogram_value
     assert right.num == sum(right.bucket) == 5 * VIDEOS
     assert {"valid/threshold_curve", "valid/examples/0", "valid/examples/7"} <= set(tags["images"])
     text = events.Tensors("valid/examples/text_summary")[-1].tensor_proto.string_val[0].decode()

@@ -1,4 +1,4 @@
-"""Short videos for a dashboard: what an answer has right and wrong, and the tracks of a video."""
+"""Short videos for a dashboard: the answer to an expression, and the tracks of a video."""
 
 import colorsys
 from collections.abc import Sequence
@@ -7,94 +7,73 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.masks import areas
-from sola.types import Expression
-from sola.visualization.dashboard.values import Clip
+from sola.visualization.dashboard.board import VideoClip
 from sola.visualization.mp4 import write_mp4
-from sola.visualization.overlays import PAPER, draw_masks, font_size_px, text_block
-from sola.visualization.report.videos import ShownVideo, draw_answer, read_frames, union_at
+from sola.visualization.overlays import PAPER, draw_answer, draw_masks, font_size_px, text_block
+from sola.visualization.videos import ShownVideo
 
+# frames a second: data sets do not state theirs
 FPS = 6.0
-"""Of all clips: data sets do not say theirs."""
+# smaller frames are magnified by a whole number, for the words above them
 MIN_WIDTH_PX = 256
-"""Of a clip, for the words above it; smaller frames are magnified, by a whole number."""
-LEGEND = "green right, blue missed, striped red wrong"
+LEGEND = "green correct, white missed, hatched red wrong"
 
 
 def draw_answer_clip(
-    path: Path, shown: ShownVideo, expression: Expression, selected: Sequence[int], caption: str
-) -> Clip:
-    """A video with what the selected tracks have right, missed and wrong.
+    path: Path, shown: ShownVideo, sentence: str, selected: Sequence[int], caption: str
+) -> VideoClip:
+    """Write a video of the correct, missed and wrong pixels of the selected tracks.
 
     Args:
         path: of the mp4.
-        shown: the video.
-        expression: of it, with known objects.
+        shown: the video, with the objects of the expression only.
+        sentence: the expression.
         selected: tracks.
         caption: a line below the sentence.
-
-    Raises:
-        ValueError: if a frame cannot be read.
     """
-    targets = [shown.object_masks[name] for name in expression.object_ids or ()]
-    chosen = [shown.track_masks[idx] for idx in selected]
-    pictures = [
-        draw_answer(frame, *(union_at(masks, idx, shown.size) for masks in (targets, chosen)))
-        for idx, frame in enumerate(read_frames(shown))
-    ]
-    num_pixels = areas([*targets, *chosen]).reshape(-1, len(pictures)).sum(axis=0)
-    heading = (f'"{expression.text.strip()}"', caption, LEGEND)
-    return _write(path, pictures, heading, int(np.argmax(num_pixels)))
+    target = shown.union(shown.objects.values())
+    answer = shown.union([shown.tracks[idx] for idx in selected])
+    pictures = [draw_answer(*each) for each in zip(shown.frames, target, answer, strict=True)]
+    best = int(np.argmax((target | answer).sum(axis=(1, 2))))
+    return _write(path, pictures, (f'"{sentence.strip()}"', caption, LEGEND), best)
 
 
-def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> Clip:
-    """A video with all its tracks, each in a colour of its own.
+def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
+    """Write a video with all its tracks, each in its own colour.
 
     Args:
         path: of the mp4.
         shown: the video.
         caption: a line below its name.
-
-    Raises:
-        ValueError: if a frame cannot be read.
     """
-    pictures = read_frames(shown)
-    for number, masklet in enumerate(shown.track_masks):
-        pictures = [
-            draw_masks(picture, union_at([masklet], idx, shown.size), _colour(number))
-            for idx, picture in enumerate(pictures)
-        ]
-    heading = (f"video {shown.video.video_id}", caption)
-    return _write(path, pictures, heading, len(pictures) // 2)
+    pictures = shown.frames
+    for number, masklet in enumerate(shown.tracks):
+        # steps of the golden ratio around the circle of hues: neighbours differ most
+        red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
+        colour = (round(255 * red), round(255 * green), round(255 * blue))
+        pairs = zip(pictures, shown.union([masklet]), strict=True)
+        pictures = [draw_masks(*pair, colour) for pair in pairs]
+    return _write(path, pictures, (f"video {shown.video.video_id}", caption), len(pictures) // 2)
 
 
 def count_tracks(num_tracks: int) -> str:
-    """A number of tracks in words of a caption."""
+    """Return a number of tracks in words."""
     return f"{num_tracks} track{'' if num_tracks == 1 else 's'}"
 
 
 def _write(
     path: Path, pictures: Sequence[NDArray[np.uint8]], heading: Sequence[str], best: int
-) -> Clip:
+) -> VideoClip:
+    """A video below its heading, both sides padded to even numbers of pixels."""
     scale = max(1, MIN_WIDTH_PX // pictures[0].shape[1])
-    pictures = [picture.repeat(scale, axis=0).repeat(scale, axis=1) for picture in pictures]
-    height, width = pictures[0].shape[:2]
-    full_width = max(width, MIN_WIDTH_PX) + max(width, MIN_WIDTH_PX) % 2
-    font_px = font_size_px(height)
-    words = np.concatenate([text_block(line, full_width, font_px) for line in heading])
+    height, width = (scale * side for side in pictures[0].shape[:2])
+    full_width = max(width, MIN_WIDTH_PX) + width % 2
+    words = np.concatenate([text_block(line, full_width, font_size_px(height)) for line in heading])
     padding = ((0, (len(words) + height) % 2), (0, full_width - width), (0, 0))
-
-    def page(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        padded = np.pad(picture, padding, constant_values=PAPER[0])
-        return np.concatenate([words, padded])
-
-    pages = [page(picture) for picture in pictures]
+    pages = []
+    for picture in pictures:
+        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+        pages.append(np.concatenate([words, np.pad(large, padding, constant_values=PAPER[0])]))
     times_s = [idx / FPS for idx in range(len(pages) + 1)]
     write_mp4(path, pages, times_s, size=(pages[0].shape[0], full_width), fps=FPS)
-    return Clip(path, pages[best], caption=", ".join(heading[:2]))
-
-
-def _colour(number: int) -> tuple[int, int, int]:
-    """Neighbours differ most: steps of the golden ratio around the circle of hues."""
-    red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
-    return round(255 * red), round(255 * green), round(255 * blue)
+    return VideoClip(path, pages[best], caption=", ".join(heading[:2]))

@@ -1,4 +1,4 @@
-"""What identifies a run: the code, and the tracks that it works on."""
+"""Record where a run comes from: its code, and the tracks that it reads or makes."""
 
 import subprocess
 from collections.abc import Sequence
@@ -7,77 +7,53 @@ from typing import Any
 
 from sola.evaluation.tracks import TrackReader
 from sola.shards.writer import INDEX_FILE
-from sola.visualization.dashboard.values import Artifact
+from sola.visualization.dashboard.board import Board
 
-CODE_DIR = Path(__file__).parents[2]
-"""The package; its repository, if it has one, is around it."""
-NO_GIT = {"commit": "none", "is_dirty": False}
-OF_INDEX = (
-    "dataset",
-    "split",
-    "source",
-    "tracker",
-    "checkpoint_sha256",
-    "token_dim",
-    "token_dtype",
-    "format_version",
-)
+NAMES = ("dataset", "split", "source", "tracker")
+DETAILS = ("checkpoint_sha256", "token_dim", "token_dtype", "format_version")
 
 
 def git_state() -> dict[str, Any]:
-    """The commit of the code, and whether files differ from it; "none" outside of a repository."""
-    # of an installed copy, a repository around it knows nothing
+    """Return the commit of the code and whether files differ; "none" outside of a repository."""
+    # a repository around an installed copy does not track it
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return dict(NO_GIT)
-    commit = _git("rev-parse", "HEAD")
-    return {"commit": commit or "none", "is_dirty": bool(_git("status", "--porcelain"))}
+        return {"commit": "none", "is_dirty": False}
+    commit = _git("rev-parse", "HEAD") or "none"
+    return {"commit": commit, "is_dirty": bool(_git("status", "--porcelain"))}
 
 
-def artifacts_of(readers: Sequence[TrackReader]) -> list[Artifact]:
-    """The tracks that a run reads, and the tracker that made them.
-
-    Args:
-        readers: of finished tracks.
-    """
-    found = [artifact_of_tracks(reader.tracks_dir, reader.index) for reader in readers]
+def record_inputs(board: Board, readers: Sequence[TrackReader]) -> None:
+    """Record the tracks that a run reads, and the tracker that made them."""
+    for reader in readers:
+        record_tracks(board, reader.tracks_dir, reader.index, is_input=True)
     index = readers[0].index
-    sha256 = str(index.get("checkpoint_sha256"))
-    tracker = Artifact(
-        name=f"tracker-{index.get('tracker')}",
-        kind="tracker",
-        path=None,
-        metadata={"name": index.get("tracker"), "checkpoint_sha256": sha256},
-    )
-    return [*found, tracker]
+    name, sha256 = index.get("tracker"), str(index.get("checkpoint_sha256"))
+    metadata = {"name": name, "checkpoint_sha256": sha256}
+    board.add_artifact(f"tracker-{name}", "tracker", metadata=metadata, is_input=True)
 
 
-def artifact_of_tracks(tracks_dir: Path, index: dict[str, Any]) -> Artifact:
-    """Finished tracks, by their index.
+def record_tracks(
+    board: Board, tracks_dir: Path, index: dict[str, Any], *, is_input: bool = False
+) -> None:
+    """Record finished tracks.
 
     Args:
-        tracks_dir: their folder.
-        index: what its index.json holds.
+        board: of the run.
+        tracks_dir: folder of the tracks.
+        index: content of their index.json.
+        is_input: the run reads them; else it made them.
     """
-    identity = {key: index[key] for key in OF_INDEX if key in index}
-    names = [str(identity.get(key)) for key in ("dataset", "split", "source", "tracker")]
-    return Artifact(
-        name="-".join(["tracks", *names]),
-        kind="tracks",
-        path=tracks_dir / INDEX_FILE,
-        metadata={
-            **identity,
-            "folder": str(tracks_dir.absolute()),
-            "num_entries": len(index["entries"]),
-        },
-    )
+    metadata = {key: index[key] for key in (*NAMES, *DETAILS) if key in index}
+    metadata |= {"folder": str(tracks_dir.absolute()), "num_entries": len(index["entries"])}
+    name = "-".join(["tracks", *(str(index.get(key)) for key in NAMES)])
+    path = tracks_dir / INDEX_FILE
+    board.add_artifact(name, "tracks", path, metadata=metadata, is_input=is_input)
 
 
 def _git(*words: str) -> str | None:
-    """What git says of the code; None where it fails or is not there."""
+    """Output of git for the folder of the code; None if git fails or is missing."""
+    command = ["git", "-C", str(Path(__file__).parents[2]), *words]
     try:
-        done = subprocess.run(
-            ["git", *words], cwd=CODE_DIR, capture_output=True, text=True, check=True
-        )
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()

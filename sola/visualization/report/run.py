@@ -1,29 +1,23 @@
-"""From the files of an evaluation to its report."""
+"""Write the report of an evaluation."""
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sola.config.entry_points import EvaluateConfig
 from sola.config.progress import progress
-from sola.datasets import Split
-from sola.evaluation.protocol import SELECTION
+from sola.evaluation.comparison import check_same_split, compare, read_run
+from sola.evaluation.protocol import ALL_TRACKS, ORACLE, SELECTION
 from sola.evaluation.scored_split import SCORES_FILE, open_sources, open_split
 from sola.evaluation.scores import Scores, group_by_video
 from sola.evaluation.staging import publish, start_staging
-from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import read_json
 from sola.metrics.labels import count_pixels, track_labels
-from sola.types import Expression
-from sola.visualization.report.against import compare_with
-from sola.visualization.report.page import PAGE, entry_of, write_page
-from sola.visualization.report.plots import METRICS_FILE, charts_of, read_metrics
-from sola.visualization.report.videos import (
-    frames_a_video,
+from sola.visualization.plots import METRICS_FILE, draw_report_plots, read_metrics
+from sola.visualization.report.page import PAGE, write_page
+from sola.visualization.videos import (
+    frames_per_video,
     show_video,
     write_thumbnail,
     write_video,
@@ -32,105 +26,114 @@ from sola.visualization.report.videos import (
 log = logging.getLogger(__name__)
 
 REPORT_DIR = "report"
+SHOWN = ("video", "expression", "text", "kind", "objects", "groups")
+
+
+def check_other_run(config: EvaluateConfig) -> None:
+    """Check the run that a report is to compare with, before anything is measured.
+
+    Raises:
+        UserError: if there is no such run, or it is of another split.
+    """
+    if config.report_against is not None:
+        own = {"run": "this run", "dataset": config.dataset.name, "split": config.split}
+        check_same_split(read_run(Path(config.report_against)), own)
 
 
 def run_report(config: EvaluateConfig, evaluation: Mapping[str, Any]) -> Path:
-    """Writes the report of a selector's evaluation beside evaluation.json.
+    """Write the report of a selector's evaluation beside evaluation.json.
 
-    In place of that of an earlier run, and there only when it is complete. Training curves are
-    those of the checkpoint's folder, where it has a metrics.csv.
+    It replaces an older report once it is complete. Training curves come from the metrics.csv in
+    the checkpoint's folder, if there is one.
 
     Args:
         config: of the evaluation, whose scores.json is in the output folder.
-        evaluation: what evaluation.json holds.
+        evaluation: content of evaluation.json.
 
     Returns:
         Its index.html.
 
     Raises:
-        ValueError: if something is missing or does not fit.
+        UserError: if something is missing or does not fit.
     """
     output_dir = Path(config.paths.output_dir)
     scores = Scores.from_json(read_json(output_dir / SCORES_FILE, "Run evaluate.py again."))
-    comparison = None
+    comparison, others = None, {}
     if config.report_against is not None:
-        comparison = compare_with(Path(config.report_against), evaluation, output_dir)
+        other, own = read_run(Path(config.report_against)), {**evaluation, "run": str(output_dir)}
+        comparison, others = compare(other, own, SELECTION), answers_of(other, evaluation)
     metrics = read_metrics(Path(config.ckpt_path or "").parent / METRICS_FILE)
+    training = (evaluation.get("checkpoint") or {}).get("training") or {}
+    label_iou = training.get("data", {}).get("label_iou", 0.7)
+    empty_frames = training.get("data", {}).get("empty_frames", "count")
+    dataset, sources = open_split(config), open_sources(config)
+    by_video = group_by_video(dataset.expressions)
+    entries = {(each["video"], each["expression"]): each for each in evaluation["expressions"]}
+    rows: list[dict[str, Any]] = []
+    all_scores: dict[bool, list[float]] = {True: [], False: []}
     staging_dir = start_staging(output_dir, [REPORT_DIR])
-    builder = _Builder(staging_dir / REPORT_DIR, open_split(config), scores, evaluation)
-    builder.write(open_sources(config), metrics, comparison)
+    folder = staging_dir / REPORT_DIR
+    with progress("report", len(by_video)) as advance:
+        for number, expressions in enumerate(by_video.values()):
+            tracks = sources.read(expressions)
+            video, objects = dataset.videos[tracks.video_id], dataset.ground_truth(tracks.video_id)
+            num_frames = frames_per_video(len(by_video))
+            shown = show_video(video, tracks.size, num_frames, tracks.masklets, objects)
+            pixels = count_pixels(tracks.masklets, objects, len(video.frame_paths))
+            by_expression = {}
+            for expression in expressions:
+                labels = track_labels(pixels, expression.object_ids or (), label_iou, empty_frames)
+                scored = sorted(scores.row(expression).items(), key=lambda item: -item[1])
+                for track, score in scored:
+                    all_scores[bool(labels[track])].append(score)
+                by_expression[expression.expression_id] = [
+                    [track, round(score, 5), bool(labels[track])] for track, score in scored
+                ]
+                key = expression.video_id, expression.expression_id
+                answers = {name: entries[key]["answers"][name] for name in (SELECTION, ORACLE)}
+                path = folder / "thumbs" / f"{len(rows)}.jpg"
+                selected = answers[SELECTION]["tracks"]
+                write_thumbnail(path, shown, expression.object_ids or (), selected)
+                if others:
+                    answers["other"] = others[key]
+                row = {name: entries[key][name] for name in SHOWN}
+                rows.append({**row, "file": number, "answers": answers})
+            write_video(folder, number, shown, tracks, by_expression)
+            advance("")
+    figures = draw_report_plots(evaluation, all_scores[True], all_scores[False], metrics)
+    write_page(folder, evaluation, figures, rows, label_iou=label_iou, comparison=comparison)
     publish(staging_dir, [REPORT_DIR])
     page = output_dir / REPORT_DIR / PAGE
     log.info("%s: the report, for any browser", page)
     return page
 
 
-class _Builder:
-    """Writes a report video by video, and gathers what the page needs of all."""
+def answers_of(other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Return the selections of another run, without tracks if they are not the tracks of this run.
 
-    def __init__(
-        self, folder: Path, dataset: Split, scores: Scores, evaluation: Mapping[str, Any]
-    ) -> None:
-        self.folder, self.dataset = folder, dataset
-        self.scores, self.evaluation = scores, evaluation
-        training = (evaluation.get("checkpoint") or {}).get("training") or {}
-        data = training.get("data") or {}
-        self.label_iou = data.get("label_iou", 0.7)
-        self.empty_frames = data.get("empty_frames", "count")
-        self.entries = {(e["video"], e["expression"]): e for e in evaluation["expressions"]}
-        self.rows: list[dict[str, Any]] = []
-        self.right: list[float] = []
-        self.wrong: list[float] = []
+    Args:
+        other: content of evaluation.json of the other run.
+        own: the same of this run, on the same expressions.
 
-    def write(
-        self,
-        sources: TrackSources,
-        metrics: Mapping[str, Any],
-        comparison: Mapping[str, Any] | None,
-    ) -> None:
-        videos = group_by_video(self.dataset.expressions)
-        num_frames = frames_a_video(len(videos))
-        (self.folder / "thumbs").mkdir(parents=True)
-        with progress("report", len(videos)) as advance:
-            for number, expressions in enumerate(videos.values()):
-                self._write_video(number, expressions, sources.read(expressions), num_frames)
-                advance("")
-        right, wrong = (np.array(scores, np.float32) for scores in (self.right, self.wrong))
-        charts = charts_of(self.evaluation, right, wrong, metrics)
-        write_page(
-            self.folder,
-            self.evaluation,
-            charts,
-            self.rows,
-            label_iou=self.label_iou,
-            comparison=comparison,
-        )
+    Returns:
+        (video id, expression id) -> scores, and "tracks" or None.
+    """
+    is_same = _made_by(other) == _made_by(own)
+    all_tracks = {
+        (e["video"], e["expression"]): e["answers"][ALL_TRACKS] for e in own["expressions"]
+    }
+    found = {}
+    for entry in other["expressions"]:
+        key, answers = (entry["video"], entry["expression"]), entry["answers"]
+        has_tracks = is_same and answers.get(ALL_TRACKS) == all_tracks[key]
+        tracks = answers[SELECTION]["tracks"] if has_tracks else None
+        found[key] = {**answers[SELECTION], "tracks": tracks}
+    return found
 
-    def _write_video(
-        self, number: int, expressions: list[Expression], tracks: VideoTracks, num_frames: int
-    ) -> None:
-        video = self.dataset.videos[tracks.video_id]
-        ground_truth = self.dataset.ground_truth(tracks.video_id)
-        labels = count_pixels(tracks.masklets, ground_truth, len(video.frame_paths))
-        scored = {}
-        for expression in expressions:
-            is_right = track_labels(
-                labels, expression.object_ids or (), self.label_iou, self.empty_frames
-            )
-            scored[expression.expression_id] = self._scores_of(expression, is_right)
-        shown = show_video(number, video, tracks, ground_truth, num_frames)
-        frames = write_video(self.folder, shown, scored)
-        for expression in expressions:
-            entry = self.entries[expression.video_id, expression.expression_id]
-            path = self.folder / "thumbs" / f"{len(self.rows)}.jpg"
-            selected = entry["answers"][SELECTION]["tracks"]
-            write_thumbnail(path, shown, frames, expression, selected)
-            self.rows.append(entry_of(entry, number))
 
-    def _scores_of(self, expression: Expression, is_right: NDArray[np.bool_]) -> list[Any]:
-        """[track, score, whether it is right] of each, the highest score first."""
-        row = self.scores.row(expression)
-        for track, score in row.items():
-            (self.right if is_right[track] else self.wrong).append(score)
-        by_score = sorted(row.items(), key=lambda item: -item[1])
-        return [[track, round(score, 5), bool(is_right[track])] for track, score in by_score]
+def _made_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the tracks of two runs share if they are the same."""
+    return [
+        {k: v for k, v in tracks.items() if k in ("source", "tracker") or "_sha256" in k}
+        for tracks in run.get("tracks", ())
+    ]

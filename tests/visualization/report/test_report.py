@@ -18,7 +18,7 @@ from sola.types import Masklet, RunLength, Video
 from sola.visualization.report import run_report
 from sola.visualization.report.canvas import PNG_SCALE
 from sola.visualization.report.plots import read_metrics
-from sola.visualization.report.videos import MAX_SIDE_PX, frames_a_video, show_video
+from sola.visualization.videos import MAX_SIDE_PX, frames_a_video, show_video
 
 
 class Links(HTMLParser):
