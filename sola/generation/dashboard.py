@@ -12,11 +12,9 @@ from sola.generation.module import VideoReport
 from sola.generation.summary import stage_seconds
 from sola.prompts import PromptCounts
 from sola.shards import ShardReader
-from sola.visualization.dashboard.board import Board, Cell, Histogram, Value
-from sola.visualization.dashboard.clips import count_tracks, draw_tracks_clip
-from sola.visualization.dashboard.origin import record_tracks
+from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, record_tracks
 from sola.visualization.overlays import evenly_spaced
-from sola.visualization.videos import show_video
+from sola.visualization.videos import count_tracks, draw_tracks_clip, show_video
 
 
 class GenerationDashboard:

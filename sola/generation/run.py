@@ -28,9 +28,8 @@ from sola.generation.recipe import Recipe
 from sola.generation.stop import Stopped, StopSignals
 from sola.generation.summary import of_all_processes, show_summary
 from sola.shards import PromptStore, ShardReader, ShardWriter, prompts_dir, tracks_dir
-from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.board import Board, git_state
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
-from sola.visualization.dashboard.origin import git_state
 
 log = logging.getLogger(__name__)
 

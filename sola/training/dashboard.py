@@ -25,10 +25,9 @@ from sola.training.module import SCORED, SelectorModule
 from sola.training.scoring import GRID, ScoredBatch, ValidationScorer
 from sola.types import Expression
 from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, VideoClip
-from sola.visualization.dashboard.clips import count_tracks, draw_answer_clip
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.plots import Line, LinePlot
-from sola.visualization.videos import show_video
+from sola.visualization.videos import count_tracks, draw_answer_clip, show_video
 
 # scores of an expression in the table of examples, the highest first
 NUM_SCORES = 20

@@ -36,9 +36,8 @@ from sola.training.optimization import choose_fused
 from sola.training.resuming import LAST_FILE, Resumption, WholeFileIO
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
-from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.board import Board, git_state, record_inputs
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
-from sola.visualization.dashboard.origin import git_state, record_inputs
 from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ can tell them apart. Text and the edges of controls have the contrast of WCAG 2.
 both.
 """
 
+# RGB of masks drawn over a frame; false positives are hatched, too
 MASKS = {
     "truth": (70, 230, 120),
     "selection": (255, 127, 14),
@@ -15,7 +16,7 @@ MASKS = {
     "missed": (255, 255, 255),
     "wrong": (214, 10, 86),
 }
-"""RGB of masks drawn over a frame. False positives are hatched, too."""
+# role -> its colour on a light page and on a dark one
 THEMES = {
     "paper": ("#f6f7f9", "#14171c"),
     "card": ("#ffffff", "#1d2229"),
@@ -29,9 +30,8 @@ THEMES = {
     "correct": ("#14a05e", "#62e39a"),
     "wrong": ("#8f0f43", "#e8457f"),
 }
-"""Role -> its colour on a light page and on a dark one."""
+# Role -> its colour in a plot's file.
 LIGHT = {role: light for role, (light, _) in THEMES.items()}
-"""Role -> its colour in a plot's file."""
 
 
 def as_css() -> str:

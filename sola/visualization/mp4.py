@@ -9,13 +9,13 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+# Tick of the stream's clock: all common frame rates are whole numbers of it.
 TIME_BASE = Fraction(1, 90_000)
-"""Tick of the stream's clock: all common frame rates are whole numbers of it."""
+# Lowest frame rate that a stream can state; its frames have times of their own.
 SLOWEST = Fraction(1, 1000)
-"""Lowest frame rate that a stream can state; its frames have times of their own."""
 X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
+# FFmpeg's numbers of the colours that browsers assume.
 BT709, LIMITED_RANGE = 1, 1
-"""FFmpeg's numbers of the colours that browsers assume."""
 
 
 def write_mp4(

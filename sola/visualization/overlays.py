@@ -14,23 +14,27 @@ from sola.visualization.colours import MASKS
 ORANGE, GREEN = MASKS["selection"], MASKS["truth"]
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 OPACITY = 0.45
+# Width and distance of stripes, in widths of an outline.
 STRIPE, PERIOD = 2, 8
-"""Width and distance of stripes, in widths of an outline."""
 MAX_LINES = 8
 DOTS = "..."
+# White between two frames.
 GAP_PX = 4
-"""White between two frames."""
 
 
 @dataclass(frozen=True)
 class MaskRow:
-    """One row of a sheet: the same frames with masks of one kind."""
+    """One row of a sheet: the same frames with masks of one kind.
+
+    Attributes:
+        label: what the masks are.
+        masks: (T, H, W), one mask per frame.
+        colour: RGB.
+    """
 
     label: str
     masks: NDArray[np.bool_]
-    """(T, H, W), one mask per frame."""
     colour: tuple[int, int, int]
-    """RGB."""
 
 
 def draw_masks(

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS_FILE = "metrics.csv"
 JF = "J&F"
 NUM_BINS = 20
-# lines of the training curves: column of metrics.csv -> role
 LOSSES = {"train/loss_epoch": "selection", "valid/loss": "oracle"}
 VALID_JFS = {"valid/J&F": "selection", "valid/J&F_best": "ink", "valid/oracle_J&F": "oracle"}
+# file name -> title, and the role of each column of metrics.csv
+TRAINING = {
+    "training_loss": ("Loss by epoch", LOSSES),
+    "training_j_and_f": ("J&F (0 to 1) by epoch, on the validation split", VALID_JFS),
+}
 # column -> epochs and values
 Metrics = Mapping[str, tuple[list[float], list[float]]]
 
@@ -58,7 +61,7 @@ def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = N
         plot: the lines.
         marks: name -> (x, line style) of upright lines.
     """
-    axes = _new_axes(plot.title, plot.x_name)
+    figure, axes = _new_figure(plot.title, plot.x_name)
     for line in plot.lines:
         style = "o" if len(line.xs) == 1 else "-"
         axes.plot(line.xs, line.ys, style, color=LIGHT[line.role], label=line.name)
@@ -66,7 +69,8 @@ def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = N
         axes.axvline(x, color=LIGHT["quiet"], linewidth=1, linestyle=style, label=name)
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     axes.locator_params(axis="x", integer=plot.x_name == "epoch")
-    return _finish(axes)
+    _add_legend(axes)
+    return figure
 
 
 def draw_report_plots(
@@ -86,17 +90,18 @@ def draw_report_plots(
     figures = {"threshold_curve": _threshold_curve(evaluation)}
     if correct or wrong:
         figures["score_distribution"] = _score_histogram(correct, wrong, evaluation["threshold"])
-    if set(evaluation["by_kind"]) - {""}:
-        kinds = {kind or "(none)": means for kind, means in evaluation["by_kind"].items()}
-        figures["by_kind"] = _bars("J&F (%) by kind of expression", kinds)
-    divided = {name: labels for name, labels in evaluation["by_group"].items() if len(labels) > 1}
-    if divided:
-        groups = {f"{name}: {k}": v for name, labels in divided.items() for k, v in labels.items()}
-        figures["by_group"] = _bars("J&F (%) by group of expressions", groups)
-    for file, columns in (("training_loss", LOSSES), ("training_j_and_f", VALID_JFS)):
+    groups = {"kind": evaluation["by_kind"], **evaluation["by_group"]}
+    rows = {
+        f"{name}: {label or '(none)'}": means
+        for name, by_label in groups.items()
+        for label, means in by_label.items()
+        if len(by_label) > 1
+    }
+    if rows:
+        figures["by_group"] = _bars("J&F (%) by kind and group of expressions", rows)
+    for file, (title, columns) in TRAINING.items():
         lines = [Line(key, role, *metrics[key]) for key, role in columns.items() if key in metrics]
         if lines:
-            title = f"{file.replace('_', ' ').replace('j and f', JF)} by epoch"
             figures[file] = draw_lines(LinePlot(title, "epoch", lines))
     return figures
 
@@ -173,7 +178,7 @@ def _threshold_curve(evaluation: Mapping[str, Any]) -> Figure:
 
 
 def _score_histogram(correct: Sequence[float], wrong: Sequence[float], threshold: float) -> Figure:
-    axes = _new_axes("Scores of correct and of wrong tracks (% of each)", "score")
+    figure, axes = _new_figure("Scores of correct and of wrong tracks (% of each)", "score")
     axes.hist(
         [correct, wrong],
         bins=NUM_BINS,
@@ -183,12 +188,13 @@ def _score_histogram(correct: Sequence[float], wrong: Sequence[float], threshold
         label=[f"correct tracks ({len(correct)})", f"wrong tracks ({len(wrong)})"],
     )
     axes.axvline(threshold, color=LIGHT["quiet"], ls="--", lw=1, label=f"threshold: {threshold:g}")
-    return _finish(axes)
+    _add_legend(axes)
+    return figure
 
 
 def _bars(title: str, means: Mapping[str, Any]) -> Figure:
     """Bars of the selection, each with its interval and the oracle."""
-    axes = _new_axes(title, height_in=1 + 0.24 * len(means))
+    figure, axes = _new_figure(title, height_in=1 + 0.24 * len(means))
     rows, selections = range(len(means)), [by_answer[SELECTION] for by_answer in means.values()]
     values = [100 * mean[JF] for mean in selections]
     oracles = [100 * by_answer[ORACLE][JF] for by_answer in means.values()]
@@ -205,10 +211,11 @@ def _bars(title: str, means: Mapping[str, Any]) -> Figure:
     axes.set_ylim(len(means) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.grid(axis="y", visible=False)
-    return _finish(axes)
+    _add_legend(axes)
+    return figure
 
 
-def _new_axes(title: str, x_name: str = "", height_in: float = 3.4) -> Axes:
+def _new_figure(title: str, x_name: str = "", height_in: float = 3.4) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure((6.4, height_in), layout="constrained", facecolor=LIGHT["card"])
@@ -220,19 +227,11 @@ def _new_axes(title: str, x_name: str = "", height_in: float = 3.4) -> Axes:
     axes.spines[:].set_visible(False)
     axes.grid(color=LIGHT["grid"])
     axes.set_axisbelow(True)
-    return axes
+    return figure, axes
 
 
-def _finish(axes: Axes) -> Figure:
+def _add_legend(axes: Axes) -> None:
+    """Between the title and the plot."""
     axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderaxespad=0.2,
-        ncols=4,
-        frameon=False,
-        fontsize=9,
-        labelcolor=LIGHT["quiet"],
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, labelcolor=LIGHT["quiet"]
     )
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return figure

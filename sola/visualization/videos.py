@@ -1,5 +1,6 @@
-"""Write what the gallery shows of a video: small frames, and the masks of tracks and objects."""
+"""Show a video with its masks: in the gallery of a report, and as a clip on a dashboard."""
 
+import colorsys
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +16,26 @@ from sola.datasets.frames import VideoFrames
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import decode, shrink
 from sola.types import Masklet, Video
-from sola.visualization.overlays import draw_answer, evenly_spaced
+from sola.visualization.dashboard.board import VideoClip
+from sola.visualization.mp4 import write_mp4
+from sola.visualization.overlays import (
+    PAPER,
+    draw_answer,
+    draw_masks,
+    evenly_spaced,
+    font_size_px,
+    text_block,
+)
 
 MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
 # of each video, and of all videos together
 MIN_FRAMES, MAX_FRAMES, MAX_FRAMES_OF_ALL = 12, 60, 6000
 JPEG_QUALITY = 82
+# frames a second: data sets do not state theirs
+FPS = 6.0
+# smaller frames are magnified by a whole number, for the words above them
+MIN_WIDTH_PX = 256
+LEGEND = "green correct, white missed, hatched red wrong"
 
 
 @dataclass(frozen=True)
@@ -154,6 +169,48 @@ def frames_per_video(num_videos: int) -> int:
     return max(MIN_FRAMES, min(MAX_FRAMES, MAX_FRAMES_OF_ALL // max(num_videos, 1)))
 
 
+def draw_answer_clip(
+    path: Path, shown: ShownVideo, sentence: str, selected: Sequence[int], caption: str
+) -> VideoClip:
+    """Write a video of the correct, missed and wrong pixels of the selected tracks.
+
+    Args:
+        path: of the mp4.
+        shown: the video, with the objects of the expression only.
+        sentence: the expression.
+        selected: tracks.
+        caption: a line below the sentence.
+    """
+    target = shown.union(shown.objects.values())
+    answer = shown.union([shown.tracks[idx] for idx in selected])
+    pictures = [draw_answer(*each) for each in zip(shown.frames, target, answer, strict=True)]
+    best = int(np.argmax((target | answer).sum(axis=(1, 2))))
+    return _write(path, pictures, (f'"{sentence.strip()}"', caption, LEGEND), best)
+
+
+def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
+    """Write a video with all its tracks, each in its own colour.
+
+    Args:
+        path: of the mp4.
+        shown: the video.
+        caption: a line below its name.
+    """
+    pictures = shown.frames
+    for number, masklet in enumerate(shown.tracks):
+        # steps of the golden ratio around the circle of hues: neighbours differ most
+        red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
+        colour = (round(255 * red), round(255 * green), round(255 * blue))
+        pairs = zip(pictures, shown.union([masklet]), strict=True)
+        pictures = [draw_masks(*pair, colour) for pair in pairs]
+    return _write(path, pictures, (f"video {shown.video.video_id}", caption), len(pictures) // 2)
+
+
+def count_tracks(num_tracks: int) -> str:
+    """Return a number of tracks in words."""
+    return f"{num_tracks} track{'' if num_tracks == 1 else 's'}"
+
+
 def _codes(masklet: Masklet) -> list[str]:
     return [mask["counts"] for mask in masklet]
 
@@ -175,3 +232,21 @@ def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 def _write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path, quality=JPEG_QUALITY)
+
+
+def _write(
+    path: Path, pictures: Sequence[NDArray[np.uint8]], heading: Sequence[str], best: int
+) -> VideoClip:
+    """A video below its heading, both sides padded to even numbers of pixels."""
+    scale = max(1, MIN_WIDTH_PX // pictures[0].shape[1])
+    height, width = (scale * side for side in pictures[0].shape[:2])
+    full_width = max(width, MIN_WIDTH_PX) + width % 2
+    words = np.concatenate([text_block(line, full_width, font_size_px(height)) for line in heading])
+    padding = ((0, (len(words) + height) % 2), (0, full_width - width), (0, 0))
+    pages = []
+    for picture in pictures:
+        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+        pages.append(np.concatenate([words, np.pad(large, padding, constant_values=PAPER[0])]))
+    times_s = [idx / FPS for idx in range(len(pages) + 1)]
+    write_mp4(path, pages, times_s, size=(pages[0].shape[0], full_width), fps=FPS)
+    return VideoClip(path, pages[best], caption=", ".join(heading[:2]))

@@ -5,24 +5,20 @@ import inspect
 import logging
 import os
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import DummyLogger
-from pytorch_lightning.utilities import rank_zero_only
 
 from sola.config.job import is_first_process, name_job
 from sola.config.targets import Later, locate
 from sola.errors import UserError
-from sola.files import read_json, write_json
 
 log = logging.getLogger(__name__)
 
 STEP = "trainer/global_step"
-# in the folder of a run: its id in W&B, and the number of its next row
-WANDB_STATE_FILE = "wandb/run.json"
+# of W&B for a step of the optimizer: the step, and the epoch and the validation that it may end
+MAX_ROWS_PER_STEP = 4
 # all four, or W&B writes tables and artifacts into the home folder
 WANDB_DIRS = {
     "WANDB_DIR": "",
@@ -95,6 +91,7 @@ def wandb_logger(
     name: str | None = None,
     *,
     job_type: str = "train",
+    first_step: int = 0,
     goes_on: bool = False,
 ) -> Logger:
     """Return Lightning's logger of a run of W&B, which is offline if nobody is logged in.
@@ -106,101 +103,71 @@ def wandb_logger(
         group: runs of a group are shown together; None: those of a sweep, by its folder's name.
         name: of the run; None: its overrides, such as "seed=1".
         job_type: see ``make_logger``.
+        first_step: see ``make_logger``.
         goes_on: see ``make_logger``.
 
     Raises:
         UserError: if W&B refuses a value.
     """
+    import wandb
+    from wandb.errors import UsageError
+
     mode = os.environ.get("WANDB_MODE", "")
     if mode == "disabled":
         log.info("logger: none, W&B is disabled by WANDB_MODE")
         return DummyLogger()
     output_dir, job = Path(save_dir), name_job()
     is_offline = mode in ("offline", "dryrun") or (not mode and not _is_logged_in())
-    if is_offline:
-        why, runs = "WANDB_MODE" if mode else "nobody is logged in", "wandb/offline-run-*"
-        log.info("logger: W&B, offline (%s); later: wandb sync %s", why, output_dir / runs)
-    else:
-        log.info("logger: W&B, online, project %s", project)
+    why, runs = "WANDB_MODE" if mode else "nobody is logged in", output_dir / "wandb/offline-run-*"
+    offline, online = f"offline ({why}); later: wandb sync {runs}", f"online, project {project}"
+    log.info("logger: W&B, %s", offline if is_offline else online)
     if not is_first_process():
-        return ResumableWandbLogger(None, output_dir)
-    state: dict[str, Any] = {}
-    if goes_on and (output_dir / WANDB_STATE_FILE).is_file():
-        remedy = "Move it away to start another W&B run."
-        state = read_json(output_dir / WANDB_STATE_FILE, remedy)
-    options = {
-        "project": project,
-        "entity": entity,
-        "group": group or job.sweep,
-        "name": name or job.overrides,
-        "job_type": job_type,
-        "mode": "offline" if is_offline else None,
-        "resume": None if is_offline else "allow",
-    }
-    run = _start_wandb(output_dir, state.get("id"), options)
-    if is_offline and state:  # W&B does not know the rows of the run that is resumed
-        run.log({}, step=state["next_row"])
-    return ResumableWandbLogger(run, output_dir)
-
-
-class ResumableWandbLogger(WandbLogger):
-    """Lightning's logger of a W&B run that another run in the same folder can resume.
-
-    Args:
-        run: returned by ``wandb.init``; None in processes that do not log.
-        output_dir: folder of the run.
-    """
-
-    def __init__(self, run: Any, output_dir: Path) -> None:
-        super().__init__(experiment=run, save_dir=output_dir)
-        self._output_dir = output_dir
-
-    @rank_zero_only
-    def save(self) -> None:
-        """Write down where a run that resumes from here begins."""
-        run = self.experiment
-        state = {"id": run.id, "next_row": run.step}
-        write_json(self._output_dir / WANDB_STATE_FILE, state)
-
-    @rank_zero_only
-    def end(self) -> None:
-        """End the run, so that the next job of a sweep gets a run and folders of its own."""
-        import wandb
-
-        self.experiment.finish()
-        wandb.teardown()  # finish() alone may leave the end of the file unwritten
-        for name, folder in _wandb_dirs(self._output_dir).items():
-            if os.environ.get(name) == folder:
-                del os.environ[name]
-
-
-def finish_logger(logger: Logger) -> None:
-    """End a run, so that the next job of a sweep gets one of its own."""
-    if isinstance(logger, ResumableWandbLogger):
-        logger.end()
-    else:
-        logger.finalize("success")
-
-
-def _start_wandb(output_dir: Path, run_id: str | None, options: Mapping[str, Any]) -> Any:
-    """A run of W&B, with Lightning's axis for all charts."""
-    import wandb
-    from wandb.errors import UsageError
-
-    for name, folder in _wandb_dirs(output_dir).items():
-        Path(os.environ.setdefault(name, folder)).mkdir(parents=True, exist_ok=True)
+        return WandbLogger(save_dir=save_dir)
+    for variable, folder in _wandb_dirs(output_dir).items():
+        Path(os.environ.setdefault(variable, folder)).mkdir(parents=True, exist_ok=True)
     try:
-        run = wandb.init(dir=output_dir, id=run_id, **options)
+        run = wandb.init(
+            dir=output_dir,
+            project=project,
+            entity=entity,
+            id=_last_run_id(output_dir) if goes_on else None,
+            group=group or job.sweep,
+            name=name or job.overrides,
+            job_type=job_type,
+            mode="offline" if is_offline else None,
+            resume=None if is_offline else "allow",
+        )
     except UsageError as error:
         raise UserError(f"logger: {error}") from error
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
-    return run
+    if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
+        run.log({}, step=MAX_ROWS_PER_STEP * first_step)
+    return WandbLogger(experiment=run, save_dir=save_dir)
+
+
+def finish_logger(logger: Logger) -> None:
+    """End a run, so that the next job of a sweep gets a run and folders of its own."""
+    logger.finalize("success")
+    if isinstance(logger, WandbLogger) and is_first_process():
+        import wandb
+
+        logger.experiment.finish()
+        wandb.teardown()  # finish() alone may leave the end of the file unwritten
+        for name, folder in _wandb_dirs(Path(logger.save_dir or "")).items():
+            if os.environ.get(name) == folder:
+                del os.environ[name]
 
 
 def _wandb_dirs(output_dir: Path) -> dict[str, str]:
     """The environment that keeps W&B in the folder of the run."""
     return {name: str((output_dir / folder).absolute()) for name, folder in WANDB_DIRS.items()}
+
+
+def _last_run_id(output_dir: Path) -> str | None:
+    """Id of the last W&B run in a folder: the end of wandb/[offline-]run-<time>-<id>."""
+    names = [path.name.removeprefix("offline-") for path in output_dir.glob("wandb/*run-*-*")]
+    return max(names).split("-", 2)[2] if names else None
 
 
 def _is_logged_in() -> bool:
