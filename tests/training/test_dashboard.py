@@ -244,7 +244,7 @@ def test_resumed_run_continues_its_wandb_run(shapes: list[str], tmp_path: Path) 
     first, second = parts
     assert first.run.run_id == second.run.run_id
     rows = [row["_step"] for part in parts for row in part.history]
-    assert rows == list(range(len(rows)))
+    assert rows == sorted(set(rows))  # those of the second part follow those of the first
     for name in ("trainer/global_step", "train/loss_step", "valid/J&F", "grad_norm/all"):
         expected = whole.column(name)
         assert first.column(name) + second.column(name) == pytest.approx(expected), name

@@ -44,5 +44,5 @@ def test_row_that_a_killed_process_cut_off_is_dropped(tmp_path: Path, cut: int) 
 
 @pytest.mark.usefixtures("wandb_offline")
 def test_project_that_wandb_refuses_is_one_message(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="logger: .*a/b"):
+    with pytest.raises(UserError, match=r"logger: .*a/b"):
         finish_logger(wandb_logger(tmp_path, project="a/b"))
