@@ -1,7 +1,7 @@
 """Log rates, the prompts that each rule dropped, and tracks to look at."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sola.prompts import PromptCounts
 from sola.shards import ShardReader
 from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, record_tracks
 from sola.visualization.overlays import evenly_spaced
-from sola.visualization.videos import count_tracks, draw_tracks_clip, show_video
+from sola.visualization.videos import draw_tracks_clip, show_video
 
 
 class GenerationDashboard:
@@ -40,13 +40,10 @@ class GenerationDashboard:
             reports: of the videos of the first process.
         """
         last, counts = reports[-1], _prompts(reports)
-        values: dict[str, Value] = {
-            "video/tracks": last.num_tracks,
-            "video/frames": last.num_frames,
-            "video/seconds": last.seconds,
-            **_rates("first_process", reports, sum(report.seconds for report in reports)),
-            **{f"first_process/{name}": number for name, number in counts.items()},
-        }
+        values: dict[str, Value] = {"video/tracks": last.num_tracks, "video/seconds": last.seconds}
+        values |= {"video/frames": last.num_frames}
+        values |= _rates("first_process", reports, sum(report.seconds for report in reports))
+        values |= {f"first_process/{name}": number for name, number in counts.items()}
         self.board.log(values, step=self._num_logged)
         self._num_logged += 1
 
@@ -65,24 +62,14 @@ class GenerationDashboard:
         numbers = [report.num_tracks for report in reports]
         top = max(numbers) + 1
         values: dict[str, Value] = {
-            **_rates("generate", reports, max(seconds)),
             "generate/failed_videos": num_failed,
             "generate/mebibytes": sum(report.num_bytes for report in reports) / 2**20,
             "generate/tracks_per_video": Histogram(*np.histogram(numbers, min(top, 100), (0, top))),
-            **{f"rules/{name}": number for name, number in _prompts(reports).items()},
-            **{f"stage_seconds/{k}": v for k, v in stage_seconds(reports, seconds).items()},
-            "generate/per_video": [
-                {
-                    "video": report.video_id,
-                    "frames": report.num_frames,
-                    "tracks": report.num_tracks,
-                    "seconds": report.seconds,
-                    "bytes": report.num_bytes,
-                    **_prompts([report]),
-                }
-                for report in reports
-            ],
+            "generate/per_video": [_row_of(report) for report in reports],
         }
+        values |= _rates("generate", reports, max(seconds))
+        values |= {f"rules/{name}": number for name, number in _prompts(reports).items()}
+        values |= {f"stage_seconds/{k}": v for k, v in stage_seconds(reports, seconds).items()}
         self.board.log(values, step=self._num_logged)
 
     def show_tracks(
@@ -112,28 +99,28 @@ class GenerationDashboard:
         expression_id = next(own) if reader.is_by_expression else ""
         tracks, video = reader.read(video_id, expression_id), dataset.videos[video_id]
         shown = show_video(video, tracks.size, self.num_frames, tracks.masklets, {})
-        return {
-            "video": video_id,
-            "expression": expression_id,
-            "frames": len(video.frame_paths),
-            "tracks": len(tracks.masklets),
-            "masklets": draw_tracks_clip(path, shown, count_tracks(len(tracks.masklets))),
-            "prompted on frames": ", ".join(str(prompt.frame_idx) for prompt in tracks.prompts),
-        }
+        clip = draw_tracks_clip(path, shown, f"tracks: {len(tracks.masklets)}")
+        prompted = ", ".join(str(prompt.frame_idx) for prompt in tracks.prompts)
+        row: dict[str, Cell] = {"video": video_id, "expression": expression_id}
+        row |= {"frames": len(video.frame_paths), "tracks": len(tracks.masklets)}
+        return row | {"masklets": clip, "prompted on frames": prompted}
 
 
-def _rates(prefix: str, reports: Sequence[VideoReport], seconds: float) -> dict[str, float]:
+def _row_of(report: VideoReport) -> dict[str, Cell]:
+    row: dict[str, Cell] = {"video": report.video_id, "frames": report.num_frames}
+    row |= {"tracks": report.num_tracks, "seconds": report.seconds, "bytes": report.num_bytes}
+    return row | _prompts([report])
+
+
+def _rates(prefix: str, reports: Sequence[VideoReport], seconds: float) -> dict[str, Value]:
     """Videos, frames and tracks, and each of them per second."""
-    counts = {
-        "videos": len(reports),
-        "frames": sum(report.num_frames for report in reports),
-        "tracks": sum(report.num_tracks for report in reports),
-    }
-    rates = {f"{prefix}/{name}_per_s": n / max(seconds, 1e-9) for name, n in counts.items()}
-    return rates | {f"{prefix}/{name}": float(n) for name, n in counts.items()}
+    counts = {"videos": len(reports), "frames": sum(report.num_frames for report in reports)}
+    counts |= {"tracks": sum(report.num_tracks for report in reports)}
+    rates = {f"{name}_per_s": number / max(seconds, 1e-9) for name, number in counts.items()}
+    return {f"{prefix}/{name}": number for name, number in {**counts, **rates}.items()}
 
 
-def _prompts(reports: Sequence[VideoReport]) -> Mapping[str, int]:
+def _prompts(reports: Sequence[VideoReport]) -> dict[str, int]:
     """Prompts found, dropped by each rule, and tracked."""
     counts = asdict(sum((report.prompts for report in reports), start=PromptCounts()))
     dropped = sum(number for name, number in counts.items() if name != "found")

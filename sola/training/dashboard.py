@@ -27,7 +27,7 @@ from sola.types import Expression
 from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, VideoClip
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.plots import Line, LinePlot
-from sola.visualization.videos import count_tracks, draw_answer_clip, show_video
+from sola.visualization.videos import draw_answer_clip, show_video
 
 # scores of an expression in the table of examples, the highest first
 NUM_SCORES = 20
@@ -67,9 +67,7 @@ def gradient_norms(selector: nn.Module) -> dict[str, float]:
     parts: dict[str, list[Tensor]] = defaultdict(list)
     for name, parameter in selector.named_parameters():
         if parameter.grad is not None and parameter.numel() > 0:
-            found = re.match(r"[^.]+(\.\d+)?", name)
-            assert found is not None
-            parts[found[0]].append(parameter.grad)
+            parts[re.sub(r"^(\w+(\.\d+)?).*", r"\1", name)].append(parameter.grad)
     norms = [get_total_norm(grads) for grads in parts.values()]
     values = torch.stack([*norms, get_total_norm(norms)]).tolist()
     return dict(zip((f"grad_norm/{part}" for part in [*parts, "all"]), values, strict=True))
@@ -214,17 +212,13 @@ class ValidationDashboard(Callback):
         return [self._row(*pair, clip) for pair, clip in zip(pairs, clips, strict=True)]
 
     def _draw(self, path: Path, expression: Expression, found: Finding) -> VideoClip:
-        tracks = self.scorer.read(expression.video_id)
-        objects = self.dataset.ground_truth(expression.video_id)
-        shown = show_video(
-            self.dataset.videos[expression.video_id],
-            tracks.size,
-            self.num_frames,
-            tracks.masklets,
-            {name: objects[name] for name in expression.object_ids or ()},
-        )
+        video, tracks = expression.video_id, self.scorer.read(expression.video_id)
+        truth = self.dataset.ground_truth(video)
+        objects = {name: truth[name] for name in expression.object_ids or ()}
+        frames = self.dataset.videos[video]
+        shown = show_video(frames, tracks.size, self.num_frames, tracks.masklets, objects)
         selected = np.array(self.scorer.tracks_of(expression))[found.scores > self.threshold]
-        caption = f"J&F {100 * found.curve[0].jf:.1f}, {count_tracks(len(selected))}"
+        caption = f"J&F {100 * found.curve[0].jf:.1f}, tracks: {len(selected)}"
         return draw_answer_clip(path, shown, expression.text, selected.tolist(), caption)
 
     def _row(
@@ -233,26 +227,22 @@ class ValidationDashboard(Callback):
         tracks = self.scorer.tracks_of(expression)
         by_score = sorted(zip(found.scores, tracks, found.labels, strict=True), reverse=True)
         words = [f"{idx}: {score:.2f}{' correct' if own else ''}" for score, idx, own in by_score]
+        more = f" and {len(words) - NUM_SCORES} more" if len(words) > NUM_SCORES else ""
         selected = {idx for score, idx, _ in by_score if score > self.threshold}
         correct = {idx for _, idx, is_correct in by_score if is_correct}
-        score, oracle = found.curve[0], found.oracle
-        more = f" and {len(words) - NUM_SCORES} more" if len(words) > NUM_SCORES else ""
-        return {
-            "video": expression.video_id,
-            "expression": expression.expression_id,
-            "sentence": expression.text,
-            "kind": expression.kind,
-            "size": self.scorer.groups(expression)["size"],
-            "overlay": clip,
-            "J": score.j,
-            "F": score.boundary_f,
-            "J&F": score.jf,
-            "oracle J&F": None if oracle is None else oracle.jf,
-            "selected": ", ".join(map(str, sorted(selected))),
-            "missed": ", ".join(map(str, sorted(correct - selected))),
-            "wrong": ", ".join(map(str, sorted(selected - correct))),
-            "scores": ", ".join(words[:NUM_SCORES]) + more,
-        }
+        score, oracle = found.curve[0], None if found.oracle is None else found.oracle.jf
+        size = self.scorer.groups(expression)["size"]
+
+        def names(chosen: set[int]) -> str:
+            return ", ".join(map(str, sorted(chosen)))
+
+        row: dict[str, Cell] = {"video": expression.video_id}
+        row |= {"expression": expression.expression_id, "sentence": expression.text}
+        row |= {"kind": expression.kind, "size": size, "overlay": clip}
+        row |= {"J": score.j, "F": score.boundary_f, "J&F": score.jf, "oracle J&F": oracle}
+        row |= {"selected": names(selected), "missed": names(correct - selected)}
+        scores = ", ".join(words[:NUM_SCORES]) + more
+        return row | {"wrong": names(selected - correct), "scores": scores}
 
 
 def _curve(findings: Sequence[Finding]) -> LinePlot:

@@ -117,14 +117,12 @@ def answers_of(other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[tuple[s
         (video id, expression id) -> scores, and "tracks" or None.
     """
     is_same = _made_by(other) == _made_by(own)
-    own_tracks = {
-        (e["video"], e["expression"]): e["answers"][ALL_TRACKS] for e in own["expressions"]
-    }
+    own_answers = {(e["video"], e["expression"]): e["answers"] for e in own["expressions"]}
     found = {}
     for entry in other["expressions"]:
         key, answers = (entry["video"], entry["expression"]), entry["answers"]
         found[key] = dict(answers[SELECTION])
-        if not is_same or answers.get(ALL_TRACKS) != own_tracks[key]:
+        if not is_same or answers.get(ALL_TRACKS) != own_answers[key][ALL_TRACKS]:
             found[key]["tracks"] = None
     return found
 
@@ -178,7 +176,7 @@ def write_page(
         plots="".join(_plot(folder, name, figure) for name, figure in figures.items()),
         origin=escape(json.dumps(origin, indent=1)),
         hidden="hidden" if comparison is None else "",
-        differences=_differences(comparison),
+        differences="" if comparison is None else _differences(comparison),
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
@@ -206,10 +204,8 @@ def _write_videos(
             for expression in expressions:
                 entry = entries[expression.video_id, expression.expression_id]
                 labels = track_labels(pixels, entry["objects"], *_label_rule(evaluation))
-                by_score = sorted(scores.row(expression).items(), key=lambda item: -item[1])
-                scored = [
-                    [track, round(score, 5), bool(labels[track])] for track, score in by_score
-                ]
+                row = sorted(scores.row(expression).items(), key=lambda item: -item[1])
+                scored = [[track, round(score, 5), bool(labels[track])] for track, score in row]
                 by_expression[expression.expression_id] = scored
                 all_scores += scored
                 answers = {name: entry["answers"][name] for name in (SELECTION, ORACLE)}
@@ -251,10 +247,8 @@ def _answers(evaluation: Mapping[str, Any]) -> str:
     return f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
 
 
-def _differences(comparison: Mapping[str, Any] | None) -> str:
+def _differences(comparison: Mapping[str, Any]) -> str:
     """The table that ``sola.evaluation.compare`` prints, as text."""
-    if comparison is None:
-        return ""
     groups = {"kind": comparison["by_kind"], **comparison["by_group"]}
     rows = {f"{name}: {k}": v for name, parts in groups.items() for k, v in parts.items() if k}
     text = StringIO()

@@ -206,11 +206,6 @@ def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
     return _write(path, pictures, (f"video {shown.video.video_id}", caption), len(pictures) // 2)
 
 
-def count_tracks(num_tracks: int) -> str:
-    """Return a number of tracks in words."""
-    return f"{num_tracks} track{'' if num_tracks == 1 else 's'}"
-
-
 def _codes(masklet: Masklet) -> list[str]:
     return [mask["counts"] for mask in masklet]
 
