@@ -26,7 +26,7 @@ from sola.training.scoring import GRID, ScoredBatch, ValidationScorer
 from sola.types import Expression
 from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, VideoClip
 from sola.visualization.overlays import evenly_spaced
-from sola.visualization.plots import Line, LinePlot
+from sola.visualization.plots import LinePlot
 from sola.visualization.videos import draw_answer_clip, show_video
 
 # scores of an expression in the table of examples, the highest first
@@ -248,13 +248,13 @@ class ValidationDashboard(Callback):
 def _curve(findings: Sequence[Finding]) -> LinePlot:
     """Mean J, F and J&F by threshold, and the J&F of the oracle."""
     means = np.mean([found.curve[1:] for found in findings], axis=0)  # (K, 2)
-    lines = [
-        Line("J", "correct", GRID, means[:, 0].tolist()),
-        Line("F", "wrong", GRID, means[:, 1].tolist()),
-        Line("J&F", "selection", GRID, means.mean(axis=1).tolist()),
-    ]
+    lines: dict[str, tuple[str, Sequence[float], Sequence[float]]] = {
+        "J": ("correct", GRID, means[:, 0].tolist()),
+        "F": ("wrong", GRID, means[:, 1].tolist()),
+        "J&F": ("selection", GRID, means.mean(axis=1).tolist()),
+    }
     oracles = [found.oracle.jf for found in findings if found.oracle is not None]
     if oracles:
         ends = (GRID[0], GRID[-1])
-        lines.append(Line("oracle J&F", "oracle", ends, [float(np.mean(oracles))] * 2))
+        lines["oracle J&F"] = ("oracle", ends, [float(np.mean(oracles))] * 2)
     return LinePlot("J, F, J&F by threshold", "threshold", lines)

@@ -36,22 +36,18 @@ Metrics = Mapping[str, tuple[list[float], list[float]]]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a plot; ``role`` is a key of ``sola.visualization.colours.LIGHT``."""
-
-    name: str
-    role: str
-    xs: Sequence[float]
-    ys: Sequence[float]
-
-
-@dataclass(frozen=True)
 class LinePlot:
-    """Lines over a common axis, for ``draw_lines``, or for W&B, which draws them itself."""
+    """Lines over a common axis, for ``draw_lines``, or for W&B, which draws them itself.
+
+    Attributes:
+        title: of the plot.
+        x_name: of the axis.
+        lines: name -> role (a key of ``sola.visualization.colours.LIGHT``), xs and ys.
+    """
 
     title: str
     x_name: str
-    lines: Sequence[Line]
+    lines: Mapping[str, tuple[str, Sequence[float], Sequence[float]]]
 
 
 def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = None) -> Figure:
@@ -62,9 +58,8 @@ def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = N
         marks: name -> (x, line style) of upright lines.
     """
     figure, axes = _new_figure(plot.title, plot.x_name)
-    for line in plot.lines:
-        style = "o" if len(line.xs) == 1 else "-"
-        axes.plot(line.xs, line.ys, style, color=LIGHT[line.role], label=line.name)
+    for name, (role, xs, ys) in plot.lines.items():
+        axes.plot(xs, ys, "o" if len(xs) == 1 else "-", color=LIGHT[role], label=name)
     for name, (x, style) in (marks or {}).items():
         axes.axvline(x, color=LIGHT["quiet"], linewidth=1, linestyle=style, label=name)
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
@@ -100,7 +95,7 @@ def draw_report_plots(
     if rows:
         figures["by_group"] = _bars("J&F (%) by kind and group of expressions", rows)
     for file, (title, columns) in TRAINING.items():
-        lines = [Line(key, role, *metrics[key]) for key, role in columns.items() if key in metrics]
+        lines = {key: (role, *metrics[key]) for key, role in columns.items() if key in metrics}
         if lines:
             figures[file] = draw_lines(LinePlot(title, "epoch", lines))
     return figures
@@ -168,10 +163,7 @@ def as_picture(figure: Figure) -> NDArray[np.uint8]:
 def _threshold_curve(evaluation: Mapping[str, Any]) -> Figure:
     curve, oracle = evaluation["curve"], 100 * evaluation["results"][ORACLE][JF]
     xs, ys = [point["threshold"] for point in curve], [100 * point[JF] for point in curve]
-    lines = [
-        Line("selection", "selection", xs, ys),
-        Line("oracle", "oracle", (0, 1), (oracle, oracle)),
-    ]
+    lines = {"selection": ("selection", xs, ys), "oracle": ("oracle", [0, 1], [oracle] * 2)}
     threshold, best = evaluation["threshold"], evaluation["best_threshold"]["threshold"]
     marks = {f"used: {threshold:g}": (threshold, "--"), f"best here: {best:g}": (best, ":")}
     return draw_lines(LinePlot("J&F (%) by threshold", "threshold of the score", lines), marks)

@@ -8,7 +8,6 @@ from PIL import Image
 
 from sola.visualization.colours import LIGHT
 from sola.visualization.plots import (
-    Line,
     LinePlot,
     as_picture,
     draw_lines,
@@ -17,7 +16,7 @@ from sola.visualization.plots import (
     write_plot,
 )
 
-LINES = LinePlot("a < b & c", "x", [Line("one", "selection", (0, 1, 2), (10, 50, 100))])
+LINES = LinePlot("a < b & c", "x", {"one": ("selection", (0, 1, 2), (10, 50, 100))})
 MEAN = {"J&F": 0.4, "interval": {"J&F": [0.3, 0.6]}, "num_expressions": 7}
 MEANS = {"selection": MEAN, "oracle": {"J&F": 1.0}}
 EVALUATION = {
@@ -38,7 +37,7 @@ def test_lines_begin_at_zero_and_marks_are_in_the_legend() -> None:
     legend = axes.get_legend()
 
     assert axes.get_ylim()[0] == 0
-    assert drawn["selection"].get_ydata().tolist() == [30, 40]
+    assert list(drawn["selection"].get_ydata()) == [30, 40]
     assert drawn["used: 0.5"].get_xdata() == [0.5, 0.5]
     assert drawn["best here: 0.75"].get_xdata() == [0.75, 0.75]
     assert legend is not None

@@ -167,8 +167,8 @@ def _as_wandb(name: str, value: Value) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Histogram):
         yield name, wandb.Histogram(np_histogram=value)
     elif isinstance(value, LinePlot):
-        xs, ys = zip(*((list(line.xs), list(line.ys)) for line in value.lines), strict=True)
-        keys, labels = [line.name for line in value.lines], (value.title, value.x_name)
+        _, xs, ys = zip(*value.lines.values(), strict=True)
+        keys, labels = list(value.lines), (value.title, value.x_name)
         yield name, wandb.plot.line_series(xs, ys, keys, *labels, split_table=True)
     elif isinstance(value, list):
         cells = [[as_cell(cell) for cell in row.values()] for row in value]

@@ -119,8 +119,8 @@ def wandb_logger(
     output_dir, job = Path(save_dir), name_job()
     is_offline = mode in ("offline", "dryrun") or (not mode and not _is_logged_in())
     why, runs = "WANDB_MODE" if mode else "nobody is logged in", output_dir / "wandb/offline-run-*"
-    offline, online = f"offline ({why}); later: wandb sync {runs}", f"online, project {project}"
-    log.info("logger: W&B, %s", offline if is_offline else online)
+    offline = f"offline ({why}); later: wandb sync {runs}"
+    log.info("logger: W&B, %s", offline if is_offline else f"online, project {project}")
     if not is_first_process():
         return WandbLogger(save_dir=save_dir)
     for variable, folder in _wandb_dirs(output_dir).items():
@@ -139,7 +139,6 @@ def wandb_logger(
         )
     except UsageError as error:
         raise UserError(f"logger: {error}") from error
-    run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
     if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
         run.log({}, step=MAX_ROWS_PER_STEP * first_step)
