@@ -114,9 +114,8 @@ def read_metrics(path: Path) -> Metrics:
         UserError: if the file is not such a table.
     """
     found: dict[str, dict[float, float]] = {}
-    rows = csv.DictReader(path.read_text().splitlines() if path.is_file() else ())
     try:
-        for row in rows:
+        for row in csv.DictReader(path.read_text().splitlines() if path.is_file() else ()):
             for name, value in row.items():
                 if row["epoch"] and value:
                     found.setdefault(name, {})[float(row["epoch"])] = float(value)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +56,41 @@ def names_of_csv(run_dir: Path) -> list[str]:
         return list(csv.DictReader(file).fieldnames or ())
 
 
+@pytest.fixture(scope="module")
+def trained_dirs() -> dict[str, Path]:
+    """Folders of the runs that several tests read, by logger."""
+    return {}
+
+
 @pytest.fixture
-def offline_run(shapes: list[str], tmp_path: Path) -> WandbFile:
-    """A run of two epochs, read back."""
-    train([*shapes, *AS_WANDB], tmp_path / "run")
-    (run,) = read_runs(tmp_path / "run")
+def trained(
+    shapes: list[str], tmp_path: Path, trained_dirs: dict[str, Path]
+) -> Callable[[str], Path]:
+    """``trained("wandb")``: folder of a run of two epochs, trained once."""
+
+    def trained(logger: str) -> Path:
+        if logger not in trained_dirs:
+            words = [*shapes, "dashboard.num_examples=100", *FAST, f"logger={logger}"]
+            train(words, tmp_path / logger)
+            trained_dirs[logger] = tmp_path / logger
+        return trained_dirs[logger]
+
+    return trained
+
+
+@pytest.fixture
+def offline_run(trained: Callable[[str], Path]) -> WandbFile:
+    (run,) = read_runs(trained("wandb"))
     return run
 
 
 def test_offline_wandb_run_holds_every_number_of_metrics_csv(
-    offline_run: WandbFile, shapes: list[str], tmp_path: Path
+    offline_run: WandbFile, trained: Callable[[str], Path]
 ) -> None:
-    train([*shapes, "logger=csv", *FAST], tmp_path / "csv")
-    names = set(names_of_csv(tmp_path / "csv")) - {"step"}
+    names = set(names_of_csv(trained("csv"))) - {"step"}
 
     for name in names:
-        expected = rows_of_csv(tmp_path / "csv", name)
+        expected = rows_of_csv(trained("csv"), name)
         assert offline_run.column(name) == pytest.approx(expected, rel=1e-6), name
     num_steps, num_epochs = VIDEOS * EXPRESSIONS_A_VIDEO * 2, 2
     parts = ("motion_encoder", "layers.0", "negative_tokens", "all")
@@ -104,7 +124,7 @@ def test_histograms_curve_and_breakdowns_agree_with_the_metrics(offline_run: Wan
     assert len(lines["J&F"]) == 19
 
 
-def test_the_table_of_examples_names_selected_missed_and_wrong_tracks(
+def test_examples_name_selected_missed_and_wrong_tracks(
     offline_run: WandbFile,
 ) -> None:
     value = offline_run.column("valid/examples")[-1]
@@ -124,7 +144,9 @@ def test_the_table_of_examples_names_selected_missed_and_wrong_tracks(
         assert row["size"] == ("nowhere" if row["sentence"] == "nothing" else "large")
 
 
-def test_named_files_exist_and_videos_play(offline_run: WandbFile, tmp_path: Path) -> None:
+def test_named_files_exist_and_videos_play(
+    offline_run: WandbFile, trained: Callable[[str], Path]
+) -> None:
     named = [offline_run.folder / "files" / each["path"] for each in offline_run.media()]
     named += [offline_run.folder / "files" / path for path in offline_run.files]
     for artifact in offline_run.artifacts:
@@ -140,11 +162,11 @@ def test_named_files_exist_and_videos_play(offline_run: WandbFile, tmp_path: Pat
         with av.open(str(path)) as video:
             lengths.add(sum(1 for _ in video.decode(video=0)))
     assert lengths == {9, 16}
-    assert all(path.is_relative_to(tmp_path / "run") for path in named)
+    assert all(path.is_relative_to(trained("wandb")) for path in named)
 
 
 def test_configuration_code_tracks_and_checkpoint_are_recorded(
-    offline_run: WandbFile, tmp_path: Path
+    offline_run: WandbFile, trained: Callable[[str], Path]
 ) -> None:
     config, run = offline_run.config, offline_run.run
     assert config["optimizer"]["lr"] == 1e-2
@@ -170,7 +192,7 @@ def test_configuration_code_tracks_and_checkpoint_are_recorded(
     (selector,) = by_type["selector"]
     (entry,) = selector.manifest.contents
     assert not selector.use_after_commit
-    best_path = tmp_path / "run" / "best.ckpt"
+    best_path = trained("wandb") / "best.ckpt"
     assert Path(entry.local_path).read_bytes() == best_path.read_bytes()
     saved = torch.load(best_path, weights_only=True)[PROVENANCE_KEY]
     assert json.loads(selector.metadata)["metrics"] == saved["metrics"]
@@ -271,19 +293,18 @@ def test_missing_frames_only_disable_overlays(command: list[str], tmp_path: Path
 
 
 def test_tensorboard_holds_numbers_histograms_pictures_and_table(
-    shapes: list[str], tmp_path: Path
+    shapes: list[str], tmp_path: Path, trained: Callable[[str], Path]
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    for logger in ("tensorboard", "csv"):
-        train([*shapes, f"logger={logger}", *FAST], tmp_path / logger)
+    train([*shapes, "logger=tensorboard", *FAST], tmp_path / "tensorboard")
     events = EventAccumulator(str(tmp_path / "tensorboard" / "tensorboard"))
     events.Reload()
     tags = events.Tags()
 
-    for name in set(names_of_csv(tmp_path / "csv")) - {"step"}:
+    for name in set(names_of_csv(trained("csv"))) - {"step"}:
         found = [event.value for event in events.Scalars(name)]
-        assert found == pytest.approx(rows_of_csv(tmp_path / "csv", name), rel=1e-6), name
+        assert found == pytest.approx(rows_of_csv(trained("csv"), name), rel=1e-6), name
     right = events.Histograms("valid/scores_correct")[-1].histogram_value
     assert right.num == sum(right.bucket) == 5 * VIDEOS
     assert {"valid/threshold_curve", "valid/examples/0", "valid/examples/7"} <= set(tags["images"])
@@ -305,7 +326,7 @@ def test_wandb_mode_disabled_logs_nothing(
     assert names == {"best.ckpt", "last.ckpt"}
 
 
-def test_the_norm_of_a_part_is_that_of_its_gradients() -> None:
+def test_gradient_norms_by_part() -> None:
     sizes = {"token_dim": 8, "text_dim": 16, "num_layers": 2, "num_heads": 2, "num_negatives": 3}
     selector = TrackSelector(**sizes)
     logits, tokens = selector(torch.randn(1, 3, 4, 8), torch.randn(1, 2, 16))
@@ -323,7 +344,7 @@ def test_the_norm_of_a_part_is_that_of_its_gradients() -> None:
     assert norms["grad_norm/all"] == pytest.approx(float(torch.cat(of_all).norm()))
 
 
-def test_a_part_without_parameters_has_no_norm() -> None:
+def test_part_without_parameters_has_no_norm() -> None:
     selector = torch.nn.Module()
     selector.negative_tokens = torch.nn.Parameter(torch.zeros(0, 4))
     selector.out = torch.nn.Linear(4, 1)
