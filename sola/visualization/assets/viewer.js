@@ -181,7 +181,7 @@ const viewer = {
     this.draw();
   },
 
-  /* A name with its colours, and room for what draw() adds. */
+  /* A name with its colours. */
   captionOf(mode, name) {
     const key = (colour) => make("span", { className: `key mask-${colour}` });
     const words = {
