@@ -28,9 +28,8 @@ from sola.generation.recipe import Recipe
 from sola.generation.stop import Stopped, StopSignals
 from sola.generation.summary import of_all_processes, show_summary
 from sola.shards import PromptStore, ShardReader, ShardWriter, prompts_dir, tracks_dir
-from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.board import Board, git_state
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
-from sola.visualization.dashboard.origin import git_state
 
 log = logging.getLogger(__name__)
 
@@ -267,9 +266,10 @@ def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | No
         yield None
         return
     logger = make_logger(config.logger, job_type="generate")
-    logger.log_hyperparams(config.values | {"git": git_state()})
+    board, options = Board(logger), config.dashboard
+    board.log_config(config.values | {"git": git_state()})
     try:
-        yield GenerationDashboard(Board(logger), config.dashboard)
+        yield GenerationDashboard(board, options.num_examples, options.example_frames)
     finally:
         finish_logger(logger)
 
