@@ -13,7 +13,7 @@ import torch
 from commands import run_command
 from sound_world import COMMANDS, GENERATE, MEVIS, SELECTOR, tracks_of, write_tracks
 
-from sola.sealed import SEAL, seal
+from sola.sealed import seal
 from sola.selector import TrackSelector
 
 Break = Callable[[], object]

@@ -102,7 +102,7 @@ class TrackGenerator(pl.LightningModule):
         self.seconds = time.perf_counter() - self._start
 
     def predict_step(self, video_id: str) -> str:
-        """Make and stage all tracks of a video, or record why that is impossible; returns its id."""
+        """Make and stage all tracks of a video, or record why not; returns its id."""
         try:
             self.reports.append(self._make_tracks(video_id))
         except torch.OutOfMemoryError as error:
