@@ -1,6 +1,6 @@
 """The prompts of one video from one prompt source, which remembers what was found before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from sola.generation.recipe import Recipe
 from sola.prompts import KeptPrompts, PromptedVideo, SettingsError
 from sola.shards import PromptStore
 from sola.trackers.stages import FILES, RULES, stage
-from sola.types import FoundPrompts, Prompt
+from sola.types import FoundPrompts
 
 
 class PromptFinder:
@@ -23,7 +23,7 @@ class PromptFinder:
             recipe: has the prompt source; opened when the first prompts are searched.
             store: of prompts that were found before, and will be.
         """
-        self.recipe, self.source, self.store = recipe, recipe.source, store
+        self.recipe, self.store = recipe, store
         self._is_open = False
 
     def find(
@@ -39,49 +39,33 @@ class PromptFinder:
         Raises:
             SettingsError: if the source cannot be loaded, or does not give what it should.
         """
-        wanted = tuple(dict.fromkeys(texts))
-        searched: tuple[int, ...] | None = None
-        by_text: Mapping[str, Sequence[Prompt]]
-        if self.source.is_kept:
-            searched = tuple(map(int, self.source.frame_idxs(video)))
-            by_text = self._read_or_search(video, wanted, searched, device)
-        else:
-            by_text = self._search(video, wanted, (), device)
+        wanted, source = tuple(dict.fromkeys(texts)), self.recipe.source
+        frame_idxs = tuple(map(int, source.frame_idxs(video))) if source.is_kept else ()
+        threshold, found = source.found_threshold, None
+        if source.is_kept:
+            with stage(FILES):
+                found = self.store.read(video.video_id, video.size, frame_idxs, wanted, threshold)
+        if found is None:
+            self._open(device)
+            searched = source.find(video, frame_idxs, wanted)
+            by_text = {text: tuple(searched[text]) for text in wanted}
+            found = FoundPrompts(video.size, frame_idxs, threshold, by_text)
+            if source.is_kept:
+                with stage(FILES):
+                    self.store.write(video.video_id, found)
         with stage(RULES):
+            searched_idxs = frame_idxs if source.is_kept else None
             return {
-                text: replace(self.source.keep(prompts), frame_idxs=searched)
-                for text, prompts in by_text.items()
+                text: replace(source.keep(prompts), frame_idxs=searched_idxs)
+                for text, prompts in found.by_text.items()
             }
 
-    def _read_or_search(
-        self,
-        video: PromptedVideo,
-        texts: tuple[str, ...],
-        frame_idxs: tuple[int, ...],
-        device: torch.device,
-    ) -> Mapping[str, Sequence[Prompt]]:
-        threshold = self.source.found_threshold
-        with stage(FILES):
-            found = self.store.read(video.video_id, video.size, frame_idxs, texts, threshold)
-        if found is None:
-            by_text = self._search(video, texts, frame_idxs, device)
-            found = FoundPrompts(video.size, frame_idxs, threshold, by_text)
-            with stage(FILES):
-                self.store.write(video.video_id, found)
-        return found.by_text
-
-    def _search(
-        self,
-        video: PromptedVideo,
-        texts: tuple[str, ...],
-        frame_idxs: tuple[int, ...],
-        device: torch.device,
-    ) -> dict[str, tuple[Prompt, ...]]:
-        if not self._is_open:
-            try:
-                self.recipe.open_source(device)
-            except UserError as error:
-                raise SettingsError(str(error)) from error
-            self._is_open = True
-        found = self.source.find(video, frame_idxs, texts)
-        return {text: tuple(found[text]) for text in texts}
+    def _open(self, device: torch.device) -> None:
+        """Load what the source needs, when prompts are searched for the first time."""
+        if self._is_open:
+            return
+        try:
+            self.recipe.open_source(device)
+        except UserError as error:
+            raise SettingsError(str(error)) from error
+        self._is_open = True
