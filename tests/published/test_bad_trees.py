@@ -88,7 +88,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     (
         "name",
         lambda tree: (tree / JSON).rename(tree / "sam2_masklets/v1/third.json"),
-        "third.json",
+        JSON,
     ),
     (
         "one number twice",
