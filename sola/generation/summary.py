@@ -47,6 +47,8 @@ def of_all_processes(
             time.sleep(LOOK_EVERY_S)  # signals are not delivered while C++ waits
         dist.all_gather_object(gathered, (reports, seconds))
     except RuntimeError as error:
+        if dist.get_rank():  # the first process says why the run ended
+            raise SystemExit(1) from error
         raise UserError(
             "another process of this run has died. Run the same command again to resume."
         ) from error
