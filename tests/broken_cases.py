@@ -39,7 +39,6 @@ from PIL import Image
 from sound_world import (
     CHECK_SUBMISSION,
     EVALUATE,
-    EXPORT,
     GENERATE,
     IMPORT,
     MEVIS,
@@ -362,8 +361,6 @@ EXCHANGE = [
     Case("tokens of another tracker", IMPORT, "tracker=sam2_hiera_large"),
     Case("no tracks of a video", IMPORT, "", delete(TREE / "sam2_masklets/b")),
     Case("other tracks of the name", IMPORT, "tracker.name=small"),
-    Case("a tree that is there already", EXPORT),
-    Case("no tracks to export", EXPORT, "", delete(GRID)),
     Case("no masks to hand in", CHECK_SUBMISSION),
     Case("masks that are no zip", CHECK_SUBMISSION, "", write(Path("masks"), b"PK")),
     Case("a split that is not there", CHECK_SUBMISSION, "split=vaild"),

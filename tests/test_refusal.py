@@ -60,11 +60,11 @@ def text_cache(folder: Path) -> Use:
 
 
 def prompt_store(folder: Path) -> Use:
-    store = PromptStore(folder / "prompts", {"source": "gdino"})
+    store = PromptStore(folder, {"dataset": "d", "split": "s", "source": "gdino"})
     mask = encode(np.eye(3, 4, dtype=bool)[None])[0]
     found = FoundPrompts((3, 4), (0,), 0.2, {"a dog": (Prompt(0, mask, 3, "gdino"),)})
     store.write("v", found)
-    return folder / "prompts/v.h5", lambda: store.read("v", (3, 4), (0,), ("a dog",), 0.2)
+    return store.folder / "v.h5", lambda: store.read("v", (3, 4), (0,), ("a dog",), 0.2)
 
 
 def kept_evaluation(folder: Path) -> Use:
