@@ -13,6 +13,7 @@ from sola.checks import at_least, folder_name
 from sola.errors import UserError
 from sola.files import sha256_of_code
 from sola.masks import encode
+from sola.prompts.grounding_dino.detector import Detector
 from sola.prompts.selection import TrackingRule, same_frame_group
 from sola.trackers import BoxMask, GeneratedMask, Session
 from sola.trackers.stages import FRAMES, stage
@@ -104,8 +105,8 @@ class PromptedVideo:
 class PromptSource(ABC):
     """Finds the prompts of videos: docs/adding_a_prompt_source.md shows how to write one.
 
-    Public attributes with plain values are the settings of a source: together with its code they
-    tell whether prompts that were found before can be used again.
+    Public attributes with plain values, and detectors, are the settings of a source. Together with
+    its code they decide whether prompts that were found before can be used again.
 
     Args:
         name: of its folders of prompts and tracks.
@@ -209,16 +210,17 @@ class PromptSource(ABC):
         return Prompt(frame_idx, code, area, self.name, **provenance)
 
     def _plain(self, without: Sequence[str]) -> dict[str, Any]:
-        return {
-            name: value
+        values = {
+            name: value.describe() if isinstance(value, Detector) else value
             for name, value in vars(self).items()
-            if not name.startswith("_") and name not in without and _is_plain(value)
+            if not name.startswith("_") and name not in without
         }
+        return {name: value for name, value in values.items() if _is_plain(value)}
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return _is_plain(list(value.values()))
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
     return value is None or isinstance(value, bool | int | float | str)
