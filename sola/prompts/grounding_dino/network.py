@@ -68,6 +68,9 @@ class NetworkShape:
         """
         at_least(1, **{key: value for key, value in vars(self).items() if isinstance(value, int)})
         at_least(2, decoder_layers=self.decoder_layers)  # transformers ties the others to the first
+        for key in ("swin_depths", "swin_heads"):
+            if len(getattr(self, key)) != 4:
+                raise UserError(f"{key}: must have 4 entries, got {list(getattr(self, key))}.")
 
 
 class KeptFeatures(nn.Module):

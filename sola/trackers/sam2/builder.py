@@ -7,6 +7,7 @@ YAML is read as a plain file, and the values that ``build_sam2_video_predictor``
 import hashlib
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sola.errors import UserError
-from sola.trackers.resources import PREFIX, path_of
+from sola.trackers.base import path_of
 from sola.weights_file import read_weights
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
@@ -47,11 +48,9 @@ def find_network(network: str) -> Path:
         UserError: if there is no such file.
     """
     spec = importlib.util.find_spec("sam2")  # finds the package without importing it
-    assert spec is not None, "sam2 is a dependency"
-    assert spec.origin is not None
+    assert spec is not None and spec.origin is not None, "sam2 is a dependency"  # noqa: PT018
     configs_dir = Path(spec.origin).parent / "configs"
-    is_resource = network.startswith(PREFIX)
-    for path in (path_of(network),) if is_resource else (configs_dir / network, Path(network)):
+    for path in (configs_dir / network, path_of(network)):
         if path.is_file():
             return path
     known = sorted(str(path.relative_to(configs_dir)) for path in configs_dir.glob("sam2*/*.yaml"))
@@ -85,9 +84,8 @@ def network_settings(network: str) -> DictConfig:
 def network_sha256(network: str) -> str:
     """Return the SHA-256 of a network's settings; classes count by name, not by module."""
     settings = OmegaConf.to_container(network_settings(network), resolve=True)
-    return hashlib.sha256(
-        json.dumps(_without_modules(settings), sort_keys=True).encode()
-    ).hexdigest()
+    text = re.sub(r'("_target_": ")[^"]*\.', r"\1", json.dumps(settings, sort_keys=True))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def build_network(
@@ -138,15 +136,3 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
             f"{path}: weights of another network ({first} ...). Choose the tracker that belongs "
             "to the file."
         ) from error
-
-
-def _without_modules(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            k: _class_name(v) if k == "_target_" else _without_modules(v) for k, v in value.items()
-        }
-    return [_without_modules(each) for each in value] if isinstance(value, list) else value
-
-
-def _class_name(target: str) -> str:
-    return target.rpartition(".")[2]

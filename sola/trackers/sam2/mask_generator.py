@@ -1,8 +1,8 @@
-"""SAM 2's automatic mask generator: masks of everything on a frame, without a prompt.
+"""Masks on one frame by SAM 2: of everything (automatic masks), and of boxes.
 
-The masks are those of upstream's ``SAM2AutomaticMaskGenerator``, bit for bit. Upstream brings the
-masks of every point to the frame's size and then filters; here only those with a good predicted
-IoU get there, a few at a time, and stay as run-length codes.
+Automatic masks equal those of ``SAM2AutomaticMaskGenerator`` bit for bit. Upstream resizes the
+masks of every point to the frame's size and then filters. Here only those with a good predicted
+IoU are resized, a few at a time, and kept as run-length codes.
 """
 
 from collections.abc import Iterator
@@ -17,35 +17,25 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from sola.masks import boxes, encode
-from sola.trackers.base import GeneratedMask
+from sola.trackers.base import BoxMask, GeneratedMask
 from sola.trackers.batches import BatchSize
-from sola.trackers.sam2.settings import MaskGeneratorConfig
+from sola.trackers.sam2.tracker import MaskGeneratorConfig
 from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
 
 CHUNK_PIXELS = 2**22
 """Pixels that exist as logits of the frame's size at a time, 4 bytes each."""
+BOXES_PER_BATCH = 64
 
 
 class MaskGenerator:
     """Masks around a grid of points, for a SAM 2 of any input size."""
 
-    def __init__(
-        self, model: SAM2Base, config: MaskGeneratorConfig, *, chunk_pixels: int = CHUNK_PIXELS
-    ) -> None:
-        """Take a model to frames.
-
-        Args:
-            model: the tracker.
-            config: the points and thresholds.
-            chunk_pixels: see ``CHUNK_PIXELS``; one point's masks are held, whatever their size. No
-                mask depends on it.
-        """
-        self.config, self.chunk_pixels = config, chunk_pixels
+    def __init__(self, model: SAM2Base, config: MaskGeneratorConfig) -> None:
+        self.config = config
         self._batch_size = BatchSize("points", config.points_per_batch)
         num_masks = model.sam_mask_decoder.num_multimask_outputs
         self._masks_per_point = num_masks if config.multimask_output else 1
-        self.predictor = SAM2ImagePredictor(model)
-        self.predictor._bb_feat_sizes = feature_sizes(model)
+        self.predictor = image_predictor(model)
 
     @torch.inference_mode()
     def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
@@ -70,7 +60,7 @@ class MaskGenerator:
             is_good = ious > self.config.pred_iou_thresh
             logits, ious = logits[is_good], ious[is_good]
         channels = self._masks_per_point
-        per_chunk = channels * max(1, self.chunk_pixels // (channels * size[0] * size[1]))
+        per_chunk = channels * max(1, CHUNK_PIXELS // (channels * size[0] * size[1]))
         for start in range(0, len(logits), per_chunk):
             chunk = slice(start, start + per_chunk)
             with stage(PROMPT_MASKS):
@@ -107,9 +97,64 @@ class MaskGenerator:
         return logits.flatten(0, 1), ious.flatten(0, 1)  # (points, masks, ...) -> (n, ...)
 
 
-def feature_sizes(model: SAM2Base) -> list[tuple[int, int]]:
-    """(h, w) of the three feature maps; upstream's image predictor writes down those of 1024 px."""
-    return [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+class BoxMasker:
+    """One mask per box, for a SAM 2 of any input size."""
+
+    def __init__(self, model: SAM2Base) -> None:
+        self.predictor = image_predictor(model)
+        self._batch_size = BatchSize("boxes", BOXES_PER_BATCH)
+
+    @torch.inference_mode()
+    def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
+        """The mask of each box; the frame goes through the image encoder once.
+
+        Always without autocast, as in the published code: half precision moves stability scores
+        across the threshold.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
+        """
+        if not len(boxes):
+            return []
+        device_type = self.predictor.device.type
+        with stage(PROMPT_MASKS), torch.autocast(device_type, enabled=False):
+            self.predictor.set_image(frame)
+            try:
+                batches = list(self._batch_size.run(boxes, self._decode))
+            finally:
+                self.predictor.reset_predictor()
+        return [mask for batch in batches for mask in batch]
+
+    def _decode(self, boxes: np.ndarray) -> list[BoxMask]:
+        logits, ious, low_res = self.predictor.predict(
+            box=boxes, multimask_output=False, return_logits=True
+        )
+        # upstream drops the axis of one box
+        logits, low_res = (each.reshape(-1, *each.shape[-2:]) for each in (logits, low_res))
+        with stage(MASK_FILTERS):
+            return [
+                BoxMask(mask > 0, float(iou), stability_score(small))
+                for mask, iou, small in zip(logits, ious.reshape(-1), low_res, strict=True)
+            ]
+
+
+def image_predictor(model: SAM2Base) -> SAM2ImagePredictor:
+    """Return upstream's image predictor, which assumes 1024 px, for a model of any input size."""
+    predictor = SAM2ImagePredictor(model)
+    predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+    return predictor
+
+
+def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:
+    """IoU of a mask cut at a high and at a low threshold, which contains it; 0 for no mask.
+
+    Args:
+        logits: (H, W).
+        offset: distance of both thresholds from 0.
+    """
+    inside, around = int((logits > offset).sum()), int((logits > -offset).sum())
+    return inside / around if around else 0.0
 
 
 def _upsample(logits: Tensor, size: tuple[int, int], channels: int) -> Tensor:

@@ -10,7 +10,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from sola.masks import encode
-from sola.trackers.base import Propagated
+from sola.trackers.base import Propagated, Session
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.features import FrameFeatures
 from sola.trackers.stages import CODES, PROPAGATION, stage
@@ -23,7 +23,7 @@ FrameOutput = dict[str, Any]
 """What SAM 2 remembers of one frame, under its own names."""
 
 
-class VideoTracker:
+class VideoTracker(Session):
     """One video, open for tracking.
 
     Gives what SAM2VideoPredictor gives for each prompt, several prompts of a frame at a time. A
@@ -52,9 +52,9 @@ class VideoTracker:
             batch_size: of objects that are tracked together; None: all.
         """
         assert model.memory_temporal_stride_for_eval == 1, "memories are kept for a stride of 1"
-        self.model, self.num_frames = model, len(frames)
+        super().__init__(frames)
+        self.model = model
         self.features = FrameFeatures(model, frames, feature_budget_mib)
-        self.size = (frames[0].shape[0], frames[0].shape[1])
         self.fill_hole_area = fill_hole_area
         self.batch_size = batch_size or BatchSize("objects", MAX_OBJECTS)
         self._memory_positions: list[Tensor] = []  # the same for every frame and object
@@ -71,15 +71,10 @@ class VideoTracker:
             torch.OutOfMemoryError: if one object is too much, even with no features kept.
         """
         with stage(PROPAGATION):
-            return _join(
-                list(
-                    self.batch_size.run(
-                        masks,
-                        lambda batch: self._propagate(frame_idx, batch),
-                        self.features.forget,
-                    )
-                )
+            batches = self.batch_size.run(
+                masks, lambda batch: self._propagate(frame_idx, batch), self.features.forget
             )
+            return _join(list(batches))
 
     def _propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
         prompted = self._prompt(frame_idx, masks)
@@ -87,12 +82,8 @@ class VideoTracker:
         history = {"cond_frame_outputs": {frame_idx: prompted}, "non_cond_frame_outputs": {}}
         codes = {frame_idx: self._codes(prompted)}
         for is_reverse in (False, True):
-            order = (
-                range(frame_idx - 1, -1, -1)
-                if is_reverse
-                else range(frame_idx + 1, self.num_frames)
-            )
-            for index in order:
+            after, before = range(frame_idx + 1, self.num_frames), range(frame_idx - 1, -1, -1)
+            for index in before if is_reverse else after:
                 output = self._track(index, history, len(masks), is_reverse=is_reverse)
                 history["non_cond_frame_outputs"][index] = output
                 codes[index] = self._codes(output)

@@ -6,7 +6,7 @@ import torch
 from small_tracker import small_model
 
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
-from sola.trackers.sam2.box_masks import BoxMasker, stability_score
+from sola.trackers.sam2.mask_generator import BoxMasker, stability_score
 
 
 @pytest.fixture(scope="module")

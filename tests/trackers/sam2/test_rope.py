@@ -1,4 +1,4 @@
-"""Our rotary attention gives what upstream's does."""
+"""Rotary attention matches upstream's."""
 
 import copy
 from typing import Any
@@ -33,25 +33,21 @@ def _inputs(num_memories: int, num_pointers: int, dtype: torch.dtype) -> list[to
     return [q, k.transpose(0, 1), v]
 
 
-@pytest.mark.parametrize("num_heads", [1, 2])
-@pytest.mark.parametrize("num_pointers", [0, 4, 12])
-@pytest.mark.parametrize("num_memories", [1, 2, 7])
 @pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16", "bf16 autocast"])
-def test_attention_to_memories_equals_upstreams_bit_for_bit(
-    precision: str, num_memories: int, num_pointers: int, num_heads: int
-) -> None:
-    theirs, ours = _pair(kv_in_dim=MEMORY_DIM, rope_k_repeat=True, num_heads=num_heads)
+def test_attention_to_memories_matches_upstream_bit_for_bit(precision: str) -> None:
     is_autocast = precision == "bf16 autocast"
     dtype = torch.float32 if is_autocast else getattr(torch, precision)
-    theirs, ours = theirs.to(dtype), ours.to(dtype)
-    values = _inputs(num_memories, num_pointers, dtype)
+    for num_memories, num_pointers, num_heads in ((1, 0, 1), (1, 4, 1), (2, 12, 2), (7, 12, 1)):
+        theirs, ours = _pair(kv_in_dim=MEMORY_DIM, rope_k_repeat=True, num_heads=num_heads)
+        theirs, ours = theirs.to(dtype), ours.to(dtype)
+        values = _inputs(num_memories, num_pointers, dtype)
 
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_autocast):
-        expected = theirs(*values, num_k_exclude_rope=num_pointers)
-        found = ours(*values, num_k_exclude_rope=num_pointers)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_autocast):
+            expected = theirs(*values, num_k_exclude_rope=num_pointers)
+            found = ours(*values, num_k_exclude_rope=num_pointers)
 
-    assert found.dtype == expected.dtype == (torch.bfloat16 if is_autocast else dtype)
-    assert torch.equal(found, expected)
+        assert found.dtype == expected.dtype == (torch.bfloat16 if is_autocast else dtype)
+        assert torch.equal(found, expected)
 
 
 def test_self_attention_equals_upstreams_bit_for_bit() -> None:
@@ -62,7 +58,7 @@ def test_self_attention_equals_upstreams_bit_for_bit() -> None:
     assert torch.equal(ours(x, x, v), theirs(x, x, v))
 
 
-def test_rotation_matters_to_what_is_compared() -> None:
+def test_wrong_rotation_is_detected() -> None:
     theirs, ours = _pair(kv_in_dim=MEMORY_DIM, rope_k_repeat=True)
     values = _inputs(2, 4, torch.float32)
     expected = theirs(*values, num_k_exclude_rope=4)
@@ -72,18 +68,16 @@ def test_rotation_matters_to_what_is_compared() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize(("num_memories", "num_pointers"), [(1, 0), (1, 4), (7, 12)])
-def test_the_form_for_compilation_is_the_same_product(
-    num_memories: int, num_pointers: int, dtype: torch.dtype
-) -> None:
+def test_form_for_compilation_is_the_same_product(dtype: torch.dtype) -> None:
     _, ours = _pair()
-    num_rotated = num_memories * NUM_QUERIES
-    x = torch.randn(2, 1, num_rotated + num_pointers, DIM).to(dtype)
+    for num_memories, num_pointers in ((1, 0), (1, 4), (7, 12)):
+        num_rotated = num_memories * NUM_QUERIES
+        x = torch.randn(2, 1, num_rotated + num_pointers, DIM).to(dtype)
 
-    fused = ours._rotate_fused(x, num_rotated)
+        fused = ours._rotate_fused(x, num_rotated)
 
-    assert torch.equal(fused, ours._rotate(x.clone(), num_rotated))
-    assert torch.equal(fused[:, :, num_rotated:], x[:, :, num_rotated:])
+        assert torch.equal(fused, ours._rotate(x.clone(), num_rotated))
+        assert torch.equal(fused[:, :, num_rotated:], x[:, :, num_rotated:])
 
 
 def test_angles_keep_their_precision_in_a_model_of_another_type() -> None:
@@ -95,7 +89,7 @@ def test_angles_keep_their_precision_in_a_model_of_another_type() -> None:
     assert ours.to("meta").rotation.is_meta
 
 
-def test_the_builder_puts_it_into_our_network_alone() -> None:
+def test_builder_uses_it_in_our_network_only() -> None:
     def kinds(target: str) -> set[type]:
         modules = small_model(target).memory_attention.modules()
         return {type(m) for m in modules if isinstance(m, upstream.RoPEAttention)}
