@@ -23,9 +23,6 @@ from sola.trackers.base import path_of
 from sola.weights_file import read_weights
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
-ROPE_ATTENTION = "sola.trackers.sam2.rope.RoPEAttention"
-STRIDE = 16
-"""Of the feature map that attends to memories, px."""
 POST_PROCESSING: dict[str, Any] = {
     # fall back to the best of several masks where the single one is not stable
     "sam_mask_decoder_extra_args.dynamic_multimask_via_stability": True,
@@ -71,10 +68,10 @@ def network_settings(network: str) -> DictConfig:
     path = find_network(network)
     try:
         settings = OmegaConf.load(path).model
+        if not isinstance(settings, DictConfig):
+            raise ValueError(f"key model: expected the network's settings, got {settings!r}")
     except (YAMLError, OmegaConfBaseException, OSError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: invalid YAML of a SAM 2 network ({error}).") from error
-    if not isinstance(settings, DictConfig):
-        raise UserError(f"{path}: key model: expected the network's settings, got {settings!r}.")
     for key, value in POST_PROCESSING.items():
         if OmegaConf.select(settings, key) is None:
             OmegaConf.update(settings, key, value, force_add=True)
@@ -88,26 +85,15 @@ def network_sha256(network: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def build_network(
-    settings: DictConfig, target: str = NETWORK, *, fill_hole_area: int = 0
-) -> torch.nn.Module:
+def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Module:
     """Return a network in evaluation mode, on the CPU, with random weights.
 
     Args:
         settings: see ``network_settings``; not changed.
-        target: class of sam2 to build: SAM2Base, or a predictor derived from it, which is left as
-            upstream made it.
-        fill_hole_area: of a predictor, px.
+        target: class of sam2 to build: SAM2Base, or a predictor derived from it.
     """
     settings = settings.copy()
     settings._target_ = target
-    if target == NETWORK:
-        side = settings.image_size // STRIDE
-        for attention in ("self_attention", "cross_attention"):
-            node = settings.memory_attention.layer[attention]
-            node._target_, node.feat_sizes = ROPE_ATTENTION, [side, side]
-    else:
-        settings.fill_hole_area = fill_hole_area
     OmegaConf.resolve(settings)
     was_initialised = GlobalHydra.instance().is_initialized()
     network: torch.nn.Module = instantiate(settings, _recursive_=True)

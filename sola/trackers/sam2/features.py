@@ -37,8 +37,6 @@ class FrameFeatures:
             budget_mib: memory for kept features; 0 keeps those of one frame alone.
         """
         self.model, self.frames = model, frames
-        self.num_encoded = 0
-        """Runs of the image encoder so far."""
         self._room = budget_mib * MIB
         self._kept: dict[int, FeatureMaps] = {}
         self._latest: tuple[int, FeatureMaps] = (-1, [])
@@ -82,7 +80,6 @@ class FrameFeatures:
             image = to_image(self.frames[frame_idx], self.model.image_size)
         with stage(IMAGE_ENCODER):
             found = self.model.forward_image(image[None].to(parameter.device, parameter.dtype))
-        self.num_encoded += 1
         self._positions = self._positions or list(found["vision_pos_enc"])
         return list(found["backbone_fpn"])
 

@@ -28,18 +28,26 @@ BOXES_PER_BATCH = 64
 
 
 class MaskGenerator:
-    """Masks around a grid of points, for a SAM 2 of any input size."""
+    """Masks on one frame, for a SAM 2 of any input size.
+
+    Args:
+        model: SAM 2 in evaluation mode, on its device.
+        config: settings of automatic masks.
+    """
 
     def __init__(self, model: SAM2Base, config: MaskGeneratorConfig) -> None:
         self.config = config
         self._batch_size = BatchSize("points", config.points_per_batch)
         num_masks = model.sam_mask_decoder.num_multimask_outputs
         self._masks_per_point = num_masks if config.multimask_output else 1
-        self.predictor = image_predictor(model)
+        self._box_batch_size = BatchSize("boxes", BOXES_PER_BATCH)
+        self.model, self.predictor = model, SAM2ImagePredictor(model)
+        # upstream assumes 1024 px
+        self.predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
 
     @torch.inference_mode()
     def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
-        """Masks of one (H, W, 3) uint8 RGB frame, the best predicted IoU first; may be empty."""
+        """Return masks of one (H, W, 3) uint8 RGB frame, the best predicted IoU first; may be empty."""
         height, width = frame.shape[:2]
         points = build_point_grid(self.config.points_per_side) * (width, height)
         with stage(PROMPT_MASKS):
@@ -51,6 +59,26 @@ class MaskGenerator:
             found = [mask for masks in batches for mask in masks]
             self.predictor.reset_predictor()
             return _drop_same_boxes(found, self.config.box_nms_thresh)
+
+    @torch.inference_mode()
+    def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
+        """Return the mask of each box; the frame goes through the image encoder once.
+
+        Always without autocast, as in the published code: half precision moves stability scores
+        across the threshold.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
+        """
+        if not len(boxes):
+            return []
+        with stage(PROMPT_MASKS), torch.autocast(self.predictor.device.type, enabled=False):
+            self.predictor.set_image(frame)
+            batches = self._box_batch_size.run(boxes, self._masks_in)
+            found = [mask for masks in batches for mask in masks]
+            self.predictor.reset_predictor()
+        return found
 
     def _masks_at(self, points: np.ndarray, size: tuple[int, int]) -> Iterator[GeneratedMask]:
         """Masks of a batch of points that pass the thresholds (a threshold of 0 passes all)."""
@@ -96,37 +124,7 @@ class MaskGenerator:
         )
         return logits.flatten(0, 1), ious.flatten(0, 1)  # (points, masks, ...) -> (n, ...)
 
-
-class BoxMasker:
-    """One mask per box, for a SAM 2 of any input size."""
-
-    def __init__(self, model: SAM2Base) -> None:
-        self.predictor = image_predictor(model)
-        self._batch_size = BatchSize("boxes", BOXES_PER_BATCH)
-
-    @torch.inference_mode()
-    def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
-        """The mask of each box; the frame goes through the image encoder once.
-
-        Always without autocast, as in the published code: half precision moves stability scores
-        across the threshold.
-
-        Args:
-            frame: (H, W, 3) uint8 RGB.
-            boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
-        """
-        if not len(boxes):
-            return []
-        device_type = self.predictor.device.type
-        with stage(PROMPT_MASKS), torch.autocast(device_type, enabled=False):
-            self.predictor.set_image(frame)
-            try:
-                batches = list(self._batch_size.run(boxes, self._decode))
-            finally:
-                self.predictor.reset_predictor()
-        return [mask for batch in batches for mask in batch]
-
-    def _decode(self, boxes: np.ndarray) -> list[BoxMask]:
+    def _masks_in(self, boxes: np.ndarray) -> list[BoxMask]:
         logits, ious, low_res = self.predictor.predict(
             box=boxes, multimask_output=False, return_logits=True
         )
@@ -139,15 +137,8 @@ class BoxMasker:
             ]
 
 
-def image_predictor(model: SAM2Base) -> SAM2ImagePredictor:
-    """Return upstream's image predictor, which assumes 1024 px, for a model of any input size."""
-    predictor = SAM2ImagePredictor(model)
-    predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
-    return predictor
-
-
 def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:
-    """IoU of a mask cut at a high and at a low threshold, which contains it; 0 for no mask.
+    """Return the IoU of a mask cut at a high and at a low threshold; 0 for no mask.
 
     Args:
         logits: (H, W).

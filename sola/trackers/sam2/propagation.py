@@ -13,12 +13,11 @@ from sola.masks import encode
 from sola.trackers.base import Propagated, Session
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.features import FrameFeatures
+from sola.trackers.sam2.tracker import MAX_OBJECTS
 from sola.trackers.stages import CODES, PROPAGATION, stage
 from sola.types import RunLength
 
-MAX_OBJECTS = 1 << 30
-"""Tracked together where nothing else is said: all prompts that are given."""
-
+OUTPUTS = ("pred_masks", "obj_ptr", "object_score_logits")
 FrameOutput = dict[str, Any]
 """What SAM 2 remembers of one frame, under its own names."""
 
@@ -36,9 +35,7 @@ class VideoTracker(Session):
         self,
         model: SAM2Base,
         frames: Sequence[np.ndarray],
-        *,
         feature_budget_mib: float = 4096,
-        fill_hole_area: int = 0,
         batch_size: BatchSize | None = None,
     ) -> None:
         """Open a video.
@@ -47,15 +44,12 @@ class VideoTracker(Session):
             model: SAM 2 in evaluation mode.
             frames: T >= 1 frames (H, W, 3) uint8 RGB of one size, read when they are needed.
             feature_budget_mib: memory for image features that are kept.
-            fill_hole_area: largest hole (px) that is filled; above 0 it needs SAM 2's CUDA
-                extension.
             batch_size: of objects that are tracked together; None: all.
         """
         assert model.memory_temporal_stride_for_eval == 1, "memories are kept for a stride of 1"
         super().__init__(frames)
         self.model = model
         self.features = FrameFeatures(model, frames, feature_budget_mib)
-        self.fill_hole_area = fill_hole_area
         self.batch_size = batch_size or BatchSize("objects", MAX_OBJECTS)
         self._memory_positions: list[Tensor] = []  # the same for every frame and object
 
@@ -108,9 +102,7 @@ class VideoTracker(Session):
             )
             for mask in masks
         ]
-        names = ("pred_masks", "obj_ptr", "object_score_logits")
-        joined: FrameOutput = {name: torch.cat([out[name] for out in outputs]) for name in names}
-        joined["pred_masks"] = self._fill_holes(joined["pred_masks"])
+        joined: FrameOutput = {name: torch.cat([out[name] for out in outputs]) for name in OUTPUTS}
         features = self.features.of_frame(frame_idx, len(masks))
         memory, positions = self.model._encode_new_memory(
             current_vision_feats=features["current_vision_feats"],
@@ -135,11 +127,8 @@ class VideoTracker(Session):
             num_frames=self.num_frames,
             track_in_reverse=is_reverse,
         )
-        return {
-            "pred_masks": self._fill_holes(output["pred_masks"]),
-            "obj_ptr": output["obj_ptr"],
-            "object_score_logits": output["object_score_logits"],
-        } | self._memory(output["maskmem_features"], output["maskmem_pos_enc"])
+        memory = self._memory(output["maskmem_features"], output["maskmem_pos_enc"])
+        return {name: output[name] for name in OUTPUTS} | memory
 
     def _memory(self, features: Tensor, positions: list[Tensor]) -> FrameOutput:
         """SAM 2 keeps memories in bfloat16, also in runs of float32."""
@@ -185,19 +174,9 @@ class VideoTracker(Session):
             pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True) >= 0.5
         return pixels.to(parameter.dtype)
 
-    def _fill_holes(self, low_res_masks: Tensor) -> Tensor:
-        if self.fill_hole_area == 0:
-            return low_res_masks
-        from sam2.utils.misc import fill_holes_in_mask_scores
-
-        filled: Tensor = fill_holes_in_mask_scores(low_res_masks, self.fill_hole_area)
-        return filled
-
 
 def _join(batches: list[Propagated]) -> Propagated:
     """The tracks of several batches of prompts as those of one."""
-    if len(batches) == 1:
-        return batches[0]
     tokens = [batch.object_tokens for batch in batches if batch.object_tokens is not None]
     return Propagated(
         masklets=tuple(masklet for batch in batches for masklet in batch.masklets),

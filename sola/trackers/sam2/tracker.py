@@ -13,13 +13,18 @@ from sola.checks import at_least, between
 from sola.errors import UserError
 from sola.files import is_there, refusals, sha256_of_file
 from sola.trackers.base import RANDOM_WEIGHTS, Tracker, path_of
+from sola.trackers.batches import BatchSize
 from sola.trackers.sam2 import builder
 from sola.weights_file import refuse_stand_in
 
 if TYPE_CHECKING:
-    from sola.trackers.sam2.session import Sam2Networks, Sam2Session
+    from sola.trackers.sam2.mask_generator import MaskGenerator
+    from sola.trackers.sam2.session import Sam2Session
 
 log = logging.getLogger(__name__)
+
+MAX_OBJECTS = 1 << 30
+"""All prompts of a group are tracked together, unless memory runs out."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,6 @@ class Sam2Tracker(Tracker):
         checkpoint: file in the format of SAM 2 ({"model": state dict}), a ``pkg://`` resource, or
             "random": weights drawn from the seed.
         token_dim: D, width of an object token; must be the network's.
-        fill_hole_area: largest hole of a mask that is filled, in pixels of the decoder's masks
-            (stride 4); 0 fills none. Above 0 it needs the CUDA extension of sam2.
         feature_budget_mib: memory for the image features of one video, MiB. Frames beyond it are
             encoded in every pass, with the same result.
         compile: compile the network with torch.compile. Takes minutes at the start; tracks change
@@ -78,18 +81,17 @@ class Sam2Tracker(Tracker):
         network: str,
         checkpoint: str,
         token_dim: int = 256,
-        fill_hole_area: int = 0,
         feature_budget_mib: float = 4096,
         compile: bool = False,  # noqa: A002  # a key of the configuration
         mask_generator: MaskGeneratorConfig | None = None,
     ) -> None:
         super().__init__(name, token_dim)
-        at_least(0, fill_hole_area=fill_hole_area, feature_budget_mib=feature_budget_mib)
+        at_least(0, feature_budget_mib=feature_budget_mib)
         self.network, self.checkpoint = network, checkpoint
-        self.fill_hole_area, self.feature_budget_mib = fill_hole_area, feature_budget_mib
-        self.compile = compile
+        self.feature_budget_mib, self.compile = feature_budget_mib, compile
         self.mask_generator = mask_generator or MaskGeneratorConfig()
-        self._networks: Sam2Networks | None = None
+        self._batch_size = BatchSize("objects", MAX_OBJECTS)
+        self._generator: MaskGenerator | None = None
 
     def check(self) -> None:
         """See ``Tracker.check``."""
@@ -109,7 +111,7 @@ class Sam2Tracker(Tracker):
         return {
             "network_sha256": builder.network_sha256(self.network),
             "checkpoint_sha256": self._checkpoint_sha256,
-            "fill_hole_area": self.fill_hole_area,
+            "fill_hole_area": 0,  # filling holes needs sam2's CUDA extension
             "compile": self.compile,
             "mask_generator": asdict(self.mask_generator),
         }
@@ -117,28 +119,26 @@ class Sam2Tracker(Tracker):
     def load(self, device: torch.device, seed: int) -> None:
         """See ``Tracker.load``. Also compiles the network if asked."""
         from sola.trackers.sam2.compiled import compile_network
-        from sola.trackers.sam2.session import Sam2Networks
+        from sola.trackers.sam2.mask_generator import MaskGenerator
 
         with torch.random.fork_rng(devices=[]), torch.autocast(device.type, enabled=False):
             torch.manual_seed(seed)
             model = self.build().to(device)
         if self.compile:
             compile_network(model)
-        self._networks = Sam2Networks(model, self.mask_generator)
+        self._generator = MaskGenerator(model, self.mask_generator)
 
-    def build(self, target: str | None = None) -> Any:
+    def build(self, target: str = builder.NETWORK) -> Any:
         """Return the network with its weights, in evaluation mode, on the CPU.
 
         Args:
-            target: class of sam2, see ``build_network``; None: the one that tracks here.
+            target: class of sam2, see ``build_network``.
 
         Raises:
             UserError: if the weights or ``token_dim`` do not fit the network.
         """
         settings = builder.network_settings(self.network)
-        model = builder.build_network(
-            settings, target or builder.NETWORK, fill_hole_area=self.fill_hole_area
-        )
+        model: Any = builder.build_network(settings, target)
         if model.hidden_dim != self.token_dim:
             raise UserError(
                 f"token_dim: got {self.token_dim}, the object tokens of {self.network} are "
@@ -154,8 +154,8 @@ class Sam2Tracker(Tracker):
         """See ``Tracker.open``."""
         from sola.trackers.sam2.session import Sam2Session
 
-        assert self._networks is not None, "load comes first"
-        return Sam2Session(self._networks, frames, self.feature_budget_mib, self.fill_hole_area)
+        assert self._generator is not None, "load comes first"
+        return Sam2Session(self._generator, frames, self.feature_budget_mib, self._batch_size)
 
     @cached_property
     def _checkpoint_sha256(self) -> str:
