@@ -1,14 +1,12 @@
 """Boxes of a detector for each expression, made into masks by the tracker, as prompts."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from sola.checks import between
-from sola.prompts.base import KeptPrompts, PromptCounts, PromptedVideo, PromptSource
-from sola.prompts.grounding_dino.detector import Detections, Detector
+from sola.prompts.base import Detector, KeptPrompts, PromptCounts, PromptedVideo, PromptSource
 from sola.prompts.selection import TrackingRule, leading_group
 from sola.trackers.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
@@ -81,28 +79,25 @@ class DetectorBoxes(PromptSource):
         by_text: dict[str, list[Prompt]] = {text: [] for text in texts}
         for frame_idx in frame_idxs:
             answers = self.detector.detect(video.frame(frame_idx), texts, self.box_threshold)
-            found = [_without_empty(each) for each in answers]
-            masks = iter(video.masks_of_boxes(frame_idx, np.concatenate([f.boxes for f in found])))
+            rows = [
+                (text, *row)
+                for text, found in zip(texts, answers, strict=True)
+                for row in zip(found.boxes, found.token_scores, found.phrases, strict=True)
+                if _has_area(row[0])
+            ]
+            masks = video.masks_of_boxes(frame_idx, [box for _, box, _, _ in rows])
             with stage(CODES):
-                for text, detections in zip(texts, found, strict=True):
-                    by_text[text] += [
-                        self.prompt(
-                            frame_idx,
-                            mask.mask,
-                            predicted_iou=mask.predicted_iou,
-                            stability_score=mask.stability_score,
-                            box=tuple(box.tolist()),
-                            phrase=phrase,
-                            token_scores=tuple(token_scores.tolist()),
-                        )
-                        for box, token_scores, phrase, mask in zip(
-                            detections.boxes,
-                            detections.token_scores,
-                            detections.phrases,
-                            itertools.islice(masks, len(detections.boxes)),
-                            strict=True,
-                        )
-                    ]
+                for (text, box, token_scores, phrase), mask in zip(rows, masks, strict=True):
+                    prompt = self.prompt(
+                        frame_idx,
+                        mask.mask,
+                        predicted_iou=mask.predicted_iou,
+                        stability_score=mask.stability_score,
+                        box=tuple(box.tolist()),
+                        phrase=phrase,
+                        token_scores=tuple(token_scores.tolist()),
+                    )
+                    by_text[text].append(prompt)
         return by_text
 
     def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
@@ -119,8 +114,6 @@ class DetectorBoxes(PromptSource):
         return leading_group(unused, size, room)
 
 
-def _without_empty(found: Detections) -> Detections:
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    has_area = (np.isfinite(sides) & (sides > 0)).all(axis=1)
-    phrases = tuple(itertools.compress(found.phrases, has_area))
-    return Detections(found.boxes[has_area], found.token_scores[has_area], phrases)
+def _has_area(box: np.ndarray) -> bool:
+    sides = box[2:] - box[:2]
+    return bool((np.isfinite(sides) & (sides > 0)).all())

@@ -162,6 +162,10 @@ def test_no_boxes_give_no_prompts() -> None:
     detector = Boxes()
     detector.boxes, detector.scores = np.zeros((0, 4), np.float32), np.zeros((0, 3), np.float32)
     assert detector.find() == []
+    video: Any = SimpleNamespace(frame=lambda idx: None, masks_of_boxes=lambda *_: [])
+    source = DetectorBoxes(GroundingDino("random"))
+    source.detector = detector
+    assert source.find(video, [0], []) == {}
 
 
 def test_likely_and_stable_boxes_are_kept_as_float32_compares() -> None:

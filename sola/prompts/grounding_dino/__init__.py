@@ -3,7 +3,7 @@
 The network is that of transformers or the original code (an extra); both give the same boxes.
 """
 
-from sola.prompts.grounding_dino.detector import Detections, Detector
+from sola.prompts.base import Detections, Detector
 from sola.prompts.grounding_dino.grounding_dino import GroundingDino
 from sola.prompts.grounding_dino.network import NetworkShape
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from sola.checks import at_least, between, one_of
 from sola.errors import UserError
 from sola.files import sha256_of_file
-from sola.prompts.grounding_dino.detector import Detections, Detector
+from sola.prompts.base import Detections, Detector
 from sola.prompts.grounding_dino.network import DELIMITERS, DetectorNetwork, NetworkShape
 from sola.text.encoder import quiet_transformers, resolve
 from sola.trackers import RANDOM_WEIGHTS

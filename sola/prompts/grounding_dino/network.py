@@ -3,6 +3,7 @@
 import copy
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,24 @@ class NetworkShape:
             if len(getattr(self, key)) != 4:
                 raise UserError(f"{key}: must have 4 entries, got {list(getattr(self, key))}.")
 
+    def swin(self) -> dict[str, Any]:
+        """Return the arguments of the image encoder, by the names of both codes."""
+        return {
+            "embed_dim": self.swin_dim,
+            "depths": list(self.swin_depths),
+            "num_heads": list(self.swin_heads),
+            "window_size": self.swin_window,
+        }
+
+    def bert(self) -> dict[str, Any]:
+        """Return the arguments of ``transformers.BertConfig``."""
+        return {
+            "hidden_size": self.bert_dim,
+            "num_hidden_layers": self.bert_layers,
+            "num_attention_heads": self.bert_heads,
+            "intermediate_size": self.bert_ffn_dim,
+        }
+
 
 class KeptFeatures(nn.Module):
     """An image encoder that runs once per frame: its features are returned for every text."""
@@ -131,10 +150,11 @@ def read_original(path: Path) -> dict[str, Tensor]:
     return {name: value for name, value in named.items() if not NOT_LOADED.fullmatch(name)}
 
 
-def of_another_network(path: Path, reason: str) -> UserError:
-    """Return the error for weights that do not fit the network."""
-    first = reason.strip().partition("\n")[0].strip()[:120]
-    return UserError(
-        f"{path}: does not fit the network ({first}). Choose the detector that belongs to the "
-        "file, such as detector@prompt_source.detector=swin_b."
-    )
+def refuse_other_weights(path: Path, wrong: Sequence[str]) -> None:
+    """Raise ``UserError`` if weights do not fit the network; ``wrong`` says which, or why."""
+    if wrong:
+        raise UserError(
+            f"{path}: does not fit the network ({len(wrong)} differences, such as "
+            f"{wrong[0].strip()[:120]}). Choose the detector that belongs to the file, such as "
+            "detector@prompt_source.detector=swin_b."
+        )

@@ -18,8 +18,8 @@ from sola.prompts.grounding_dino.network import (
     DetectorNetwork,
     KeptFeatures,
     NetworkShape,
-    of_another_network,
     read_original,
+    refuse_other_weights,
 )
 from sola.trackers import RANDOM_WEIGHTS
 
@@ -73,11 +73,10 @@ def load(checkpoint: str, shape: NetworkShape) -> OriginalNetwork:
         path = Path(checkpoint)
         try:
             missing, unexpected = network.load_state_dict(read_original(path), strict=False)
-        except RuntimeError as error:
-            raise of_another_network(path, str(error).splitlines()[1]) from error
-        wrong = [*unexpected, *(name for name in missing if not NOT_LOADED.fullmatch(name))]
-        if wrong:
-            raise of_another_network(path, f"{len(wrong)} weights differ, such as {wrong[0]}")
+        except RuntimeError as error:  # of a shape
+            missing, unexpected = [], str(error).splitlines()[1:]
+        missing = [name for name in missing if not NOT_LOADED.fullmatch(name)]
+        refuse_other_weights(path, [*unexpected, *missing])
     return OriginalNetwork(network)
 
 
@@ -102,13 +101,7 @@ def build(shape: NetworkShape) -> nn.Module:
                 "use_transformer_ckpt": False,
             }
         )
-        swin = SwinTransformer(
-            embed_dim=shape.swin_dim,
-            depths=shape.swin_depths,
-            num_heads=shape.swin_heads,
-            window_size=shape.swin_window,
-            out_indices=(1, 2, 3),
-        )
+        swin = SwinTransformer(out_indices=(1, 2, 3), **shape.swin())
         joined = backbone.Joiner(swin, backbone.build_position_encoding(arguments))
         joined.num_channels = swin.num_features[1:]
         with mock.patch.multiple(code, **_own_encoders(joined, shape)):
@@ -118,12 +111,7 @@ def build(shape: NetworkShape) -> nn.Module:
 
 def _own_encoders(backbone: nn.Module, shape: NetworkShape) -> dict[str, Any]:
     """Return what the original builds its encoders with, of any shape and without a download."""
-    bert = BertConfig(
-        hidden_size=shape.bert_dim,
-        num_hidden_layers=shape.bert_layers,
-        num_attention_heads=shape.bert_heads,
-        intermediate_size=shape.bert_ffn_dim,
-    )
+    bert = BertConfig(**shape.bert())
     special_ids = list(DELIMITERS.values())
     return {
         "build_backbone": lambda _: backbone,

@@ -9,12 +9,13 @@ import yaml
 from torch import Tensor
 from transformers import BatchEncoding, GroundingDinoConfig, GroundingDinoForObjectDetection
 
+from sola.errors import UserError
 from sola.prompts.grounding_dino.network import (
     DetectorNetwork,
     KeptFeatures,
     NetworkShape,
-    of_another_network,
     read_original,
+    refuse_other_weights,
 )
 from sola.text.encoder import quiet_transformers
 from sola.trackers import RANDOM_WEIGHTS
@@ -67,31 +68,18 @@ def load(checkpoint: str, shape: NetworkShape) -> TransformersNetwork:
                 path if path.is_dir() else None, output_loading_info=True, **options
             )
     except (OSError, RuntimeError) as error:
-        raise of_another_network(path, str(error)) from error
-    wrong = [*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]]
-    if wrong:
-        raise of_another_network(path, f"{len(wrong)} weights differ, such as {wrong[0]}")
+        raise UserError(f"{path}: not a GroundingDINO ({str(error).strip()[:200]}).") from error
+    refuse_other_weights(
+        path, [*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]]
+    )
     return TransformersNetwork(network)
 
 
 def network_config(shape: NetworkShape) -> GroundingDinoConfig:
     """Return a network's shape under transformers' names."""
     return GroundingDinoConfig(
-        backbone_config={
-            "model_type": "swin",
-            "embed_dim": shape.swin_dim,
-            "depths": list(shape.swin_depths),
-            "num_heads": list(shape.swin_heads),
-            "window_size": shape.swin_window,
-            "out_indices": [2, 3, 4],
-        },
-        text_config={
-            "model_type": "bert",
-            "hidden_size": shape.bert_dim,
-            "num_hidden_layers": shape.bert_layers,
-            "num_attention_heads": shape.bert_heads,
-            "intermediate_size": shape.bert_ffn_dim,
-        },
+        backbone_config={"model_type": "swin", "out_indices": [2, 3, 4], **shape.swin()},
+        text_config={"model_type": "bert", **shape.bert()},
         d_model=shape.hidden_dim,
         num_queries=shape.num_queries,
         encoder_layers=shape.encoder_layers,

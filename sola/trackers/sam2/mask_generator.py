@@ -47,7 +47,7 @@ class MaskGenerator:
 
     @torch.inference_mode()
     def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
-        """Return masks of one (H, W, 3) uint8 RGB frame, the best predicted IoU first; may be empty."""
+        """Return masks of one (H, W, 3) uint8 RGB frame, best predicted IoU first; may be none."""
         height, width = frame.shape[:2]
         points = build_point_grid(self.config.points_per_side) * (width, height)
         with stage(PROMPT_MASKS):
