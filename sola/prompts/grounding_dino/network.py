@@ -72,6 +72,10 @@ class NetworkShape:
         for key in ("swin_depths", "swin_heads"):
             if len(getattr(self, key)) != 4:
                 raise UserError(f"{key}: must have 4 entries, got {list(getattr(self, key))}.")
+        if self.num_heads % 2 or self.hidden_dim % self.num_heads:
+            raise UserError(f"num_heads: must be even and divide hidden_dim, got {self.num_heads}.")
+        if self.bert_dim % self.bert_heads:
+            raise UserError(f"bert_heads: must divide bert_dim, got {self.bert_heads}.")
 
     def swin(self) -> dict[str, Any]:
         """Return the arguments of the image encoder, by the names of both codes."""
