@@ -15,7 +15,6 @@ from sola.files import sha256_of_code
 from sola.masks import encode
 from sola.prompts.selection import TrackingRule, same_frame_group
 from sola.trackers import BoxMask, GeneratedMask, Session
-from sola.trackers.stages import FRAMES, stage
 from sola.types import Expression, Masklet, Prompt, Video
 
 WHOLE_VIDEO = ""
@@ -83,8 +82,7 @@ class PromptedVideo:
 
     def frame(self, frame_idx: int) -> np.ndarray:
         """One frame: (H, W, 3) uint8 RGB."""
-        with stage(FRAMES):
-            return self.session.frames[frame_idx]
+        return self.session.frame(frame_idx)
 
     def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[BoxMask]:
         """The tracker's masks of boxes on a frame, which goes once through the image encoder.

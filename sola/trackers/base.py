@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from sola.checks import at_least, folder_name
 from sola.errors import UserError
+from sola.trackers.stages import FRAMES, stage
 from sola.types import Masklet, RunLength
-
-if TYPE_CHECKING:
-    import torch
 
 RANDOM_WEIGHTS = "random"
 """``checkpoint_sha256`` of weights that are drawn from the seed."""
@@ -75,6 +74,11 @@ class Session(ABC):
         self.frames = frames
         self.num_frames = len(frames)
         self.size: tuple[int, int] = (frames[0].shape[0], frames[0].shape[1])
+
+    def frame(self, frame_idx: int) -> np.ndarray:
+        """Return a frame (H, W, 3); the time of decoding counts as that of frames."""
+        with stage(FRAMES):
+            return self.frames[frame_idx]
 
     @abstractmethod
     def propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
@@ -152,7 +156,7 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def load(self, device: "torch.device", seed: int) -> None:
+    def load(self, device: torch.device, seed: int) -> None:
         """Load the weights. Called once in each process, before the first video.
 
         It runs in the precision of the run: with trainer.precision=bf16-mixed, under autocast.

@@ -44,8 +44,7 @@ def find_network(network: str) -> Path:
     Raises:
         UserError: if there is no such file.
     """
-    spec = importlib.util.find_spec("sam2")  # finds the package without importing it
-    assert spec is not None and spec.origin is not None, "sam2 is a dependency"  # noqa: PT018
+    spec: Any = importlib.util.find_spec("sam2")  # finds the package without importing it
     configs_dir = Path(spec.origin).parent / "configs"
     for path in (configs_dir / network, path_of(network)):
         if path.is_file():

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sola.trackers.stages import FRAMES, IMAGE_ENCODER, stage
 
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+PIXEL_MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
+PIXEL_STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
 MIB = 2**20
 
 FeatureMaps = list[Tensor]
@@ -88,5 +88,4 @@ def to_image(frame: np.ndarray, size: int) -> Tensor:
     """(3, size, size) normalised image, resized as SAM 2's own video loader does."""
     pixels = np.asarray(Image.fromarray(frame).resize((size, size))) / 255.0
     image = torch.from_numpy(pixels).permute(2, 0, 1).float()
-    mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
-    return (image - mean[:, None, None]) / std[:, None, None]
+    return (image - PIXEL_MEAN) / PIXEL_STD

@@ -194,5 +194,4 @@ def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _to_numpy(values: Tensor) -> np.ndarray:
     is_half = values.dtype in (torch.bfloat16, torch.float16)
-    array: np.ndarray = (values.float() if is_half else values).cpu().numpy()
-    return array
+    return np.asarray((values.float() if is_half else values).cpu())

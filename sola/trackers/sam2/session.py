@@ -8,7 +8,6 @@ from sola.trackers.base import BoxMask, GeneratedMask
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.trackers.sam2.propagation import VideoTracker
-from sola.trackers.stages import FRAMES, stage
 
 
 class Sam2Session(VideoTracker):
@@ -35,12 +34,8 @@ class Sam2Session(VideoTracker):
 
     def propose_masks(self, frame_idx: int) -> list[GeneratedMask]:
         """See ``Session.propose_masks``."""
-        return self.generator.generate(self._frame(frame_idx))
+        return self.generator.generate(self.frame(frame_idx))
 
     def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[BoxMask]:
         """See ``Session.masks_of_boxes``; the frame goes once through the image encoder."""
-        return self.generator.masks_of(self._frame(frame_idx), boxes)
-
-    def _frame(self, frame_idx: int) -> np.ndarray:
-        with stage(FRAMES):
-            return self.frames[frame_idx]
+        return self.generator.masks_of(self.frame(frame_idx), boxes)
