@@ -53,9 +53,7 @@ _clock: _Clock | None = None
 
 
 @contextmanager
-def measure_stages(
-    on_stage: Callable[[], None] = lambda: None,
-) -> Iterator[Mapping[str, float]]:
+def measure_stages(on_stage: Callable[[], None] = lambda: None) -> Iterator[Mapping[str, float]]:
     """Measure the stages that run inside, in this process.
 
     Args:
