@@ -78,10 +78,6 @@ def _generate(config: Any) -> None:
 
 
 def _evaluate(config: Any) -> float:
-    if config.predictions is not None:
-        from sola.evaluation.score_predictions import run_scoring
-
-        return float(run_scoring(config)["protocol"]["numbers"]["J&F"])
     from sola.evaluation.run import run_evaluation
 
     if config.report:

@@ -21,7 +21,7 @@ class Split(ABC):
     split_dir: Path
     """For messages: where the split lies."""
     protocol: str = "mevis"
-    """How its benchmark measures an answer, see ``sola.evaluation.official``."""
+    """How its benchmark measures an answer, see ``sola.evaluation.protocols``."""
     problems: Sequence[Problem] = ()
     """What was found wrong or odd while it was opened."""
     broken_videos: Collection[str] = ()

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.protocol import Benchmark
 from sola.evaluation.submission_faults import find_faults, wanted_masks
 from sola.masks import decode
 from sola.types import Expression, Masklet, RunLength, Video
@@ -46,7 +46,7 @@ def write_masks(masks_dir: Path, video: Video, expression: Expression, union: Ma
         list(pool.map(_write_png, paths, union))  # a list, so that errors come out
 
 
-def write_submission(masks_dir: Path, zip_path: Path, dataset: Benchmark, top_dir: str) -> None:
+def write_submission(masks_dir: Path, zip_path: Path, dataset: Split, top_dir: str) -> None:
     """Packs masks into the zip that a benchmark's server takes, and checks it.
 
     The zip of the same masks has the same bytes.

@@ -312,7 +312,7 @@ def test_what_is_said_to_be_odd_works(tmp_path: Path, row: Any) -> None:
 
 def _read_all(layout: str, root: Path) -> None:
     from sola.datasets.frames import VideoFrames
-    from sola.evaluation.protocol import check_ground_truth
+    from sola.evaluation.measure import check_ground_truth
     from sola.masks import decode
 
     name = layout.removesuffix("_valid")

@@ -8,7 +8,8 @@ from typing import Any
 
 from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
-from sola.evaluation.scored_split import ScoredSplit, open_selector, score_split
+from sola.evaluation.run import checkpoint_of, score_split
+from sola.evaluation.scored_split import ScoredSplit
 from sola.evaluation.staging import publish, start_staging
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.files import plain, write_json
@@ -57,7 +58,7 @@ def run_clip(config: PredictConfig) -> Path:
         recipe.check()
     # before hours of tracking
     if config.ckpt_path is not None:
-        open_selector(config, recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
+        checkpoint_of(config).load(recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
     clip = open_clip(Path(config.video).expanduser(), clips_dir)
     split = ClipSplit(clip, clips_dir, config.expressions)

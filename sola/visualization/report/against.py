@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation.comparison import check_same_split, compare, read_run
+from sola.evaluation.compare import check_same_split, compare, read_run
 from sola.evaluation.groups import LABELS
-from sola.evaluation.protocol import ALL_TRACKS, SELECTION
+from sola.evaluation.measure import ALL_TRACKS, SELECTION
 
 OTHER_RUN = "other"
 MADE_BY = ("source", "tracker")
@@ -37,7 +37,7 @@ def compare_with(path: Path, evaluation: Mapping[str, Any], output_dir: Path) ->
         output_dir: its output folder.
 
     Returns:
-        As ``sola.evaluation.comparison.compare``, the other run being "a"; and "answers" by (video
+        As ``sola.evaluation.compare.compare``, the other run being "a"; and "answers" by (video
         id, expression id): those of the other run, with "tracks" None where they are of others.
 
     Raises:

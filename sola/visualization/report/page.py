@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from sola.evaluation.protocol import ORACLE, SELECTION
+from sola.evaluation.measure import ORACLE, SELECTION
 from sola.evaluation.table import answer_rows, list_notes, with_interval
 from sola.visualization.colours import as_css
 from sola.visualization.report.against import OTHER_RUN, comparison_section

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.errors import UserError
-from sola.evaluation.protocol import ORACLE, SELECTION
+from sola.evaluation.measure import ORACLE, SELECTION
 from sola.visualization.report.charts import Bar, BarChart, Chart, Histogram, LineChart, Series
 
 METRICS_FILE = "metrics.csv"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sola.config.entry_points import EvaluateConfig
 from sola.config.progress import progress
 from sola.datasets import Split
-from sola.evaluation.protocol import SELECTION
-from sola.evaluation.scored_split import SCORES_FILE, open_sources, open_split
+from sola.evaluation.measure import SELECTION
+from sola.evaluation.run import SCORES_FILE, open_sources, open_split
 from sola.evaluation.scores import Scores, group_by_video
 from sola.evaluation.staging import publish, start_staging
 from sola.evaluation.tracks import TrackSources, VideoTracks
