@@ -22,6 +22,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -256,9 +257,7 @@ def _measure_oracle() -> None:
         scorer = VideoScorer(*draw_video(seed, SIZES["720p"], EPOCH_TRACKS, EPOCH_FRAMES))
         searches = {"best selection": best_selection, "best track": best_track}
         for name, search in searches.items():
-            seconds = [
-                _timed(lambda t=t, f=search: f(scorer, t, range(EPOCH_TRACKS)))[0] for t in targets
-            ]
+            seconds = [_timed(partial(search, scorer, t, range(EPOCH_TRACKS)))[0] for t in targets]
             print(f"video {seed}, {name}: {sum(seconds):.1f} s of CPU, {max(seconds):.1f} at most")
             spent += [sum(seconds)]
         print(f"video {seed}: {len(scorer._scores)} selections scored", flush=True)

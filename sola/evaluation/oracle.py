@@ -15,7 +15,7 @@ from sola.evaluation.scorer import Score, VideoScorer
 from sola.masks.runs import Runs, jaccard, shared_pixels, unite
 
 MAX_ENUMERATED = 8
-MAX_COMPARED = 8
+MAX_COMPARED = 5
 METHOD = (
     "subset of the tracks with the highest J&F; of the tracks that share a pixel with the target "
     f"on some frame: all subsets of up to {MAX_ENUMERATED}, else added greedily"

@@ -85,8 +85,8 @@ def unite(parts: Sequence[Runs]) -> Runs:
     """Return the union of at least one masklet; all have the same length and size."""
     if len(parts) == 1:
         return parts[0]
-    starts = np.sort(np.concatenate([part.starts for part in parts]))
-    ends = np.sort(np.concatenate([part.ends for part in parts]))
+    starts = np.sort(np.concatenate([part.starts for part in parts]), kind="stable")  # merges
+    ends = np.sort(np.concatenate([part.ends for part in parts]), kind="stable")
     # A run of the union begins where as many runs have ended as have begun.
     is_first = np.append(True, starts[1:] >= ends[:-1])[: len(starts)]
     is_last = np.append(is_first[1:], True)[: len(starts)]
