@@ -64,8 +64,10 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
         for run in (a, b)
     )
     _check_same_expressions(f"{a['run']} and {b['run']}", entries_a, entries_b)
-    for run, entries in ((a, entries_a), (b, entries_b)):
-        _check_answer(run["run"], entries, answer)
+    for run in (a, b):
+        known = set.intersection(*(set(entry["answers"]) for entry in run["expressions"]))
+        if answer not in known:
+            raise UserError(f"{run['run']}: no answer {answer!r}. Choose one of {sorted(known)}.")
     own = a.get("metrics", {})
     further = [name for name in own if b.get("metrics", {}).get(name) == own[name]]
     measures = [*intervals.MEASURES, *further]
@@ -144,14 +146,6 @@ def _check_same_expressions(runs: str, entries_a: Entries, entries_b: Entries) -
                 f"{runs}: expression {key[1]} of video {key[0]} is {one} in one and {other} in the "
                 "other. Run evaluate.py for both on the same data."
             )
-
-
-def _check_answer(run: str, entries: Entries, answer: str) -> None:
-    known = sorted(set.intersection(*(set(entry["answers"]) for entry in entries.values())))
-    if answer not in known:
-        raise UserError(
-            f"{run}: not every expression has an answer {answer!r}. Choose one of {known}."
-        )
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -192,7 +192,7 @@ def evaluate_expressions(
 
     Raises:
         UserError: if an object has no masks, or tracks and ground truth do not fit.
-        ValueError: if scores are missing.
+        KeyError: if scores are missing.
     """
     dataset, scores = split.dataset, split.scores
     videos = group_by_video(dataset.expressions)
@@ -201,9 +201,7 @@ def evaluate_expressions(
         for video_id, expressions in videos.items():
             video = split.sources.read(expressions)
             own = {(video_id, e.expression_id): scores.of(e) for e in expressions}
-            for (_, expression_id), found in own.items():
-                assert found.tracks == video.candidates[expression_id], "scores of these tracks"
-            given = [key if len(found.by_text) > 1 else None for key, found in own.items()]
+            is_scored = {key: len(found.by_text) > 1 for key, found in own.items()}
             yield VideoTask(
                 where=f"video {video_id} of {dataset.name}/{dataset.split}",
                 masklets=video.masklets,
@@ -211,7 +209,7 @@ def evaluate_expressions(
                 ground_truth=dataset.ground_truth(video_id),
                 expressions=expressions,
                 scores=Scores(own, {}),
-                others=[None if key is None else (others or {}).get(key) for key in given],
+                others=[(others or {}).get(key) if is_scored[key] else None for key in own],
                 threshold=threshold,
                 metrics=metrics or {},
                 has_bounds=has_bounds,

@@ -19,7 +19,6 @@ from sola.evaluation.submission_faults import (
     Size,
     mask_names,
     missing_faults,
-    open_files,
     read_mask,
     wanted_masks,
 )
@@ -115,7 +114,7 @@ def open_predictions(
     Raises:
         UserError: if ``path`` is neither a zip nor a folder, or masks are missing.
     """
-    files, wanted = open_files(path), wanted_masks(dataset)
+    files, wanted = MaskFiles(path), wanted_masks(dataset)
     top, there = files.find_top(wanted, top_dir), set(files.names)
     missing = frozenset(
         (expression.video_id, expression.expression_id)

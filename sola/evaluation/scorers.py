@@ -74,7 +74,6 @@ class SelectorScorer(Scorer):
         selector: a ``Selector``, on the device to compute on; is put into evaluation mode.
         text_tokens: sentences -> text tokens.
         description: see ``Scorer.describe``.
-        batch_size: sentences per forward pass; no score depends on it.
     """
 
     needs_checkpoint = True
@@ -84,10 +83,9 @@ class SelectorScorer(Scorer):
         selector: nn.Module,
         text_tokens: TextTokens,
         description: dict[str, Any] | None = None,
-        batch_size: int = 16,
     ) -> None:
         self.selector, self.text_tokens = selector.eval(), text_tokens
-        self.description, self.batch_size = description or {}, batch_size
+        self.description = description or {}
 
     def describe(self) -> dict[str, Any]:
         """See ``Scorer.describe``."""
@@ -107,7 +105,7 @@ class SelectorScorer(Scorer):
         """See ``Scorer.score``."""
         texts = self.text_tokens([expression.text for expression in expressions])
         tokens = tracks.object_tokens[list(candidates)]
-        return score_tracks(self.selector, tokens, texts, batch_size=self.batch_size)
+        return score_tracks(self.selector, tokens, texts)
 
 
 @torch.inference_mode()

@@ -58,15 +58,8 @@ class Scores:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def of(self, expression: Expression) -> ExpressionScores:
-        """Return the scores of one expression's tracks.
-
-        Raises:
-            ValueError: if it was not scored.
-        """
-        key = (expression.video_id, expression.expression_id)
-        if key not in self.by_expression:
-            raise ValueError(f"no scores of video {key[0]}, expression {key[1]}; score it first")
-        return self.by_expression[key]
+        """Return the scores of one expression's tracks."""
+        return self.by_expression[expression.video_id, expression.expression_id]
 
     def row(self, expression: Expression, *, text_of: Expression | None = None) -> dict[int, float]:
         """Return the scores of an expression's tracks.
@@ -79,14 +72,9 @@ class Scores:
             Indices among the tracks of the video -> scores.
 
         Raises:
-            ValueError: if the expression was not scored, or not under that text.
+            KeyError: if the expression was not scored, or not under that text.
         """
         own, text_id = self.of(expression), (text_of or expression).expression_id
-        if text_id not in own.by_text:
-            raise ValueError(
-                f"no scores of video {expression.video_id}, expression "
-                f"{expression.expression_id} under the text of expression {text_id}; score it first"
-            )
         return dict(zip(own.tracks, own.by_text[text_id].tolist(), strict=True))
 
     def select(self, expression: Expression, threshold: float) -> frozenset[int]:

@@ -6,11 +6,11 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,7 @@ MODES = {"1": "grey", "L": "grey", "I;16": "grey", "P": "palette"}  # by name in
 Size = tuple[int, int]  # (H, W)
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing that is wrong.
 
     Attributes:
@@ -44,19 +43,56 @@ class Fault:
         return f"{self.path}: {self.reason}"
 
 
-@dataclass(frozen=True)
 class MaskFiles:
     """Files in a zip or folder.
+
+    Args:
+        path: the zip or folder.
 
     Attributes:
         names: names of all files, and of folders that a zip lists (with a slash at the end).
         links: names of links.
-        read: reads a file by its name; UserError or OSError if it cannot be read.
+
+    Raises:
+        UserError: if ``path`` is neither.
     """
 
-    names: Sequence[str]
-    links: Collection[str]
-    read: Callable[[str], bytes]
+    def __init__(self, path: Path) -> None:
+        self.path, self.members = path, dict[str, zipfile.ZipInfo]()
+        if path.is_dir():
+            paths = [p for p in sorted(path.rglob("*")) if p.is_symlink() or not p.is_dir()]
+            self.names = [p.relative_to(path).as_posix() for p in paths]
+            self.links = {name for name in self.names if (path / name).is_symlink()}
+            return
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such zip or folder. predict.py submission=true writes one."
+            )
+        try:
+            self.zip = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise UserError(f"{path}: not a readable zip ({error}). Pack it again.") from error
+        self.names = [member.orig_filename for member in self.zip.infolist()]
+        self.members = {member.orig_filename: member for member in self.zip.infolist()}
+        modes = {name: member.external_attr >> 16 for name, member in self.members.items()}
+        self.links = {name for name, mode in modes.items() if stat.S_ISLNK(mode)}
+
+    def read(self, name: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            UserError: if it cannot be read, or is too large for a mask.
+        """
+        path, member = self.path / name, self.members.get(name)
+        try:
+            if member is None and not path.is_file():
+                raise UserError("is no file")
+            num_bytes = path.stat().st_size if member is None else member.file_size
+            if num_bytes > MAX_FILE_BYTES:
+                raise UserError(f"{num_bytes} bytes are too many for a mask")
+            return path.read_bytes() if member is None else self.zip.read(member)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise UserError(f"cannot be read ({error})") from error
 
     def find_top(self, wanted: Container[str], top_dir: str) -> str:
         """Return the folder that holds most masks, with a slash; "" for none.
@@ -106,7 +142,7 @@ def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[Fa
     Raises:
         UserError: if ``path`` is neither a folder nor a readable zip.
     """
-    files = open_files(path)
+    files = MaskFiles(path)
     counts, top = Counter(files.names), files.find_top(wanted, top_dir)
     needed = {top + name: size for name, size in wanted.items()}
     faults = []
@@ -148,22 +184,6 @@ def read_mask(files: MaskFiles, name: str, size: Size) -> NDArray[np.bool_]:
     return values != 0
 
 
-def open_files(path: Path) -> MaskFiles:
-    """Open a zip or a folder.
-
-    Raises:
-        UserError: if it is neither.
-    """
-    if path.is_dir():
-        return _open_folder(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such zip or folder. predict.py submission=true writes one.")
-    try:
-        return _open_zip(zipfile.ZipFile(path))
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path}: not a readable zip ({error}). Pack it again.") from error
-
-
 def _decode(content: bytes, size: Size) -> tuple[NDArray[np.uint8], str]:
     """Return the values of a PNG with one channel, and its kind, such as "8-bit grey"."""
     try:
@@ -192,8 +212,6 @@ def _content_faults(files: MaskFiles, sizes: Mapping[str, Size]) -> Iterator[Fau
             values, kind = _decode(files.read(name), sizes[name])
         except UserError as error:
             return str(error)
-        except OSError as error:
-            return f"cannot be read ({error})"
         if kind != "8-bit grey":
             return f"{kind}; expected 8-bit grey"
         wrong = np.setdiff1d(values, (0, 255)).tolist()
@@ -228,36 +246,3 @@ def _folders_of(names: Iterable[str]) -> set[str]:
 def _folders(name: str) -> list[str]:
     """a/b/c.png -> a/, a/b/."""
     return [f"{folder}/" for folder in accumulate(name.split("/")[:-1], "{}/{}".format)]
-
-
-def _open_folder(folder: Path) -> MaskFiles:
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
-    names = [path.relative_to(folder).as_posix() for path in paths]
-
-    def read(name: str) -> bytes:
-        path = folder / name
-        if not path.is_file():
-            raise UserError("is no file")
-        _check_bytes(path.stat().st_size)
-        return path.read_bytes()
-
-    return MaskFiles(names, {name for name in names if (folder / name).is_symlink()}, read)
-
-
-def _open_zip(file: zipfile.ZipFile) -> MaskFiles:
-    members = {member.orig_filename: member for member in file.infolist()}
-
-    def read(name: str) -> bytes:
-        _check_bytes(members[name].file_size)
-        try:
-            return file.read(members[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise UserError(f"cannot be read ({error})") from error
-
-    links = {name for name, m in members.items() if stat.S_ISLNK(m.external_attr >> 16)}
-    return MaskFiles([member.orig_filename for member in file.infolist()], links, read)
-
-
-def _check_bytes(num_bytes: int) -> None:
-    if num_bytes > MAX_FILE_BYTES:
-        raise UserError(f"{num_bytes} bytes are too many for a mask")

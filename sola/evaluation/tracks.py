@@ -117,8 +117,7 @@ class TrackSources:
         """Read all tracks of some expressions of one video; shared tracks are read once.
 
         Raises:
-            UserError: if a source lacks the video or an expression, or sources disagree on frames
-                or their size.
+            UserError: if a source lacks the video or an expression.
         """
         video_id = expressions[0].video_id
         assert {e.video_id for e in expressions} == {video_id}, "expressions of several videos"
@@ -127,12 +126,6 @@ class TrackSources:
             for reader in self.readers
             for entry in dict.fromkeys(entry_of(reader, expression) for expression in expressions)
         ]
-        shapes = {(part.object_tokens.shape[1], part.size) for part in parts}
-        if len(shapes) > 1:
-            raise UserError(
-                f"{video_id}: sources {[str(r.tracks_dir) for r in self.readers]} have tracks of "
-                f"different (frames, (height, width)): {sorted(shapes)}. Run generate.py again."
-            )
         made_for = tuple(part.expression_id for part in parts for _ in part.masklets)
         ids = [expression.expression_id for expression in expressions]
         return VideoTracks(
