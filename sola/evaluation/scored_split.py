@@ -67,19 +67,18 @@ class Checkpoint:
         """
         selector, training = load_selector(self.path, self.own_selectors)
         check_has_tokens(tracks["token_dim"], where)
-        encoder = self.text_encoder
-        for key, trained, found in (
-            ("token_dim", selector.kwargs.get("token_dim"), tracks["token_dim"]),
-            ("text_dim", selector.kwargs.get("text_dim"), encoder.dim),
-            ("sha256", training.get("checkpoint_sha256"), tracks.get("checkpoint_sha256")),
-            ("text_encoder", training.get("text_encoder"), encoder.name),
+        encoder, widths = self.text_encoder, selector.kwargs
+        key = "checkpoint_sha256"
+        for named, what, trained, found in (
+            (where, "token_dim", widths.get("token_dim"), tracks["token_dim"]),
+            (where, key, training.get(key), tracks.get(key)),
+            (f"text_encoder={encoder.name}", "text_dim", widths.get("text_dim"), encoder.dim),
+            ("this run", "text_encoder", training.get("text_encoder"), encoder.name),
         ):
             if trained not in (None, found):
-                named = f"text_encoder={encoder.name}" if key.startswith("text") else where
                 raise UserError(
-                    f"{self.path}: trained with {key}={trained}, {named} has {key}={found}. Choose "
-                    "the tracker and the text encoder of its training "
-                    f"({training.get('tracker')}, {training.get('text_encoder')})."
+                    f"{self.path}: trained with {what}={trained}, {named} has {what}={found}. "
+                    "Choose the tracker and the text encoder of its training."
                 )
         return selector, training
 

@@ -62,7 +62,7 @@ BROKEN: list[tuple[str, Break, str]] = [
     ("no counts", edit(rle=[{"size": [20, 20]}] * 2), f'{JSON}: "rle" cannot be read as masks'),
     ("code cut off", edit(rle=cut_code([20, 20])), f'{JSON}: "rle" .* damaged or truncated'),
     ("code of another size", edit(rle=cut_code([2, 2])), f'{JSON}: "rle" .* damaged or truncated'),
-    ("two sizes", edit(rle=[SMALL[0], OTHER_SIZE[0]]), f'{JSON}: "rle" .* need the same size'),
+    ("two sizes", edit(rle=[SMALL[0], OTHER_SIZE[0]]), f'{JSON}: "rle" .* must have the same'),
     ("size of the frames", edit(rle=OTHER_SIZE), rf"{JSON}: 2 masks .* \(4, 4\); .* \(20, 20\)"),
     (
         "T of tokens",
