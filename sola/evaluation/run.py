@@ -15,7 +15,13 @@ from sola.evaluation import measure
 from sola.evaluation.own_metrics import describe_metrics
 from sola.evaluation.predictions import Predictions, open_predictions
 from sola.evaluation.protocols import official_numbers
-from sola.evaluation.scored_split import Checkpoint, ScoredSplit, score_dataset, versions
+from sola.evaluation.scored_split import (
+    SCORES_FILE,
+    Checkpoint,
+    ScoredSplit,
+    score_dataset,
+    versions,
+)
 from sola.evaluation.scorers import Scorer
 from sola.evaluation.scores import OtherTexts
 from sola.evaluation.summary import list_results, summarise
@@ -26,7 +32,7 @@ from sola.shards import ShardReader, tracks_dir
 
 log = logging.getLogger(__name__)
 
-EVALUATION_FILE, SCORES_FILE = "evaluation.json", "scores.json"
+EVALUATION_FILE = "evaluation.json"
 
 
 def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sola.selector.checkpoint import load_selector, weights_file
 from sola.shards import fingerprint
 from sola.text import TextEncoder, TextTokens
 
+SCORES_FILE = "scores.json"
 PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 
 

@@ -16,10 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.errors import UserError
-from sola.files import Damage, Hdf5Files, find_files, open_hdf5, whole_hdf5
-from sola.sealed import as_texts, open_array, open_group, seal
+from sola.files import Damage, find_files
+from sola.sealed import (
+    Hdf5Files,
+    as_texts,
+    open_array,
+    open_group,
+    open_hdf5,
+    read_array,
+    seal,
+    whole_hdf5,
+    write_array,
+)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".h5"
 REMEDY = "Move it away: it is made again when it is needed."
 MAX_BYTES_KEPT = 1 << 28
@@ -85,10 +95,11 @@ class TokenCache:
             file.attrs["format_version"] = FORMAT_VERSION
             file.attrs["encoder"] = as_texts([self.identity])[0]
             file["tokens"] = np.concatenate(list(tokens.values())).astype(np.float32)
-            file["lengths"] = np.array([len(array) for array in tokens.values()], np.int32)
-            file["keys"] = as_texts(keys)
+            lengths = np.array([len(array) for array in tokens.values()], np.int32)
+            write_array(file, "lengths", lengths)
+            write_array(file, "keys", as_texts(keys))
             sums = [_crc32(array.astype(np.float32)) for array in tokens.values()]
-            file["crc32"] = np.array(sums, np.uint32)
+            write_array(file, "crc32", np.array(sums, np.uint32))
             seal(file, path.stem)
         self.refresh()
 
@@ -98,10 +109,11 @@ class TokenCache:
     def _index(self, path: Path) -> dict[str, Place]:
         with open_hdf5(path, REMEDY) as file:
             cached = open_group(file, "", path.stem)
-            found = int(cached.attribute("format_version"))
-            encoder = str(cached.attribute("encoder")[0])
-            lengths, keys = cached.read("lengths").tolist(), cached.texts("keys")
-            sums = cached.read("crc32").tolist()
+            found = int(cached.attrs["format_version"])
+            encoder = cached.attrs["encoder"].decode()
+            lengths, keys, sums = (
+                read_array(cached, name).tolist() for name in ("lengths", "keys", "crc32")
+            )
         if found != FORMAT_VERSION:
             raise UserError(
                 f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. "

@@ -21,14 +21,14 @@ from sola.config.targets import check_kind
 from sola.datasets import Split
 from sola.errors import INTERRUPTED, UserError, did_you_mean
 from sola.evaluation.scores import group_by_video
-from sola.evaluation.tracks import VideoTracks, check_same_tokens
+from sola.evaluation.tracks import TrackReader, VideoTracks, check_same_tokens
 from sola.files import is_there
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.training.callbacks import BEST_FILE, BestCheckpoint, StepMetrics, TrainingProgress
-from sola.training.dashboard import GradientNorms, RunArtifacts, ValidationDashboard
+from sola.training.dashboard import GradientNorms, ValidationDashboard, record_checkpoint
 from sola.training.data import SelectorDataModule
 from sola.training.joint import JointReader
 from sola.training.module import SelectorModule
@@ -36,9 +36,8 @@ from sola.training.optimization import choose_fused
 from sola.training.resuming import LAST_FILE, Resumption, WholeFileIO
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
-from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.board import Board, git_state, record_inputs
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
-from sola.visualization.dashboard.origin import artifacts_of, git_state
 from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
@@ -140,19 +139,19 @@ def train(config: TrainConfig) -> TrainingResult:
     with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        shown = (
-            []
-            if is_dry
-            else _make_dashboard(config, logger, train_tracks, valid_tracks, scorer, valid_set)
-        )
+        board = Board(logger)
+        shown = [] if is_dry else _make_dashboard(config, board, scorer, valid_set)
         every_n_steps = int(config.trainer.node.get("log_every_n_steps") or 50)
         callbacks += [Resumption(), StepMetrics(every_n_steps), TrainingProgress(), *shown]
         trainer = _make_trainer(config, logger, callbacks, uses_gpu=device.type == "cuda")
         provenance["trainer"] |= _as_done(trainer)
         module.provenance = provenance
-        logger.log_hyperparams(config.values | {"git": git_state(), "provenance": provenance})
+        board.log_config(config.values | {"git": git_state(), "provenance": provenance})
+        record_inputs(board, _readers(train_tracks, valid_tracks))
         try:
             _fit(trainer, module, data, config.ckpt_path)
+            keep_copy = config.dashboard.keep_checkpoint
+            record_checkpoint(board, output_dir / BEST_FILE, keep_copy=keep_copy)
         except SIGTERMException as stopped:  # whose own status is that of success
             log.warning(
                 "%s: stopped by SIGTERM at step %d. The same command with resume=true resumes.",
@@ -233,34 +232,29 @@ def _refuse_used_folder(output_dir: Path) -> None:
 
 
 def _make_dashboard(
-    config: TrainConfig,
-    logger: Logger,
-    train: LabelledTracks,
-    valid: LabelledTracks,
-    scorer: ValidationScorer,
-    valid_set: Split,
+    config: TrainConfig, board: Board, scorer: ValidationScorer, valid_set: Split
 ) -> list[Callback]:
-    board = Board(logger)
-    readers = [
+    return [
+        GradientNorms(int(config.trainer.node.get("log_every_n_steps") or 50)),
+        ValidationDashboard(
+            board,
+            scorer,
+            valid_set,
+            threshold=config.threshold,
+            sources=config.data.valid_sources,
+            num_examples=config.dashboard.num_examples,
+            every_n_validations=config.dashboard.examples_every_n_validations,
+            num_frames=config.dashboard.example_frames,
+        ),
+    ]
+
+
+def _readers(train: LabelledTracks, valid: LabelledTracks) -> list[TrackReader]:
+    """Readers of all tracks, those of joined data sets one by one."""
+    return [
         own
         for reader in (*train.readers, *valid.readers)
         for own in (reader.readers.values() if isinstance(reader, JointReader) else [reader])
-    ]
-    best_path = Path(config.paths.output_dir) / BEST_FILE
-    return [
-        GradientNorms(int(config.trainer.node.get("log_every_n_steps") or 50)),
-        RunArtifacts(
-            board, artifacts_of(readers), best_path, keep_copy=config.dashboard.keep_checkpoint
-        ),
-        ValidationDashboard(
-            board,
-            config.dashboard,
-            scorer,
-            valid_set,
-            scorer.read,
-            threshold=config.threshold,
-            sources=config.data.valid_sources,
-        ),
     ]
 
 

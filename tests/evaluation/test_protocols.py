@@ -12,7 +12,7 @@ from sola.evaluation.scores import Scores
 from sola.evaluation.tracks import TrackSources
 
 # Of five expressions: "the large one" is answered by both tracks, v2's by nothing, the rest is
-# right, among them "the green one", which means nothing (see test_protocol.py).
+# right, among them "the green one", which means nothing (see test_measure.py).
 J, F = (3 + 12 / 16) / 5, (3 + 7 / 9) / 5
 
 
