@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from sola.evaluation.bounds import Target
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
 from sola.evaluation.oracle import best_selection
@@ -129,7 +128,7 @@ class ValidationScorer:
         if key not in self._oracle and self._num_oracle_pixels < MAX_ORACLE_PIXELS:
             _, tracks, objects = key
             scorer = self._scorer(video_id)
-            self._oracle[key] = best_selection(Target(scorer, objects), tracks).score
+            self._oracle[key] = best_selection(scorer, objects, tracks).score
             self._num_oracle_pixels += _pixels(scorer) * len(tracks)
         return self._oracle.get(key)
 

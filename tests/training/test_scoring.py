@@ -114,7 +114,7 @@ def test_the_search_for_the_oracle_ends(
 
     assert found == [(1, 1), (1, 1), None, None, None] * 2
     means = ThresholdMeans(0.5)
-    curve = Curve((), (Score(0, 0),), (True,))
+    curve = Curve((), (Score(0, 0),))
     means.update([curve] * 10, found)
     assert means.compute()["valid/oracle_J&F"] == 1
 
