@@ -97,7 +97,7 @@ def flip(path: Path) -> Break:
     def apply() -> None:
         with h5py.File(path, "r") as file:
             tokens = file["b/object_tokens"]
-            middle = tokens.id.get_offset() + tokens.nbytes // 2
+            middle = tokens.id.get_chunk_info(0).byte_offset + tokens.nbytes // 2
         content = bytearray(path.read_bytes())
         content[middle] ^= 1
         path.write_bytes(content)

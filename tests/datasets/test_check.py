@@ -180,7 +180,7 @@ BROKEN: list[tuple[str, str, Change, bool, str]] = [
     ("a name that climbs", "mevis", _move_video("../b"), ERROR,
      "video ../b: the name is no name within a folder"),
     ("a NUL", "mevis", _move_video("b\0"), ERROR,
-     "the name holds characters that cannot be printed"),
+     "video 'b\\x00': the name has characters"),
     ("a dot", "ref_youtube_vos", _move_video("..", TRAIN_META), ERROR, "video ..: the name is no"),
     ("a frame that climbs", "mevis", _set_video("frames", ["../../x"]), ERROR,
      "video a: frame ../../x: the name is no name within a folder"),
