@@ -209,7 +209,7 @@ def combine_terms(
 
 
 def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:
-    """(B, N) losses of dot products (B, N, K): the nearest negative token is the target of a negative track."""
+    """(B, N) losses of dot products (B, N, K): a negative track targets its nearest one."""
     nearest = logits.detach().argmax(dim=-1, keepdim=True)
     target = torch.zeros_like(logits).scatter_(-1, nearest, (1 - labels)[..., None])
     losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")

@@ -12,7 +12,7 @@ import pytest
 from drawn_split import LARGE, SMALL
 from published_tree import read_tree, write_tree
 
-from sola.config.entry_points import DataOptions, EvaluateConfig
+from sola.config.entry_points import EvaluateConfig
 from sola.errors import UserError
 from sola.masks import empty_masklet
 from sola.metrics import count_pixels, mean_iou
@@ -194,11 +194,11 @@ def test_a_selector_learns_from_the_stored_means_alone(
     contents = [read_tree(tree)[f"sam2_masklets/v1/{n:05d}.json"] for n in (0, 3, 12)]
     best = [max(content["iou"]["1"], content["iou"]["2"]) for content in contents]  # of "both"
 
-    rule = DataOptions(["grid"], ["grid"], label_iou=sorted(best)[1])
-    labels = LabelledTracks([reader], rule).labels(expressions[2])
+    rule = {"label_iou": sorted(best)[1], "empty_frames": "count"}
+    labels = LabelledTracks([reader], **rule).labels(expressions[2])
 
     assert labels.tolist() == [iou == max(best) for iou in best]
-    skipping = LabelledTracks([reader], DataOptions(["grid"], ["grid"], empty_frames="skip"))
+    skipping = LabelledTracks([reader], label_iou=0.7, empty_frames="skip")
     with pytest.raises(UserError, match="empty_frames"):
         skipping.labels(expressions[2])
 
