@@ -62,9 +62,11 @@ def train_and_fail(
         def with_failure(config: Any, logger: Any, callbacks: Any, **options: Any) -> Any:
             return build(config, logger, [*callbacks, failure], **options)
 
-        with monkeypatch.context() as patch, pytest.raises(Failure):
+        config = make_config(*words, f"paths.output_dir={tmp_path / 'killed'}")
+        with monkeypatch.context() as patch:
             patch.setattr(run, "_build_trainer", with_failure)
-            run_training(make_config(*words, f"paths.output_dir={tmp_path / 'killed'}"))
+            with pytest.raises(Failure):
+                run_training(config)
 
     return train_and_fail
 
