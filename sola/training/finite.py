@@ -1,5 +1,6 @@
 """End a run whose loss is NaN or infinite, without waiting for the GPU at every step."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -51,17 +52,14 @@ class LossCheck:
             UserError: if one is not finite, with its step and expressions.
         """
         unread, self._unread = self._unread, []
-        for step, losses, expressions in unread if _any_not_finite(unread) else ():
-            if not losses.isfinite().all():
-                ids = [f"{e.video_id}/{e.expression_id}" for e in expressions]
-                more = f" and {len(ids) - NUM_NAMED} more" if len(ids) > NUM_NAMED else ""
-                values = zip(self.names, losses.tolist(), strict=True)
-                raise UserError(
-                    f"step {step}: the loss is NaN or infinite "
-                    f"({', '.join(f'{name} {value}' for name, value in values)}), of "
-                    f"{', '.join(ids[:NUM_NAMED])}{more} or of another device. {REMEDY}"
-                )
-
-
-def _any_not_finite(unread: Sequence[tuple[int, Tensor, Sequence[Expression]]]) -> bool:
-    return bool(unread) and not torch.stack([losses for _, losses, _ in unread]).isfinite().all()
+        values = torch.stack([losses for _, losses, _ in unread]).tolist() if unread else []
+        for (step, _, expressions), own in zip(unread, values, strict=True):
+            if all(map(math.isfinite, own)):
+                continue
+            ids = [f"{e.video_id}/{e.expression_id}" for e in expressions]
+            more = f" and {len(ids) - NUM_NAMED} more" if len(ids) > NUM_NAMED else ""
+            parts = [f"{name} {value}" for name, value in zip(self.names, own, strict=True)]
+            raise UserError(
+                f"step {step}: the loss is NaN or infinite ({', '.join(parts)}), of "
+                f"{', '.join(ids[:NUM_NAMED])}{more} or of another device. {REMEDY}"
+            )

@@ -367,22 +367,16 @@ def _describe(
         "valid_split": config.dataset.valid_split,
         "valid_sources": list(config.data.valid_sources),
         "tracks": [str(r.tracks_dir) for r in (*shard_readers(train), *shard_readers(valid))],
-        "tracker": str(index["tracker"]),
-        "checkpoint_sha256": str(index["checkpoint_sha256"]),
-        "token_dim": int(index["token_dim"]),
+        **{key: index[key] for key in ("tracker", "checkpoint_sha256", "token_dim")},
         "text_encoder": config.text_encoder.name,
         "seed": config.seed,
         **{name: dict(config.values[name] or {}) for name in RECORDED},
     }
-    described["trainer"] |= {
-        "precision": str(trainer.precision),
-        "strategy": type(trainer.strategy).__name__,
-        "accelerator": type(trainer.accelerator).__name__,
-        "num_devices": trainer.num_devices,
-        "num_nodes": trainer.num_nodes,
-        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-    }
+    chosen = ("precision", "num_devices", "num_nodes", "check_val_every_n_epoch")
+    described["trainer"] |= {name: getattr(trainer, name) for name in chosen}
+    for name in ("strategy", "accelerator"):
+        described["trainer"][name] = type(getattr(trainer, name)).__name__
+    described["trainer"]["deterministic"] = torch.are_deterministic_algorithms_enabled()
     return described
 
 

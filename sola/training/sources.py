@@ -19,7 +19,7 @@ from sola.evaluation.tracks import (
 )
 from sola.metrics import track_labels
 from sola.shards import ShardReader, tracks_dir
-from sola.types import Expression, Labels, MeanOverlaps, Tracks
+from sola.types import Expression, Labels, MeanOverlaps
 
 
 class JointReader:
@@ -50,34 +50,15 @@ class JointReader:
         """What index.json says of the tracks of all data sets."""
         self.is_by_expression = any(reader.is_by_expression for reader in self.readers.values())
 
-    def read(self, video_id: str, expression_id: str = "") -> Tracks:
-        """See ``ShardReader``."""
-        reader, own_id = self._find(video_id)
-        return reader.read(own_id, expression_id)
-
-    def read_tokens(self, video_id: str, expression_id: str = "") -> NDArray[np.float32]:
-        """See ``ShardReader``."""
-        reader, own_id = self._find(video_id)
-        return reader.read_tokens(own_id, expression_id)
-
-    def read_labels(self, video_id: str, expression_id: str = "") -> Labels | MeanOverlaps | None:
-        """See ``ShardReader``."""
-        reader, own_id = self._find(video_id)
-        return reader.read_labels(own_id, expression_id)
-
-    def num_tracks(self, video_id: str, expression_id: str = "") -> int:
-        """See ``ShardReader``."""
-        reader, own_id = self._find(video_id)
-        return reader.num_tracks(own_id, expression_id)
-
-    def num_frames(self, video_id: str, expression_id: str = "") -> int:
-        """See ``ShardReader``."""
-        reader, own_id = self._find(video_id)
-        return reader.num_frames(own_id, expression_id)
-
-    def _find(self, video_id: str) -> tuple[ShardReader, str]:
+    def _call(self, method: str, video_id: str, expression_id: str = "") -> Any:
         part, own_id = self.locate(video_id)
-        return self.readers[part.name], own_id
+        return getattr(self.readers[part.name], method)(own_id, expression_id)
+
+    read = functools.partialmethod(_call, "read")
+    read_tokens = functools.partialmethod(_call, "read_tokens")
+    read_labels = functools.partialmethod(_call, "read_labels")
+    num_tracks = functools.partialmethod(_call, "num_tracks")
+    num_frames = functools.partialmethod(_call, "num_frames")
 
 
 AnyReader = ShardReader | JointReader
