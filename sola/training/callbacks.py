@@ -20,10 +20,10 @@ from sola.config.progress import Advance, progress
 from sola.errors import UserError
 from sola.training import scoring
 from sola.training.module import MAX_STEPS
+from sola.training.resuming import BEST_FILE
 
 log = logging.getLogger(__name__)
 
-BEST_FILE = "best.ckpt"
 LEARNING_RATE = "train/lr"
 LOSS_EVERY_S = 1.0
 
@@ -41,14 +41,8 @@ class BestCheckpoint(ModelCheckpoint):
         self, dirpath: str | Path, monitor: str = scoring.VALID_JF, mode: str = "max"
     ) -> None:
         one_of(("max", "min"), mode=mode)
-        super().__init__(
-            dirpath=dirpath,
-            filename=Path(BEST_FILE).stem,
-            monitor=monitor,
-            mode=mode,
-            save_weights_only=True,
-            enable_version_counter=False,
-        )
+        options: dict[str, Any] = {"save_weights_only": True, "enable_version_counter": False}
+        super().__init__(dirpath, Path(BEST_FILE).stem, monitor, mode=mode, **options)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Keep everything where weights are averaged: Lightning saves averages only that way."""
@@ -160,17 +154,11 @@ class TrainingProgress(Callback):
         self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{self._loss}")
 
     def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        *unused: Any,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
     ) -> None:
-        """Show how far a validation is."""
+        """Show how far a validation is; ``step`` is outputs, batch and its place."""
         if self._advance is not None:
-            self._advance(f"validation {batch_idx + 1}/{trainer.num_val_batches[0]}", steps=0)
+            self._advance(f"validation {step[2] + 1}/{trainer.num_val_batches[0]}", steps=0)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report how good the selector is."""

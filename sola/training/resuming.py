@@ -11,9 +11,14 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from sola.checks import above, at_least
-from sola.files import whole_file
+from sola.config.job import is_first_process
+from sola.errors import UserError
+from sola.files import is_there, whole_file
+from sola.selector import Selector
+from sola.selector.checkpoint import load_selector
+from sola.weights_file import read_weights
 
-LAST_FILE = "last.ckpt"
+BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
 
 
 class WholeFileIO(TorchCheckpointIO):
@@ -141,3 +146,49 @@ class Resumption(Callback):
         stopping = trainer.early_stopping_callback
         if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
             trainer.should_stop = True
+
+
+def find_checkpoint(
+    output_dir: Path, ckpt_path: str | None, *, resume: bool, is_dry: bool
+) -> Path | None:
+    """The checkpoint to resume from, if any.
+
+    Raises:
+        UserError: if the folder holds a run that would be overwritten.
+    """
+    last = output_dir / LAST_FILE
+    if resume and is_there(last):
+        return last
+    path = None if ckpt_path is None else Path(ckpt_path)
+    if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
+        return path
+    # a run that was killed before its first last.ckpt may have a metrics.csv
+    for name in (BEST_FILE,) if resume else (LAST_FILE, BEST_FILE, "metrics.csv"):
+        if is_there(output_dir / name):
+            fix = (
+                f"but no {LAST_FILE} to resume from. Move it away"
+                if resume
+                else ("a run already. Add resume=true to resume it")
+            )
+            raise UserError(f"{output_dir}: holds {name}, {fix}, or choose another hydra.run.dir.")
+    return path
+
+
+def check_resume(path: Path, selector: Selector) -> int:
+    """Return the steps of a checkpoint, which must be a last.ckpt of the same network.
+
+    Raises:
+        UserError: if it is not.
+    """
+    found, _ = load_selector(path, own=(selector.description["_target_"],))
+    for key, wanted in selector.description.items():
+        own = found.description.get(key)
+        if own != wanted and "dropout" not in key:
+            raise UserError(
+                f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
+                "Resume with the configuration that the run was started with."
+            )
+    content = read_weights(path)
+    if "optimizer_states" not in content:
+        raise UserError(f"{path}: has no optimizer state to resume from. Use the run's last.ckpt.")
+    return int(content["global_step"])

@@ -17,24 +17,28 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 from sola.config.device import check_precision, pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.entry_points import TrainConfig
-from sola.config.job import is_first_process, starts_processes
+from sola.config.job import starts_processes
 from sola.config.targets import Later, check_kind
 from sola.datasets import Split
 from sola.errors import INTERRUPTED, UserError, did_you_mean
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import check_same_tokens
-from sola.files import is_there
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
-from sola.selector.checkpoint import load_selector
-from sola.text import TextEncoder, TextTokens
-from sola.training.callbacks import BEST_FILE, BestCheckpoint, StepMetrics, TrainingProgress
+from sola.text import TextTokens
+from sola.training.callbacks import BestCheckpoint, StepMetrics, TrainingProgress
 from sola.training.dashboard import GradientNorms, RunArtifacts, ValidationDashboard
 from sola.training.data import SelectionDataset, SelectorDataModule
 from sola.training.module import SelectorModule
-from sola.training.resuming import LAST_FILE, Resumption, WholeFileIO
+from sola.training.resuming import (
+    BEST_FILE,
+    Resumption,
+    WholeFileIO,
+    check_resume,
+    find_checkpoint,
+)
 from sola.training.scoring import VALID_JF, ValidationScorer
-from sola.training.sources import LabelledTracks, open_tracks, shard_readers
+from sola.training.sources import LabelledTracks, check_widths, open_tracks, shard_readers
 from sola.visualization.dashboard.board import Board
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 from sola.visualization.dashboard.origin import artifacts_of, git_state
@@ -87,7 +91,7 @@ def train(config: TrainConfig) -> TrainingResult:
     """
     output_dir = Path(config.paths.output_dir)
     is_dry = bool(config.trainer.node.get("fast_dev_run"))
-    ckpt_path = _find_checkpoint(output_dir, config.ckpt_path, resume=config.resume, is_dry=is_dry)
+    ckpt_path = find_checkpoint(output_dir, config.ckpt_path, resume=config.resume, is_dry=is_dry)
     device = _set_up(config)
 
     selector = config.selector()
@@ -100,8 +104,8 @@ def train(config: TrainConfig) -> TrainingResult:
     train_tracks = _open_tracks(config, train_split, config.data.train_sources)
     valid_tracks = _open_tracks(config, valid_split, config.data.valid_sources)
     check_same_tokens(train_tracks.readers[0], valid_tracks.readers[0])
-    _check_widths(selector, train_tracks, config.text_encoder)
-    first_step = 0 if ckpt_path is None else _check_resume(ckpt_path, selector)
+    check_widths(selector, train_tracks, config.text_encoder)
+    first_step = 0 if ckpt_path is None else check_resume(ckpt_path, selector)
     data = _build_data(config, (train_split, train_tracks), (valid_split, valid_tracks))
 
     goes_on = ckpt_path is not None and ckpt_path.absolute().parent == output_dir.absolute()
@@ -129,32 +133,6 @@ def train(config: TrainConfig) -> TrainingResult:
         for process in getattr(trainer.strategy.launcher, "procs", []):
             process.wait()  # the next job of a sweep has the machine for itself
     return _report(trainer, config)
-
-
-def _find_checkpoint(
-    output_dir: Path, ckpt_path: str | None, *, resume: bool, is_dry: bool
-) -> Path | None:
-    """The checkpoint to resume from, if any.
-
-    Raises:
-        UserError: if the folder holds a run that would be overwritten.
-    """
-    last = output_dir / LAST_FILE
-    if resume and is_there(last):
-        return last
-    path = None if ckpt_path is None else Path(ckpt_path)
-    if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
-        return path
-    # a run that was killed before its first last.ckpt may have a metrics.csv
-    for name in (BEST_FILE,) if resume else (LAST_FILE, BEST_FILE, "metrics.csv"):
-        if is_there(output_dir / name):
-            fix = (
-                f"but no {LAST_FILE} to resume from. Move it away"
-                if resume
-                else ("a run already. Add resume=true to resume it")
-            )
-            raise UserError(f"{output_dir}: holds {name}, {fix}, or choose another hydra.run.dir.")
-    return path
 
 
 def _set_up(config: TrainConfig) -> torch.device:
@@ -320,39 +298,6 @@ def _best_checkpoint(trainer: pl.Trainer) -> BestCheckpoint | None:
     """The callback that keeps best.ckpt, if it writes any."""
     found = [each for each in trainer.checkpoint_callbacks if isinstance(each, BestCheckpoint)]
     return found[0] if found and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
-
-
-def _check_widths(selector: Selector, tracks: LabelledTracks, encoder: TextEncoder) -> None:
-    """Refuse a selector whose widths are not those of its inputs."""
-    where = tracks.readers[0].tracks_dir
-    for key, width, what in (
-        ("token_dim", tracks.sources.token_dim, f"object tokens in {where}"),
-        ("text_dim", encoder.dim, f"text tokens of {encoder.name}"),
-    ):
-        if (found := selector.kwargs.get(key, width)) != width:
-            raise UserError(
-                f"selector.{key}: must be {width}, the width of {what}, got {found}. Set "
-                f"selector.{key}={width}."
-            )
-
-
-def _check_resume(path: Path, selector: Selector) -> int:
-    """Return the steps of a checkpoint, which must be a last.ckpt of the same network."""
-    found, _ = load_selector(path, own=(selector.description["_target_"],))
-    for key, wanted in selector.description.items():
-        own = found.description.get(key)
-        if own != wanted and "dropout" not in key:
-            raise UserError(
-                f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
-                "Resume with the configuration that the run was started with."
-            )
-    content = read_weights(path)
-    if "optimizer_states" not in content:
-        raise UserError(
-            f"{path}: has weights, but no optimizer state to resume from. Use the run's "
-            f"{LAST_FILE}."
-        )
-    return int(content["global_step"])
 
 
 def _describe(

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,7 @@ class ValidationScorer:
         scores: Sequence[NDArray[np.float32]],
         *,
         thresholds: Sequence[float],
+        source: str | None = None,
     ) -> list[Curve]:
         """J and F of the union of the selected tracks, by threshold.
 
@@ -116,30 +118,21 @@ class ValidationScorer:
             expressions: of one video, with known objects.
             scores: of each (N,), by the order of the expression's tracks.
             thresholds: the only ones at which the curves are needed, ascending.
+            source: prompt source of the tracks that may be selected; None: all.
         """
-        scored = [
-            Scored(self.tracks_of(expression), row.tolist(), expression.object_ids or ())
-            for expression, row in zip(expressions, scores, strict=True)
-        ]
-        return trace(self._open(expressions[0].video_id)[1], scored, thresholds=thresholds)
-
-    def trace_source(
-        self,
-        source: str,
-        expressions: Sequence[Expression],
-        scores: Sequence[NDArray[np.float32]],
-        *,
-        threshold: float,
-    ) -> list[Score]:
-        """As ``trace``, of the selected tracks of only one prompt source, at one threshold."""
         video, scorer = self._open(expressions[0].video_id)
         scored = []
         for expression, row in zip(expressions, scores, strict=True):
             tracks = self.tracks_of(expression)
-            own = [n for n, idx in enumerate(tracks) if video.prompts[idx].source == source]
+            own = [n for n, i in enumerate(tracks) if source in (None, video.prompts[i].source)]
             objects = expression.object_ids or ()
             scored.append(Scored([tracks[n] for n in own], row[own].tolist(), objects))
-        return [curve.at(threshold) for curve in trace(scorer, scored, thresholds=[threshold])]
+        return trace(scorer, scored, thresholds=thresholds)
+
+    def trace_source(self, source: str, *of_batch: Sequence[Any], threshold: float) -> list[Score]:
+        """As ``trace``, of the selected tracks of only one prompt source, at one threshold."""
+        curves = self.trace(*of_batch, thresholds=[threshold], source=source)
+        return [curve.at(threshold) for curve in curves]
 
     def tracks_of(self, expression: Expression) -> tuple[int, ...]:
         """The tracks that may answer an expression, by their place among those of the video."""

@@ -18,7 +18,9 @@ from sola.evaluation.tracks import (
     in_order,
 )
 from sola.metrics import track_labels
+from sola.selector import Selector
 from sola.shards import ShardReader, tracks_dir
+from sola.text import TextEncoder
 from sola.types import Expression, Labels, MeanOverlaps
 
 
@@ -198,3 +200,21 @@ def shard_readers(tracks: LabelledTracks) -> list[ShardReader]:
         for reader in tracks.readers
         for part in (reader.readers.values() if isinstance(reader, JointReader) else [reader])
     ]
+
+
+def check_widths(selector: Selector, tracks: LabelledTracks, encoder: TextEncoder) -> None:
+    """Refuse a selector whose widths are not those of its inputs.
+
+    Raises:
+        UserError: if one differs.
+    """
+    where = tracks.readers[0].tracks_dir
+    for key, width, what in (
+        ("token_dim", tracks.sources.token_dim, f"object tokens in {where}"),
+        ("text_dim", encoder.dim, f"text tokens of {encoder.name}"),
+    ):
+        if (found := selector.kwargs.get(key, width)) != width:
+            raise UserError(
+                f"selector.{key}: must be {width}, the width of {what}, got {found}. Set "
+                f"selector.{key}={width}."
+            )
