@@ -17,7 +17,7 @@ SEEDS ?= 0 1 2
 THRESHOLD ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test test-all test-devices test-programs faults lint docs docs-commands browser bench soak clean
+.PHONY: help setup demo results test test-all test-devices test-programs faults lint size docs docs-commands browser bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -78,6 +78,9 @@ lint: setup  ## format, style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+size:  ## lines of code by package, long functions and files, docstring coverage
+	@python3 tools/size.py
 
 docs: setup  ## the documentation as pages for any browser, outputs/docs/index.html; broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet

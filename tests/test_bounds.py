@@ -20,6 +20,7 @@ from clip_files import make_frames, write_video
 from sola.datasets.frames import frame_size, read_frame
 from sola.datasets.json_file import read_json as read_annotations
 from sola.errors import DamagedFile
+from sola.evaluation import submission_faults
 from sola.evaluation.submission_faults import find_faults
 from sola.files import read_json
 from sola.masks import check_codes, decode
@@ -27,7 +28,6 @@ from sola.prediction.clip import footage
 from sola.published.track_file import read_track
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
-from sola.visualization import submission_faults
 from sola.weights_file import read_weights
 
 MAX_BYTES = 1 << 26

@@ -1,6 +1,6 @@
 """How much of an object's motion its tokens tell: classifiers of the tracks of true prompts.
 
-    python benchmarks/motion_probe.py [DATA_ROOT]      # data; tracks of moving_shapes_large, gt
+    python -m tools.small_tracker.motion_probe [DATA_ROOT]    # default: data
 
 Needs gt tracks of the splits train and valid_u (``generate.py dataset=moving_shapes_large
 prompt_source=gt split=...``). Two classifiers learn to name the 12 motions from the object tokens
