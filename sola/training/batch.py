@@ -76,9 +76,9 @@ class Batch:
 def collate(samples: Sequence[Sample]) -> Batch:
     """Pad samples into a batch; what needs no padding gets no mask, no samples an empty batch."""
     if not samples:
-        nothing = torch.zeros(0, 0, 0, 0)
         no_flags = torch.zeros(0, 0, dtype=torch.bool)
-        return Batch(nothing, nothing[0:0, :, :, 0], no_flags, no_flags[:, 0], (), ())
+        no_tokens = torch.zeros(0, 0, 0, 0), torch.zeros(0, 0, 0)
+        return Batch(*no_tokens, no_flags, no_flags.flatten(), (), ())
     texts = [text for sample in samples for text in sample.texts]
     counts = [len(sample.texts) for sample in samples]
     num_tracks = torch.tensor([sample.tokens.shape[0] for sample in samples])

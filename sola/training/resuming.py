@@ -163,14 +163,14 @@ def find_checkpoint(
     if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
         return path
     # a run that was killed before its first last.ckpt may have a metrics.csv
-    for name in (BEST_FILE,) if resume else (LAST_FILE, BEST_FILE, "metrics.csv"):
+    names, state, fix = [LAST_FILE, BEST_FILE, "metrics.csv"], "a run already", "Add resume=true"
+    if resume:
+        names, state, fix = [BEST_FILE], f"but no {LAST_FILE} to resume from", "Move it away"
+    for name in names:
         if is_there(output_dir / name):
-            fix = (
-                f"but no {LAST_FILE} to resume from. Move it away"
-                if resume
-                else ("a run already. Add resume=true to resume it")
+            raise UserError(
+                f"{output_dir}: holds {name}, {state}. {fix}, or choose another hydra.run.dir."
             )
-            raise UserError(f"{output_dir}: holds {name}, {fix}, or choose another hydra.run.dir.")
     return path
 
 
