@@ -15,7 +15,7 @@ import torch
 
 from sola.config.entry_points import DataOptions
 from sola.masks import encode
-from sola.published.exporting import export_tracks
+from sola.metrics import mean_iou
 from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR
 from sola.shards import ShardReader, ShardWriter
 from sola.text import TextEncoder, TextTokens
@@ -60,7 +60,7 @@ def write_data(
             writer.stage(tracks)
     for writer in writers:
         writer.finish([(video_id, "") for video_id in video_ids])
-    export_tracks(ShardReader(folder / token_dtypes[0]), folder / "published")
+    _write_published(ShardReader(folder / token_dtypes[0]), folder / "published")
     expressions = [
         Expression(video_id, str(number), f"{video_id} {number}", (f"o{number}",))
         for video_id in video_ids
@@ -150,3 +150,20 @@ def _random_tracks(video_id: str, masklets: list[Masklet], rng: np.random.Genera
             object_areas=area[:NUM_EXPRESSIONS],
         ),
     )
+
+
+def _write_published(reader: ShardReader, split_dir: Path) -> None:
+    """Write the tracks as the published code's files."""
+    for video_id in reader.videos:
+        folders = [split_dir / name / video_id for name in (MASKLETS_DIR, TOKENS_DIR)]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        tracks = reader.read(video_id)
+        assert isinstance(tracks.labels, Labels)
+        iou = mean_iou(tracks.labels, "count")
+        for idx, masklet in enumerate(tracks.masklets):
+            content = {"anno_id": idx, "rle": masklet, "prompt_type": "SAM2 AMG MASK"}
+            overlaps = dict(zip(tracks.labels.object_ids, iou[idx].tolist(), strict=True))
+            content["iou"] = overlaps
+            (folders[0] / f"{idx:05d}.json").write_text(json.dumps(content))
+            np.save(folders[1] / f"{idx:05d}.npy", tracks.object_tokens[idx])

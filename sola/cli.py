@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sola.errors import INTERRUPTED, did_you_mean
@@ -85,13 +86,28 @@ def _evaluate(config: Any) -> float:
     from sola.evaluation.run import run_evaluation
 
     if config.report:
-        from sola.visualization.report import check_other_run, run_report
+        from sola.visualization.report import check_other_run
 
-        check_other_run(config)
+        check_other_run(config.report_against, config.dataset.name, config.split)
     evaluation = run_evaluation(config)
     if config.report:
-        run_report(config, evaluation)
+        report(config, evaluation)
     return float(evaluation["protocol"]["numbers"]["J&F"])
+
+
+def report(config: Any, evaluation: dict[str, Any]) -> Path:
+    """Write the report of an evaluation; returns its index.html."""
+    from sola.evaluation.scored_split import open_sources, open_split
+    from sola.visualization.report import write_report
+
+    return write_report(
+        Path(config.paths.output_dir),
+        open_split(config),
+        open_sources(config),
+        evaluation,
+        metrics_path=Path(config.ckpt_path or "").parent / "metrics.csv",
+        other_run=config.report_against,
+    )
 
 
 def _predict(config: Any) -> None:
@@ -105,13 +121,18 @@ def _predict(config: Any) -> None:
     run_predict(config)
 
 
+def _check_data(config: Any) -> None:
+    from sola.datasets.check import print_check
+
+    print_check(config.dataset, config.split, decode=config.decode, num_threads=config.num_threads)
+
+
 def _check(words: list[str]) -> None:
     kind, rest = (words[0], words[1:]) if words else ("", [])
     if kind == "data":
         from sola.config import main as run_entry
-        from sola.datasets.__main__ import check
 
-        run_entry("check", check, words=("check", "data"))
+        run_entry("check", _check_data, words=("check", "data"))
     elif kind == "tracks":
         from sola.shards.__main__ import main as check_tracks
 

@@ -1,89 +1,102 @@
-"""Arrays of an HDF5 group with their checksums: what is read is what was written, or an error.
+"""HDF5 files with checksums: what is read is what was written, or an error.
 
-Files of others are read, too: links, and storage outside of an array's own file, are not followed,
-and no array takes more memory than its file has bytes.
+HDF5 checks every array (fletcher32) and, from version 1.10 on, its own structures; a digest of a
+group's name and attributes finds groups in each other's place. Files of others are read, too: links
+and storage outside of the file are refused, and no array takes more memory than its file has bytes.
 """
 
+import hashlib
+import io
 import json
-import zlib
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from sola.files import Damage
+from sola.files import Damage, readable, whole_file
 
-SEAL = "crc32"
-"""Attribute of a group: the CRC-32 of what follows it, 8 hexadecimal digits; JSON of all others."""
-PLAIN_LAYOUTS = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
+MAX_OPEN_FILES = 8
+"""Files that ``Hdf5Files`` keeps open."""
 
-
-@dataclass(frozen=True)
-class SealedGroup:
-    """Reads arrays of a group; each is checked when it is read, and nothing else is."""
-
-    group: h5py.Group
-    name: str
-    """That it was sealed under."""
-    sums: dict[str, int]
-    """Path of each array, and @ and the name of each attribute -> its checksum."""
-    prefix: str = ""
-    """Of all paths; "" or ends with a slash."""
-
-    def within(self, folder: str) -> "SealedGroup":
-        """The arrays of a group in this one."""
-        return replace(self, prefix=f"{self.prefix}{folder}/")
-
-    def has(self, name: str) -> bool:
-        """Whether an array was written, or a group with arrays."""
-        path = self.prefix + name
-        return any(other == path or other.startswith(f"{path}/") for other in self.sums)
-
-    def read(self, name: str) -> np.ndarray:
-        """An array.
-
-        Raises:
-            Damage: if it is not what was written, or no plain array of this file.
-            KeyError: if it is not there.
-        """
-        path = self.prefix + name
-        array = _content(self.group, path)
-        self._check(path, array)
-        assert isinstance(array, np.ndarray), f"{path} holds texts"
-        return array
-
-    def texts(self, name: str) -> list[str]:
-        """An array of texts; see ``read``."""
-        path = self.prefix + name
-        texts = _content(self.group, path)
-        self._check(path, texts)
-        assert isinstance(texts, list), f"{path} holds numbers"
-        return texts
-
-    def attribute(self, name: str) -> np.ndarray:
-        """Numbers or (an array of one) a text of an attribute; see ``read``."""
-        path = f"{self.prefix}@{name}"
-        content = _content(self.group, path)
-        self._check(path, content)
-        return np.asarray(content)
-
-    def groups(self) -> list[str]:
-        """Names of the groups in this one."""
-        return list(dict.fromkeys(path.split("/")[0] for path in self.sums if "/" in path))
-
-    def check(self) -> None:
-        """Read everything that has a checksum; see ``read``."""
-        for path in self.sums:
-            self._check(path, _content(self.group, path))
-
-    def _check(self, path: str, content: np.ndarray | list[str]) -> None:
-        if self.sums.get(path) != _checksum(content):
-            raise Damage(f"{self.name}: {path} is not what was written, by its checksum")
+SEAL = "digest"
+"""Attribute of a group: 16 hexadecimal digits of the SHA-256 of its name and other attributes."""
 
 
-def open_group(parent: h5py.Group, path: str, name: str) -> SealedGroup:
-    """A group whose arrays are checked.
+@contextmanager
+def whole_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file in memory; write it atomically when the block ends.
+
+    HDF5 itself neither closes a file that it could not write nor releases its objects.
+
+    Raises:
+        OSError: if the file system refuses (full, over a quota).
+    """
+    with whole_file(path) as unfinished:
+        content = io.BytesIO()
+        with h5py.File(content, "w", libver=("v110", "v110")) as file:
+            yield file
+        unfinished.write_bytes(content.getbuffer())
+
+
+@contextmanager
+def open_hdf5(path: Path, remedy: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file to read, without locks; see ``readable``."""
+    with readable(path, remedy), h5py.File(path, "r", locking=False) as file:
+        yield file
+
+
+class Hdf5Files:
+    """Open HDF5 files, at most ``MAX_OPEN_FILES``: the most recently read ones stay open.
+
+    It may be pickled, and shared by forked processes.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Path, h5py.File] = {}
+
+    @contextmanager
+    def open(self, path: Path, remedy: str) -> Iterator[h5py.File]:
+        """Open a file, or use the open one; see ``readable``."""
+        with readable(path, remedy):
+            file = self._open.pop(path, None)
+            while file is None and len(self._open) >= MAX_OPEN_FILES:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[path] = file or h5py.File(path, "r", locking=False)
+            yield self._open[path]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_open": {}}
+
+
+def write_array(group: h5py.Group, path: str, values: Any) -> None:
+    """Write numbers, or texts from ``as_texts``, with a checksum."""
+    array = np.asarray(values)
+    chunks = array.shape if array.size else None  # one read; nothing to check in an empty array
+    group.create_dataset(path, data=array, chunks=chunks, fletcher32=chunks is not None)
+
+
+def as_texts(texts: Iterable[str]) -> np.ndarray:
+    """Convert texts to UTF-8 of one length: HDF5 cannot check texts of variable length."""
+    encoded = [text.encode() for text in texts]
+    return np.array(encoded, h5py.string_dtype("utf-8", max([1, *map(len, encoded)])))
+
+
+def seal(group: h5py.Group, name: str) -> None:
+    """Write the digest of a group that is complete.
+
+    Args:
+        group: takes it.
+        name: required to open the group, so that a group in the place of another is noticed.
+    """
+    group.attrs[SEAL] = _digest(group, name)
+
+
+def open_group(parent: h5py.Group, path: str, name: str) -> h5py.Group:
+    """Return a sealed group, whose attributes are what was written.
 
     Args:
         parent: holds it.
@@ -91,106 +104,73 @@ def open_group(parent: h5py.Group, path: str, name: str) -> SealedGroup:
         name: that it was sealed under.
 
     Raises:
-        Damage: if its list of checksums is missing or not what was written, or the group is a link.
-        KeyError: if it is not there.
+        Damage: if the digest does not match, or the group is a link.
+        KeyError: if it is missing.
     """
     group = _follow(parent, path) if path else parent
     if not isinstance(group, h5py.Group):
         raise Damage(f"{name} is no group of arrays")
-    if SEAL not in group.attrs:
-        raise Damage(f"{name}: its checksums are gone")
-    content = bytes(group.attrs[SEAL])
-    if content != _seal_of(name, content[8:]):
-        raise Damage(f"{name}: its checksums are not what was written")
-    return SealedGroup(group, name, json.loads(content[8:]))
+    if group.attrs.get(SEAL) != _digest(group, name):
+        raise Damage(f"{name}: its digest does not match, it was changed or is another entry")
+    return group
 
 
 def open_array(group: h5py.Group, path: str) -> h5py.Dataset:
-    """An array that can be read without surprise, unchecked.
+    """Return an array that can be read safely.
 
     Raises:
-        Damage: if it lies elsewhere than in the group's file, or claims more bytes than that has.
-        KeyError: if it is not there.
+        Damage: if it is compressed, stored outside of the file, or claims more bytes than that has.
+        KeyError: if it is missing.
     """
     array = _follow(group, path)
     if not isinstance(array, h5py.Dataset):
         raise Damage(f"{path} is no array")
-    layout = array.id.get_create_plist()
-    if layout.get_layout() not in PLAIN_LAYOUTS or layout.get_external_count():
-        raise Damage(f"{path} is compressed, or kept outside of this file; neither is written here")
-    if array.nbytes > array.file.id.get_filesize():
-        raise Damage(f"{path} claims {array.nbytes:,} bytes, more than the file has")
+    storage = array.id.get_create_plist()
+    filters = {storage.get_filter(idx)[0] for idx in range(storage.get_nfilters())}
+    is_outside = storage.get_layout() == h5py.h5d.VIRTUAL or storage.get_external_count()
+    if is_outside or array.dtype.hasobject or filters - {h5py.h5z.FILTER_FLETCHER32}:
+        raise Damage(f"{path} is compressed, of variable length, or kept outside of this file")
+    claimed = max(array.size, math.prod(array.chunks or ())) * array.dtype.itemsize
+    if claimed > array.file.id.get_filesize():
+        raise Damage(f"{path} claims {claimed:,} bytes, more than the file has")
     return array
 
 
-def seal(group: h5py.Group, name: str) -> None:
-    """Write down the checksums of everything in a group.
+def read_array(group: h5py.Group, path: str) -> np.ndarray:
+    """Return an array of numbers, or of ``str``.
 
-    Args:
-        group: complete, and without links.
-        name: is needed to read it: a group in the place of another one is noticed.
+    Raises:
+        Damage: if it is not what was written; see also ``open_array``.
     """
-    sums = {path: _checksum(_content(group, path)) for path in _paths(group)}
-    group.attrs[SEAL] = np.bytes_(_seal_of(name, json.dumps(sums).encode()))
-
-
-def as_texts(texts: Iterable[str]) -> np.ndarray:
-    """Texts as files have them: UTF-8 of one length.
-
-    HDF5 keeps texts of any length in a heap that has no checksum, and reads for ever where that is
-    damaged.
-    """
-    encoded = [text.encode() for text in texts]
-    length = max([1, *map(len, encoded)])
-    return np.array(encoded, h5py.string_dtype("utf-8", length))
-
-
-def _seal_of(name: str, sums: bytes) -> bytes:
-    return f"{zlib.crc32(sums, zlib.crc32(name.encode())):08x}".encode() + sums
-
-
-def _checksum(content: np.ndarray | list[str]) -> int:
-    """CRC-32 of the type, the shape and the values."""
-    if isinstance(content, list):
-        return zlib.crc32(json.dumps(content).encode())
-    kind = zlib.crc32(f"{content.dtype.str} {content.shape}".encode())
-    return zlib.crc32(np.ascontiguousarray(content).data, kind)
-
-
-def _content(group: h5py.Group, path: str) -> np.ndarray | list[str]:
-    """Numbers, or texts, of an array or (behind an @) of an attribute."""
-    folder, is_attribute, name = path.rpartition("@")
-    if is_attribute:
-        owner = _follow(group, folder[:-1]) if folder else group
-        value = owner.attrs[name]
-        if isinstance(value, bytes):  # of one length; of any length it is a text already
-            value = value.decode()
-        return [value] if isinstance(value, str) else np.asarray(value)
     array = open_array(group, path)
-    if h5py.check_string_dtype(array.dtype) is None:
-        numbers: np.ndarray = array[()]
-        return numbers
-    texts: list[str] = array.asstr()[()].tolist()
-    return texts
+    try:
+        values = array.asstr() if h5py.check_string_dtype(array.dtype) else array
+        content: np.ndarray = values[()]
+    except OSError as error:
+        if error.errno is not None:  # of the system
+            raise
+        raise Damage(f"{group.name}: {path} is not what was written, by its checksum") from error
+    return content
 
 
-def _paths(group: h5py.Group, prefix: str = "") -> Iterator[str]:
-    """Of all attributes and arrays."""
-    yield from (f"{prefix}@{name}" for name in group.attrs)
-    for name, item in group.items():
-        if isinstance(item, h5py.Group):
-            yield from _paths(item, f"{prefix}{name}/")
-        else:
-            yield prefix + name
+def array_paths(group: h5py.Group) -> list[str]:
+    """Return the paths of all arrays below a group; links are not followed."""
+    items: dict[str, Any] = {}
+    group.visititems(items.__setitem__)
+    return [path for path, item in items.items() if isinstance(item, h5py.Dataset)]
+
+
+def _digest(group: h5py.Group, name: str) -> np.bytes_:
+    attributes = {key: np.asarray(group.attrs[key]).tolist() for key in group.attrs if key != SEAL}
+    content = json.dumps([name, attributes], sort_keys=True, default=str)
+    return np.bytes_(hashlib.sha256(content.encode()).hexdigest()[:16])  # not of variable length
 
 
 def _follow(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
-    """What is at a path, if no link leads there."""
+    """Return what is at a path; links are refused."""
     for name in path.split("/"):
-        if not isinstance(group, h5py.Group):
-            raise Damage(f"{path}: {name} is in no group")
-        links = group.id.links
-        if links.exists(name.encode()) and links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        link = group.get(name, h5py.HardLink(), getlink=True)
+        if not isinstance(link, h5py.HardLink):
             raise Damage(f"{path} is a link, which is not followed")
         group = group[name]
     return group

@@ -141,7 +141,5 @@ class Tracks:
     """(H, W) of every mask, the frames' own size."""
     labels: Labels | MeanOverlaps | None = None
     """None where the split has no ground truth."""
-    numbers: tuple[int, ...] | None = None
-    """N names in the published code's files; None for tracks that were not imported from them."""
     evidence: DetectionEvidence | None = None
     """None where the prompts are not a detector's answers to one sentence, or were imported."""

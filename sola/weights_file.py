@@ -8,21 +8,11 @@ from typing import IO, Any
 
 import torch
 
-from sola.errors import DamagedFile, UserError
-from sola.files import Damage, find_files, open_file
+from sola.errors import DamagedFile
+from sola.files import Damage, find_files, readable, refusals
 
-UNREADABLE = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
-"""What torch.load raises of files that are damaged, or that would run code."""
+_UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, LookupError, TypeError, AttributeError)
+"""What torch.load raises beside ``RuntimeError``, ``ValueError`` and ``EOFError``."""
 
 HEAD_BYTES = 512
 STAND_INS = (
@@ -30,7 +20,7 @@ STAND_INS = (
     (b"<!doctype html", "an HTML page", "Download the file again, with its direct link"),
     (b"<html", "an HTML page", "Download the file again, with its direct link"),
 )
-"""How files begin that were saved in place of the right one, what they are, and what to do."""
+"""First bytes of files saved in place of the right one, what they are, and what to do."""
 
 
 def read_weights(
@@ -40,38 +30,36 @@ def read_weights(
 
     Args:
         path: the file.
-        is_checked: compare all of it with the checksums that torch.save writes, and torch.load
-            does not look at; other programs leave them out.
+        is_checked: verify the checksums that torch.save writes and torch.load ignores; other
+            programs leave them out.
         remedy: what to do if the file is not a checkpoint, a sentence.
 
     Raises:
-        FileRefused: if the system does not let it be read.
-        DamagedFile: if it is not a file of torch, is damaged, or would have to run code.
+        FileRefused: if the system refuses to read it.
+        DamagedFile: if it is not a file of torch, is damaged, or would run code.
     """
     refuse_stand_in(path)
-    try:
-        with open_file(path) as file:
+    with readable(path, remedy), path.open("rb") as file:
+        try:
             if file.peek(2).startswith(b"PK"):
                 _check_zip(file, is_checked=is_checked)
                 file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
-    except UserError:
-        raise
-    except UNREADABLE as error:
-        # without torch's own words, which advise to run the code in the file
-        raise DamagedFile(
-            f"{path}: damaged, no checkpoint, or one that would run code. {remedy}"
-        ) from error
+        except Damage:
+            raise
+        except (*_UNREADABLE, RuntimeError, ValueError, EOFError) as error:
+            # without torch's own words, which advise to run the code in the file
+            raise Damage("no checkpoint, or one that would run code") from error
 
 
 def refuse_stand_in(path: Path) -> None:
     """Raise ``DamagedFile`` for a Git LFS pointer or a web page in place of a file.
 
     Args:
-        path: a file, or a folder of which all files are looked at.
+        path: a file, or a folder whose files are all checked.
     """
     for each in find_files(path, "*") if os.path.isdir(path) else [path]:
-        with open_file(each) as file:
+        with refusals(each), each.open("rb") as file:
             head = file.read(HEAD_BYTES).lstrip().lower()
         for start, kind, remedy in STAND_INS:
             if head.startswith(start):
@@ -80,9 +68,9 @@ def refuse_stand_in(path: Path) -> None:
 
 def _check_zip(opened: IO[bytes], *, is_checked: bool) -> None:
     with zipfile.ZipFile(opened) as file:
-        # torch.save never compresses: unpacked, a file takes as much memory as it has bytes
+        # torch.save never compresses, so a file takes as much memory as it has bytes
         if any(member.compress_type != zipfile.ZIP_STORED for member in file.infolist()):
-            raise Damage("is compressed, which torch.save never does")
+            raise Damage("compressed, which torch.save never does")
         damaged = file.testzip() if is_checked else None
-        if damaged is not None:
-            raise Damage(f"{damaged} is not what was written, by its checksum")
+    if damaged is not None:
+        raise Damage(f"{damaged} is not what was written, by its checksum")

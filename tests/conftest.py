@@ -106,10 +106,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def wandb_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of W&B leaves the machine, and its folders are those that a run chooses."""
-    from sola.visualization.dashboard.wandb_run import DIRS  # imports torch: seconds
+    from sola.visualization.dashboard.loggers import WANDB_DIRS  # imports torch: seconds
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    for name in DIRS:
+    for name in WANDB_DIRS:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

@@ -37,7 +37,7 @@ _TRACKS = ["dataset=mevis", "split=valid_u", "prompt_source=grid", "tracker=smal
 GENERATE, TRAIN, EVALUATE, PREDICT = (
     f"python {name}.py" for name in ("generate", "train", "evaluate", "predict")
 )
-IMPORT, EXPORT = (f"python -m sola.published {name} tree" for name in ("import", "export"))
+IMPORT = "python -m sola.published import tree"
 CHECK_SUBMISSION = "python -m sola.prediction.check_submission masks"
 COMMANDS = {
     GENERATE: [*_COMMON, "split=train", "prompt_source=gt", "tracker.checkpoint=random"],
@@ -54,7 +54,6 @@ COMMANDS = {
     EVALUATE: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt", "sources=[grid]"],
     PREDICT: [*_COMMON, *_TOKENS, "ckpt_path=best.ckpt", "sources=[grid]"],
     IMPORT: [*_TRACKS, "tracker.name=theirs", "tracker.checkpoint=unknown"],
-    EXPORT: _TRACKS,
     CHECK_SUBMISSION: ["dataset=mevis"],
 }
 """The values with which each command works."""

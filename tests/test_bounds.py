@@ -18,7 +18,7 @@ import torch
 from clip_files import make_frames, write_video
 
 from sola.datasets.frames import frame_size, read_frame
-from sola.datasets.json_file import read_json as read_annotations
+from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile
 from sola.evaluation import submission_faults
 from sola.evaluation.submission_faults import find_faults
@@ -187,7 +187,7 @@ def test_video_whose_frames_grow_too_large_is_refused(
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     monkeypatch.setattr(footage, "MAX_FRAME_PIXELS", 64 * 48)
     with pytest.raises(ValueError, match=r"both.h264: "):
-        list(footage.read_footage(path))
+        list(footage.read_footage([path]))
 
 
 class Program:

@@ -25,7 +25,6 @@ generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
 evaluate.py dataset=mevis ckpt_path=... hydra.run.dir=outputs/evaluated
 evaluate.py dataset=mevis ckpt_path=... threshold=0.3 hydra.run.dir=outputs/other/evaluation
 predict.py dataset=mevis ckpt_path=... split=valid_u submission=true hydra.run.dir=outputs/handed_in
--m sola.published export <tree> dataset=mevis split=train prompt_source=gt
 generate.py dataset=mevis split=train prompt_source=grid tracker=sam2_hiera_large
 generate.py dataset=mevis split=valid_u prompt_source=grid tracker=sam2_hiera_large
 generate.py dataset=mevis split=valid_u prompt_source=gdino tracker=sam2_hiera_large
@@ -84,7 +83,7 @@ def makes(words: list[str]) -> str:
     if (words[0] == "generate.py" and is_first_part) or words[1:3] == ["sola.published", "import"]:
         keys = ("dataset", "split", "prompt_source", "tracker.name")
         return str(Path("data/tracks", *(said.get(key, "small") for key in keys)))
-    return words[3] if words[1:3] == ["sola.published", "export"] else ""
+    return ""
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ HELP_LIMIT_S = 1.0
 
 
 def _run(entry: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    environment = dict(os.environ)
     return subprocess.run(
         [sys.executable, str(ROOT / entry), *arguments],
         cwd=cwd,
@@ -96,7 +96,7 @@ def chain(tmp_path_factory) -> Chain:
     for command in commands:
         command += [f"hydra.run.dir={folder}/generate"] if command[0] == "generate.py" else []
         command += small
-    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    environment = dict(os.environ)
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, json.dumps(commands)],
         cwd=ROOT,

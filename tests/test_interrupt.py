@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.programs]
 
 
 def start(folder: Path, command: str, *words: str) -> subprocess.Popen[bytes]:
-    environment = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+    environment = dict(os.environ)
     with (folder / "errors").open("w") as errors:
         return subprocess.Popen(
             [sys.executable, str(ROOT / f"{command}.py"), *TRACKS, *words],

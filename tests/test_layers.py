@@ -10,7 +10,7 @@ from importlinter.cli import lint_imports
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "sam2", "transformers"}
 HEAVY |= {"huggingface_hub", "safetensors", "wandb", "av", "cv2", "h5py", "pycocotools"}
-HEAVY |= {"groundingdino", "tensorboard"}
+HEAVY |= {"groundingdino", "tensorboard", "matplotlib"}
 
 
 def test_modules_import_only_from_layers_below(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,15 @@ NOTHING = ("the flying one", "a ghost", "")
 """Texts that mean no object, or one that is never seen."""
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name",
+    [  # the others share a layout with these
+        "mevis",
+        "ref_davis",
+        pytest.param("mevis_v2", marks=pytest.mark.slow),
+        pytest.param("ref_youtube_vos", marks=pytest.mark.slow),
+    ],
+)
 def test_odd_data_goes_through_all_commands(compose: Compose, tmp_path: Path, name: str) -> None:
     layout = LAYOUTS[name]
     write_odd(name, tmp_path / "data" / layout.folder)

@@ -87,7 +87,7 @@ def test_wheel_holds_configuration_weights_and_no_tests(wheel: Path) -> None:
     for needed in ("sola/conf/train.yaml", "sola/conf/dataset/mevis.yaml", "sola/cli.py"):
         assert needed in names
     assert any(name.endswith("small_tracker.pt") for name in names)
-    assert any(name.startswith("sola/visualization/report/assets/") for name in names)
+    assert any(name.startswith("sola/visualization/assets/") for name in names)
     assert not [name for name in names if name.split("/")[0] in ("tests", "conf", "tools", "docs")]
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 from refusals import in_child, refused
 
 from sola.datasets.frames import read_frame
-from sola.datasets.json_file import read_json as read_annotations
 from sola.datasets.mask_dict import MaskDict
+from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile, FileRefused
 from sola.evaluation.kept import read_kept
 from sola.files import read_json, write_json
@@ -60,11 +60,11 @@ def text_cache(folder: Path) -> Use:
 
 
 def prompt_store(folder: Path) -> Use:
-    store = PromptStore(folder / "prompts", {"source": "gdino"})
+    store = PromptStore(folder, {"dataset": "d", "split": "s", "source": "gdino"})
     mask = encode(np.eye(3, 4, dtype=bool)[None])[0]
     found = FoundPrompts((3, 4), (0,), 0.2, {"a dog": (Prompt(0, mask, 3, "gdino"),)})
     store.write("v", found)
-    return folder / "prompts/v.h5", lambda: store.read("v", (3, 4), (0,), ("a dog",), 0.2)
+    return store.folder / "v.h5", lambda: store.read("v", (3, 4), (0,), ("a dog",), 0.2)
 
 
 def kept_evaluation(folder: Path) -> Use:

@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 
 from sola.config import entry_points
 from sola.config.composition import CONF_DIR, ENTRIES, compose_values
-from sola.config.help import as_typed
 from sola.config.targets import SPECIAL, TARGET, is_node, locate
 
 COMMANDS = {name: name for name in ("generate", "train", "evaluate", "predict")}
@@ -45,6 +44,19 @@ def options_page() -> str:
     """The page, in Markdown."""
     commands = [_command(entry, name) for entry, name in COMMANDS.items()]
     return "\n".join([INTRODUCTION, *commands, "## Groups\n", *map(_group, groups())])
+
+
+def as_typed(value: Any) -> str:
+    """A value as it is written behind "=": null, true, [gt, grid], "" for an empty text."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_typed, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {as_typed(each)}' for name, each in value.items())}}}"
+    return str(value) or '""'
 
 
 def groups() -> list[str]:

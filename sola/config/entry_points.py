@@ -1,4 +1,4 @@
-"""What each entry point takes: objects built from conf/, and plain values.
+"""Configuration of each command: objects built from conf/, and plain values; all are checked.
 
 Fields marked ``LATER`` hold state (networks, optimisers, trainers): they are checked with the rest
 and built by the run itself, see ``sola.config.targets.Later``.
@@ -6,12 +6,12 @@ and built by the run itself, see ``sola.config.targets.Later``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sola.checks import at_least, between, one_of
-from sola.config.targets import Later, locate
+from sola.config.targets import TARGET, Later, locate
 from sola.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,17 +39,16 @@ KINDS = {
     "loss": "sola.selector.Loss",
 }
 """Base classes of what is built, by key."""
-OF_TRAINING = frozenset(
-    (
-        *("max_epochs", "min_epochs", "max_steps", "min_steps", "overfit_batches"),
-        *("limit_train_batches", "limit_val_batches", "limit_test_batches", "fast_dev_run"),
-        *("val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps"),
-        *("log_every_n_steps", "accumulate_grad_batches", "gradient_clip_val"),
-        *("gradient_clip_algorithm", "detect_anomaly", "sync_batchnorm"),
-        *("reload_dataloaders_every_n_epochs", "deterministic", "barebones", "max_time"),
-    )
+OF_TRACKING = (
+    "accelerator",
+    "devices",
+    "num_nodes",
+    "strategy",
+    "precision",
+    "plugins",
+    "profiler",
 )
-"""Arguments of Lightning's Trainer that only train.py has a use for."""
+"""Arguments of Lightning's Trainer that generate.py has a use for; train.py takes all."""
 OWNED = {
     "logger": "the group logger",
     "callbacks": "the group callbacks",
@@ -62,7 +61,7 @@ OWNED = {
 }
 """Arguments of the Trainer that an entry point sets, and what to use instead."""
 OF_SCORING = {"devices": 1, "num_nodes": 1, "precision": "32-true"}
-"""What a selector scores with, beside an accelerator and any strategy."""
+"""Arguments and values that a selector scores with, beside accelerator and strategy."""
 
 
 @dataclass
@@ -89,11 +88,6 @@ class DashboardOptions:
     """Whether W&B gets best.ckpt itself, at the end, or only its path and checksum."""
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: if one is out of range.
-        """
         at_least(0, num_examples=self.num_examples)
         at_least(1, example_frames=self.example_frames)
         at_least(1, examples_every_n_validations=self.examples_every_n_validations)
@@ -128,11 +122,6 @@ class DataOptions:
     """Frames empty in track and object: count (IoU 1, the published rule) or skip."""
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: if one is unknown or out of range.
-        """
         check_sources(train_sources=self.train_sources, valid_sources=self.valid_sources)
         one_of(("expression", "video"), group_by=self.group_by)
         one_of(("count", "skip"), empty_frames=self.empty_frames)
@@ -156,11 +145,6 @@ class RunConfig:
     """Of weights, orders and random choices."""
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: if one is out of range, or values do not fit together.
-        """
         self.values: dict[str, Any] = {}
         """The resolved configuration in plain values, for loggers and checkpoints."""
         at_least(0, num_threads=self.num_threads)
@@ -168,8 +152,21 @@ class RunConfig:
         for name in trainer.node if trainer is not None else ():
             if name in OWNED:
                 raise UserError(f"trainer.{name}: is set by the program. Use {OWNED[name]}.")
-            if name in OF_TRAINING and not isinstance(self, TrainConfig):
-                raise UserError(f"trainer.{name}: is an argument of training. Leave it out here.")
+
+    def refuse_trainer(self, used: Sequence[str], values: Mapping[str, object]) -> None:
+        """Refuse arguments of the Trainer that a command has no use for.
+
+        Args:
+            used: arguments with any value.
+            values: further arguments, and the only value of each.
+
+        Raises:
+            UserError: if there is another one.
+        """
+        for name, value in self.trainer.node.items():  # type: ignore[attr-defined]
+            if name not in (TARGET, *used) and (name not in values or value != values[name]):
+                only = f"must be {values[name]}" if name in values else "has no effect"
+                raise UserError(f"trainer.{name}: {only} in this command. Leave it out.")
 
 
 @dataclass
@@ -197,8 +194,8 @@ class GenerateConfig(RunConfig):
     """None: nothing is logged but what the terminal shows."""
 
     def __post_init__(self) -> None:
-        """See ``RunConfig``."""
         super().__post_init__()
+        self.refuse_trainer(OF_TRACKING, {})
         one_of(TOKEN_DTYPES, token_dtype=self.token_dtype)
         at_least(1, num_parts=self.num_parts)
         between(0, self.num_parts - 1, part=self.part)
@@ -241,7 +238,6 @@ class TrainConfig(RunConfig):
     """Resume from last.ckpt in the output folder if there is one, else start."""
 
     def __post_init__(self) -> None:
-        """See ``RunConfig``."""
         super().__post_init__()
         between(0, 1, threshold=self.threshold)
         precision = self.trainer.node.get("precision") or PRECISIONS[0]
@@ -284,25 +280,10 @@ class ScoringConfig(RunConfig):
         return () if self.selector is None else (str(self.selector.node["_target_"]),)
 
     def __post_init__(self) -> None:
-        """See ``RunConfig``."""
         super().__post_init__()
         between(0, 1, threshold=self.threshold)
         check_sources(sources=self.sources)
         self.dataset.refuse_joint()
-
-    def refuse_trainer(self) -> None:
-        """Refuse arguments of the Trainer that scoring has no use for.
-
-        Raises:
-            UserError: if there is one.
-        """
-        for name, value in self.trainer.node.items():
-            if name in ("_target_", "accelerator", "strategy") or value == OF_SCORING.get(name):
-                continue
-            only = f"must be {OF_SCORING[name]}" if name in OF_SCORING else "has no effect"
-            raise UserError(
-                f"trainer.{name}: {only} where a selector scores, on one device. Leave it out."
-            )
 
 
 @dataclass
@@ -324,7 +305,6 @@ class EvaluateConfig(ScoringConfig):
     """Output folder of another run of evaluate.py on the split, for the report to compare with."""
 
     def __post_init__(self) -> None:
-        """See ``RunConfig``."""
         super().__post_init__()
         one_of(("error", "zero"), missing=self.missing)
         if not isinstance(self.metric, dict):
@@ -343,7 +323,7 @@ class EvaluateConfig(ScoringConfig):
             raise UserError("report: shows the tracks of a selector; leave out predictions.")
         if self.report_against and not self.report:
             raise UserError("report_against: needs report=true.")
-        self.refuse_trainer()
+        self.refuse_trainer(("accelerator", "strategy"), OF_SCORING)
 
 
 @dataclass
@@ -362,7 +342,6 @@ class PredictConfig(ScoringConfig):
     """Sentences about the clip; each gets its masks and an overlay video."""
 
     def __post_init__(self) -> None:
-        """See ``RunConfig``."""
         super().__post_init__()
         at_least(0, num_overlays=self.num_overlays)
         if self.ckpt_path is None and self.needs_checkpoint:
@@ -371,7 +350,7 @@ class PredictConfig(ScoringConfig):
         if self.video is None:
             if self.expressions:
                 raise UserError(f"expressions: needs a video: video=clip.mp4 {example}")
-            self.refuse_trainer()
+            self.refuse_trainer(("accelerator", "strategy"), OF_SCORING)
             return
         if not self.video.strip():
             raise UserError("video: is empty. Give a video file or a folder of images.")
@@ -381,9 +360,9 @@ class PredictConfig(ScoringConfig):
             raise UserError("submission: packs the masks of a split. Leave it out with video=...")
         if self.split != self.dataset.valid_split:
             raise UserError("split: give either split or video.")
-        devices = (self.trainer.node.get("devices", 1), self.trainer.node.get("num_nodes", 1))
-        if devices != (1, 1):
-            raise UserError("trainer.devices: a video is tracked by one process. Set it to 1.")
+        self.refuse_trainer(
+            ("accelerator", "strategy", "precision", "plugins"), {"devices": 1, "num_nodes": 1}
+        )
         for source in self.sources:
             one_of(tuple(self.prompt_sources), sources=source)
 
@@ -401,7 +380,6 @@ class CheckConfig(RunConfig):
     """Threads that read frames."""
 
     def __post_init__(self) -> None:
-        """See ``RunConfig``."""
         super().__post_init__()
         at_least(1, num_threads=self.num_threads)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -84,11 +83,11 @@ def separate_job(words: Sequence[str] = ()) -> Iterator[None]:
 
 
 def _own_command(job: HydraConf, words: Sequence[str]) -> list[str]:
-    """The command line of this job alone; its folder excepted, which Lightning adds."""
-    typed, _ = get_args_parser().parse_known_args(sys.argv[1 + len(words) :])
-    names = ("config_path", "config_name", "config_dir")
-    given = {name: getattr(typed, name) for name in names if getattr(typed, name) is not None}
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    """The command line of this job of a sweep, without its folder, which Lightning adds."""
+    sources = {source.provider: source.path for source in job.runtime.config_sources}
+    flags = [f"--config-name={job.job.config_name}", f"--config-path={sources['main']}"]
+    if "command-line" in sources:
+        flags.append(f"--config-dir={sources['command-line']}")
     search = [line for line in job.overrides.hydra if line.startswith("hydra.searchpath")]
     return [sys.argv[0], *words, *flags, *job.overrides.task, *search, "hydra.mode=RUN"]
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from sola.config.console import table_console
 RESULT_FILE = "result.json"
 TABLE_FILE = "sweep.csv"
 VALUE_NAMES = {"train": "valid/J&F", "evaluate": "J&F"}
-"""What the return value of a command is."""
+"""Name of the return value of a command."""
 MAX_NAME = 120
 _started: list[Path] = []
+"""Folder of the sweep that this process runs."""
 
 
 def folder_name(overrides: str) -> str:
@@ -35,7 +36,7 @@ def note_sweep(folder: Path) -> None:
 
 
 def write_result(entry: str, value: Any, error: str = "") -> None:
-    """Write down what a job of a sweep came to, in its folder; nothing for a single run."""
+    """Write the result of a job of a sweep into its folder; nothing for a single run."""
     job = HydraConfig.get()
     if job.mode != RunMode.MULTIRUN:
         return
@@ -54,50 +55,36 @@ def show_sweep() -> None:
     if not rows:
         return
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    constant = {
-        name for name in columns if len(rows) > 1 and len({str(r.get(name)) for r in rows}) == 1
-    }
-    kept = {*VALUE_NAMES.values(), "error"}
-    shown = [name for name in columns if name not in constant or name in kept]
     with (folder / TABLE_FILE).open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    _print(rows, shown, folder)
-
-
-def _row(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text())
-    overrides = [word.partition("=")[::2] for word in content.pop("overrides")]
-    error = content.pop("error")
-    row: dict[str, Any] = {"job": path.parent.name, **dict(overrides), **content}
-    row |= _numbers(path.with_name("evaluation.json"))
-    return row | ({"error": error.partition("\n")[0]} if error else {})
-
-
-def _numbers(path: Path) -> dict[str, float]:
-    """The protocol's numbers of an evaluation."""
-    if not path.is_file():
-        return {}
-    numbers = json.loads(path.read_text()).get("protocol", {}).get("numbers", {})
-    return {name: value for name, value in numbers.items() if isinstance(value, float)}
-
-
-def _print(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], folder: Path) -> None:
     from rich.table import Table
 
-    table = Table(title=f"{len(rows)} jobs, {folder / TABLE_FILE}")
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    table = Table(*columns, title=f"{len(rows)} jobs, {folder / TABLE_FILE}")
     for row in rows:
         table.add_row(*(_cell(row.get(name, "")) for name in columns))
     table_console().print(table)
+
+
+def _row(path: Path) -> dict[str, Any]:
+    """Overrides, result and error of a job, and the protocol's numbers of an evaluation."""
+    content: Mapping[str, Any] = json.loads(path.read_text())
+    row = {"job": path.parent.name.partition("_")[0]}
+    row |= dict(word.partition("=")[::2] for word in content["overrides"])
+    row |= {name: each for name, each in content.items() if name not in ("overrides", "error")}
+    evaluation = path.with_name("evaluation.json")
+    if evaluation.is_file():
+        numbers = json.loads(evaluation.read_text()).get("protocol", {}).get("numbers", {})
+        row |= {name: value for name, value in numbers.items() if isinstance(value, float)}
+    error = content["error"].partition("\n")[0]
+    return row | ({"error": error} if error else {})
 
 
 def _cell(value: Any) -> str:
     return f"{100 * value:.1f}" if isinstance(value, float) else str(value)
 
 
-def _job_number(path: Path) -> tuple[int, str]:
+def _job_number(path: Path) -> int:
     number = path.parent.name.partition("_")[0]
-    return (int(number) if number.isdigit() else 0, path.parent.name)
+    return int(number) if number.isdigit() else 0

@@ -1,19 +1,9 @@
 """Files on disk -> videos, expressions and ground-truth masklets; one module a layout."""
 
 from sola.datasets.dataset import Dataset, JointDataset
-from sola.datasets.joint import JointSplit
 from sola.datasets.mevis import MeViS, MeViSv2
 from sola.datasets.ref_davis import RefDAVIS
 from sola.datasets.ref_youtube_vos import RefYouTubeVOS
 from sola.datasets.split import Split
 
-__all__ = [
-    "Dataset",
-    "JointDataset",
-    "JointSplit",
-    "MeViS",
-    "MeViSv2",
-    "RefDAVIS",
-    "RefYouTubeVOS",
-    "Split",
-]
+__all__ = ["Dataset", "JointDataset", "MeViS", "MeViSv2", "RefDAVIS", "RefYouTubeVOS", "Split"]

@@ -1,15 +1,19 @@
-"""A data set as the configuration names it: where it lies, and how its splits are opened."""
+"""Data sets as conf/dataset/ names them: where they lie, and how their splits are opened."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sola.checks import folder_name
-from sola.datasets.joint import SEPARATOR, JointSplit
-from sola.datasets.meta_split import MetaSplit
+from sola.datasets.meta import MetaSplit
 from sola.datasets.moving_shapes.maker import Maker
 from sola.datasets.split import Split
 from sola.errors import UserError
+from sola.types import Masklet
+
+SEPARATOR = ":"
+"""Between the name of a data set and a video's id in it."""
 
 
 class Dataset:
@@ -58,11 +62,11 @@ class Dataset:
 
     @property
     def parts(self) -> Mapping[str, "Dataset"]:
-        """The data sets that this one is put together from; of one data set, itself."""
+        """The data sets that this one is put together from, by name."""
         return {self.name: self}
 
     def make(self, split: str) -> bool:
-        """Write a split of a synthetic data set unless it is there; whether it was written.
+        """Write a split of a synthetic data set unless it is there; return whether it was written.
 
         Raises:
             UserError: if the split is not configured, or one with other settings is in the way.
@@ -74,7 +78,7 @@ class Dataset:
         return self.split_class.splits(self.root)
 
     def open(self, split: str, *, keep_problems: bool = False) -> Split:
-        """A split, for reading.
+        """Open a split to read.
 
         Args:
             split: its name.
@@ -83,11 +87,12 @@ class Dataset:
         Raises:
             UserError: if its files are missing or broken.
         """
-        options = {"keep_problems": True} if issubclass(self.split_class, MetaSplit) else {}
-        return self.reader(self.root, split, self.name, **(options if keep_problems else {}))
+        keeps = keep_problems and issubclass(self.split_class, MetaSplit)
+        options = {"keep_problems": True} if keeps else {}
+        return self.reader(self.root, split, self.name, **options)
 
     def refuse_joint(self) -> None:
-        """Tracks and numbers belong to one data set.
+        """Refuse several data sets: tracks and numbers belong to one.
 
         Raises:
             UserError: if this one is several.
@@ -121,13 +126,14 @@ class JointDataset(Dataset):
     ) -> None:
         if not parts:
             raise UserError("parts: at least one data set is required.")
-        names = [part.name for part in parts.values()]
-        for part in names:
-            if names.count(part) > 1 or SEPARATOR in part:
-                raise UserError(f"parts: {part} must be a unique name without '{SEPARATOR}'.")
+        self._parts = {part.name: part for part in parts.values()}
+        if len(self._parts) < len(parts) or any(SEPARATOR in part for part in self._parts):
+            raise UserError(
+                f"parts: names must be unique and without '{SEPARATOR}', got "
+                f"{', '.join(part.name for part in parts.values())}."
+            )
         first = next(iter(parts.values()))
         super().__init__(name, first.root, first.reader, train_split, valid_split, valid_sources)
-        self._parts = {part.name: part for part in parts.values()}
 
     @property
     def parts(self) -> Mapping[str, Dataset]:
@@ -140,3 +146,59 @@ class JointDataset(Dataset):
         if split != self.train_split:
             return parts[0].open(split, keep_problems=keep_problems)
         return JointSplit(self.name, [part.open(part.train_split) for part in parts])
+
+
+class JointSplit(Split):
+    """Splits of several data sets; a video's id is ``<data set>:<its id there>``.
+
+    Tracks are made and kept by data set: ``locate`` says where a video's own are.
+    """
+
+    def __init__(self, name: str, parts: list[Split]) -> None:
+        """Put splits of differently named data sets together.
+
+        Args:
+            name: label of the whole.
+            parts: one of each data set.
+        """
+        self.name, self._parts = name, {part.name: part for part in parts}
+        self.split = "+".join(dict.fromkeys(part.split for part in parts))
+        self.split_dir = parts[0].split_dir
+        self.videos, self.expressions = {}, []
+        for part in parts:
+            for own_id, video in part.videos.items():
+                joint = replace(video, video_id=f"{part.name}{SEPARATOR}{own_id}")
+                self.videos[joint.video_id] = joint
+            self.expressions += [
+                replace(expression, video_id=f"{part.name}{SEPARATOR}{expression.video_id}")
+                for expression in part.expressions
+            ]
+
+    @property
+    def parts(self) -> Mapping[str, Split]:
+        """See ``Split.parts``."""
+        return self._parts
+
+    def locate(self, video_id: str) -> tuple[Split, str]:
+        """See ``Split.locate``."""
+        name, _, own_id = video_id.partition(SEPARATOR)
+        return self._parts[name], own_id
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the ground truth of all parts is here."""
+        return all(part.has_masks for part in self._parts.values())
+
+    @property
+    def annotations_sha256(self) -> dict[str, str]:
+        """See ``Split.annotations_sha256``."""
+        return {
+            f"{name}/{file}": sha256
+            for name, part in self._parts.items()
+            for file, sha256 in part.annotations_sha256.items()
+        }
+
+    def ground_truth(self, video_id: str) -> dict[str, Masklet]:
+        """See ``Split.ground_truth``."""
+        part, own_id = self.locate(video_id)
+        return part.ground_truth(own_id)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -51,12 +50,15 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         UserError: if it is not a readable image, or has too many pixels.
     """
     try:
-        with refusals(path), path.open("rb") as file, _opened(file) as image:
+        with refusals(path), path.open("rb") as file, Image.open(file) as image:
             check_pixels(path, image.width, image.height)
             yield image
-    except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
-        # the last two: a damaged PNG and TIFF
-        raise UserError(f"{path}: unreadable image ({error}). Get it again.") from error
+    except UserError:
+        raise
+    except (OSError, SyntaxError, TypeError, ValueError) as error:  # of damaged PNG and TIFF too
+        is_other = isinstance(error, UnidentifiedImageError)
+        reason = "not an image of a known format" if is_other else error
+        raise UserError(f"{path}: unreadable image ({reason}). Get it again.") from error
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
@@ -66,16 +68,6 @@ def check_pixels(path: Path, width: int, height: int) -> None:
             f"{path}: frame of {width} x {height} px; at most {MAX_FRAME_PIXELS:,} pixels are "
             "taken. Scale it down."
         )
-
-
-def _opened(file: BinaryIO) -> Image.Image:
-    """The head of an image is read."""
-    try:
-        return Image.open(file)
-    except UnidentifiedImageError as error:
-        raise UnidentifiedImageError("not an image of a known format") from error
-    except ValueError as error:  # such as a text of gigabytes
-        raise UnidentifiedImageError(str(error)) from error
 
 
 class VideoFrames(Sequence[np.ndarray]):
@@ -121,14 +113,11 @@ class VideoFrames(Sequence[np.ndarray]):
             if 0 <= idx < len(self)
         }
         frame = self._pending[frame_idx].result()
-        self._shape = self._shape or frame.shape
-        _check_size(self.paths[frame_idx], frame.shape, self._shape)
+        first = self._shape = self._shape or frame.shape
+        if frame.shape != first:
+            raise UserError(
+                f"{self.paths[frame_idx]}: frame of {frame.shape[1]} x {frame.shape[0]} px, the "
+                f"video's first has {first[1]} x {first[0]}; all frames must have one size. Get "
+                "them again."
+            )
         return frame
-
-
-def _check_size(path: Path, found: tuple[int, ...], first: tuple[int, ...]) -> None:
-    if found != first:
-        raise UserError(
-            f"{path}: frame of {found[1]} x {found[0]} px, the video's first has "
-            f"{first[1]} x {first[0]}; all frames must have one size. Get them again."
-        )

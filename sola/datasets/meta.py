@@ -1,57 +1,199 @@
-"""meta_expressions.json: reads it, and says what is wrong with it.
+"""What all benchmarks share: a meta_expressions.json that lists videos, frames and expressions.
 
 ``{"videos": {video: {"frames": [name, ...], "expressions": {id: {"exp": str, ...}}}}}``; where
-ground truth is public, an expression also has its objects, under a key that depends on the layout.
+ground truth is public, an expression also names its objects, under a key of the layout's own.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import json
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from sola.datasets.json_file import read_json, repeated_keys
-from sola.datasets.problems import shorten
+from sola.datasets.frames import frame_size
+from sola.datasets.split import Problem, Split
 from sola.errors import UserError
-from sola.files import unsafe_name
+from sola.files import refusals, unsafe_name
+from sola.types import Expression, Masklet, Video
 
-NO_EXPRESSIONS = ""
-"""In place of an expression's id: the video's expressions cannot be read at all."""
+FRAMES_DIR = "JPEGImages"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong or odd in a file, and where."""
+class MetaSplit(Split):
+    """One split; only the expressions are read at once."""
 
-    reason: str
-    is_error: bool = True
-    is_lost: bool = False
-    """The expression (without one, the video) cannot be read."""
-    expression_id: str | None = None
-    video_id: str | None = None
+    folders: ClassVar[tuple[str, ...]]
+    """Names of the data set's folder; where it has one of them, the others are tried too."""
+    meta_files: ClassVar[tuple[str, ...]]
+    """Paths of the expressions below that folder; the first that is there counts."""
+    object_key: ClassVar[str]
+    """Names the objects in an expression."""
+    problems: list[Problem]
+
+    def __init__(self, root: Path, split: str, name: str, *, keep_problems: bool = False) -> None:
+        """Read the split's expressions.
+
+        Args:
+            root: folder of the data set.
+            split: a split that is there.
+            name: label of the data set, for messages and results.
+            keep_problems: collect what is wrong in ``problems`` and leave out the videos and
+                expressions that cannot be read; otherwise errors are refused.
+
+        Raises:
+            UserError: if the split's expressions are missing, unreadable or broken.
+        """
+        self.name, self.split = name, split
+        self.root, self.meta_path = self._find(root, split)
+        self.split_dir, self.problems = self.root / split, []
+        self.listed_frames: dict[str, list[str]] = {}
+        """Frames of each video, in the order in which its masks are listed."""
+        self.videos, self.expressions = {}, []
+        listed = read_meta(self.meta_path)
+        for video_id in self._videos_of_split(listed):
+            with self._collect(f"video {shorten(video_id)}"):
+                self._read_video(video_id, listed[video_id])
+        if not listed:
+            self.problems.append(Problem(self.meta_path, "lists no videos"))
+        if self.problems and not keep_problems:
+            more = f" ({len(self.problems) - 1} more errors)" if self.problems[1:] else ""
+            raise UserError(f"{self.problems[0]}{more}. To list all: sola check data dataset=...")
+
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
+        """Names of the splits on disk."""
+        found = set[str]()
+        for folder in cls._roots(root):
+            for pattern in cls.meta_files:
+                depth = pattern.split("/").index("{split}")
+                paths = folder.glob(pattern.format(split="*"))
+                found |= {path.relative_to(folder).parts[depth] for path in paths}
+        return sorted(name for name in found if not name.startswith("."))
+
+    def ground_truth(self, video_id: str) -> dict[str, Masklet]:
+        """See ``Split.ground_truth``."""
+        ids = self.named_objects(video_id)
+        return self._masklets(video_id, ids, self.frame_size(video_id)) if ids else {}
+
+    def frames_dir(self, video_id: str) -> Path:
+        """Folder of a video's frames."""
+        return self.split_dir / FRAMES_DIR / video_id
+
+    def frame_size(self, video_id: str) -> tuple[int, int]:
+        """(H, W) of a video's first frame."""
+        return frame_size(self.videos[video_id].frame_paths[0])
+
+    @abstractmethod
+    def _masklets(
+        self, video_id: str, ids: Sequence[str], size: tuple[int, int]
+    ) -> dict[str, Masklet]:
+        """Masklets of some objects of a video, for frames of (H, W) ``size``."""
+
+    def _videos_of_split(self, listed: Collection[str]) -> list[str]:
+        """Those of the listed videos that belong to the split."""
+        return list(listed)
+
+    def _check_object(self, object_id: str) -> None:
+        """Raise UserError if there cannot be an object of this id."""
+
+    @classmethod
+    def _find(cls, root: Path, split: str) -> tuple[Path, Path]:
+        """The folder of the data set and the file with the expressions."""
+        if unsafe_name(split):
+            raise UserError(f"split={split}: {unsafe_name(split)}.")
+        looked_for = [
+            (folder, folder / pattern.format(split=split))
+            for folder in cls._roots(root)
+            for pattern in cls.meta_files
+        ]
+        for folder, path in looked_for:
+            if path.is_file():
+                return folder, path
+        first, *others = [str(path) for _, path in looked_for]
+        there = ", ".join(cls.splits(root)) or "none"
+        raise UserError(
+            f"{first}: not found{''.join(f', nor {path}' for path in others)}. Splits on disk: "
+            f"{there}. Check data_root, dataset.root and split; data/README.md shows the layout."
+        )
+
+    @classmethod
+    def _roots(cls, root: Path) -> list[Path]:
+        """The folder and, if it has one of the names in use, its siblings with the others."""
+        names = cls.folders if root.name in cls.folders else ()
+        return [root, *(root.with_name(name) for name in names if name != root.name)]
+
+    @contextmanager
+    def _collect(self, where: str) -> Iterator[None]:
+        """Add a UserError to the problems, so that reading goes on behind the block."""
+        try:
+            yield
+        except UserError as error:
+            self.problems.append(Problem(self.meta_path, f"{where}: {error}"))
+
+    def _read_video(self, video_id: str, meta: Any) -> None:
+        _check_name(video_id)
+        frames = meta.get("frames") if isinstance(meta, dict) else None
+        expressions = meta.get("expressions") if isinstance(meta, dict) else None
+        if not isinstance(frames, list) or not frames or not isinstance(expressions, dict):
+            raise UserError(f"needs frames (a list of names) and expressions, got {shorten(meta)}")
+        for frame in frames:
+            _check_name(frame, "frame ")
+        if len(set(frames)) < len(frames):
+            raise UserError(f"frame {max(frames, key=frames.count)} is listed twice")
+        self.listed_frames[video_id] = frames
+        folder = self.frames_dir(video_id)
+        paths = tuple(folder / f"{frame}.jpg" for frame in in_time(frames))
+        self.videos[video_id] = Video(video_id, paths)
+        for expression_id, entry in expressions.items():
+            with self._collect(f"video {video_id}: expression {shorten(expression_id)}"):
+                self.expressions.append(self._read_expression(video_id, expression_id, entry))
+
+    def _read_expression(self, video_id: str, expression_id: str, entry: Any) -> Expression:
+        _check_name(expression_id)
+        if not isinstance(entry, dict) or not isinstance(entry.get("exp"), str):
+            raise UserError(f'expected an object with a text as "exp", got {shorten(entry)}')
+        ids = entry.get(self.object_key)
+        if ids is not None:
+            ids = ids if isinstance(ids, list) else [ids]
+            if any(type(one) not in (int, str) for one in ids):
+                raise UserError(f"{self.object_key} must be ids of objects, got {shorten(ids)}")
+            for one in ids:
+                self._check_object(str(one))
+        return Expression(
+            video_id=video_id,
+            expression_id=expression_id,
+            text=entry["exp"],
+            object_ids=None if ids is None else tuple(map(str, ids)),
+            kind=str(entry.get("kind", "")),
+        )
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """The videos of a file, by id.
+    """The videos of a meta_expressions.json by id, not checked further.
 
     Raises:
-        UserError: if the file is no JSON or has no videos.
+        UserError: if the file is not JSON, names something twice, or has no videos.
     """
-    content = read_json(path)
+    content = read_annotations(path)
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict):
-        raise UserError(
-            f'{path}: no "videos" found; needed is {{"videos": {{id: ...}}}}. Get it again.'
-        )
+        raise UserError(f'{path}: no "videos", expected {{"videos": {{id: ...}}}}. Get it again.')
     return videos
 
 
-def object_ids(entry: dict[str, Any], key: str) -> tuple[str, ...] | None:
-    """Objects of an expression; None where the file does not say (a hidden test split)."""
-    ids = entry.get(key)
-    if ids is None:
-        return None
-    return tuple(str(object_id) for object_id in (ids if isinstance(ids, list) else [ids]))
+def read_annotations(path: Path) -> Any:
+    """The content of a JSON file that others wrote.
+
+    Raises:
+        UserError: if the file is not JSON, or has a key twice.
+    """
+    with refusals(path):
+        content = path.read_bytes()
+    try:
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
+        raise UserError(f"{path}: not readable as JSON ({error}). Get the file again.") from error
 
 
 def in_time(frames: Iterable[str]) -> list[str]:
@@ -59,112 +201,21 @@ def in_time(frames: Iterable[str]) -> list[str]:
     return sorted(frames, key=lambda name: (len(name), name))
 
 
-def find_problems(
-    videos: dict[str, Any], key: str, object_problem: Callable[[str], str]
-) -> Iterator[Finding]:
-    """What is wrong with the videos of a file.
-
-    Args:
-        videos: as ``read_meta`` gives them.
-        key: under which an expression names its objects.
-        object_problem: says why there cannot be an object of some id, "" if there can.
-    """
-    if not videos:
-        yield Finding("lists no videos")
-    for video_id in repeated_keys(videos):
-        yield Finding(f"video {shorten(video_id)} is there twice", video_id=video_id)
-    yield from _case_clashes("videos", videos)
-    for video_id, meta in videos.items():
-        for finding in _problems_of_video(video_id, meta, key, object_problem):
-            reason = f"video {shorten(video_id)}: {finding.reason}"
-            yield replace(finding, video_id=video_id, reason=reason)
+def shorten(value: object, length: int = 60) -> str:
+    """A value from a file as a message can show it."""
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
-def _problems_of_video(
-    video_id: str, meta: Any, key: str, object_problem: Callable[[str], str]
-) -> Iterator[Finding]:
-    if unsafe_name(video_id):
-        yield Finding(f"the name {unsafe_name(video_id)}", is_lost=True)
-    if not isinstance(meta, dict):
-        yield Finding(f"is {shorten(meta)}, needed are frames and expressions", is_lost=True)
-        return
-    yield from (Finding(f"{name} is there twice") for name in repeated_keys(meta))
-    yield from _problems_of_frames(meta.get("frames"))
-    expressions = meta.get("expressions")
-    if not isinstance(expressions, dict):
-        reason = f"lacks expressions: found is {shorten(expressions)}"
-        yield Finding(reason, is_lost=True, expression_id=NO_EXPRESSIONS)
-        return
-    if not expressions:
-        yield Finding("no expressions", is_error=False)
-    yield from (Finding(f"expression {name} is there twice") for name in repeated_keys(expressions))
-    for expression_id, entry in expressions.items():
-        for finding in _problems_of_expression(expression_id, entry, key, object_problem):
-            reason = f"expression {shorten(expression_id)}: {finding.reason}"
-            yield replace(finding, expression_id=expression_id, reason=reason)
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{shorten(max(keys, key=keys.count))} is there twice")
+    return content
 
 
-def _problems_of_frames(frames: Any) -> Iterator[Finding]:
-    if not isinstance(frames, list):
-        yield Finding(f"lacks frames: found is {shorten(frames)}", is_lost=True)
-        return
-    if not frames:
-        yield Finding("lacks frames (the list is empty)", is_lost=True)
-        return
-    unsafe = [frame for frame in frames if unsafe_name(frame)]
-    for frame in unsafe:
-        yield Finding(f"frame {shorten(frame)}: the name {unsafe_name(frame)}", is_lost=True)
-    if unsafe:
-        return
-    twice = [frame for frame, count in Counter(frames).items() if count > 1]
-    if twice:
-        yield Finding(f"{len(twice)} frames are listed twice, such as {twice[0]}", is_lost=True)
-    yield from _case_clashes("frames", frames)
-    if len(frames) == 1:
-        yield Finding("a single frame: nothing can move", is_error=False)
-    if frames != in_time(frames):
-        reason = "frames are listed out of order; they are read in the order of their names"
-        yield Finding(reason, is_error=False)
-
-
-def _problems_of_expression(
-    expression_id: str, entry: Any, key: str, object_problem: Callable[[str], str]
-) -> Iterator[Finding]:
-    if unsafe_name(expression_id):
-        yield Finding(f"the id {unsafe_name(expression_id)}", is_lost=True)
-    if not isinstance(entry, dict) or not isinstance(entry.get("exp"), str):
-        reason = f'is {shorten(entry)}, needed is an object with a text as "exp"'
-        yield Finding(reason, is_lost=True)
-        return
-    yield from (Finding(f"{name} is there twice") for name in repeated_keys(entry))
-    if not entry["exp"].strip():
-        yield Finding("empty text", is_error=False)
-    elif not entry["exp"].isprintable():
-        reason = f"text with characters that cannot be printed: {shorten(entry['exp'])}"
-        yield Finding(reason, is_error=False)
-    yield from _problems_of_objects(entry.get(key), key, object_problem)
-
-
-def _problems_of_objects(
-    named: Any, key: str, object_problem: Callable[[str], str]
-) -> Iterator[Finding]:
-    ids = named if isinstance(named, list) else [] if named is None else [named]
-    if any(isinstance(one, bool) or not isinstance(one, int | str) for one in ids):
-        yield Finding(f"{key} is {shorten(named)}, needed are ids of objects", is_lost=True)
-        return
-    for object_id in map(str, ids):
-        if object_problem(object_id):
-            reason = f"object {shorten(object_id)} {object_problem(object_id)}"
-            yield Finding(reason, is_lost=True)
-    if len(set(ids)) < len(ids):
-        yield Finding(f"{key} names an object twice: {shorten(ids)}", is_error=False)
-
-
-def _case_clashes(what: str, names: Iterable[str]) -> Iterator[Finding]:
-    """Names that are one on file systems that do not tell upper from lower case."""
-    first: dict[str, str] = {}
-    for name in names:
-        other = first.setdefault(name.lower(), name)
-        if other != name:
-            reason = f"{what} {shorten(other)} and {shorten(name)} differ only in case"
-            yield Finding(reason, is_error=False)
+def _check_name(name: object, kind: str = "") -> None:
+    if unsafe_name(name):
+        where = f"{kind}{shorten(name)}: " if kind else ""
+        raise UserError(f"{where}the name {unsafe_name(name)}")

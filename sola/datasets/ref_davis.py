@@ -1,14 +1,13 @@
-"""Reads Ref-DAVIS17 (Khoreva et al., "Video Object Segmentation with Language Referring", 2018)."""
+"""Ref-DAVIS17 (Khoreva et al., "Video Object Segmentation with Language Referring", 2018)."""
 
-from sola.datasets.frames import frame_size
-from sola.datasets.label_maps import LabelMapSplit
+from sola.datasets.annotations import LabelMapSplit
 from sola.errors import UserError
 from sola.types import Masklet
 
 NUM_ANNOTATORS = 4
 """Two people, each with the first frame and with the whole video before them."""
 VOID = "255"
-"""Value of the pixels that belong to no object, nor to the background."""
+"""Value of the pixels that belong neither to an object nor to the background."""
 
 
 def annotator_of(expression_id: str) -> int:
@@ -34,5 +33,4 @@ class RefDAVIS(LabelMapSplit):
         Raises:
             UserError: as ``ground_truth`` does.
         """
-        size = frame_size(self.videos[video_id].frame_paths[0])
-        return self._masklets(video_id, [VOID], size)[VOID]
+        return self._masklets(video_id, [VOID], self.frame_size(video_id))[VOID]

@@ -1,19 +1,17 @@
-"""Reads Ref-YouTube-VOS (Seo et al., "URVOS", 2020)."""
+"""Ref-YouTube-VOS (Seo et al., "URVOS", 2020)."""
 
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 
-from sola.datasets.frames import frame_size
-from sola.datasets.label_maps import LabelMapSplit, join_frames
-from sola.datasets.meta import read_meta
-from sola.datasets.meta_split import FRAMES_DIR
-from sola.datasets.problems import Problem
+from sola.datasets.annotations import LabelMapSplit, join_frames
+from sola.datasets.meta import FRAMES_DIR, read_meta
+from sola.datasets.split import Problem
 from sola.files import sha256_of_file
 from sola.types import Masklet
 
 NUM_COMPETITION_VIDEOS = 202
 """Of the 507 videos that the expressions of split valid name; the other 305 are those of test."""
-
 VOID = 255
 """Value of pixels of no object, unless an expression names it."""
 
@@ -27,9 +25,9 @@ class RefYouTubeVOS(LabelMapSplit):
     protocol = "ref_youtube_vos"
     folders = ("ref-youtube-vos", "ref-ytbvos", "ref_youtube_vos", "refytvos", "rvos")
 
-    @property
+    @cached_property
     def annotations_sha256(self) -> dict[str, str]:
-        """As of every split; of valid with the expressions of test, which say what it holds."""
+        """As of every split; for valid also the expressions of test, which define it too."""
         sha256 = dict(super().annotations_sha256)
         if self.split == "valid" and self._test_path.is_file():
             sha256["test/meta_expressions.json"] = sha256_of_file(self._test_path)
@@ -43,34 +41,28 @@ class RefYouTubeVOS(LabelMapSplit):
         return folder
 
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
-        """All annotated objects in order of id, also those that no expression names.
+        """See ``Split.ground_truth``: all annotated objects in order of id, named or not.
 
-        Their masks are prompts of the published gt tracks, too. Otherwise see
-        ``Split.ground_truth``.
+        The published gt tracks are prompted by all of them.
         """
         if not (self.has_masks and self.annotations_dir(video_id).is_dir()):
             return super().ground_truth(video_id)
-        named = self.named_objects(video_id)
-        size = frame_size(self.videos[video_id].frame_paths[0])
+        size, named = self.frame_size(video_id), {*map(int, self.named_objects(video_id))}
         by_frame = self._masks_by_frame(video_id, size)
-        values = {value for masks in by_frame for value in masks} - {VOID, *map(int, named)}
-        return join_frames(by_frame, sorted([*named, *map(str, values)], key=int), size)
+        values = {value for masks in by_frame for value in masks} - {VOID} | named
+        return join_frames(by_frame, map(str, sorted(values)), size)
 
     @property
     def _test_path(self) -> Path:
         return self.meta_path.parent.parent / "test" / self.meta_path.name
 
     def _videos_of_split(self, listed: Collection[str]) -> list[str]:
-        if self.split != "valid":
-            return list(listed)
-        if self._test_path.is_file():
-            of_test = read_meta(self._test_path)
-            return [video_id for video_id in listed if video_id not in of_test]
-        if len(listed) != NUM_COMPETITION_VIDEOS:
-            reason = (
-                f"not found. {self.meta_path} lists {len(listed)} videos, those of split test "
-                f"among them; the {NUM_COMPETITION_VIDEOS} of split valid are the others. Put the "
-                "expressions of test there."
-            )
-            self.problems.append(Problem(self._test_path, reason))
-        return list(listed)
+        of_test: Collection[str] = ()
+        if self.split == "valid":
+            if self._test_path.is_file():
+                of_test = read_meta(self._test_path)
+            elif len(listed) != NUM_COMPETITION_VIDEOS:
+                reason = f"not found; without it, {self.meta_path} lists {len(listed)} videos of "
+                reason += f"valid and test, not the {NUM_COMPETITION_VIDEOS} of valid"
+                self.problems.append(Problem(self._test_path, reason))
+        return [video_id for video_id in listed if video_id not in of_test]

@@ -1,11 +1,25 @@
-"""What everything downstream takes: one split of a data set, whatever its files look like."""
+"""One split of a data set, whatever its files look like: what everything downstream takes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from sola.datasets.problems import Problem
 from sola.types import Expression, Masklet, Video
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or odd, with the files of a data set."""
+
+    path: Path
+    reason: str
+    is_error: bool = True
+    """It would break a run; otherwise it is odd, but works."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 class Split(ABC):
@@ -16,34 +30,24 @@ class Split(ABC):
     """
 
     name: str
-    """Of the data set; names its folder of tracks."""
+    """Name of the data set; names its folder of tracks."""
     split: str
     split_dir: Path
-    """For messages: where the split lies."""
+    """Where the split lies, for messages."""
+    videos: dict[str, Video]
+    """Videos by id, in the order of the file; frames in the order of time."""
+    expressions: list[Expression]
+    """All expressions of the split, in the order of the file."""
     protocol: str = "mevis"
     """How its benchmark measures an answer, see ``sola.evaluation.official``."""
     problems: Sequence[Problem] = ()
     """What was found wrong or odd while it was opened."""
-    broken_videos: Collection[str] = ()
-    """Those with an error among ``problems``."""
-    num_lost_videos: int = 0
-    """Videos that are left out for their errors."""
 
     @classmethod
     def splits(cls, root: Path) -> list[str]:
-        """The splits that are there: a folder each, where nothing else is said."""
+        """Names of the splits on disk; by default the folders of ``root``."""
         folders = sorted(path.name for path in root.glob("*/"))
         return [name for name in folders if not name.startswith(".")]
-
-    @property
-    @abstractmethod
-    def videos(self) -> dict[str, Video]:
-        """Videos by id, in the order of the file; frames in the order of time."""
-
-    @property
-    @abstractmethod
-    def expressions(self) -> list[Expression]:
-        """All expressions of the split, in the order of the file."""
 
     @property
     @abstractmethod
@@ -53,11 +57,11 @@ class Split(ABC):
     @property
     @abstractmethod
     def annotations_sha256(self) -> dict[str, str]:
-        """SHA-256 of what says what the split holds, by name."""
+        """SHA-256 of the files that define the split, by name."""
 
     @abstractmethod
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
-        """Masklets of the video's objects, at least of those that some expression names, by id.
+        """Masklets of the video's objects by id, at least of those that an expression names.
 
         The masks are in the order of the video's frames and of their size: annotations a pixel
         off occur in real data, and are resized. A frame on which the object is absent has an empty
@@ -68,9 +72,16 @@ class Split(ABC):
         """
 
     def named_objects(self, video_id: str) -> list[str]:
-        """Objects of a video that some expression names, each once."""
-        of_video = (e.object_ids or () for e in self.expressions if e.video_id == video_id)
-        return list(dict.fromkeys(object_id for ids in of_video for object_id in ids))
+        """Objects of a video that an expression names, each once."""
+        return list(self._named.get(video_id, ()))
+
+    @cached_property
+    def _named(self) -> dict[str, dict[str, None]]:
+        named: dict[str, dict[str, None]] = {}
+        for expression in self.expressions:
+            of_video = named.setdefault(expression.video_id, {})
+            of_video.update(dict.fromkeys(expression.object_ids or ()))
+        return named
 
     @property
     def parts(self) -> Mapping[str, "Split"]:

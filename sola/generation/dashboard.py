@@ -1,165 +1,127 @@
-"""What a generation logs: rates, what the rules dropped, and tracks to look at."""
+"""Log rates, the prompts that each rule dropped, and tracks to look at."""
 
-import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from sola.config.entry_points import DashboardOptions
 from sola.datasets import Split
-from sola.evaluation.tracks import VideoTracks
 from sola.generation.module import VideoReport
 from sola.generation.summary import stage_seconds
 from sola.prompts import PromptCounts
 from sola.shards import ShardReader
-from sola.visualization.dashboard.board import Board
-from sola.visualization.dashboard.clips import count_tracks, draw_tracks_clip
-from sola.visualization.dashboard.origin import artifact_of_tracks
-from sola.visualization.dashboard.values import Clip, Distribution, Table, Value
+from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, record_tracks
 from sola.visualization.overlays import evenly_spaced
-from sola.visualization.report.videos import show_video
-
-EXAMPLES = "generate/examples"
-COLUMNS = ("video", "expression", "frames", "tracks", "masklets", "prompted on frames")
-
-log = logging.getLogger(__name__)
+from sola.visualization.videos import draw_tracks_clip, show_video
 
 
 class GenerationDashboard:
-    """Logs a run of generation; of its first process alone.
+    """Logs a generation, in its first process only.
 
-    While it runs, rates are of the first process; what ``finish`` logs is of all.
+    Rates are those of the first process, until ``finish`` logs those of all processes.
 
     Args:
         board: of the run.
-        config: how many videos are shown.
+        num_examples: videos shown with their tracks.
+        num_frames: maximum number of frames of such a video.
     """
 
-    def __init__(self, board: Board, config: DashboardOptions) -> None:
-        self.board, self.config = board, config
+    def __init__(self, board: Board, num_examples: int, num_frames: int) -> None:
+        self.board, self.num_frames = board, num_frames
+        self.num_examples = num_examples if board.shows_pictures else 0
         self._num_logged = 0
 
     def progress(self, reports: Sequence[VideoReport]) -> None:
-        """Logs what the last video took, and the rates so far.
+        """Log the last video, and the rates so far.
 
         Args:
-            reports: of the first process's videos.
+            reports: of the videos of the first process.
         """
         last, counts = reports[-1], _prompts(reports)
-        self.board.log(
-            {
-                "video/tracks": last.num_tracks,
-                "video/frames": last.num_frames,
-                "video/seconds": last.seconds,
-                **_rates(reports, sum(report.seconds for report in reports), "first_process"),
-                **{f"first_process/{name}": number for name, number in counts.items()},
-            },
-            step=self._num_logged,
-        )
+        values: dict[str, Value] = {"video/tracks": last.num_tracks, "video/seconds": last.seconds}
+        values |= {"video/frames": last.num_frames}
+        values |= _rates("first_process", reports, sum(report.seconds for report in reports))
+        values |= {f"first_process/{name}": number for name, number in counts.items()}
+        self.board.log(values, step=self._num_logged)
         self._num_logged += 1
 
     def finish(
         self, reports: Sequence[VideoReport], seconds: Sequence[float], num_failed: int
     ) -> None:
-        """Logs the numbers of the whole run.
+        """Log the numbers of the whole run.
 
         Args:
-            reports: of all processes' videos.
-            seconds: that each process ran.
+            reports: of the videos of all processes.
+            seconds: run time of each process.
             num_failed: videos that cannot be tracked.
         """
         if not reports:
             return
+        numbers = [report.num_tracks for report in reports]
+        top = max(numbers) + 1
         values: dict[str, Value] = {
-            **_rates(reports, max(seconds), "generate"),
             "generate/failed_videos": num_failed,
             "generate/mebibytes": sum(report.num_bytes for report in reports) / 2**20,
-            "generate/tracks_per_video": _distribution([r.num_tracks for r in reports]),
-            **{f"rules/{name}": number for name, number in _prompts(reports).items()},
-            **{f"stage_seconds/{k}": v for k, v in stage_seconds(reports, seconds).items()},
-            "generate/per_video": _table(reports),
+            "generate/tracks_per_video": Histogram(*np.histogram(numbers, min(top, 100), (0, top))),
+            "generate/per_video": [_row_of(report) for report in reports],
         }
+        values |= _rates("generate", reports, max(seconds))
+        values |= {f"rules/{name}": number for name, number in _prompts(reports).items()}
+        values |= {f"stage_seconds/{k}": v for k, v in stage_seconds(reports, seconds).items()}
         self.board.log(values, step=self._num_logged)
 
     def show_tracks(
         self, reader: ShardReader, dataset: Split, reports: Sequence[VideoReport]
     ) -> None:
-        """Shows tracks of some videos, and names all of them as made by this run.
+        """Log videos with their tracks, and record all tracks as made by this run.
 
         Args:
             reader: of the finished tracks.
             dataset: the split.
             reports: of the videos to choose from.
         """
-        self.board.make(artifact_of_tracks(reader.tracks_dir, reader.index))
-        num_shown = self.config.num_examples if self.board.shows_pictures else 0
-        chosen = [reports[idx] for idx in evenly_spaced(len(reports), num_shown)]
-        if not chosen:
-            return
+        record_tracks(self.board, reader.tracks_dir, reader.index)
+        chosen = [reports[i].video_id for i in evenly_spaced(len(reports), self.num_examples)]
         with tempfile.TemporaryDirectory() as folder:
             rows = [
-                self._row(Path(folder) / f"{number}.mp4", reader, dataset, report.video_id)
-                for number, report in enumerate(chosen)
+                self._row(Path(folder) / f"{number}.mp4", reader, dataset, video_id)
+                for number, video_id in enumerate(chosen)
             ]
-            self.board.log({EXAMPLES: Table(COLUMNS, rows)}, step=self._num_logged)
+            if rows:
+                self.board.log({"generate/examples": rows}, step=self._num_logged)
 
     def _row(
         self, path: Path, reader: ShardReader, dataset: Split, video_id: str
-    ) -> Sequence[str | float | Clip | None]:
-        expression_id = ""
-        if reader.is_by_expression:
-            expression_id = next(
-                e.expression_id for e in dataset.expressions if e.video_id == video_id
-            )
-        tracks = reader.read(video_id, expression_id)
-        num_tracks, video = len(tracks.masklets), dataset.videos[video_id]
-        all_tracks = VideoTracks(
-            video_id=video_id,
-            object_tokens=tracks.object_tokens,
-            masklets=tracks.masklets,
-            prompts=tracks.prompts,
-            made_for=(expression_id,) * num_tracks,
-            candidates={},
-            size=tracks.size,
-        )
-        shown = show_video(0, video, all_tracks, {}, self.config.example_frames)
-        clip = draw_tracks_clip(path, shown, count_tracks(num_tracks))
+    ) -> dict[str, Cell]:
+        own = (e.expression_id for e in dataset.expressions if e.video_id == video_id)
+        expression_id = next(own) if reader.is_by_expression else ""
+        tracks, video = reader.read(video_id, expression_id), dataset.videos[video_id]
+        shown = show_video(video, tracks.size, self.num_frames, tracks.masklets, {})
+        clip = draw_tracks_clip(path, shown, f"tracks: {len(tracks.masklets)}")
         prompted = ", ".join(str(prompt.frame_idx) for prompt in tracks.prompts)
-        num_frames = len(video.frame_paths)
-        return video_id, expression_id, num_frames, num_tracks, clip, prompted
+        row: dict[str, Cell] = {"video": video_id, "expression": expression_id}
+        row |= {"frames": len(video.frame_paths), "tracks": len(tracks.masklets)}
+        return row | {"masklets": clip, "prompted on frames": prompted}
 
 
-def _rates(reports: Sequence[VideoReport], seconds: float, prefix: str) -> dict[str, float]:
-    numbers = {
-        "videos": len(reports),
-        "frames": sum(report.num_frames for report in reports),
-        "tracks": sum(report.num_tracks for report in reports),
-    }
-    rates = {f"{name}_per_s": number / max(seconds, 1e-9) for name, number in numbers.items()}
-    return {f"{prefix}/{name}": value for name, value in {**numbers, **rates}.items()}
+def _row_of(report: VideoReport) -> dict[str, Cell]:
+    row: dict[str, Cell] = {"video": report.video_id, "frames": report.num_frames}
+    row |= {"tracks": report.num_tracks, "seconds": report.seconds, "bytes": report.num_bytes}
+    return row | _prompts([report])
 
 
-def _prompts(reports: Sequence[VideoReport]) -> Mapping[str, int]:
+def _rates(prefix: str, reports: Sequence[VideoReport], seconds: float) -> dict[str, Value]:
+    """Videos, frames and tracks, and each of them per second."""
+    counts = {"videos": len(reports), "frames": sum(report.num_frames for report in reports)}
+    counts |= {"tracks": sum(report.num_tracks for report in reports)}
+    rates = {f"{name}_per_s": number / max(seconds, 1e-9) for name, number in counts.items()}
+    return {f"{prefix}/{name}": number for name, number in {**counts, **rates}.items()}
+
+
+def _prompts(reports: Sequence[VideoReport]) -> dict[str, int]:
     """Prompts found, dropped by each rule, and tracked."""
     counts = asdict(sum((report.prompts for report in reports), start=PromptCounts()))
-    return counts | {"tracked": 2 * counts["found"] - sum(counts.values())}
-
-
-def _distribution(numbers: Sequence[int]) -> Distribution:
-    """One interval a number, up to 100 of them."""
-    top = max(numbers) + 1
-    counts, edges = np.histogram(numbers, min(top, 100), (0, top))
-    return Distribution(counts.astype(np.int64), edges.astype(np.float64))
-
-
-def _table(reports: Sequence[VideoReport]) -> Table:
-    rules = list(_prompts(reports))
-    columns = ["video", "frames", "tracks", "seconds", "bytes", *rules]
-    rows: list[Sequence[str | float | Clip | None]] = [
-        (r.video_id, r.num_frames, r.num_tracks, r.seconds, r.num_bytes, *_prompts([r]).values())
-        for r in reports
-    ]
-    return Table(columns, rows)
+    dropped = sum(number for name, number in counts.items() if name != "found")
+    return counts | {"tracked": counts["found"] - dropped}

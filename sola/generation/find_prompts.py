@@ -1,72 +1,71 @@
 """The prompts of one video from one prompt source, which remembers what was found before."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from sola.prompts import KeptPrompts, PromptedVideo, PromptSource
+import torch
+
+from sola.errors import UserError
+from sola.generation.recipe import Recipe
+from sola.prompts import KeptPrompts, PromptedVideo, SettingsError
 from sola.shards import PromptStore
 from sola.trackers.stages import FILES, RULES, stage
-from sola.types import FoundPrompts, Prompt
+from sola.types import FoundPrompts
 
 
 class PromptFinder:
-    """Prompts of videos.
+    """Finds prompts of videos; they are stored before any cap or threshold drops some of them."""
 
-    What was found in a video is kept before any cap or threshold; a run with other ones takes it
-    from there.
-    """
-
-    def __init__(
-        self, source: PromptSource, store: PromptStore, open_source: Callable[[], None]
-    ) -> None:
+    def __init__(self, recipe: Recipe, store: PromptStore) -> None:
         """Take a source to videos.
 
         Args:
-            source: the prompt source.
-            store: of what was found before, and will be.
-            open_source: called when prompts are to be looked for.
+            recipe: has the prompt source; opened when the first prompts are searched.
+            store: of prompts that were found before, and will be.
         """
-        self.source, self.store, self.open_source = source, store, open_source
+        self.recipe, self.store = recipe, store
+        self._is_open = False
 
-    def find(self, video: PromptedVideo, texts: Sequence[str]) -> dict[str, KeptPrompts]:
-        """Prompts that are to be tracked, by text.
+    def find(
+        self, video: PromptedVideo, texts: Sequence[str], device: torch.device
+    ) -> dict[str, KeptPrompts]:
+        """Return the prompts to track, by text.
 
         Args:
             video: the video.
-            texts: as for ``PromptSource.find``, but one may be there twice.
+            texts: as for ``PromptSource.find``, possibly with repetitions.
+            device: of the source's networks.
 
         Raises:
-            SettingsError: if the source does not give what it should.
+            SettingsError: if the source cannot be loaded, or does not give what it should.
         """
-        wanted = tuple(dict.fromkeys(texts))
-        searched: tuple[int, ...] | None = None
-        if self.source.is_kept:
-            searched = tuple(map(int, self.source.frame_idxs(video)))
-            by_text = self._found(video, wanted, searched)
-        else:
-            by_text = self._look(video, wanted)
+        wanted, source = tuple(dict.fromkeys(texts)), self.recipe.source
+        frame_idxs = tuple(map(int, source.frame_idxs(video))) if source.is_kept else ()
+        threshold, found = source.found_threshold, None
+        if source.is_kept:
+            with stage(FILES):
+                found = self.store.read(video.video_id, video.size, frame_idxs, wanted, threshold)
+        if found is None:
+            self._open(device)
+            searched = source.find(video, frame_idxs, wanted)
+            by_text = {text: tuple(searched[text]) for text in wanted}
+            found = FoundPrompts(video.size, frame_idxs, threshold, by_text)
+            if source.is_kept:
+                with stage(FILES):
+                    self.store.write(video.video_id, found)
         with stage(RULES):
+            searched_idxs = frame_idxs if source.is_kept else None
             return {
-                text: replace(self.source.keep(prompts), frame_idxs=searched)
-                for text, prompts in by_text.items()
+                text: replace(source.keep(prompts), frame_idxs=searched_idxs)
+                for text, prompts in found.by_text.items()
             }
 
-    def _found(
-        self, video: PromptedVideo, texts: tuple[str, ...], frame_idxs: tuple[int, ...]
-    ) -> Mapping[str, Sequence[Prompt]]:
-        threshold = self.source.found_threshold
-        with stage(FILES):
-            found = self.store.read(video.video_id, video.size, frame_idxs, texts, threshold)
-        if found is None:
-            by_text = self._look(video, texts, frame_idxs)
-            found = FoundPrompts(video.size, frame_idxs, threshold, by_text)
-            with stage(FILES):
-                self.store.write(video.video_id, found)
-        return found.by_text
-
-    def _look(
-        self, video: PromptedVideo, texts: tuple[str, ...], frame_idxs: tuple[int, ...] = ()
-    ) -> dict[str, tuple[Prompt, ...]]:
-        self.open_source()
-        found = self.source.find(video, frame_idxs, texts)
-        return {text: tuple(found[text]) for text in texts}
+    def _open(self, device: torch.device) -> None:
+        """Load what the source needs, when prompts are searched for the first time."""
+        if self._is_open:
+            return
+        try:
+            self.recipe.open_source(device)
+        except UserError as error:
+            raise SettingsError(str(error)) from error
+        self._is_open = True

@@ -1,22 +1,33 @@
-"""One process's hold on a folder of tracks, which others may be making at the same time."""
+"""Share a folder of tracks with other processes: locks, settings, failed videos, packing.
 
+A lock belongs to a process; the kernel releases it when the process ends in any way. So nothing
+depends on clocks, and nothing needs cleaning up after a process that died.
+"""
+
+import contextlib
+import errno
 import logging
-from collections.abc import Sequence
-from contextlib import ExitStack
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
+
+from filelock import FileLock, Timeout
 
 from sola.errors import UserError
-from sola.files import read_json
-from sola.generation.claims import Claims
-from sola.generation.failures import Failures
+from sola.files import find_files, is_there, read_json, write_json
 from sola.shards import ShardWriter
 from sola.shards.writer import RUN_FILE, first_difference
 
 log = logging.getLogger(__name__)
 
+CLAIMS_DIR, FAILED_DIR = "claims", "failed"
 SHOWN = 3
-"""Videos that a message names; all are named in the folder of failures."""
+"""Videos that a message names; all are listed in the folder of failures."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""``errno`` of a file system without locks."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Share:
 
 
 class Job:
-    """Entered, it holds the folder: tracks of other settings cannot be made there meanwhile."""
+    """One process's work on a folder of tracks. Entered, it keeps other settings out of it."""
 
     def __init__(
         self,
@@ -46,7 +57,7 @@ class Job:
 
         Args:
             writer: takes the tracks.
-            entries: (video id, expression id or "") of everything that is to be made.
+            entries: (video id, expression id or "") of everything to make.
             share: which part of it this job is.
             num_processes: of this job, on all machines.
             is_leader: whether this process stands for the job.
@@ -55,140 +66,184 @@ class Job:
         self._by_video: dict[str, list[str]] = {}
         for video_id, expression_id in entries:
             self._by_video.setdefault(video_id, []).append(expression_id)
-        is_alone = share.num_parts == 1 and num_processes == 1
-        self.claims = Claims(
-            writer.staging_dir, part=share.part, num_parts=share.num_parts, is_alone=is_alone
-        )
-        self.failures = Failures(writer.staging_dir)
+        self._is_alone = share.num_parts == 1 and num_processes == 1
+        self._has_locks = True
+        part = f"part {share.part} of {share.num_parts}, " if share.num_parts > 1 else ""
+        self._who = f"{part}process {os.getpid()} on {socket.gethostname()}"
         self._held = ExitStack()
+        self.claims_dir = writer.staging_dir / CLAIMS_DIR
+        self.failed_dir = writer.staging_dir / FAILED_DIR
 
     def __enter__(self) -> "Job":
-        if self.writer.is_finished:
-            return self
-        with ExitStack() as held:
-            self.writer.staging_dir.mkdir(parents=True, exist_ok=True)
-            self.claims.probe()
-            if self.is_leader:
-                held.callback(self.claims.take_part().release)
-            self._hold_settings(held)
-            self._held = held.pop_all()
+        if self.is_leader and not self.writer.is_finished:
+            with ExitStack() as held, self._lock("settings", wait=True):
+                if not held.enter_context(self._lock(f"part-{self.share.part}")):
+                    raise UserError(
+                        f"{self.writer.staging_dir}: part {self.share.part} is already being made "
+                        f"({self._holder(f'part-{self.share.part}')}). Wait for it, stop it, or "
+                        f"start this job as another part: part={self.share.part + 1} "
+                        f"num_parts={self.share.part + 2}."
+                    )
+                self._start()
+                self._held = held.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._held.close()
 
     @property
     def num_videos(self) -> int:
-        """Videos of which something is to be made."""
+        """Videos with something to make."""
         return len(self._by_video)
 
+    @contextmanager
+    def claim(self, video_id: str) -> Iterator[bool]:
+        """Hold the lock of a video; yields False if another process holds it."""
+        with self._lock(f"videos/{video_id}") as is_held:
+            yield is_held
+
     def unstaged(self) -> list[str]:
-        """Videos that lack something."""
+        """Return the videos that lack something."""
         return [video_id for video_id in self._by_video if not self._is_staged(video_id)]
 
     def is_settled(self, video_id: str) -> bool:
-        """Whether a video has its tracks, or cannot get them in this run."""
-        # in this order: what is staged goes when the tracks are finished
+        """Return whether a video has its tracks, or cannot get them in this run."""
+        # in this order: staged entries disappear when the tracks are finished
         return (
             video_id not in self._by_video
             or self._is_staged(video_id)
             or self.writer.is_finished
-            or self.failures.is_recent(video_id)
+            or is_there(self.failed_dir / f"{video_id}.json")
         )
+
+    def fail(self, video_id: str, reason: str) -> None:
+        """Record a video that cannot be tracked; the next run tries it again."""
+        write_json(self.failed_dir / f"{video_id}.json", {"video": video_id, "reason": reason})
+
+    def failures(self) -> dict[str, str]:
+        """Return the reason of each video that failed."""
+        paths = find_files(self.failed_dir, "*.json")
+        found = [read_json(path, "Move it away and run the same command again.") for path in paths]
+        return {failure["video"]: failure["reason"] for failure in found}
 
     def finish(self, *, if_empty: str | None = None) -> None:
         """Pack everything, unless something is missing.
 
         Args:
-            if_empty: message of the error where all entries together have no track, which are then
-                kept unpacked; None: no tracks are a valid result.
+            if_empty: message of the error if no entry has a track; the entries are then kept
+                unpacked. None: no tracks are a valid result.
 
         Raises:
-            UserError: if something is missing that nobody is making, or there is no track.
+            UserError: if something is missing that no process is making, or there is no track.
         """
         missing = self.unstaged()
         if not missing:
-            self._pack(if_empty)
+            with self._lock("pack", wait=True):
+                self._pack(if_empty)
+        folder = self.writer.tracks_dir
         if self.writer.is_finished:
             self.writer.discard_staging()
-            log.info("%s: tracks of %d videos", self.writer.tracks_dir, self.num_videos)
+            log.info("%s: tracks of %d videos", folder, self.num_videos)
             return
-        others = {video_id: holder for video_id in missing if (holder := self._holder(video_id))}
+        others = {video_id: holder for video_id in missing if (holder := self._maker(video_id))}
         self._refuse_gaps([video_id for video_id in missing if video_id not in others])
         log.info(
-            "%s: part %d is done; %d videos are still being made, such as %s (%s). The last one "
+            "%s: part %d is done; %d videos are still being made, such as %s (%s). The last part "
             "to end writes the shards.",
-            self.writer.tracks_dir,
-            self.share.part,
-            len(others),
+            *(folder, self.share.part, len(others)),
             *next(iter(others.items())),
         )
 
-    def _hold_settings(self, held: ExitStack) -> None:
-        """Write down what is made here, or make sure that others make the same."""
-        lock = self.claims.lock("settings")
-        held.callback(lock.release)
-        if lock.take():  # nobody is at work
-            self.writer.start()
-        lock.take(is_shared=True, wait=True)
-        path = self.writer.staging_dir / RUN_FILE
-        if self.writer.is_finished:
+    def _start(self) -> None:
+        """Write down the settings, or check that running jobs have the same."""
+        own = f"part-{self.share.part}"
+        for path in find_files(self.claims_dir, "part-*.lock"):
+            with (
+                self._lock(path.stem) if path.stem != own else contextlib.nullcontext(True) as free
+            ):
+                if free:
+                    continue
+            path = self.writer.staging_dir / RUN_FILE
+            found = read_json(path, f"Move {self.writer.tracks_dir} away.")
+            if difference := first_difference(found, self.writer.description):
+                raise UserError(
+                    f"{path}: other processes are making these tracks with {difference}. Wait for "
+                    f"them, or give tracker.name another name."
+                )
             return
-        difference = first_difference(
-            read_json(path, f"Move {self.writer.tracks_dir} away."),
-            self.writer.description,
-        )
-        if difference:
+        self.writer.start()
+        shutil.rmtree(self.failed_dir, ignore_errors=True)  # of earlier runs: tried again
+
+    @contextmanager
+    def _lock(self, name: str, *, wait: bool = False) -> Iterator[bool]:
+        """Hold a lock; yields False if another process holds it."""
+        path = self.claims_dir / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, thread_local=False, fallback_to_soft=False)
+        try:
+            if self._has_locks:
+                lock.acquire(blocking=wait)
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            self._do_without_locks(error)
+        with contextlib.suppress(OSError):  # a full disk
+            path.write_text(self._who)
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _do_without_locks(self, error: OSError) -> None:
+        folder = self.writer.tracks_dir
+        if not self._is_alone:
             raise UserError(
-                f"{path}: other processes are making these tracks with {difference}. Wait for "
-                f"them, or give tracker.name another name."
-            )
+                f"{folder}: the file system has no file locks ({error}), which processes need to "
+                "share videos. Choose another place (data_root), or one process: num_parts=1 "
+                "trainer.devices=1 trainer.num_nodes=1."
+            ) from error
+        log.warning("%s: no file locks here: do not start a second process", folder)
+        self._has_locks = False
 
     def _is_staged(self, video_id: str) -> bool:
         return all(self.writer.has(video_id, each) for each in self._by_video[video_id])
 
-    def _holder(self, video_id: str) -> str:
-        """Who is making a video's tracks; "" for nobody."""
-        claim = self.claims.of_video(video_id)
-        if claim.take():
-            claim.release()
-            return ""
-        return claim.holder()
+    def _holder(self, name: str) -> str:
+        try:
+            return (self.claims_dir / f"{name}.lock").read_text() or "another process"
+        except FileNotFoundError:
+            return "another process"
+
+    def _maker(self, video_id: str) -> str:
+        """Return which process is making a video's tracks, or ""."""
+        with self.claim(video_id) as is_free:
+            return "" if is_free else self._holder(f"videos/{video_id}")
 
     def _refuse_gaps(self, gaps: Sequence[str]) -> None:
-        reasons = self.failures.reasons()
+        reasons = self.failures()
         failed = [f"{video_id} ({reasons[video_id]})" for video_id in gaps if video_id in reasons]
-        folder, total = self.writer.tracks_dir, self.num_videos
+        where = f"{self.writer.tracks_dir}: {len(failed) or len(gaps)} of {self.num_videos} videos"
         if failed:
-            more = f"; all are listed in {self.failures.folder}" if len(failed) > SHOWN else ""
+            more = f"; all are listed in {self.failed_dir}" if len(failed) > SHOWN else ""
             raise UserError(
-                f"{folder}: {len(failed)} of {total} videos cannot be tracked: "
-                f"{', '.join(failed[:SHOWN])}{more}. The others are kept. Mend these and run the "
-                f"same command again, which tries them alone; until then there is no index.json."
+                f"{where} cannot be tracked: {', '.join(failed[:SHOWN])}{more}. The others are "
+                "kept. Fix these and run the same command again, which retries only those; until "
+                "then there is no index.json."
             )
         if gaps:
             raise UserError(
-                f"{folder}: {len(gaps)} of {total} videos were left by a process that died, such "
-                f"as {gaps[0]}. Run the same command again, which makes these alone."
+                f"{where} were left by a process that died, such as {gaps[0]}. Run the same "
+                "command again, which makes only those."
             )
 
     def _pack(self, if_empty: str | None) -> None:
-        lock = self.claims.lock("pack")
-        try:
-            lock.take(wait=True)
-            if not self.writer.is_finished:  # as nobody packed it while this one waited
-                if if_empty is not None and not self.writer.has_tracks(self.entries):
-                    raise UserError(if_empty)
-                for unfinished in self.writer.tracks_dir.glob("*.part"):
-                    unfinished.unlink()  # of one that died in mid-write
-                self.writer.finish(self.entries)
-        except FileNotFoundError:
-            if not self.writer.is_finished:  # the lock's folder goes when the tracks are finished
-                raise
-        finally:
-            lock.release()
+        if self.writer.is_finished:  # another process packed while this one waited
+            return
+        if if_empty is not None and not self.writer.has_tracks(self.entries):
+            raise UserError(if_empty)
+        for unfinished in self.writer.tracks_dir.glob("*.part"):
+            unfinished.unlink()  # of a process that died while it wrote
+        self.writer.finish(self.entries)

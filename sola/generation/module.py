@@ -3,77 +3,27 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.errors import UserError
-from sola.generation.failures import Failures
 from sola.generation.find_prompts import PromptFinder
-from sola.generation.plan import SharedVideos
+from sola.generation.job import Job
+from sola.generation.plan import SharedVideos, estimated_costs, longest_first
+from sola.generation.recipe import Recipe
+from sola.generation.stop import StopSignals
 from sola.generation.track_video import refuse_nan, track_prompts
 from sola.metrics import count_pixels
-from sola.prompts import (
-    WHOLE_VIDEO,
-    KeptPrompts,
-    PromptCounts,
-    PromptedVideo,
-    PromptSource,
-    SettingsError,
-)
-from sola.shards import PromptStore, ShardWriter
-from sola.trackers import Session, Tracker
+from sola.prompts import WHOLE_VIDEO, KeptPrompts, PromptCounts, PromptedVideo, SettingsError
+from sola.shards import PromptStore
 from sola.trackers.stages import FILES, FRAMES, LABELS, measure_stages, stage
-from sola.types import Expression, Masklet, Video
+from sola.types import Expression, Video
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoSample:
-    """A video as it comes from disk."""
-
-    video: Video
-    frames: Sequence[np.ndarray]
-    """T frames (H, W, 3) uint8 RGB, decoded when they are read."""
-    ground_truth: Mapping[str, Masklet]
-    """T masks of the frames' size per object; {} where the split has no ground truth."""
-    expressions: tuple[Expression, ...]
-    """Of the video."""
-
-
-class VideoReader:
-    """The videos of a split, by id."""
-
-    def __init__(self, dataset: Split) -> None:
-        self.dataset = dataset
-        self.expressions: dict[str, list[Expression]] = {}
-        for expression in dataset.expressions:
-            self.expressions.setdefault(expression.video_id, []).append(expression)
-
-    def read(self, video_id: str) -> VideoSample:
-        """One video.
-
-        Raises:
-            UserError: if its ground truth is damaged.
-        """
-        video = self.dataset.videos[video_id]
-        masklets = self.dataset.ground_truth(video_id) if self.dataset.has_masks else {}
-        expressions = tuple(self.expressions.get(video_id, ()))
-        return VideoSample(video, VideoFrames(video), masklets, expressions)
-
-
-@dataclasses.dataclass(frozen=True)
-class StagedEntry:
-    """The tracks of a video, or of one of its expressions, on disk."""
-
-    num_tracks: int
-    prompts: PromptCounts
-    num_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,70 +42,59 @@ class VideoReport:
 
 
 class TrackGenerator(pl.LightningModule):
-    """Prompts, tracks and stages one video a step; run it by ``Trainer.predict``.
+    """Prompts, tracks and stages one video a step; run it with ``Trainer.predict``.
 
-    A video that cannot be tracked (damaged files, too large for the GPU) is written down and
-    passed over; whatever else goes wrong ends the run.
+    A video that cannot be tracked (damaged files, too large for the GPU) is recorded and skipped;
+    other errors end the run.
     """
 
     def __init__(
         self,
-        tracker: Tracker,
+        recipe: Recipe,
         dataset: Split,
-        videos: SharedVideos,
-        source: PromptSource,
-        writer: ShardWriter,
+        job: Job,
         store: PromptStore,
-        failures: Failures,
+        stop: StopSignals,
         *,
         is_training_split: bool,
-        is_strict: bool,
-        seed: int,
-        open_source: Callable[[torch.device], None],
-        on_start: Callable[[], None],
-        on_stage: Callable[[], None],
-        on_video: Callable[[VideoReport | None], None],
     ) -> None:
         """Take a tracker to videos.
 
         Args:
-            tracker: follows the prompts; loaded when the run starts.
+            recipe: tracker and prompt source; loaded when the run starts.
             dataset: the split.
-            videos: those of it that this process gets.
-            source: finds the prompts.
-            writer: takes the tracks.
-            store: takes the prompts that were found, and may hold some.
-            failures: takes the videos that cannot be tracked.
-            is_training_split: the source may prompt more frames of these.
-            is_strict: the first video that cannot be tracked ends the run.
-            seed: of the tracker's random weights.
-            open_source: called before the source looks for prompts.
-            on_start: called when all processes are there, before the first video.
-            on_stage: called some times a frame; what it raises ends the run.
-            on_video: called after each video; None stands for one that cannot be tracked.
+            job: takes the tracks, and shares the videos with other processes.
+            store: of prompts that were found before, and will be.
+            stop: ends the run when a signal arrives.
+            is_training_split: the source may prompt more frames of these videos.
         """
         super().__init__()
-        self.tracker, self.videos, self.source, self.writer = tracker, videos, source, writer
-        self.seed, self.on_start, self.on_video = seed, on_start, on_video
-        self.failures, self.is_strict, self.on_stage = failures, is_strict, on_stage
-        self.reader = VideoReader(dataset)
-        self._reasons: set[str] = set()
-        self._open_source, self._is_open = open_source, False
+        self.recipe, self.dataset, self.job, self.stop = recipe, dataset, job, stop
+        self.finder = PromptFinder(recipe, store)
         self.is_training_split = is_training_split
-        self.seconds = self._start = 0.0
+        missing = set(job.unstaged())
+        order = longest_first(estimated_costs(recipe.source, dataset))
+        self.videos = SharedVideos(job, [name for name in order if name in missing])
+        self.reports: list[VideoReport] = []
+        """Of this process's videos."""
+        self.seconds = 0.0
         """From the first video to the last, in this process."""
-        self.finder = PromptFinder(source, store, self._open)
+        self._expressions: dict[str, list[Expression]] = {}
+        for expression in dataset.expressions:
+            self._expressions.setdefault(expression.video_id, []).append(expression)
+        self._reasons: set[str] = set()
 
     def predict_dataloader(self) -> SharedVideos:
-        """Ids of this process's videos, which may be none."""
+        """Return the ids of this process's videos, possibly none."""
         return self.videos
 
     def on_predict_start(self) -> None:
         """Load the tracker, start the clock."""
-        self.on_start()
+        self.stop.listen()
+        self.job.writer.refuse_others()  # another node may have been started differently
         precision = self.trainer.precision_plugin.predict_step_context()
         with torch.inference_mode(mode=False), precision:
-            self.tracker.load(self.device, self.seed)
+            self.recipe.tracker.load(self.device, self.recipe.seed)
         self._start = time.perf_counter()
 
     def on_predict_end(self) -> None:
@@ -163,100 +102,85 @@ class TrackGenerator(pl.LightningModule):
         self.seconds = time.perf_counter() - self._start
 
     def predict_step(self, video_id: str) -> str:
-        """Make and stage all tracks of a video, or write down why not; gives back its id."""
+        """Make and stage all tracks of a video, or record why not; returns its id."""
         try:
-            report = self._make_tracks(video_id)
+            self.reports.append(self._make_tracks(video_id))
         except torch.OutOfMemoryError as error:
-            reason = _too_large(self.reader.dataset.videos[video_id])
-            self._pass_over(video_id, reason, error)
+            self._skip(video_id, _too_large(self.dataset.videos[video_id]), error)
         except SettingsError:  # the same for every video
             raise
         except UserError as error:
-            self._pass_over(video_id, str(error), error)
-        else:
-            self.failures.discard(video_id)
-            self.on_video(report)
+            self._skip(video_id, str(error), error)
         return video_id
 
-    def _pass_over(self, video_id: str, reason: str, error: Exception) -> None:
-        if self.is_strict or reason in self._reasons:  # the same twice: it is not the video's
+    def _skip(self, video_id: str, reason: str, error: Exception) -> None:
+        if self.job.share.is_strict or reason in self._reasons:  # twice: no fault of the video
             raise UserError(reason) from error
         self._reasons.add(reason)
-        self.failures.add(video_id, reason)
+        self.job.fail(video_id, reason)
         log.warning("video %s cannot be tracked: %s", video_id, reason)
-        self.on_video(None)
 
     def _make_tracks(self, video_id: str) -> VideoReport:
         start = time.perf_counter()
-        results = []
-        with measure_stages(self.on_stage) as stage_seconds:
-            sample = self.reader.read(video_id)
-            with stage(FRAMES):  # the first one tells their size
-                session = self.tracker.open(sample.frames)
-            for expression_id, kept in self._find_prompts(sample, session).items():
-                results.append(self._track(sample, session, kept, expression_id))
+        counts, num_tracks, num_bytes = PromptCounts(), 0, 0
+        with measure_stages(self.stop.check) as stage_seconds:
+            video = self._open(video_id)
+            for expression_id, kept in self._find_prompts(video):
+                tracks, tracked = track_prompts(
+                    video_id,
+                    video.session,
+                    kept,
+                    self.recipe.source,
+                    expression_id,
+                    token_dim=self.recipe.tracker.token_dim,
+                )
+                refuse_nan(tracks)
+                if video.ground_truth or self.recipe.source.needs_ground_truth:
+                    with stage(LABELS):
+                        labels = count_pixels(
+                            tracks.masklets, video.ground_truth, video.session.num_frames
+                        )
+                    tracks = dataclasses.replace(tracks, labels=labels)
+                with stage(FILES):
+                    num_bytes += self.job.writer.stage(tracks)
+                counts, num_tracks = counts + tracked, num_tracks + len(tracks.masklets)
         return VideoReport(
             video_id=video_id,
-            num_frames=session.num_frames,
-            num_tracks=sum(staged.num_tracks for staged in results),
-            prompts=sum((staged.prompts for staged in results), start=PromptCounts()),
-            num_bytes=sum(staged.num_bytes for staged in results),
+            num_frames=video.session.num_frames,
+            num_tracks=num_tracks,
+            prompts=counts,
+            num_bytes=num_bytes,
             seconds=time.perf_counter() - start,
             stage_seconds=dict(stage_seconds),
         )
 
-    def _open(self) -> None:
-        """Load what the source needs, when the first video has no prompts yet."""
-        if self._is_open:
-            return
-        try:
-            self._open_source(self.device)
-        except UserError as error:
-            raise SettingsError(str(error)) from error
-        self._is_open = True
-
-    def _find_prompts(self, sample: VideoSample, session: Session) -> dict[str, KeptPrompts]:
-        """By expression, of those that are not staged yet; by "" where they are the video's."""
-        video = PromptedVideo(
-            sample.video,
+    def _open(self, video_id: str) -> PromptedVideo:
+        video = self.dataset.videos[video_id]
+        ground_truth = self.dataset.ground_truth(video_id) if self.dataset.has_masks else {}
+        with stage(FRAMES):  # the first frame tells their size
+            session = self.recipe.tracker.open(VideoFrames(video))
+        return PromptedVideo(
+            video,
             session,
-            sample.expressions,
-            sample.ground_truth,
+            tuple(self._expressions.get(video_id, ())),
+            ground_truth,
             is_training_split=self.is_training_split,
         )
-        if not self.source.is_by_expression:
-            return {"": self.finder.find(video, [WHOLE_VIDEO])[WHOLE_VIDEO]}
-        by_text = self.finder.find(video, [expression.text for expression in sample.expressions])
-        return {
-            expression.expression_id: by_text[expression.text]
-            for expression in sample.expressions
-            if not self.writer.has(video.video_id, expression.expression_id)
-        }
 
-    def _track(
-        self, sample: VideoSample, session: Session, kept: KeptPrompts, expression_id: str
-    ) -> StagedEntry:
-        video_id = sample.video.video_id
-        tracks, counts = track_prompts(
-            video_id,
-            session,
-            kept,
-            self.source,
-            expression_id,
-            token_dim=self.tracker.token_dim,
-        )
-        refuse_nan(tracks)
-        if sample.ground_truth or self.source.needs_ground_truth:
-            with stage(LABELS):
-                labels = count_pixels(tracks.masklets, sample.ground_truth, session.num_frames)
-            tracks = dataclasses.replace(tracks, labels=labels)
-        with stage(FILES):
-            num_bytes = self.writer.stage(tracks)
-        return StagedEntry(len(tracks.masklets), counts, num_bytes)
+    def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, KeptPrompts]]:
+        """Yield prompts by expression that is not staged yet, or by "" if they are the video's."""
+        if not self.recipe.source.is_by_expression:
+            yield "", self.finder.find(video, [WHOLE_VIDEO], self.device)[WHOLE_VIDEO]
+            return
+        texts = [expression.text for expression in video.expressions]
+        by_text = self.finder.find(video, texts, self.device)
+        for expression in video.expressions:
+            if not self.job.writer.has(video.video_id, expression.expression_id):
+                yield expression.expression_id, by_text[expression.text]
 
 
 def _too_large(video: Video) -> str:
     return (
         f"video {video.video_id}, {len(video.frame_paths)} frames: one object at a time takes more "
-        f"memory than the GPU has. Free the GPU of other processes, or take a smaller tracker."
+        f"memory than the GPU has. Free the GPU of other processes, or use a smaller tracker."
     )

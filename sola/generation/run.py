@@ -1,4 +1,4 @@
-"""What generate.py does: tracks of every video of a split, skipping those that are there."""
+"""Run generate.py: make tracks of every video of a split, skipping those that exist."""
 
 import logging
 import os
@@ -11,7 +11,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy
 
 from sola.config.entry_points import GenerateConfig
@@ -23,14 +22,12 @@ from sola.errors import UserError
 from sola.generation.dashboard import GenerationDashboard
 from sola.generation.job import Job, Share
 from sola.generation.module import TrackGenerator, VideoReport
-from sola.generation.plan import SharedVideos, estimated_costs, longest_first
 from sola.generation.recipe import Recipe
 from sola.generation.stop import Stopped, StopSignals
 from sola.generation.summary import of_all_processes, show_summary
-from sola.shards import PromptStore, ShardReader, ShardWriter, prompts_dir, tracks_dir
-from sola.visualization.dashboard.board import Board
+from sola.shards import PromptStore, ShardReader, ShardWriter, tracks_dir
+from sola.visualization.dashboard.board import Board, git_state
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
-from sola.visualization.dashboard.origin import git_state
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +36,14 @@ PATIENCE = timedelta(days=2)
 
 
 def run_generation(config: GenerateConfig) -> Path:
-    """Make the tracks that a configuration asks for.
+    """Make the tracks that a configuration describes.
 
     Returns:
         Folder of the finished shards.
 
     Raises:
-        UserError: if the data set or the checkpoint is missing, a GPU is asked for and none is
-            there, tracks made with other settings are in the way, the same part is being made
-            already, some videos cannot be tracked, or the whole split has no tracks.
+        UserError: if the data set, the checkpoint or a requested GPU is missing; see also
+            ``make_tracks``.
         SystemExit: if a signal ends the run.
     """
     recipe = Recipe(
@@ -96,23 +92,23 @@ def make_tracks(
     share: Share | None = None,
     log_to: Callable[[], AbstractContextManager[GenerationDashboard | None]] = nullcontext,
 ) -> None:
-    """Make the tracks of a split, where they are not there yet.
+    """Make the missing tracks of a split.
 
-    Other processes, of this job and of others, may be at the same: each video is made once.
+    Other processes, of this job and of others, may do the same: each video is made once.
 
     Args:
         recipe: how, checked.
         dataset: the split.
-        data_dir: keeps the prompts that are found.
+        data_dir: stores the prompts that are found.
         folder: for the shards.
-        is_training_split: the prompt source may look at more frames of these.
+        is_training_split: the prompt source may search more frames of these.
         may_be_empty: a split without a single track is a valid result.
         share: which part of the work this job is; None: all of it.
-        log_to: opens the dashboard, when there is something to log, in the first process.
+        log_to: opens the dashboard, if there is something to log, in the first process.
 
     Raises:
-        UserError: if tracks made with other settings are in the folder, the same part is being
-            made already, some videos cannot be tracked, or the whole split has no tracks.
+        UserError: if tracks made with other settings are in the folder, the same part is already
+            being made, some videos cannot be tracked, or the whole split has no tracks.
         SystemExit: if a signal ends the run.
     """
     pl.seed_everything(recipe.seed, verbose=False)
@@ -123,7 +119,7 @@ def make_tracks(
     is_awaited = os.environ.get(STARTED_BY) == str(os.getppid())
     if writer.is_finished and not is_awaited:
         writer.discard_staging()  # of a process that died while it did
-        log.info("%s: %d videos are there already, nothing to do", folder, len(dataset.videos))
+        log.info("%s: %d videos exist, nothing to do", folder, len(dataset.videos))
         return
     job = Job(
         writer,
@@ -132,47 +128,92 @@ def make_tracks(
         num_processes=trainer.world_size,
         is_leader=trainer.is_global_zero,
     )
-    reports: list[VideoReport] = []
-
-    def open_dashboard() -> AbstractContextManager[GenerationDashboard | None]:
-        return log_to() if trainer.is_global_zero and job.unstaged() else nullcontext()
-
-    with StopSignals() as stop, job, open_dashboard() as dashboard:
-        missing = set(job.unstaged())
-        if len(missing) < job.num_videos:
-            num_there = job.num_videos - len(missing)
-            log.info("%d of %d videos are there already", num_there, job.num_videos)
-        try:
-            if missing or is_awaited:
-                found_by = recipe.describe_prompts(dataset)
-                store = PromptStore(prompts_dir(data_dir, found_by), found_by)
-                order = longest_first(estimated_costs(recipe.source, dataset))
-                videos = SharedVideos(
-                    [video_id for video_id in order if video_id in missing],
-                    job.claims,
-                    job.is_settled,
-                    max_length=job.num_videos,
+    with job:
+        num_missing = len(job.unstaged())
+        if num_missing < job.num_videos:
+            log.info("%d of %d videos exist", job.num_videos - num_missing, job.num_videos)
+        has_work = job.is_leader and num_missing > 0
+        with log_to() if has_work else nullcontext() as dashboard:
+            reports: list[VideoReport] = []
+            if num_missing or is_awaited:
+                module = TrackGenerator(
+                    recipe,
+                    dataset,
+                    job,
+                    PromptStore(data_dir, recipe.describe_prompts(dataset)),
+                    StopSignals(is_leader=job.is_leader),
+                    is_training_split=is_training_split,
                 )
-                reports = _track_videos(
-                    recipe, trainer, dataset, job, videos, store, stop, is_training_split, dashboard
-                )
-            if trainer.is_global_zero:
+                reports = _track_videos(trainer, module, dashboard)
+            if job.is_leader:
                 job.finish(if_empty=None if may_be_empty else _no_tracks(recipe, dataset, folder))
             if dashboard is not None and writer.is_finished:
                 dashboard.show_tracks(ShardReader(folder), dataset, reports)
-        except Stopped as stopped:
-            _say_what_is_kept(job, stopped)
-            raise
+
+
+def _track_videos(
+    trainer: pl.Trainer, module: TrackGenerator, dashboard: GenerationDashboard | None
+) -> list[VideoReport]:
+    """Track this process's share of the videos; returns the reports of all processes."""
+    job = module.job
+    if job.is_leader:
+        trainer.callbacks.append(_ShowProgress(module, dashboard))  # type: ignore[attr-defined]
+    try:
+        with starts_processes():
+            trainer.predict(module, return_predictions=False)
+    except Stopped as stopped:
+        num_kept = job.num_videos - len(job.unstaged())
+        log.warning(
+            "%s: stopped by %s; %d of %d videos are kept. Run the same command again to resume.",
+            *(job.writer.tracks_dir, stopped.signum.name, num_kept, job.num_videos),
+        )
+        raise
+    reports, seconds = of_all_processes(module.reports, module.seconds)
+    if job.is_leader:
+        failures = job.failures()
+        show_summary(reports, seconds, failures)
+        if dashboard is not None:
+            dashboard.finish(reports, seconds, len(failures))
+    return reports
+
+
+class _ShowProgress(pl.Callback):
+    """Shows each video of the first process: in the progress bar, and in the dashboard."""
+
+    def __init__(self, module: TrackGenerator, dashboard: GenerationDashboard | None) -> None:
+        self.module, self.dashboard = module, dashboard
+        self._num_shown = self._num_logged = 0
+        recipe, dataset = module.recipe, module.dataset
+        num_videos, num_left = module.job.num_videos, len(module.videos.video_ids)
+        title = f"{recipe.source.name} tracks of {dataset.name}/{dataset.split}"
+        self._progress = progress(title, num_videos, done=num_videos - num_left)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Open the bar."""
+        self._advance = self._progress.__enter__()
+
+    def on_predict_batch_end(self, *_: Any, **__: Any) -> None:
+        """Advance by the videos that this and other processes have taken since."""
+        reports, position = self.module.reports, self.module.videos.position
+        if self.dashboard is not None and len(reports) > self._num_logged:
+            self.dashboard.progress(reports)
+        self._num_logged = len(reports)
+        self._advance(_rates(reports), steps=position - self._num_shown)
+        self._num_shown = position
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the bar."""
+        self._progress.__exit__(None, None, None)
 
 
 def make_dataset(dataset: Dataset, split: str) -> None:
-    """Write a split of a synthetic data set if it is not there; others are the user's."""
+    """Write a split of a synthetic data set if it is missing; other data sets are the user's."""
     if dataset.make(split):
         log.info("%s: written", dataset.root / split)
 
 
 def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
-    """(video id, expression id or "") of everything that is to be made."""
+    """(video id, expression id or "") of everything to make."""
     if not recipe.source.is_by_expression:
         return [(video_id, "") for video_id in dataset.videos]
     entries = [(e.video_id, e.expression_id) for e in dataset.expressions]
@@ -185,79 +226,12 @@ def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
 
 
 def _no_tracks(recipe: Recipe, dataset: Split, folder: Path) -> str:
-    """What to say of a split without a single track."""
+    """Message about a split without a single track."""
     return (
         f"{dataset.split_dir}: no tracks, prompt_source={recipe.source.name} found nothing to "
         f"track in any video of split {dataset.split}. {recipe.source.causes_of_nothing} Then "
         f"move the folder {folder} away and run the same command again."
     )
-
-
-def _track_videos(
-    recipe: Recipe,
-    trainer: pl.Trainer,
-    dataset: Split,
-    job: Job,
-    videos: SharedVideos,
-    store: PromptStore,
-    stop: StopSignals,
-    is_training_split: bool,
-    dashboard: GenerationDashboard | None,
-) -> list[VideoReport]:
-    """Reports of all processes; those of this one where it is not the first."""
-    title = f"{recipe.source.name} tracks of {dataset.name}/{dataset.split}"
-    shown = (
-        progress(title, job.num_videos, done=job.num_videos - len(videos.video_ids))
-        if trainer.is_global_zero
-        else nullcontext(lambda _: None)
-    )
-    reports: list[VideoReport] = []
-    group: Any = None
-    num_shown = 0
-
-    def on_start() -> None:
-        nonlocal group
-        stop.put_back()
-        stop.adopt(getattr(trainer.strategy.launcher, "procs", []))
-        if dist.is_initialized():
-            # gloo, also beside NCCL: it notices at once when a process dies
-            group = dist.new_group(backend="gloo", timeout=PATIENCE)
-
-    with shown as advance:
-
-        def on_video(report: VideoReport | None) -> None:
-            nonlocal num_shown
-            reports.extend([report] if report else [])
-            if report and dashboard is not None:
-                dashboard.progress(reports)
-            for _ in range(videos.position - num_shown):
-                advance(_rates(reports))
-            num_shown = videos.position
-
-        module = TrackGenerator(
-            recipe.tracker,
-            dataset,
-            videos,
-            recipe.source,
-            job.writer,
-            store,
-            job.failures,
-            is_training_split=is_training_split,
-            is_strict=job.share.is_strict,
-            seed=recipe.seed,
-            open_source=recipe.open_source,
-            on_start=on_start,
-            on_stage=stop.check,
-            on_video=on_video,
-        )
-        with starts_processes(), stop.at_checks():
-            trainer.predict(module, return_predictions=False)
-    all_reports, all_seconds = of_all_processes(reports, module.seconds, group)
-    if trainer.is_global_zero:
-        show_summary(all_reports, all_seconds, job.failures.reasons())
-    if dashboard is not None:
-        dashboard.finish(all_reports, all_seconds, len(job.failures.reasons()))
-    return all_reports
 
 
 @contextmanager
@@ -267,9 +241,10 @@ def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | No
         yield None
         return
     logger = make_logger(config.logger, job_type="generate")
-    logger.log_hyperparams(config.values | {"git": git_state()})
+    board, options = Board(logger), config.dashboard
+    board.log_config(config.values | {"git": git_state()})
     try:
-        yield GenerationDashboard(Board(logger), config.dashboard)
+        yield GenerationDashboard(board, options.num_examples, options.example_frames)
     finally:
         finish_logger(logger)
 
@@ -281,25 +256,15 @@ def _rates(reports: list[VideoReport]) -> str:
     return f"{tracks / seconds:.1f} tracks/s, {frames / seconds:.1f} frames/s"
 
 
-def _say_what_is_kept(job: Job, stopped: Stopped) -> None:
-    if not job.is_leader:
-        return
-    num_kept = job.num_videos - (0 if job.writer.is_finished else len(job.unstaged()))
-    log.warning(
-        "%s: %s; %d of %d videos are kept. The same command goes on with the others.",
-        job.writer.tracks_dir,
-        stopped.reason,
-        num_kept,
-        job.num_videos,
-    )
-
-
 def _make_trainer(node: Later[pl.Trainer]) -> pl.Trainer:
     given = node.node
     devices = (given.get("devices", 1), given.get("num_nodes", 1))
     is_single = devices == (1, 1) and given.get("strategy", "auto") == "auto"
     return node(
-        strategy="auto" if is_single else DDPStrategy(),
+        # gloo, also on GPUs: no gradients, and it notices at once when a process dies
+        strategy="auto"
+        if is_single
+        else DDPStrategy(process_group_backend="gloo", timeout=PATIENCE),
         use_distributed_sampler=False,  # processes take videos themselves
         logger=False,
         enable_progress_bar=False,

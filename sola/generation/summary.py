@@ -27,29 +27,30 @@ LOOK_EVERY_S = 0.1
 
 
 def of_all_processes(
-    reports: list[VideoReport], seconds: float, group: dist.ProcessGroup | None
+    reports: list[VideoReport], seconds: float
 ) -> tuple[list[VideoReport], list[float]]:
-    """Reports of all processes and the seconds that each of them ran; waits until all are done.
+    """Gather the reports of all processes, and the seconds each of them ran.
 
     Args:
         reports: of this process.
         seconds: that it ran.
-        group: the processes, connected by gloo; None: this one is alone.
 
     Raises:
         UserError: if one of them has died.
     """
-    if group is None:
+    if not dist.is_initialized():
         return reports, [seconds]
-    everyone = dist.barrier(group, async_op=True)
-    while not everyone.is_completed():
-        time.sleep(LOOK_EVERY_S)  # not in C++, where signals are not heard
     gathered: list[tuple[list[VideoReport], float]] = [(reports, seconds)] * dist.get_world_size()
     try:
-        dist.all_gather_object(gathered, (reports, seconds), group)
+        everyone = dist.barrier(async_op=True)
+        while not everyone.is_completed():
+            time.sleep(LOOK_EVERY_S)  # signals are not delivered while C++ waits
+        dist.all_gather_object(gathered, (reports, seconds))
     except RuntimeError as error:
+        if dist.get_rank():  # the first process says why the run ended
+            raise SystemExit(1) from error
         raise UserError(
-            "another process of this run has died. Run the same command again, which goes on."
+            "another process of this run has died. Run the same command again to resume."
         ) from error
     return [report for part, _ in gathered for report in part], [each for _, each in gathered]
 

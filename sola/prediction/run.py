@@ -1,9 +1,9 @@
-"""What predict.py does: answers every expression of a split with masks, and draws some of them."""
+"""predict.py on a split: every expression answered with masks, some of them drawn."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,10 +19,8 @@ from sola.evaluation.scored_split import (
     open_split,
     score_split,
 )
-from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.staging import publish, start_staging
-from sola.evaluation.tracks import VideoTracks
 from sola.files import write_json
 from sola.masks import decode, empty_masklet, merge
 from sola.prediction.submission import write_masks, write_submission
@@ -36,9 +34,13 @@ OVERLAYS_DIR = "overlays"
 PREDICTION_FILE = "prediction.json"
 SUBMISSION_FILE = "submission.zip"
 RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, MASKS_DIR, OVERLAYS_DIR)
-"""In the order in which those of an earlier run go; the first comes last."""
+"""In the order in which those of an earlier run are removed; the first is published last."""
 FRAMES_SHOWN = 6
 """Frames of a video in an overlay picture, evenly spaced."""
+Selection = tuple[int, ...]
+"""Indices of the selected tracks among those of the video, ascending."""
+Selections = dict[tuple[str, str], Selection]
+"""By (video id, expression id)."""
 
 
 @dataclass(frozen=True)
@@ -48,174 +50,120 @@ class Prediction:
     masks_dir: Path
     """Holds ``<video>/<expression id>/<frame>.png``."""
     overlay_paths: tuple[Path, ...]
-    selected: dict[tuple[str, str], tuple[int, ...]]
-    """(video id, expression id) -> indices of the selected tracks among those of the video."""
+    selected: Selections
 
 
 def run_predict(config: PredictConfig) -> Prediction:
-    """Answers every expression of a split.
+    """Answer every expression of a split.
 
     Writes masks in the layout of a submission, overlay pictures, scores.json, prediction.json and,
-    where it is asked for, submission.zip into the output folder, in place of those of an earlier
-    run. Each is there when it is complete, prediction.json when all are. Ground truth is not
-    needed; where it is there, the overlays show it.
-
-    Args:
-        config: see ``PredictConfig``.
+    if the configuration asks for it, submission.zip into the output folder, in place of those of an
+    earlier run. Each is there when it is complete, prediction.json when all are. Ground truth is
+    not needed; where it is there, the overlays show it.
 
     Returns:
         Where everything is, and what was selected.
 
     Raises:
-        ValueError: if something is missing or does not fit.
+        UserError: if something is missing or does not fit.
     """
     split = score_split(config, open_split(config), open_sources(config))
-    output_dir = Path(config.paths.output_dir)
+    output_dir, top_dir = Path(config.paths.output_dir), config.dataset.submission_top_dir
     staging_dir = start_staging(output_dir, RESULTS)
-    top_dir = config.dataset.submission_top_dir
-    prediction = predict_split(
-        split, staging_dir, config.threshold, config.num_overlays, top_dir=top_dir
-    )
+    selected = answer(split, staging_dir / MASKS_DIR / top_dir, config.threshold)
+    for idx in evenly_spaced(len(split.dataset.expressions), config.num_overlays):
+        expression = split.dataset.expressions[idx]
+        _draw(staging_dir / OVERLAYS_DIR, split, expression, selected[_key(expression)])
     if config.submission:
-        write_submission(
-            staging_dir / MASKS_DIR, staging_dir / SUBMISSION_FILE, split.dataset, top_dir
-        )
-    write_json(
-        staging_dir / PREDICTION_FILE,
-        {
-            **split.provenance,
-            "threshold": config.threshold,
-            "scores": SCORES_FILE,  # says what the indices of tracks stand for
-            "expressions": _as_json(prediction.selected),
-        },
-    )
+        zip_path = staging_dir / SUBMISSION_FILE
+        write_submission(staging_dir / MASKS_DIR, zip_path, split.dataset, top_dir)
+    record = {
+        **split.provenance,
+        "threshold": config.threshold,
+        "scores": SCORES_FILE,  # says what the indices of tracks stand for
+        "expressions": [
+            {"video": video_id, "expression": expression_id, "tracks": list(tracks)}
+            for (video_id, expression_id), tracks in selected.items()
+        ],
+    }
+    write_json(staging_dir / PREDICTION_FILE, record)
     publish(staging_dir, RESULTS)
-    prediction = _moved(prediction, staging_dir, output_dir)
-    num_empty = sum(not selected for selected in prediction.selected.values())
-    log.info(
-        "%s: masks of %d expressions, %d of them answered by nothing",
-        prediction.masks_dir,
-        len(prediction.selected),
-        num_empty,
-    )
+    overlay_paths = tuple(sorted((output_dir / OVERLAYS_DIR).glob("*.png")))
+    masks_dir = output_dir / MASKS_DIR / top_dir
+    num_empty = sum(not tracks for tracks in selected.values())
+    log.info("%s: masks of %d expressions, %d of them empty", masks_dir, len(selected), num_empty)
     if config.submission:
         log.info("%s: complete and without faults", output_dir / SUBMISSION_FILE)
-    for path in prediction.overlay_paths:
+    for path in overlay_paths:
         log.info("%s: overlay", path)
-    return prediction
+    return Prediction(masks_dir, overlay_paths, selected)
 
 
-def predict_split(
-    split: ScoredSplit,
-    output_dir: Path,
-    threshold: float,
-    num_overlays: int,
-    *,
-    top_dir: str = "",
-) -> Prediction:
-    """Writes masks and overlay pictures of a scored split.
+def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selections:
+    """Write the masks of every expression of a scored split.
 
     Args:
         split: scores of all its expressions.
-        output_dir: gets the folders ``masks`` and ``overlays``.
+        masks_dir: gets one folder a video.
         threshold: a track is selected when its score is above this.
-        num_overlays: expressions drawn, evenly taken from the split.
-        top_dir: folder in ``masks`` that holds the videos, "" for none.
 
     Returns:
-        Where everything is, and what was selected.
+        What was selected.
 
     Raises:
-        ValueError: if tracks and frames do not fit.
+        UserError: if tracks and frames do not fit.
     """
-    expressions = split.dataset.expressions
-    drawn = {id(expressions[idx]) for idx in evenly_spaced(len(expressions), num_overlays)}
-    videos = group_by_video(expressions)
-    masks_dir = output_dir / MASKS_DIR / top_dir
-    overlay_paths: list[Path] = []
-    selections: dict[tuple[str, str], tuple[int, ...]] = {}
+    videos, found = group_by_video(split.dataset.expressions), Selections()
     with progress(f"masks of {split.dataset.name}/{split.dataset.split}", len(videos)) as advance:
-        for video_id, of_video in videos.items():
-            tracks = split.sources.read(of_video)
-            video = split.dataset.videos[video_id]
-            for expression in of_video:
-                selected = split.scores.select(expression, threshold)
-                union = union_of(tracks, selected, num_frames=len(video.frame_paths))
+        for video_id, expressions in videos.items():
+            tracks, video = split.sources.read(expressions), split.dataset.videos[video_id]
+            for expression in expressions:
+                selected = tuple(sorted(split.scores.select(expression, threshold)))
+                masklets = [tracks.masklets[idx] for idx in selected]
+                union = union_of(masklets, len(video.frame_paths), tracks.size)
                 write_masks(masks_dir, video, expression, union)
-                selections[video_id, expression.expression_id] = tuple(sorted(selected))
-                if id(expression) in drawn:
-                    path = _overlay_path(output_dir, expression)
-                    _draw(path, split, tracks, expression, selected=selected, union=union)
-                    overlay_paths.append(path)
+                found[_key(expression)] = selected
             advance("")
-    return Prediction(masks_dir, tuple(overlay_paths), selections)
+    return found
 
 
-def union_of(tracks: VideoTracks, selected: frozenset[int], *, num_frames: int) -> Masklet:
-    """Union of the selected tracks; as many empty masks as the video has frames where none is."""
-    if not selected:
-        return empty_masklet(num_frames, tracks.size)
-    return merge([tracks.masklets[idx] for idx in sorted(selected)])
+def union_of(masklets: Sequence[Masklet], num_frames: int, size: tuple[int, int]) -> Masklet:
+    """Union of masklets; empty masks of (H, W) ``size`` where there are none."""
+    return merge(masklets) if masklets else empty_masklet(num_frames, size)
 
 
-def _draw(
-    path: Path,
-    split: ScoredSplit,
-    tracks: VideoTracks,
-    expression: Expression,
-    *,
-    selected: frozenset[int],
-    union: Masklet,
-) -> None:
-    """Writes the overlay picture of one expression."""
-    video = split.dataset.videos[expression.video_id]
-    shown = evenly_spaced(len(video.frame_paths), FRAMES_SHOWN)
-    candidates = tracks.candidates[expression.expression_id]
-    label = f"selected: {len(selected)} of {len(candidates)} tracks"
-    rows = [MaskRow(label, decode([union[idx] for idx in shown]), ORANGE)]
-    if split.dataset.has_masks and expression.object_ids is not None:
-        scorer = VideoScorer(tracks.masklets, split.dataset.ground_truth(expression.video_id))
-        score = scorer.score(selected, expression.object_ids)
-        rows[0] = MaskRow(f"{label}, J&F {100 * score.jf:.1f}", rows[0].masks, ORANGE)
-        target = scorer.target(expression.object_ids) or empty_masklet(
-            len(video.frame_paths), tracks.size
-        )
-        label = f"ground truth: {_count(len(expression.object_ids))}"
-        rows.append(MaskRow(label, decode([target[idx] for idx in shown]), GREEN))
+def _draw(folder: Path, split: ScoredSplit, expression: Expression, selected: Selection) -> None:
+    """Write the overlay picture of one expression."""
+    dataset, video_id = split.dataset, expression.video_id
+    paths = dataset.videos[video_id].frame_paths
+    tracks = split.sources.read([e for e in dataset.expressions if e.video_id == video_id])
+    shown = evenly_spaced(len(paths), FRAMES_SHOWN)
+
+    def row(label: str, masklets: Sequence[Masklet], colour: tuple[int, int, int]) -> MaskRow:
+        union = union_of(masklets, len(paths), tracks.size)
+        return MaskRow(label, decode([union[idx] for idx in shown]), colour)
+
+    label = (
+        f"selected: {len(selected)} of {len(tracks.candidates[expression.expression_id])} tracks"
+    )
+    rows = [row(label, [tracks.masklets[idx] for idx in selected], ORANGE)]
+    if dataset.has_masks and expression.object_ids is not None:
+        truth = dataset.ground_truth(video_id)
+        meant = [truth[object_id] for object_id in expression.object_ids]
+        rows.append(row(f"ground truth: {len(meant)} objects", meant, GREEN))
     sheet = contact_sheet(
-        [read_frame(video.frame_paths[idx]).astype(np.uint8) for idx in shown],
+        [read_frame(paths[idx]).astype(np.uint8) for idx in shown],
         rows,
         title=f'"{expression.text.strip()}"',
-        caption=f"{split.dataset.name}/{split.dataset.split}, video {expression.video_id}, "
+        caption=f"{dataset.name}/{dataset.split}, video {video_id}, "
         f"expression {expression.expression_id}",
-        frame_names=[video.frame_paths[idx].stem for idx in shown],
+        frame_names=[paths[idx].stem for idx in shown],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{video_id}_{expression.expression_id}.png"
     if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
         raise UserError(f"{path}: could not be written. Check the free disk space.")
 
 
-def _moved(prediction: Prediction, old_dir: Path, new_dir: Path) -> Prediction:
-    """The same after the folder that holds it all was renamed."""
-    return replace(
-        prediction,
-        masks_dir=new_dir / prediction.masks_dir.relative_to(old_dir),
-        overlay_paths=tuple(
-            new_dir / path.relative_to(old_dir) for path in prediction.overlay_paths
-        ),
-    )
-
-
-def _count(num_objects: int) -> str:
-    return {0: "no object", 1: "1 object"}.get(num_objects, f"{num_objects} objects")
-
-
-def _overlay_path(output_dir: Path, expression: Expression) -> Path:
-    return output_dir / OVERLAYS_DIR / f"{expression.video_id}_{expression.expression_id}.png"
-
-
-def _as_json(selected: dict[tuple[str, str], tuple[int, ...]]) -> list[dict[str, Any]]:
-    return [
-        {"video": video_id, "expression": expression_id, "tracks": list(tracks)}
-        for (video_id, expression_id), tracks in selected.items()
-    ]
+def _key(expression: Expression) -> tuple[str, str]:
+    return expression.video_id, expression.expression_id

@@ -1,1 +1,1 @@
-"""Track files of the published code of SOLA, to and from shards."""
+"""Import track files of the published code of SOLA as shards."""

@@ -1,10 +1,11 @@
-"""Find damage in finished tracks, and make them unfinished ones without it.
+"""Find damage in finished tracks, and turn the sound entries into staged ones.
 
 Nothing is deleted: damaged files are moved aside. Nothing is changed while a file cannot be read.
 """
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,37 @@ import h5py
 
 from sola.config.progress import progress
 from sola.errors import DamagedFile, FileRefused, UserError
-from sola.files import is_there, open_hdf5, read_json, whole_hdf5, write_json
+from sola.files import find_files, is_there, write_json
+from sola.sealed import array_paths, open_hdf5, whole_hdf5
 from sola.shards.reader import ShardReader, read_index
-from sola.shards.recovery import recover_index
-from sola.shards.writer import INDEX_FILE, RUN_FILE, STAGING_DIR
+from sola.shards.writer import DESCRIPTION, INDEX_FILE, RUN_FILE, STAGING_DIR
 
 DAMAGED_DIR = "damaged"
 """Folder beside the shards that takes what is moved aside."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """Result of reading every entry of a folder."""
 
-    index: dict[str, Any]
-    """Of index.json or, where that is damaged, of the shards."""
-    sound: tuple[str, ...]
+    index: dict[str, Any] = field(default_factory=dict)
+    """Of index.json or, if that is damaged, of the shards."""
+    sound: list[str] = field(default_factory=list)
     """Names of entries."""
-    damaged: tuple[Path, ...]
-    """Files."""
-    messages: tuple[str, ...]
-    """Everything that is wrong."""
-    is_known: bool
-    """Whether every file could be read; a shard that is gone counts as known."""
+    errors: list[tuple[Path, UserError]] = field(default_factory=list)
+    """Everything that is wrong, with the file."""
+
+    @property
+    def damaged(self) -> list[Path]:
+        """Files with wrong content."""
+        found = (path for path, error in self.errors if isinstance(error, DamagedFile))
+        return list(dict.fromkeys(found))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every file could be read; a shard that is gone counts as known."""
+        refused = (path for path, error in self.errors if isinstance(error, FileRefused))
+        return not any(map(os.path.lexists, refused))
 
 
 def check_tracks(folder: Path) -> Found:
@@ -43,72 +52,76 @@ def check_tracks(folder: Path) -> Found:
     Raises:
         UserError: if there are none, or neither their index nor a shard says what they are.
     """
-    errors: list[tuple[Path, UserError]] = []
-    sound: list[str] = []
+    found = Found()
     try:
-        index = read_index(folder)
+        found.index = read_index(folder)
     except DamagedFile as error:
-        index, shard_errors = recover_index(folder)
-        errors.extend([(folder / INDEX_FILE, error), *shard_errors.items()])
-    reader = ShardReader(folder, index=index)
-    with progress("checking", len(index["entries"])) as advance:
-        for name, entry in index["entries"].items():
-            video_id, _, expression_id = name.partition("/")
+        found.errors.append((folder / INDEX_FILE, error))
+        _recover_index(folder, found)
+    reader = ShardReader(folder, index=found.index)
+    entries = found.index["entries"]
+    with progress("checking", len(entries)) as advance:
+        for name, entry in entries.items():
             try:
-                reader.check(video_id, expression_id)
-                sound.append(name)
+                reader.check(*name.split("/"))
+                found.sound.append(name)
             except UserError as error:
-                errors.append((folder / entry["shard"], error))
+                found.errors.append((folder / entry["shard"], error))
             advance("")
-    refused = {path for path, error in errors if isinstance(error, FileRefused)}
-    damaged = (path for path, error in errors if isinstance(error, DamagedFile))
-    return Found(
-        index,
-        tuple(sound),
-        tuple(dict.fromkeys(damaged)),
-        tuple(dict.fromkeys(str(error) for _, error in errors)),
-        is_known=not any(map(os.path.lexists, refused)),
-    )
+    return found
 
 
 def unfinish(folder: Path, found: Found) -> list[Path]:
-    """Stage the sound entries, from which generate.py goes on, and move damaged files aside.
+    """Stage the sound entries, from which generate.py resumes, and move damaged files aside.
 
-    A call that is cut off is repeated. It takes as much room again as the sound entries have.
+    It needs as much disk again as the sound entries take. An interrupted call can be repeated.
 
     Args:
         folder: of finished tracks.
         found: in it, just now; every file could be read.
 
     Returns:
-        Where the damaged files and the index are now.
+        Where the damaged files, the index and an earlier staging folder are now.
     """
     assert found.is_known, "what cannot be read may be sound"
-    moved = []
     staging_dir = folder / STAGING_DIR
+    moved = [_move_aside(staging_dir)] if is_there(staging_dir) else []
+    entries = found.index["entries"]
     description = {key: value for key, value in found.index.items() if key != "entries"}
-    if is_there(staging_dir) and not _is_staging_of(staging_dir / RUN_FILE, description):
-        moved.append(_move_aside(staging_dir))
     write_json(staging_dir / RUN_FILE, description)
     with progress("staging", len(found.sound)) as advance:
         for name in found.sound:
-            shard_path = folder / found.index["entries"][name]["shard"]
-            with (
-                open_hdf5(shard_path, "") as shard,
-                whole_hdf5(staging_dir / f"{name}.h5") as staged,
-            ):
+            path = folder / entries[name]["shard"]
+            with open_hdf5(path, "") as shard, whole_hdf5(staging_dir / f"{name}.h5") as staged:
                 _copy(shard[name], staged)
             advance("")
-    # the index first: without it, what is staged counts
+    # the index first: without it, staged entries count
     paths = dict.fromkeys([folder / INDEX_FILE, *found.damaged])
     return moved + [_move_aside(path) for path in paths]
 
 
-def _is_staging_of(run_path: Path, description: dict[str, Any]) -> bool:
-    try:
-        return is_there(run_path) and bool(read_json(run_path, "") == description)
-    except DamagedFile:
-        return False
+def _recover_index(folder: Path, found: Found) -> None:
+    """Rebuild the index, without numbers of tracks and frames, from the shards."""
+    entries: dict[str, dict[str, str]] = {}
+    for path in find_files(folder, "shard-*.h5"):
+        try:
+            with open_hdf5(path, "") as shard:
+                found.index = json.loads(bytes(shard.attrs[DESCRIPTION]))
+                names = (array.rpartition("/object_scores") for array in array_paths(shard))
+                entries |= {name: {"shard": path.name} for name, is_entry, _ in names if is_entry}
+        except UserError as error:
+            found.errors.append((path, error))
+    if not found.index:
+        refused = [error for _, error in found.errors if isinstance(error, FileRefused)]
+        raise (
+            refused[0]
+            if refused
+            else UserError(
+                f"{folder}: index.json is damaged, and no shard can be read in its place. Move the "
+                "folder away and run generate.py again."
+            )
+        )
+    found.index["entries"] = entries
 
 
 def _move_aside(path: Path) -> Path:

@@ -1,8 +1,7 @@
-"""Writes tracks: one staged file an entry, packed into shards when all videos are done.
+"""Write tracks: one staged file an entry, packed into shards when all videos are done.
 
-HDF5 does not survive a kill in mid-write, so nothing is ever appended to: files are written under
-another name and renamed when they are complete, and index.json comes last. A staged file that the
-disk has damaged since is made again.
+Nothing is ever appended to, because HDF5 does not survive a kill during a write: files are written
+atomically, and index.json last. Staged files that are damaged are made again.
 """
 
 import json
@@ -14,45 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
-from sola.config.progress import Advance, progress
+from sola.config.progress import progress
 from sola.errors import DamagedFile, FileRefused, UserError
-from sola.files import (
-    find_files,
-    is_there,
-    open_hdf5,
-    read_json,
-    refusals,
-    whole_hdf5,
-    write_json,
-)
-from sola.sealed import open_group
+from sola.files import find_files, is_there, read_json, write_json
+from sola.sealed import open_group, open_hdf5, whole_hdf5
 from sola.shards.entry import FULL_DTYPE, check_entry, entry_name, write_entry
-from sola.shards.recovery import DESCRIPTION
 from sola.types import Tracks
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 INDEX_FILE = "index.json"
 CHECKSUM = "crc32"
-"""Key of index.json: that of everything else in it."""
+"""Key of index.json: checksum of everything else in it."""
+DESCRIPTION = "description"
+"""Attribute of a shard: JSON of index.json without its entries."""
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"
-MAX_SHARD_BYTES = 1 << 30
+MAX_SHARD_BYTES = 1 << 28
+"""Shards are packed in memory."""
 
 
 class ShardWriter:
     """Collects the tracks of one (dataset, split, prompt source, tracker)."""
 
     def __init__(self, tracks_dir: Path, description: dict[str, Any]) -> None:
-        """Look at what is in the folder; nothing is written yet.
+        """Check what is in the folder; nothing is written yet.
 
         Args:
             tracks_dir: final folder; see ``sola.shards.tracks_dir``.
-            description: what index.json says beside the entries. A run with another description
-                is not continued. ``token_dtype`` (float16, float32; if absent, the latter) is that
-                of object tokens on disk.
+            description: what index.json says beside the entries. ``token_dtype`` (float16 or
+                float32, the default) is the type of object tokens on disk.
 
         Raises:
             UserError: if the folder holds tracks, finished or not, of another description.
@@ -62,9 +55,9 @@ class ShardWriter:
         self.description = json.loads(
             json.dumps({"format_version": FORMAT_VERSION, "token_dtype": FULL_DTYPE, **description})
         )
-        self._refuse_other_description()
-        self._sound: dict[Path, tuple[int, int]] = {}
-        """Staged files that were found sound, and what tells whether they are still the same."""
+        self._sound: dict[str, tuple[int, int]] = {}
+        """(modification time in ns, number of tracks) of each staged entry that was found sound."""
+        self.refuse_others()
 
     @property
     def is_finished(self) -> bool:
@@ -72,17 +65,16 @@ class ShardWriter:
         return is_there(self.tracks_dir / INDEX_FILE)
 
     def start(self) -> None:
-        """Make the folders and write down what this run makes.
+        """Make the staging folder and write down what this run makes.
 
         Raises:
-            UserError: if another run has put tracks of another description there meanwhile.
+            UserError: if another run has meanwhile staged tracks of another description.
         """
-        self._refuse_other_description()
-        self.staging_dir.mkdir(parents=True, exist_ok=True)
+        self.refuse_others()
         write_json(self.staging_dir / RUN_FILE, self.description)
 
     def has(self, video_id: str, expression_id: str = "") -> bool:
-        """Return whether a sound entry is staged; log a warning where it is damaged.
+        """Return whether a sound entry is staged; log a warning if it is damaged.
 
         Raises:
             FileRefused: if that is unknown.
@@ -92,13 +84,11 @@ class ShardWriter:
         if not is_there(path):
             return False
         try:
-            with refusals(path):
-                stat = path.stat()
-            state = (stat.st_size, stat.st_mtime_ns)
-            if self._sound.get(path) != state:
-                with open_hdf5(path, "It is made again.") as file:
-                    check_entry(open_group(file, "", name))
-                self._sound[path] = state
+            with open_hdf5(path, "It is made again.") as file:
+                modified = path.stat().st_mtime_ns
+                if self._sound.get(name, (0, 0))[0] != modified:
+                    num_tracks, _ = check_entry(open_group(file, "", name))
+                    self._sound[name] = modified, num_tracks
         except DamagedFile as error:
             log.warning("%s", error)
             return False
@@ -109,19 +99,15 @@ class ShardWriter:
         return True
 
     def stage(self, tracks: Tracks) -> int:
-        """Write one entry; it is there whole or not at all.
-
-        Returns:
-            Its size on disk, bytes.
-        """
+        """Write one entry atomically; returns its size on disk, bytes."""
         path = self._staged_path(entry_name(tracks.video_id, tracks.expression_id))
         with whole_hdf5(path) as file:
             write_entry(file, tracks, self.description["token_dtype"])
         return path.stat().st_size
 
     def has_tracks(self, entries: Sequence[tuple[str, str]]) -> bool:
-        """Whether at least one of these staged entries holds a track."""
-        return any(self._num_tracks(entry_name(*entry)) for entry in entries)
+        """Return whether at least one of these staged entries holds a track."""
+        return any(self._sound[entry_name(*entry)][1] for entry in entries if self.has(*entry))
 
     def finish(self, entries: Sequence[tuple[str, str]]) -> None:
         """Pack the staged entries into shards, write the index, delete the staged files.
@@ -129,91 +115,78 @@ class ShardWriter:
         Args:
             entries: (video id, expression id or "") of every entry, in the order to pack them.
         """
-        names = [entry_name(*entry) for entry in entries]
         packed: dict[str, dict[str, Any]] = {}
-        with progress("packing", len(names)) as advance:
-            for number, group in enumerate(self._split_by_size(names)):
-                packed |= self._pack(f"shard-{number:05d}.h5", group, advance)
+        with progress("packing", len(entries)) as advance:
+            for number, names in enumerate(self._split_by_size([entry_name(*e) for e in entries])):
+                file_name = f"shard-{number:05d}.h5"
+                with whole_hdf5(self.tracks_dir / file_name) as shard:
+                    shard.attrs[DESCRIPTION] = np.bytes_(json.dumps(self.description))
+                    for name in names:
+                        num_tracks, num_frames = self._pack(name, shard)
+                        counts = {"num_tracks": num_tracks, "num_frames": num_frames}
+                        packed[name] = {"shard": file_name, **counts}
+                        advance()
         index = self.description | {"entries": packed}
         write_json(self.tracks_dir / INDEX_FILE, {CHECKSUM: checksum_of(index)} | index)
         self.discard_staging()
 
     def discard_staging(self) -> None:
-        """Delete what is staged; for finished tracks, of which nothing of it is needed."""
+        """Delete the staging folder of finished tracks."""
         shutil.rmtree(self.staging_dir, ignore_errors=True)  # another process may delete it too
+
+    def refuse_others(self) -> None:
+        """Compare the description with that of the tracks in the folder.
+
+        Raises:
+            UserError: if the folder holds tracks, finished or not, of another description.
+        """
+        paths = [self.tracks_dir / INDEX_FILE]
+        if find_files(self.staging_dir, "*.h5"):
+            paths.append(self.staging_dir / RUN_FILE)
+        for path in filter(is_there, paths):
+            found = read_json(path, repair_advice(self.tracks_dir))
+            if difference := first_difference(found, self.description):
+                raise UserError(
+                    f"{path}: these tracks were made with {difference}. They are kept: choose "
+                    f"another place (tracker.name or data_root), or move {self.tracks_dir} away."
+                )
 
     def _staged_path(self, name: str) -> Path:
         return self.staging_dir / f"{name}.h5"
 
-    def _num_tracks(self, name: str) -> int:
-        with h5py.File(self._staged_path(name), "r") as staged:
-            return int(staged["object_scores"].shape[0])
-
     def _split_by_size(self, names: Sequence[str]) -> list[list[str]]:
-        groups: list[list[str]] = []
-        size = MAX_SHARD_BYTES
+        groups: list[list[str]] = [[]]
+        size = 0
         for name in names:
             num_bytes = self._staged_path(name).stat().st_size
-            if size + num_bytes > MAX_SHARD_BYTES:
+            if groups[-1] and size + num_bytes > MAX_SHARD_BYTES:
                 groups.append([])
                 size = 0
             groups[-1].append(name)
             size += num_bytes
         return groups
 
-    def _pack(
-        self, file_name: str, names: Sequence[str], advance: Advance
-    ) -> dict[str, dict[str, Any]]:
-        entries = {}
-        with whole_hdf5(self.tracks_dir / file_name) as shard:
-            shard.attrs[DESCRIPTION] = json.dumps(self.description)
-            for name in names:
-                num_tracks, num_frames = self._copy(name, shard)
-                entries[name] = {
-                    "shard": file_name,
-                    "num_tracks": num_tracks,
-                    "num_frames": num_frames,
-                }
-                advance()
-        return entries
-
-    def _copy(self, name: str, shard: h5py.File) -> tuple[int, int]:
-        """Puts a staged entry into a shard; (N, T) of it."""
-        path = self._staged_path(name)
-        with open_hdf5(path, "Run the same command again, which makes it again.") as staged:
+    def _pack(self, name: str, shard: h5py.File) -> tuple[int, int]:
+        """Copy a staged entry into a shard; returns its (N, T)."""
+        remedy = "Run the same command again, which makes it again."
+        with open_hdf5(self._staged_path(name), remedy) as staged:
             staged.copy(staged["/"], shard, name=name)
             return check_entry(open_group(shard, name, name))
 
-    def _refuse_other_description(self) -> None:
-        for path in (self.tracks_dir / INDEX_FILE, self.staging_dir / RUN_FILE):
-            if not is_there(path):
-                continue
-            if path.name == RUN_FILE and not find_files(self.staging_dir, "*.h5"):
-                continue  # that run made nothing
-            remedy = f"Move {self.tracks_dir} away to make these tracks again."
-            if path.name == INDEX_FILE:
-                remedy = mend_index(self.tracks_dir)
-            difference = first_difference(read_json(path, remedy), self.description)
-            if difference:
-                raise UserError(
-                    f"{path}: these tracks were made with {difference}. They are kept: choose "
-                    f"another place (tracker.name or data_root), or move {self.tracks_dir} away."
-                )
-
 
 def checksum_of(index: dict[str, Any]) -> str:
-    """CRC-32 of what index.json holds but for the checksum, 8 hexadecimal digits."""
+    """Return the CRC-32 of index.json without its checksum, 8 hexadecimal digits."""
     content = {key: value for key, value in index.items() if key != CHECKSUM}
     return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
-def mend_index(tracks_dir: Path) -> str:
-    """What to do about a damaged index."""
-    return f"Run python -m sola.shards check {tracks_dir} --repair, and then generate.py as before."
+def repair_advice(tracks_dir: Path) -> str:
+    """Return what to do about damage, a sentence."""
+    return f"Run sola check tracks {tracks_dir} --repair, and then generate.py as before."
 
 
 def first_difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
-    """The first wanted value that differs: "key=found, this run requests wanted"; "" if none."""
+    """Return the first wanted value that differs, "key=found, this run requests wanted", or ""."""
     for key, value in wanted.items():
         other = found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):

@@ -15,11 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.errors import UserError
-from sola.files import Damage, Hdf5Files, find_files, open_hdf5, whole_hdf5
-from sola.sealed import as_texts, open_array, open_group, seal
+from sola.files import Damage, find_files
+from sola.sealed import (
+    Hdf5Files,
+    as_texts,
+    open_array,
+    open_group,
+    open_hdf5,
+    read_array,
+    seal,
+    whole_hdf5,
+    write_array,
+)
 from sola.text.encoder import TextEncoder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".h5"
 REMEDY = "Move it away: it is made again when it is needed."
 CHUNK_SIZE = 4096
@@ -89,9 +99,9 @@ class TextTokens:
             file.attrs["format_version"] = FORMAT_VERSION
             file.attrs["encoder"] = as_texts([self.identity])[0]
             file["tokens"] = np.concatenate(arrays)
-            file["lengths"] = np.array([len(array) for array in arrays], np.int32)
-            file["keys"] = as_texts(keys)
-            file["crc32"] = np.array([_crc32(array) for array in arrays], np.uint32)
+            write_array(file, "lengths", np.array([len(array) for array in arrays], np.int32))
+            write_array(file, "keys", as_texts(keys))
+            write_array(file, "crc32", np.array([_crc32(a) for a in arrays], np.uint32))
             seal(file, path.stem)
         self._refresh()
 
@@ -118,10 +128,11 @@ class TextTokens:
     def _index(self, path: Path) -> dict[str, Place]:
         with open_hdf5(path, REMEDY) as file:
             cached = open_group(file, "", path.stem)
-            found = int(cached.attribute("format_version"))
-            encoder = str(cached.attribute("encoder")[0])
-            lengths, keys = cached.read("lengths").tolist(), cached.texts("keys")
-            sums = cached.read("crc32").tolist()
+            found = int(cached.attrs["format_version"])
+            encoder = cached.attrs["encoder"].decode()
+            lengths, keys, sums = (
+                read_array(cached, name).tolist() for name in ("lengths", "keys", "crc32")
+            )
         if found != FORMAT_VERSION:
             raise UserError(
                 f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. {REMEDY}"

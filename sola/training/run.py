@@ -27,7 +27,7 @@ from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.text import TextTokens
 from sola.training.callbacks import BestCheckpoint, StepMetrics, TrainingProgress
-from sola.training.dashboard import GradientNorms, RunArtifacts, ValidationDashboard
+from sola.training.dashboard import GradientNorms, ValidationDashboard, record_checkpoint
 from sola.training.data import SelectionDataset, SelectorDataModule
 from sola.training.module import SelectorModule
 from sola.training.resuming import (
@@ -39,10 +39,8 @@ from sola.training.resuming import (
 )
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, check_widths, open_tracks, shard_readers
-from sola.visualization.dashboard.board import Board
+from sola.visualization.dashboard.board import Board, git_state, record_inputs
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
-from sola.visualization.dashboard.origin import artifacts_of, git_state
-from sola.visualization.dashboard.values import Artifact
 from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
@@ -115,19 +113,21 @@ def train(config: TrainConfig) -> TrainingResult:
     module = SelectorModule(
         selector, config.loss, optimizer, config.scheduler, scorer, threshold=config.threshold
     )
+    board = Board(logger)
     if not is_dry:
-        artifacts = artifacts_of([*shard_readers(train_tracks), *shard_readers(valid_tracks)])
-        callbacks += _build_dashboard(config, logger, artifacts, scorer, valid_split)
+        callbacks += _build_dashboard(config, board, scorer, valid_split)
     with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         trainer = _build_trainer(config, logger, callbacks, uses_gpu=device.type == "cuda")
         module.provenance = _describe(config, train_tracks, valid_tracks, trainer)
         module.provenance["optimizer"] = dict(optimizer.node)
-        origin = {"git": git_state(), "provenance": module.provenance}
-        logger.log_hyperparams(config.values | origin)
+        board.log_config(config.values | {"git": git_state(), "provenance": module.provenance})
+        record_inputs(board, [*shard_readers(train_tracks), *shard_readers(valid_tracks)])
         try:
             _fit(trainer, module, data, ckpt_path)
+            keep_copy = config.dashboard.keep_checkpoint
+            record_checkpoint(board, output_dir / BEST_FILE, keep_copy=keep_copy)
         finally:
             finish_logger(logger)
         for process in getattr(trainer.strategy.launcher, "procs", []):
@@ -221,25 +221,19 @@ def _build_scorer(split: Split, tracks: LabelledTracks) -> ValidationScorer:
 
 
 def _build_dashboard(
-    config: TrainConfig,
-    logger: Logger,
-    artifacts: Sequence[Artifact],
-    scorer: ValidationScorer,
-    valid_split: Split,
+    config: TrainConfig, board: Board, scorer: ValidationScorer, valid_split: Split
 ) -> list[Callback]:
-    board, options = Board(logger), config.dashboard
-    best_path = Path(config.paths.output_dir) / BEST_FILE
     return [
         GradientNorms(int(config.trainer.node.get("log_every_n_steps") or 50)),
-        RunArtifacts(board, artifacts, best_path, keep_copy=options.keep_checkpoint),
         ValidationDashboard(
             board,
-            options,
             scorer,
             valid_split,
-            scorer.read,
             threshold=config.threshold,
             sources=config.data.valid_sources,
+            num_examples=config.dashboard.num_examples,
+            every_n_validations=config.dashboard.examples_every_n_validations,
+            num_frames=config.dashboard.example_frames,
         ),
     ]
 

@@ -1,9 +1,11 @@
-"""Colours of masks, charts and pages, each said once.
+"""Colours of masks, plots and pages.
 
-Right, missed and wrong differ in lightness as well as in hue, for those who see fewer hues; words
-and edges of controls stand out from what is behind them as WCAG 2.2 AA asks. Tests measure both.
+Correct, missed and wrong differ in lightness as well as in hue, so that people who see fewer hues
+can tell them apart. Text and the edges of controls have the contrast of WCAG 2.2 AA. Tests measure
+both.
 """
 
+# RGB of masks drawn over a frame; false positives are hatched, too
 MASKS = {
     "truth": (70, 230, 120),
     "selection": (255, 127, 14),
@@ -11,44 +13,29 @@ MASKS = {
     "track": (25, 211, 230),
     "other": (255, 221, 51),
     "hit": (70, 230, 120),
-    "missed": (50, 120, 255),
+    "missed": (255, 255, 255),
     "wrong": (214, 10, 86),
 }
-"""RGB over a frame; what is wrong is striped too."""
-LIGHT = {
-    "paper": "#f6f7f9",
-    "card": "#ffffff",
-    "ink": "#1d232b",
-    "quiet": "#5d6875",
-    "grid": "#dfe3e8",
-    "edge": "#828d9a",
-    "accent": "#1d63d1",
-    "selection": "#d9680c",
-    "oracle": "#7a4fd0",
-    "right": "#14a05e",
-    "wrong": "#8f0f43",
+# role -> its colour on a light page and on a dark one
+THEMES = {
+    "paper": ("#f6f7f9", "#14171c"),
+    "card": ("#ffffff", "#1d2229"),
+    "ink": ("#1d232b", "#e8ebef"),
+    "quiet": ("#5d6875", "#9ca7b4"),
+    "grid": ("#dfe3e8", "#343c46"),
+    "edge": ("#828d9a", "#6b7683"),
+    "accent": ("#1d63d1", "#7db1ff"),
+    "selection": ("#d9680c", "#ff9440"),
+    "oracle": ("#7a4fd0", "#b397ff"),
+    "correct": ("#14a05e", "#62e39a"),
+    "wrong": ("#8f0f43", "#e8457f"),
 }
-"""By role, of a page and of a chart's file."""
-DARK = {
-    "paper": "#14171c",
-    "card": "#1d2229",
-    "ink": "#e8ebef",
-    "quiet": "#9ca7b4",
-    "grid": "#343c46",
-    "edge": "#6b7683",
-    "accent": "#7db1ff",
-    "selection": "#ff9440",
-    "oracle": "#b397ff",
-    "right": "#62e39a",
-    "wrong": "#e8457f",
-}
-"""The same of a page for those who like it dark."""
+# Role -> its colour in a plot's file.
+LIGHT = {role: light for role, (light, _) in THEMES.items()}
 
 
 def as_css() -> str:
-    """Every colour as a custom property: ``--paper``, ..., and ``--mask-truth``, ..."""
-    lines = [f"--{role}: light-dark({LIGHT[role]}, {DARK[role]});" for role in LIGHT]
-    lines += [
-        f"--mask-{name}: rgb({red} {green} {blue});" for name, (red, green, blue) in MASKS.items()
-    ]
+    """Return every colour as a CSS custom property: ``--paper``, ..., ``--mask-truth``, ..."""
+    lines = [f"--{role}: light-dark({light}, {dark});" for role, (light, dark) in THEMES.items()]
+    lines += [f"--mask-{name}: rgb({r} {g} {b});" for name, (r, g, b) in MASKS.items()]
     return "\n".join([":root {", *(f"  {line}" for line in lines), "}\n"])

@@ -1,8 +1,7 @@
-"""Videos for a browser to play, from pictures and their times."""
+"""Write videos that browsers play."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import av
@@ -10,14 +9,13 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+# Tick of the stream's clock: all common frame rates are whole numbers of it.
 TIME_BASE = Fraction(1, 90_000)
-"""The clock of broadcast video: all common frame rates are whole numbers of its ticks."""
+# Lowest frame rate that a stream can state; its frames have times of their own.
 SLOWEST = Fraction(1, 1000)
-"""Frames a second that a stream may say; its frames have times of their own."""
 X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
-BT709 = 1
-"""FFmpeg's number of HDTV's colours, in which browsers take untagged video to be."""
-LIMITED_RANGE = 1
+# FFmpeg's numbers of the colours that browsers assume.
+BT709, LIMITED_RANGE = 1, 1
 
 
 def write_mp4(
@@ -28,16 +26,18 @@ def write_mp4(
     size: tuple[int, int],
     fps: float,
 ) -> None:
-    """Writes an mp4 (H.264, yuv420p) that shows each picture when its time comes.
+    """Write an mp4 (H.264, yuv420p) that shows each picture at its time.
 
     Args:
-        path: of the mp4.
+        path: the file.
         pictures: (H, W, 3) uint8 RGB each.
         times_s: start of each picture, and the end of the last.
-        size: (H, W), both even, as the format needs them.
-        fps: what the stream says of itself.
+        size: (H, W), both even, as the format requires.
+        fps: frame rate that the stream states.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    ticks = _ticks(times_s)
+    lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
     with av.open(str(path), "w", container_options={"movflags": "+faststart"}) as container:
         rate = max(Fraction(fps).limit_denominator(1001), SLOWEST)
         stream = container.add_stream("libx264", rate=rate, options=X264)
@@ -47,28 +47,25 @@ def write_mp4(
         context.time_base = TIME_BASE
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = LIMITED_RANGE
-        ticks = _ticks(times_s)
-        lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
-        timed = zip(pictures, ticks, strict=False)
-        for frame in chain((_encodable(*each) for each in timed), [None]):
+
+        def encode(frame: VideoFrame | None) -> None:
             for packet in stream.encode(frame):
                 assert packet.pts is not None
                 packet.duration = lengths[packet.pts]
                 container.mux(packet)
 
+        for pixels, start in zip(pictures, ticks, strict=False):
+            frame = VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+            frame.pts, frame.time_base = start, TIME_BASE
+            encode(frame)
+        encode(None)
+
 
 def _ticks(times_s: Sequence[float]) -> list[int]:
-    """The times on the clock, each after the one before."""
+    """The times on the clock, each at least a tick after the one before."""
     ticks: list[int] = []
     for time_s in times_s:
         tick = round(time_s / TIME_BASE)
         ticks.append(max(tick, ticks[-1] + 1) if ticks else tick)
     return ticks
-
-
-def _encodable(pixels: NDArray[np.uint8], start: int) -> VideoFrame:
-    frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace="ITU709"
-    )
-    frame.pts, frame.time_base = start, TIME_BASE
-    return frame

@@ -32,13 +32,13 @@ def no_ci(monkeypatch):
         ("pytorch_lightning.utilities", logging.WARNING, True),
     ],
 )
-def test_of_other_packages_only_warnings_are_shown(logger, level, is_shown):
+def test_other_packages_show_warnings_only(logger, level, is_shown):
     record = logging.LogRecord(logger, level, "", 0, "message", None, None)
 
     assert OwnMessages().filter(record) is is_shown
 
 
-def test_a_terminal_gets_a_panel_and_a_file_gets_a_line(monkeypatch):
+def test_error_is_a_panel_on_a_terminal_and_a_line_elsewhere(monkeypatch):
     terminal, file = Terminal(), io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
     show_error("x [red] is missing")
@@ -50,7 +50,7 @@ def test_a_terminal_gets_a_panel_and_a_file_gets_a_line(monkeypatch):
     assert file.getvalue() == "error: x [red] is missing\n"
 
 
-def test_a_terminal_gets_messages_with_colours_and_a_file_plain_ones(monkeypatch):
+def test_messages_are_coloured_on_a_terminal_only(monkeypatch):
     from rich.logging import RichHandler
 
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -63,7 +63,7 @@ def test_a_terminal_gets_messages_with_colours_and_a_file_plain_ones(monkeypatch
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_progress_tells_rate_and_time_left(monkeypatch, caplog, is_terminal):
+def test_progress_shows_count_and_time_left(monkeypatch, caplog, is_terminal):
     stream = Terminal() if is_terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     clock = iter(range(0, 10_000, 20))
@@ -77,16 +77,15 @@ def test_progress_tells_rate_and_time_left(monkeypatch, caplog, is_terminal):
 
     if is_terminal:
         assert "2/4" in stream.getvalue()
-        assert "0.033/s" in stream.getvalue()
     else:
         assert caplog.messages == [
-            "videos: 1/4, 0.05/s, 60 s left",
-            "videos: 2/4, 0.05/s, 40 s left a note",
-            "videos: 2/4, 0.033/s, 60 s left another",
+            "videos: 1/4, 60 s left ",
+            "videos: 2/4, 40 s left a note",
+            "videos: 2/4, 60 s left another",
         ]
 
 
-def test_what_only_changes_the_note_gets_a_line_now_and_then_also_at_the_end(caplog, monkeypatch):
+def test_notes_without_steps_do_not_flood_the_log(caplog, monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     caplog.set_level(logging.INFO, "sola")
     with progress("epochs", 1) as advance:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sola.datasets.moving_shapes.expressions import KINDS, PHRASES, Sentence, make_sentences
-from sola.datasets.moving_shapes.maker import Maker, _expressions
+from sola.datasets.moving_shapes.maker import Maker
 from sola.datasets.moving_shapes.scene import (
     COLOURS,
     SHAPES,
@@ -160,12 +160,12 @@ def test_arguable_motions_give_no_sentence(said: str, real: str) -> None:
 
 
 def test_the_maker_names_no_object_that_is_hardly_visible() -> None:
-    config = Maker({}, {}, expressions_per_video=1000)
+    maker = Maker({}, {}, expressions_per_video=1000)
     scene = make_scene(1, SceneSettings())
     scene.masks[2, 6:] = False  # now it is visible on 6 of 16 frames, below 40 %
     named = {
         object_idx
-        for entry in _expressions(scene, config, 0, 1).values()
+        for entry in maker._expressions(scene, 0, 1).values()
         for object_idx in entry["anno_id"]
     }
     assert named == set(range(len(scene.objects))) - {2}

@@ -5,7 +5,8 @@ from pathlib import Path
 import dataset_trees as trees
 import pytest
 
-from sola.datasets import Dataset, JointDataset, JointSplit, MeViS, RefYouTubeVOS
+from sola.datasets import Dataset, JointDataset, MeViS, RefYouTubeVOS
+from sola.datasets.dataset import JointSplit
 from sola.errors import UserError
 from sola.masks import decode
 
@@ -52,9 +53,9 @@ def test_another_split_is_that_of_the_first_part(config: JointDataset) -> None:
 
 
 def test_parts_of_one_name_are_refused(config: JointDataset) -> None:
-    mevis = config.open("valid_u")
+    mevis = config.parts["mevis"]
     with pytest.raises(UserError, match="mevis"):
-        JointSplit("both", [mevis, mevis])
+        JointDataset("both", {"one": mevis, "two": mevis})
 
 
 def test_one_data_set_may_lie_elsewhere(

@@ -10,7 +10,7 @@ from dataset_trees import half
 from PIL import Image
 
 from sola.datasets import Dataset, MeViS, MeViSv2, RefDAVIS, RefYouTubeVOS, Split
-from sola.datasets.label_maps import read_label_map
+from sola.datasets.annotations import read_label_map
 from sola.datasets.ref_davis import annotator_of
 from sola.masks import decode
 
@@ -165,7 +165,7 @@ def test_an_error_names_everything_that_was_looked_for(tmp_path: Path) -> None:
     for folder in RefYouTubeVOS.folders:
         for path in ("meta_expressions/train", "train"):
             assert f"{tmp_path / folder / path}/meta_expressions.json" in str(error.value)
-    assert "Splits that are there: test, valid" in str(error.value)
+    assert "Splits on disk: test, valid" in str(error.value)
 
 
 def test_expressions_of_ref_davis_tell_their_annotators(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_ref_davis_has_ground_truth_of_both_splits(tmp_path: Path, split: str) -
 def test_colours_and_damaged_files_are_no_label_maps(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.new("RGB", (6, 4)).save(path)
-    with pytest.raises(ValueError, match=r"x.png: image of mode RGB, needed is one with a palette"):
+    with pytest.raises(ValueError, match=r"x.png: image of mode RGB, expected a palette"):
         read_label_map(path)
     trees.write_labels(path, np.random.default_rng(0).integers(0, 9, (40, 60), np.uint8))
     whole = path.read_bytes()
@@ -219,8 +219,8 @@ def test_every_layout_is_a_split(tmp_path: Path) -> None:
 def test_ref_davis_knows_the_pixels_that_were_left_open(tmp_path: Path) -> None:
     trees.write_ref_davis(tmp_path)
     split = RefDAVIS(tmp_path, "valid", "ref_davis")
-    (video_id, video), *_ = split.videos.items()
-    path = split.annotation_path(video.frame_paths[1])
+    (video_id, *_) = split.videos
+    path = split.annotation_paths(video_id)[1]
     trees.write_labels(path, trees.labels((1, "left"), (255, "right")))
 
     void = decode(split.void(video_id))

@@ -9,6 +9,7 @@ import drawn_split as drawn
 import numpy as np
 import pytest
 
+from sola import cli
 from sola.config.entry_points import EvaluateConfig, PredictConfig
 from sola.config.targets import Later
 from sola.errors import UserError
@@ -17,7 +18,6 @@ from sola.evaluation.scorers import Scorer
 from sola.evaluation.tracks import VideoTracks
 from sola.prediction.run import run_predict
 from sola.types import Expression, Video
-from sola.visualization.report import run_report
 
 
 class LargestTrack(Scorer):
@@ -56,7 +56,7 @@ def test_evaluation_and_report_work_with_a_scorer_without_training(tmp_path: Pat
     large = by_id["v1", "1"]["answers"]["selection"]  # "the large one"
     assert large["J"] == 1
     assert evaluation["scorer"] == {"name": "largest"}
-    assert (run_report(made, evaluation)).is_file()
+    assert (cli.report(made, evaluation)).is_file()
 
 
 def test_prediction_works_with_a_scorer_without_training(tmp_path: Path) -> None:

@@ -13,21 +13,26 @@ from dataset_trees import write_mevis
 
 from sola.datasets import MeViS
 from sola.errors import UserError
-from sola.generation.claims import Claims
+from sola.generation.job import Job, Share
 from sola.generation.plan import SharedVideos, estimated_costs, longest_first
 from sola.prompts import DetectorBoxes, Grid, GroundTruth, PromptSource
 from sola.prompts.grounding_dino import GroundingDino
+from sola.shards import ShardWriter
 
 VIDEOS = ["long", "middle", "short"]
 
 
-def make_claims(folder: Path, part: int = 0, *, is_alone: bool = False) -> Claims:
-    return Claims(folder / "staging", part=part, num_parts=2, is_alone=is_alone)
+def make_job(folder: Path, part: int = 0, num_parts: int = 2, **settings: str) -> Job:
+    """A job on three videos, none of which has tracks."""
+    writer = ShardWriter(folder, {"source": "grid", **settings})
+    entries = [(name, "") for name in VIDEOS]
+    return Job(writer, entries, Share(part, num_parts), num_processes=1, is_leader=True)
 
 
-def take_from(folder: Path, done: set[str]) -> Iterator[str]:
-    videos = SharedVideos(VIDEOS, make_claims(folder), done.__contains__, max_length=3)
-    return iter(videos)
+def take_from(folder: Path, monkeypatch: pytest.MonkeyPatch, done: set[str]) -> Iterator[str]:
+    job = make_job(folder)
+    monkeypatch.setattr(job, "is_settled", done.__contains__)
+    return iter(SharedVideos(job, VIDEOS))
 
 
 @pytest.fixture
@@ -80,9 +85,9 @@ def test_costs_are_frames_times_tracks(
     assert list(found.values()) == costs
 
 
-def test_processes_take_every_video_once(tmp_path: Path) -> None:
+def test_processes_take_every_video_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: set[str] = set()
-    one, other = take_from(tmp_path, done), take_from(tmp_path, done)
+    one, other = (take_from(tmp_path, monkeypatch, done) for _ in range(2))
     assert [next(one), next(other)] == ["long", "middle"]
     done.add("middle")
     assert next(other) == "short"
@@ -92,19 +97,24 @@ def test_processes_take_every_video_once(tmp_path: Path) -> None:
     assert list(one) == []
 
 
-def test_a_video_that_fails_between_look_and_claim_is_not_taken(tmp_path: Path) -> None:
-    answers = iter([False, True, True, True])
-    videos = SharedVideos(VIDEOS, make_claims(tmp_path), lambda _: next(answers), max_length=3)
-    assert list(videos) == []
+def test_video_that_fails_between_look_and_claim_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, job = iter([False, True, True, True]), make_job(tmp_path)
+    monkeypatch.setattr(job, "is_settled", lambda _: next(answers))
+    assert list(SharedVideos(job, VIDEOS)) == []
 
 
 @pytest.mark.fault
-def test_a_dead_process_leaves_its_video_to_others(
-    tmp_path: Path, dying: Callable[..., int], fault: Callable[..., None]
+def test_dead_process_leaves_its_video_to_others(
+    tmp_path: Path,
+    dying: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[..., None],
 ) -> None:
-    child = dying(lambda: make_claims(tmp_path).of_video("long").take())
+    child = dying(lambda: [(claim := make_job(tmp_path).claim("long")), claim.__enter__()])
     done = {"middle"}
-    videos = take_from(tmp_path, done)
+    videos = take_from(tmp_path, monkeypatch, done)
     assert next(videos) == "short"
     done.add("short")
     end(child)
@@ -119,34 +129,56 @@ def test_a_dead_process_leaves_its_video_to_others(
 
 
 @pytest.mark.fault
-def test_a_part_is_made_once_at_a_time(
+def test_part_is_made_once_at_a_time(
     tmp_path: Path, dying: Callable[..., int], fault: Callable[..., None]
 ) -> None:
-    child = dying(lambda: make_claims(tmp_path, 1).take_part())
-    with pytest.raises(UserError, match=f"process {child}"):
-        make_claims(tmp_path, 1).take_part()
-    make_claims(tmp_path, 0).take_part().release()
+    child = dying(lambda: make_job(tmp_path, 1).__enter__())
+    with pytest.raises(UserError, match=f"process {child}"), make_job(tmp_path, 1):
+        pass
+    with make_job(tmp_path, 0):
+        pass
     lock = next((tmp_path / "staging/claims").glob("part-1*"))
     for time in (0, 2**33):  # what clocks say does not matter
         os.utime(lock, (time, time))
-        with pytest.raises(UserError, match="part 1"):
-            make_claims(tmp_path, 1).take_part()
+        with pytest.raises(UserError, match="part 1"), make_job(tmp_path, 1):
+            pass
     end(child)
-    make_claims(tmp_path, 1).take_part()
-    happened = "nothing: who holds a part, and whether still, depends on no clock"
+    with make_job(tmp_path, 1):
+        pass
+    happened = "nothing: locks depend on no clock"
     fault("Generation", "a clock that jumps, back to 1970 or on to 2242", happened)
 
 
-def test_without_locks_a_process_works_alone(
+def test_running_jobs_keep_other_settings_out(tmp_path: Path, dying: Callable[..., int]) -> None:
+    child = dying(lambda: make_job(tmp_path, 1, tracker="one").__enter__())
+    with pytest.raises(UserError, match="tracker=one"), make_job(tmp_path, 0, tracker="other"):
+        pass
+    with make_job(tmp_path, 0, tracker="one"):
+        pass
+    end(child)
+    with make_job(tmp_path, 0, tracker="other"):  # nothing was staged
+        pass
+
+
+def test_failed_videos_are_retried_by_the_next_run(tmp_path: Path) -> None:
+    with make_job(tmp_path) as job:
+        job.fail("long", "why")
+        with make_job(tmp_path, 1) as other:
+            assert other.is_settled("long")
+        assert job.failures() == {"long": "why"}
+    with make_job(tmp_path) as again:
+        assert not again.is_settled("long")
+
+
+def test_without_locks_one_process_works_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(ValueError, match=r"no file locks \(No locks available\).*num_parts=1"):
-        make_claims(tmp_path).probe()
-    alone = make_claims(tmp_path, is_alone=True)
-    alone.probe()
-    assert "start no second process" in caplog.text
-    assert alone.of_video("long").take()
+    with pytest.raises(UserError, match="num_parts=1"), make_job(tmp_path):
+        pass
+    with make_job(tmp_path, num_parts=1) as alone, alone.claim("long") as is_ours:
+        assert is_ours
+    assert "second process" in caplog.text

@@ -14,7 +14,7 @@ from sola.generation.recipe import Recipe
 from sola.generation.run import make_dataset
 from sola.prompts import DetectorBoxes
 from sola.prompts.grounding_dino import GroundingDino
-from sola.shards import prompts_dir
+from sola.shards import PromptStore
 
 Compose = Callable[..., Any]
 
@@ -37,7 +37,7 @@ def _recipe(compose: Compose, source: str, *overrides: str) -> tuple[Recipe, Spl
 
 def _folder(compose: Compose, source: str, *overrides: str) -> Path:
     recipe, split = _recipe(compose, source, *(GDINO if source == "gdino" else ()), *overrides)
-    return prompts_dir(Path(), recipe.describe_prompts(split))
+    return PromptStore(Path(), recipe.describe_prompts(split)).folder
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Signals end a run, where it is safe, and leave alone what others have set."""
+"""Signals end a run where it is safe, and leave alone what others have set."""
 
 import os
 import signal
@@ -8,49 +8,29 @@ import pytest
 from sola.generation.stop import SIGNALS, Stopped, StopSignals
 
 
-def test_a_signal_raises_at_once_with_the_status_of_shells() -> None:
-    def work() -> None:
-        with StopSignals():
-            os.kill(os.getpid(), signal.SIGUSR1)
-            signal.pause()
-
-    before = [signal.getsignal(signum) for signum in SIGNALS]
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_signal_raises_at_the_next_check(signum: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
+    stop = StopSignals(is_leader=True)
+    stop.listen()
+    os.kill(os.getpid(), signum)
     with pytest.raises(Stopped) as stopped:
-        work()
-    assert (stopped.value.code, stopped.value.reason) == (138, "stopped by SIGUSR1")
-    assert [signal.getsignal(signum) for signum in SIGNALS] == before
-
-
-def test_where_threads_are_about_it_waits_for_a_check() -> None:
-    steps = []
-
-    def work() -> None:
-        with StopSignals() as stop, stop.at_checks():
-            steps.append("before")
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGTERM)  # again, as impatient people do
-            steps.append("after")
-            stop.check()
-            steps.append("never")
-
-    with pytest.raises(Stopped):
-        work()
-    assert steps == ["before", "after"]
-
-
-def test_a_run_that_ends_before_a_check_is_stopped_all_the_same() -> None:
-    with pytest.raises(Stopped), StopSignals() as stop, stop.at_checks():
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop.check()
+    assert stopped.value.code == 128 + signum
+    assert [signal.getsignal(each) for each in SIGNALS] == before  # a second one ends it at once
 
 
 def test_handlers_of_others_stay() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda signum, _: heard.append(signum))
     try:
-        with StopSignals() as stop:
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as lightning sets its own
-            stop.put_back()
-            os.kill(os.getpid(), signal.SIGUSR1)
+        stop = StopSignals(is_leader=True)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as Lightning sets its own
+        stop.listen()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        stop.check()
     finally:
         signal.signal(signal.SIGUSR1, before)
+        for signum in SIGNALS[:2]:
+            signal.signal(signum, stop._before[signum])
     assert heard == [signal.SIGUSR1]

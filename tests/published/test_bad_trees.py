@@ -46,85 +46,71 @@ def cut_code(size: list[int]) -> list[dict[str, Any]]:
     return [{"size": size, "counts": mask["counts"][:-1]} for mask in SMALL]
 
 
-MEANS = {"iou": {"1": 0.5}, "precision": {"1": 0.5}, "recall": {"1": 0.5}}
 BROKEN: list[tuple[str, Break, str]] = [
-    ("no npy", lambda tree: (tree / NPY).unlink(), f"{NPY}: not found, and .*{JSON} needs it"),
-    ("no json", lambda tree: (tree / JSON).unlink(), f"{JSON}: not found, and .*{NPY} needs it"),
+    ("no npy", lambda tree: (tree / NPY).unlink(), NPY),
+    ("no json", lambda tree: (tree / JSON).unlink(), JSON),
     (
         "json cut off",
         lambda tree: (tree / JSON).write_text('{"rle'),
-        f"{JSON}: not readable as JSON",
+        JSON,
     ),
-    ("json is a list", lambda tree: (tree / JSON).write_text("[]"), f"{JSON}: not a track's file"),
-    ("no rle", edit(rle=None), f"{JSON}: not a track's file; needed are the keys anno_id, rle"),
-    ("no masks", edit(rle=[]), f'{JSON}: "rle" cannot be read as masks .there is no mask'),
-    ("rle is a number", edit(rle=3), f'{JSON}: "rle" cannot be read as masks'),
-    ("no counts", edit(rle=[{"size": [20, 20]}] * 2), f'{JSON}: "rle" cannot be read as masks'),
-    ("code cut off", edit(rle=cut_code([20, 20])), f'{JSON}: "rle" .* damaged or truncated'),
-    ("code of another size", edit(rle=cut_code([2, 2])), f'{JSON}: "rle" .* damaged or truncated'),
-    ("two sizes", edit(rle=[SMALL[0], OTHER_SIZE[0]]), f'{JSON}: "rle" .* need the same size'),
-    ("size of the frames", edit(rle=OTHER_SIZE), rf"{JSON}: 2 masks .* \(4, 4\); .* \(20, 20\)"),
+    ("json is a list", lambda tree: (tree / JSON).write_text("[]"), JSON),
+    ("no rle", edit(rle=None), JSON),
+    ("no masks", edit(rle=[]), JSON),
+    ("rle is a number", edit(rle=3), JSON),
+    ("no counts", edit(rle=[{"size": [20, 20]}] * 2), JSON),
+    ("code cut off", edit(rle=cut_code([20, 20])), JSON),
+    ("code of another size", edit(rle=cut_code([2, 2])), JSON),
+    ("two sizes", edit(rle=[SMALL[0], OTHER_SIZE[0]]), JSON),
+    ("size of the frames", edit(rle=OTHER_SIZE), JSON),
     (
         "T of tokens",
         tokens(zeros(3, 4)),
-        f"{NPY}: object tokens of 3 frames, .*{JSON} has masks of 2",
+        NPY,
     ),
-    ("T of both", edit(rle=[*SMALL, SMALL[0]]), f"{NPY}: object tokens of 2 frames, .* masks of 3"),
-    ("width", tokens(zeros(2, 5)), f"{JSON}: .* tokens are 5 wide, tracker.token_dim is 4"),
-    ("dtype", tokens(zeros(2, 4, dtype="float64")), f"{NPY}: object tokens are float64 of shape"),
-    ("shape", tokens(zeros(2, 4, 1)), rf"{NPY}: object tokens are float32 of shape \(2, 4, 1\)"),
-    ("nan", tokens(zeros(2, 4) * np.nan), f"{NPY}: object tokens are not all finite"),
+    ("T of both", edit(rle=[*SMALL, SMALL[0]]), NPY),
+    ("width", tokens(zeros(2, 5)), JSON),
+    ("dtype", tokens(zeros(2, 4, dtype="float64")), NPY),
+    ("shape", tokens(zeros(2, 4, 1)), NPY),
+    ("nan", tokens(zeros(2, 4) * np.nan), NPY),
     (
         "npy cut off",
         lambda tree: (tree / NPY).write_bytes(b"\x93NUMPY"),
-        f"{NPY}: damaged",
+        NPY,
     ),
-    ("npy empty", lambda tree: (tree / NPY).write_bytes(b""), f"{NPY}: damaged"),
-    ("npy of objects", tokens(np.array([{}])), f"{NPY}: damaged"),
-    ("number", edit(anno_id=5), f"{JSON}: anno_id is 5, needed is 3"),
+    ("npy empty", lambda tree: (tree / NPY).write_bytes(b""), NPY),
+    ("npy of objects", tokens(np.array([{}])), NPY),
     (
         "prompt",
         edit(prompt_type="GT MASK"),
-        f"{JSON}: prompt_type is 'GT MASK', that of source grid",
-    ),
-    (
-        "iou alone",
-        edit(iou={"1": 0.5}),
-        f"{JSON}: needed are all or none of iou, precision, recall",
-    ),
-    ("objects", edit(**MEANS | {"recall": {"2": 1}}), f"{JSON}: .* are not of the same objects"),
-    ("iou above 1", edit(**MEANS | {"iou": {"1": 1.5}}), f"{JSON}: iou with 1 is 1.5"),
-    (
-        "other tracks' objects",
-        edit(**MEANS),
-        rf"{JSON}: overlaps with objects \['1'\], other .* None",
+        JSON,
     ),
     (
         "name",
         lambda tree: (tree / JSON).rename(tree / "sam2_masklets/v1/third.json"),
-        "third.json: its name is no number of a track",
+        JSON,
     ),
     (
         "one number twice",
         lambda tree: shutil.copy(tree / JSON, tree / "sam2_masklets/v1/3.json"),
-        "3.json: its name is no number",
+        "3.npy",
     ),
     (
         "a video is missing",
         lambda tree: [shutil.rmtree(path) for path in tree.glob("*/v2")],
-        "valid_u: lacks videos of valid_u of drawn: 1, such as v2",
+        "valid_u: .* v2",
     ),
     (
         "a video too many",
         lambda tree: (tree / "sam2_masklets/v9").mkdir(),
-        "valid_u: holds videos that valid_u of drawn lacks: 1, such as v9",
+        "valid_u: .* v9",
     ),
     (
         "tracks of expressions",
-        lambda tree: (tree / "sam2_masklets/v1/0").mkdir(),
-        "v1: tracks of source gdino lie in a folder of their expression",
+        lambda tree: shutil.copytree(tree / "sam2_masklets/v1", tree / "sam2_masklets/v1/0"),
+        "v1/0: no entry of source grid",
     ),
-    ("nothing", shutil.rmtree, "sam2_masklets: not found. Needed is a tree of the published code"),
+    ("nothing", shutil.rmtree, "sam2_masklets: not found"),
 ]
 
 
@@ -146,18 +132,6 @@ def test_a_bad_tree_is_one_message_with_the_file(
 
     assert str(tree) in str(error.value)
     assert not list(Path(config.paths.data_dir).rglob("theirs/index.json"))
-
-
-def test_a_video_without_tracks_needs_the_data_set(
-    tmp_path: Path, command: Callable[..., int]
-) -> None:
-    write_tree(tmp_path / "grid_tracks/drawn/valid_u", {"v1": {0: SMALL}, "v2": {}})
-    arguments = ("import", str(tmp_path), "prompt_source=grid", "tracker.checkpoint=unknown")
-
-    with pytest.raises(ValueError, match="v2: no tracks, and nothing that says how many frames"):
-        command(*arguments, "--without-dataset")
-
-    assert command(*arguments) == 0
 
 
 @pytest.mark.parametrize("choice", [(), ("tracker.checkpoint=nowhere.pt",)])
@@ -198,9 +172,7 @@ def test_the_index_says_what_is_known_of_the_tracker(
 
 
 def test_flags_and_values_may_come_in_any_order() -> None:
-    options = parse_arguments(
-        ["import", "tree", "--dataset-dir", "x", "a=1", "--without-dataset", "b=2"]
-    )
+    options = parse_arguments(["import", "tree", "--dataset-dir", "x", "a=1", "b=2"])
 
     assert (options.tree, options.values) == (Path("tree"), ["a=1", "b=2"])
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sola.errors import UserError
 from sola.selector import TrackSelector
-from sola.selector.losses import alignment_loss, classification_loss, combine_terms
 from sola.selector.layers import TokenGroupNorm
+from sola.selector.losses import alignment_loss, classification_loss, combine_terms
 
 TOKEN_DIM, TEXT_DIM = 8, 16
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

@@ -22,7 +22,7 @@ from sola.shards.repair import check_tracks, unfinish
 from sola.types import Tracks
 
 SHARD = "shard-00000.h5"
-NUM_FLIPS = 300
+NUM_FLIPS = 100
 """At random places of a shard; a multiple of it was tried once."""
 
 
@@ -192,9 +192,27 @@ def test_a_staged_file_that_is_damaged_is_not_there(
 def test_checksums_that_are_gone_are_missed(tmp_path: Path, tracks: tuple[Tracks, Tracks]) -> None:
     write(tmp_path, *tracks)
     with h5py.File(tmp_path / SHARD, "r+") as file:
-        del file["a"].attrs["crc32"]
-    with pytest.raises(ValueError, match="a: its checksums are gone"):
+        del file["a"].attrs[SEAL]
+    with pytest.raises(DamagedFile, match="a: its digest"):
         ShardReader(tmp_path).read("a")
+
+
+def test_swapped_entries_and_changed_attributes_are_noticed(
+    tmp_path: Path, tracks: tuple[Tracks, Tracks]
+) -> None:
+    write(tmp_path, *tracks)
+    with h5py.File(tmp_path / SHARD, "r+") as file:
+        file.move("a", "c")
+        file.move("b", "a")
+        file.move("c", "b")
+    for name in "ab":
+        with pytest.raises(DamagedFile, match=f"{name}: its digest"):
+            ShardReader(tmp_path).read_tokens(name)
+    write(tmp_path / "other", *tracks)
+    with h5py.File(tmp_path / "other" / SHARD, "r+") as file:
+        file["a"].attrs["size"] = np.array([7, 5])
+    with pytest.raises(DamagedFile, match="a: its digest"):
+        ShardReader(tmp_path / "other").read("a")
 
 
 def _soft(group: h5py.Group) -> None:
@@ -296,7 +314,7 @@ def test_no_bit_of_an_index_that_flips_gives_another_index(tmp_path: Path) -> No
     path = tmp_path / "index.json"
     content = path.read_bytes()
     num_told = 0
-    for place in range(len(content)):
+    for place in range(0, len(content), 3):
         path.write_bytes(content)
         flip(path, place, place % 8)
         try:
@@ -305,7 +323,7 @@ def test_no_bit_of_an_index_that_flips_gives_another_index(tmp_path: Path) -> No
             num_told += 1
         else:
             assert {key: found[key] for key in sound} == sound
-    assert num_told > len(content) / 2  # the rest is white space
+    assert num_told > len(content) / 6  # the rest is white space
 
 
 @pytest.mark.fault
@@ -358,7 +376,6 @@ def test_tokens_that_are_not_finite_are_named(tmp_path: Path, value: float) -> N
     write(tmp_path, one)
     with h5py.File(tmp_path / SHARD, "r+") as file:
         file["a/object_tokens"][1, 2, 3] = value
-        del file["a"].attrs[SEAL]
         seal(file["a"], "a")
     for read in (ShardReader(tmp_path).read, ShardReader(tmp_path).read_tokens):
         with pytest.raises(ValueError, match=rf"{SHARD}: .*a: object_tokens has values .* NaN"):

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
 from sola.masks import encode
-from sola.shards import PromptStore, prompts_dir
+from sola.shards import PromptStore
+from sola.shards import prompts as prompts_module
 from sola.types import FoundPrompts, Prompt
 
 DESCRIPTION = {"dataset": "drawn", "split": "train", "source": "gdino", "weights": "abc"}
@@ -41,7 +41,7 @@ TEXTS = tuple(FOUND.by_text)
 
 @pytest.fixture
 def store(tmp_path: Path) -> PromptStore:
-    return PromptStore(prompts_dir(tmp_path, DESCRIPTION), DESCRIPTION)
+    return PromptStore(tmp_path, DESCRIPTION)
 
 
 def test_what_is_written_is_read(store: PromptStore) -> None:
@@ -81,15 +81,15 @@ def test_a_write_that_is_cut_off_leaves_what_was_there(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(h5py.File, "create_group", stop)
+    monkeypatch.setattr(prompts_module, "seal", stop)
     with pytest.raises(KeyboardInterrupt):
         store.write("v", FoundPrompts((3, 4), (0,), 0.0, {"a cat": ()}))
     assert store.read("v", SIZE, FOUND.frames, TEXTS, 0.2) == FOUND
     assert [path.name for path in store.folder.glob("v*")] == ["v.h5"]
 
 
-def test_every_way_to_find_prompts_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    folder = prompts_dir(tmp_path, DESCRIPTION)
-    assert folder == prompts_dir(tmp_path, dict(reversed(DESCRIPTION.items())))
-    assert folder != prompts_dir(tmp_path, DESCRIPTION | {"weights": "def"})
+def test_every_way_to_find_prompts_has_its_own_folder(tmp_path: Path) -> None:
+    folder = PromptStore(tmp_path, DESCRIPTION).folder
+    assert folder == PromptStore(tmp_path, dict(reversed(DESCRIPTION.items()))).folder
+    assert folder != PromptStore(tmp_path, DESCRIPTION | {"weights": "def"}).folder
     assert folder.parent == tmp_path / "prompts" / "drawn" / "train" / "gdino"

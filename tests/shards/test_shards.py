@@ -12,7 +12,7 @@ from drawn_tracks import DESCRIPTION, assert_equal, edit_index, make_tracks, wri
 
 from sola.shards import ShardReader, ShardWriter
 from sola.shards import writer as writer_module
-from sola.types import DetectionEvidence, Labels, MeanOverlaps, Tracks
+from sola.types import DetectionEvidence, Tracks
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -73,21 +73,6 @@ def test_evidence_of_a_detector_is_kept(
     assert found.scores.dtype == np.float32
     assert reader.read_evidence("a", "1") is None
     reader.check("a", "0")
-
-
-def test_means_in_place_of_counts_and_numbers_of_imported_tracks_are_kept(tmp_path: Path) -> None:
-    means = MeanOverlaps(("17", "3"), *np.random.default_rng(0).random((3, 2, 2)))
-    imported = replace(make_tracks("a"), labels=means, numbers=(3, 12))
-    reader = write(tmp_path, imported, make_tracks("b"))
-
-    found = reader.read("a").labels
-    assert isinstance(found, MeanOverlaps)
-    assert found.object_ids == ("17", "3")
-    for name in ("iou", "precision", "recall"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(means, name))
-    assert reader.read("a").numbers == (3, 12)
-    assert reader.read("b").numbers is None
-    assert isinstance(reader.read_labels("b"), Labels)
 
 
 def test_shards_are_split_by_size_and_read_as_one(

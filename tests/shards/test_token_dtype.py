@@ -43,7 +43,7 @@ def write(folder: Path, *tokens: NDArray[np.float32], **description: str) -> Sha
 
 
 def dtype_on_disk(reader: ShardReader, video_id: str) -> np.dtype:
-    with h5py.File(reader.tracks_dir / "shard-00000.h5") as file:
+    with h5py.File(reader.tracks_dir / "shard-00000.h5", locking=False) as file:
         found: np.dtype = file[f"{video_id}/object_tokens"].dtype
     return found
 

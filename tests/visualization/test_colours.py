@@ -1,4 +1,4 @@
-"""Colours can be told apart, and read."""
+"""Colours can be told apart."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sola.visualization.colours import DARK, LIGHT, MASKS, as_css
+from sola.visualization.colours import MASKS, THEMES, as_css
 
 SEEN_BY = {
     "all": np.eye(3),
@@ -35,12 +35,12 @@ LEAST_DIFFERENCE = 20
 TOGETHER = [
     [MASKS[name] for name in ("hit", "missed", "wrong")],
     *(
-        [tuple(bytes.fromhex(theme[role][1:])) for role in roles]
-        for theme in (LIGHT, DARK)
-        for roles in (("right", "wrong"), ("selection", "oracle", "ink"))
+        [tuple(bytes.fromhex(THEMES[role][is_dark][1:])) for role in roles]
+        for is_dark in (False, True)
+        for roles in (("correct", "wrong"), ("selection", "oracle", "ink"))
     ),
 ]
-"""What stands in one picture."""
+"""Colours of the same picture."""
 
 
 def lab(colour: tuple[int, ...], seen_by: str) -> NDArray[np.float64]:
@@ -51,16 +51,14 @@ def lab(colour: tuple[int, ...], seen_by: str) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("seen_by", SEEN_BY)
-@pytest.mark.parametrize("colours", TOGETHER)
-def test_colours_of_one_picture_differ_to_everyone(
-    colours: list[tuple[int, ...]], seen_by: str
-) -> None:
-    for one, other in combinations(colours, 2):
-        difference = np.linalg.norm(lab(one, seen_by) - lab(other, seen_by))
-        assert difference >= LEAST_DIFFERENCE, (one, other)
+def test_colours_of_one_picture_differ_to_everyone(seen_by: str) -> None:
+    for colours in TOGETHER:
+        for one, other in combinations(colours, 2):
+            difference = np.linalg.norm(lab(one, seen_by) - lab(other, seen_by))
+            assert difference >= LEAST_DIFFERENCE, (one, other)
 
 
-def test_green_and_red_of_equal_lightness_would_be_refused() -> None:
+def test_green_and_red_of_equal_lightness_are_too_similar() -> None:
     difference = np.linalg.norm(
         lab((53, 196, 106), "deuteranopes") - lab((255, 59, 107), "deuteranopes")
     )
@@ -68,10 +66,9 @@ def test_green_and_red_of_equal_lightness_would_be_refused() -> None:
     assert difference < LEAST_DIFFERENCE
 
 
-def test_a_page_has_every_colour() -> None:
+def test_page_has_every_colour() -> None:
     css = as_css()
 
-    assert LIGHT.keys() == DARK.keys()
-    for role, colour in LIGHT.items():
-        assert f"--{role}: light-dark({colour}, {DARK[role]});" in css
+    for role, (light, dark) in THEMES.items():
+        assert f"--{role}: light-dark({light}, {dark});" in css
     assert "--mask-selection: rgb(255 127 14);" in css

@@ -9,6 +9,7 @@ from sola.visualization.overlays import (
     ORANGE,
     MaskRow,
     contact_sheet,
+    draw_answer,
     draw_masks,
     evenly_spaced,
 )
@@ -16,7 +17,7 @@ from sola.visualization.overlays import (
 SIZE = (40, 60)
 
 
-def test_the_mask_is_tinted_and_the_rest_stays() -> None:
+def test_mask_is_tinted_and_the_rest_does_not_change() -> None:
     frame = np.full((*SIZE, 3), 100, dtype=np.uint8)
     mask = np.zeros(SIZE, dtype=bool)
     mask[10:20, 15:30] = True
@@ -30,7 +31,7 @@ def test_the_mask_is_tinted_and_the_rest_stays() -> None:
     assert (frame == 100).all()
 
 
-def test_a_mask_of_another_size_is_scaled() -> None:
+def test_mask_of_another_size_is_scaled() -> None:
     frame = np.zeros((*SIZE, 3), dtype=np.uint8)
     mask = np.zeros((SIZE[0] // 2, SIZE[1] // 2), dtype=bool)
     mask[5:10] = True
@@ -40,7 +41,20 @@ def test_a_mask_of_another_size_is_scaled() -> None:
     assert sorted(set(np.flatnonzero(drawn.any(axis=(1, 2))))) == list(range(10, 20))
 
 
-def test_a_sheet_shows_the_frames_at_their_own_resolution() -> None:
+@pytest.mark.parametrize("object_colour", [(20, 60, 230), (255, 255, 255), (250, 220, 40)])
+def test_missed_object_is_visible_whatever_its_colour(object_colour: tuple[int, ...]) -> None:
+    frame = np.full((*SIZE, 3), object_colour, dtype=np.uint8)
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[10:30, 15:40] = True
+
+    drawn = draw_answer(frame, mask, np.zeros_like(mask))
+
+    change = np.abs(drawn.astype(int) - frame).max(axis=-1)
+    assert change[mask].max() > 150
+    assert not change[~mask].any()
+
+
+def test_sheet_shows_frames_at_their_own_resolution() -> None:
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(3)]
     empty = np.zeros((3, *SIZE), dtype=bool)
@@ -71,5 +85,7 @@ def _is_at(sheet: np.ndarray, frame: np.ndarray, top: int) -> bool:
     ("num_things", "num_wanted", "places"),
     [(5, 3, [0, 2, 4]), (3, 8, [0, 1, 2]), (1, 6, [0]), (9, 1, [4]), (4, 0, []), (0, 4, [])],
 )
-def test_places_are_evenly_spaced(num_things: int, num_wanted: int, places: list[int]) -> None:
+def test_evenly_spaced_includes_first_and_last(
+    num_things: int, num_wanted: int, places: list[int]
+) -> None:
     assert evenly_spaced(num_things, num_wanted) == places

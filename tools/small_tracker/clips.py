@@ -14,6 +14,15 @@ from torch import Tensor
 
 SCENE_FRAMES = 16
 """Frames of a scene; SAM 2 also scales the pointers' time code by it, in training as in use."""
+PLAIN: dict[str, Any] = {
+    "min_objects": 1,
+    "max_objects": 4,
+    "motions": ("left", "right", "up", "down", "rotating", "growing", "shrinking", "still"),
+    "distractor_probability": 0.0,
+    "has_moving_background": False,
+    "max_noise": 6.0,
+}
+"""Settings of easy scenes."""
 MIN_VISIBLE_PX = 60
 """Objects with fewer visible pixels are neither prompted nor scored for their attributes."""
 PIXEL_MEAN = (0.485, 0.456, 0.406)

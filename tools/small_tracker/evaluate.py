@@ -72,7 +72,7 @@ def _measure(job: _Job) -> dict[str, Any]:
     import torch
 
     from sola.datasets.moving_shapes import scene
-    from tools.small_tracker.clips import ClipSource, Vocabulary
+    from tools.small_tracker.clips import PLAIN, ClipSource, Vocabulary
     from tools.small_tracker.model import (
         WEIGHTS_PATH,
         build_small_tracker,
@@ -81,7 +81,7 @@ def _measure(job: _Job) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     model = build_small_tracker(job.checkpoint or WEIGHTS_PATH)
-    settings = scene.SceneSettings.plain() if job.kind == "plain" else scene.SceneSettings()
+    settings = scene.SceneSettings(**PLAIN) if job.kind == "plain" else scene.SceneSettings()
     if job.name == "four_objects":
         settings = replace(settings, min_objects=4, max_objects=4)
     vocabulary = Vocabulary(scene.SHAPES, tuple(scene.COLOURS), scene.MOTIONS)

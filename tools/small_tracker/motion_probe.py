@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sola.datasets.moving_shapes import scene
-from sola.datasets.moving_shapes.background import draw_background
 from sola.shards import ShardReader, tracks_dir
 from tools.small_tracker.heads import sequence_statistics
 from tools.small_tracker.probes import linear_probe_accuracy
@@ -58,7 +57,7 @@ def _read(folder: Path) -> tuple[Tensor, Tensor]:
     settings = scene.SceneSettings()
     for video_id in reader.videos:
         rng = np.random.default_rng(int(video_id.split("_")[1]))  # a video is named by its seed
-        draw_background(rng, scene.BASE_SIZE_PX, is_moving=settings.has_moving_background)
+        scene._draw_background(rng, is_moving=settings.has_moving_background)
         objects = scene._draw_objects(rng, settings)
         tracks = reader.read(video_id)
         tokens.append(tracks.object_tokens)

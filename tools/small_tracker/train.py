@@ -83,7 +83,7 @@ class Run:
         import torch
 
         from sola.datasets.moving_shapes import scene
-        from tools.small_tracker.clips import ClipSource, Vocabulary
+        from tools.small_tracker.clips import PLAIN, ClipSource, Vocabulary
         from tools.small_tracker.curriculum import CURRICULUM
         from tools.small_tracker.heads import TrainingHeads
         from tools.small_tracker.initialisation import set_start_values
@@ -98,7 +98,7 @@ class Run:
         ]
         vocabulary = Vocabulary(scene.SHAPES, tuple(scene.COLOURS), scene.MOTIONS)
         self.source = ClipSource(
-            scene.make_scene, scene.SceneSettings.plain(), scene.SceneSettings(), vocabulary
+            scene.make_scene, scene.SceneSettings(**PLAIN), scene.SceneSettings(), vocabulary
         )
         self.model = build_small_tracker()
         set_start_values(self.model)

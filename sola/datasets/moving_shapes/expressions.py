@@ -7,13 +7,15 @@ hardly ever visible, is thrown away.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
-import numpy as np
+from sola.datasets.moving_shapes import scene
 
-from sola.datasets.moving_shapes.scene import COLOURS, DIRECTIONS, MOTIONS, SHAPES, SceneObject
-
+Objects = Sequence[scene.SceneObject]
+Flags = Sequence[bool]
 KINDS = ("appearance", "motion", "both", "several", "none")
+WORDS = {"colour": (*scene.COLOURS,), "shape": scene.SHAPES, "motion": scene.MOTIONS}
 NOUNS = ("object", "shape", "thing")
 PHRASES: dict[str, tuple[str, ...]] = {
     "left": ("moving left", "moving to the left", "going left", "that drifts to the left"),
@@ -31,24 +33,15 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(NamedTuple):
     """What is said of an object; "" where nothing is."""
 
     colour: str = ""
     shape: str = ""
     motion: str = ""
 
-    @property
-    def kind(self) -> str:
-        """appearance, motion or both."""
-        if not self.motion:
-            return "appearance"
-        return "both" if self.colour or self.shape else "motion"
 
-
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence and what it means."""
 
     text: str
@@ -59,10 +52,7 @@ class Sentence:
 
 
 def make_sentences(
-    objects: Sequence[SceneObject],
-    is_visible: Sequence[bool],
-    count: int,
-    rng: np.random.Generator,
+    objects: Objects, is_visible: Flags, count: int, rng: scene.Rng
 ) -> list[Sentence]:
     """Up to ``count`` different sentences, the kinds in turn as far as the scene has them.
 
@@ -82,16 +72,17 @@ def make_sentences(
     return list(sentences.values())
 
 
-def _candidates(
-    objects: Sequence[SceneObject], is_visible: Sequence[bool], rng: np.random.Generator
-) -> dict[str, list[Sentence]]:
+def _candidates(objects: Objects, is_visible: Flags, rng: scene.Rng) -> dict[str, list[Sentence]]:
     """Every clear sentence of the scene by kind, shuffled; a third as many of none as of both."""
     found: dict[str, list[Sentence]] = {kind: [] for kind in KINDS}
     for description in _descriptions(objects):
         meant = _meant(description, objects, is_visible)
         if meant is None:
             continue
-        kind = "none" if not meant else description.kind if len(meant) == 1 else "several"
+        kind = "none" if not meant else "several"
+        if len(meant) == 1:
+            looks = description.colour or description.shape
+            kind = "appearance" if not description.motion else "both" if looks else "motion"
         text = _phrase(description, rng, is_plural=len(meant) > 1)
         found[kind].append(Sentence(text, meant, kind))
     found["several"] += _pairs(found["appearance"] + found["both"], rng)
@@ -101,64 +92,55 @@ def _candidates(
     return found
 
 
-def _descriptions(objects: Sequence[SceneObject]) -> list[Description]:
+def _descriptions(objects: Objects) -> list[Description]:
     """Descriptions of the objects, and the same with one word changed (most of these mean none)."""
     true = {
-        Description(colour, shape, motion)
+        Description(*words)
         for item in objects
-        for colour in ("", item.colour)
-        for shape in ("", item.shape)
-        for motion in ("", item.motion)
-        if colour or shape or motion
+        for words in product(("", item.colour), ("", item.shape), ("", item.motion))
+        if any(words)
     }
-    ordered = sorted(true, key=str)
     changed = {
-        Description(**{**vars(description), word: other})
-        for description in ordered
+        description._replace(**{word: other})
+        for description in true
         if description.colour or description.motion
-        for word, others in (("colour", COLOURS), ("shape", SHAPES), ("motion", MOTIONS))
+        for word, others in WORDS.items()
         if getattr(description, word)
         for other in others
     }
     return sorted(true | changed, key=str)
 
 
-def _meant(
-    description: Description, objects: Sequence[SceneObject], is_visible: Sequence[bool]
-) -> tuple[int, ...] | None:
+def _meant(description: Description, objects: Objects, is_visible: Flags) -> tuple[int, ...] | None:
     """Objects that a description means; None where that could be argued about."""
     meant = []
     for idx, item in enumerate(objects):
-        if description.colour not in ("", item.colour) or description.shape not in ("", item.shape):
+        if {description.colour, description.shape} - {"", item.colour, item.shape}:
             continue
-        if description.motion not in ("", item.motion):
-            if _could_be_said(description.motion, item):
-                return None
-            continue
-        if not is_visible[idx]:
+        is_met = description.motion in ("", item.motion)
+        if not is_visible[idx] if is_met else _could_be_said(description.motion, item):
             return None
-        meant.append(idx)
+        meant += [idx] if is_met else []
     return tuple(meant)
 
 
 ARGUABLE = {
-    "still": {"rotating", "growing", "shrinking", "starting_late"},
-    "growing": {"entering"},
-    "shrinking": {"leaving"},
+    "still": ("rotating", "growing", "shrinking", "starting_late"),
+    "growing": ("entering",),
+    "shrinking": ("leaving",),
 }
 """Motions that somebody might call by the name of another."""
-OPPOSITES = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
-def _could_be_said(motion: str, item: SceneObject) -> bool:
+def _could_be_said(motion: str, item: scene.SceneObject) -> bool:
     """Whether somebody might say this motion of an object whose motion is another one."""
-    if item.motion in ARGUABLE.get(motion, ()):
-        return True
-    has_stages = item.motion in ("leaving", "entering", "starting_late", "reversing")
-    return has_stages and motion in (item.direction, OPPOSITES[item.direction])
+    if item.motion in scene.PLAIN_MOTIONS or motion not in scene.DIRECTIONS:
+        return item.motion in ARGUABLE.get(motion, ())
+    along = zip(scene.DIRECTIONS[motion], scene.DIRECTIONS[item.direction], strict=True)
+    return any(one * other for one, other in along)
 
 
-def _phrase(description: Description, rng: np.random.Generator, *, is_plural: bool) -> str:
+def _phrase(description: Description, rng: scene.Rng, *, is_plural: bool) -> str:
     noun = description.shape or str(rng.choice(NOUNS))
     words = [description.colour, f"{noun}{'es' if noun == 'cross' else 's'}" if is_plural else noun]
     article = ("the", "all", "all the") if is_plural else ("the", "the", "a")
@@ -175,16 +157,12 @@ def _to_plural(phrase: str) -> str:
     """As in "that drifts to the left" -> "that drift to the left"; participles stay."""
     if not phrase.startswith("that "):
         return phrase
-    verbs = {"drifts": "drift", "rises": "rise", "sinks": "sink", "stays": "stay", "spins": "spin"}
-    verbs |= {"becomes": "become", "turns": "turn", "starts": "start", "waits": "wait"}
-    verbs |= {"goes": "go", "comes": "come", "moves": "move", "its place": "their places"}
-    phrase = phrase.replace("before it moves", "before they move")
-    for singular, plural in verbs.items():
-        phrase = phrase.replace(singular, plural)
-    return phrase
+    _, verb, *rest = phrase.split()
+    plural = " ".join(["that", "go" if verb == "goes" else verb[:-1], *rest])
+    return plural.replace("it moves", "they move").replace("its place", "their places")
 
 
-def _pairs(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sentence]:
+def _pairs(sentences: Sequence[Sentence], rng: scene.Rng) -> list[Sentence]:
     """Two single objects joined, as in "the red star and the shape going left"."""
     pairs = []
     for _ in range(min(6, len(sentences))):
@@ -193,7 +171,3 @@ def _pairs(sentences: Sequence[Sentence], rng: np.random.Generator) -> list[Sent
         if len(meant) == 2:
             pairs.append(Sentence(f"{first.text} and {second.text}", meant, "several"))
     return pairs
-
-
-assert set(PHRASES) == set(MOTIONS)
-assert set(DIRECTIONS) <= set(PHRASES)

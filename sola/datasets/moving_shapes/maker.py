@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import cv2
 import numpy as np
 
 from sola.checks import at_least, between
-from sola.datasets.mevis import FRAMES_DIR, MASKS_FILE, META_FILE
+from sola.datasets.meta import FRAMES_DIR
+from sola.datasets.mevis import MASKS_FILE, META_FILE
 from sola.datasets.moving_shapes.expressions import make_sentences
 from sola.datasets.moving_shapes.scene import Scene, SceneSettings, make_scene
 from sola.errors import UserError, did_you_mean
@@ -62,23 +62,19 @@ class Maker:
             at_least(1, **{name: getattr(self, name)})
         at_least(self.min_objects, max_objects=self.max_objects)
         between(1, 100, jpeg_quality=self.jpeg_quality)
-        if set(self.num_videos) != set(self.first_seed):
-            raise UserError(
-                f"num_videos: has the splits {sorted(self.num_videos)}, first_seed has "
-                f"{sorted(self.first_seed)}; both need the same ones."
-            )
-        for split, count in self.num_videos.items():
-            at_least(1, **{f"num_videos.{split}": count})
-            at_least(0, **{f"first_seed.{split}": self.first_seed[split]})
-            end = self.first_seed[split] + count
-            if end > FIRST_TRACKER_SEED:
+        first = self.first_seed
+        if set(self.num_videos) != set(first):
+            raise UserError(f"num_videos: must name the splits of first_seed, {[*first]}.")
+        at_least(1, **{f"num_videos.{split}": count for split, count in self.num_videos.items()})
+        at_least(0, **{f"first_seed.{split}": seed for split, seed in first.items()})
+        taken, owner = FIRST_TRACKER_SEED, ""
+        for split in sorted(first, key=first.__getitem__, reverse=True):
+            if first[split] + self.num_videos[split] > taken:
                 raise UserError(
-                    f"first_seed.{split}: the seeds reach {end - 1}, but the small tracker was "
-                    f"trained on those from {FIRST_TRACKER_SEED}. Lower it."
+                    f"first_seed.{owner or split}: the seeds of {split} reach those of "
+                    f"{owner or 'the small tracker, which was trained on them'}. Move it."
                 )
-        for a, b in combinations(sorted(self.num_videos, key=self.first_seed.__getitem__), 2):
-            if self.first_seed[a] + self.num_videos[a] > self.first_seed[b]:
-                raise UserError(f"first_seed.{b}: {a} and {b} would share videos. Move it.")
+            taken, owner = first[split], split
 
     def write(self, root: Path, split: str) -> bool:
         """Write one split, unless the same one is there already.
@@ -98,90 +94,57 @@ class Maker:
         if split not in self.num_videos:
             hint = did_you_mean(split, sorted(self.num_videos))
             raise UserError(f"split={split}: unknown split of {root}.{hint}")
-        final_dir, settings = root / split, _settings_of(self, split)
+        final_dir, first, count = root / split, self.first_seed[split], self.num_videos[split]
+        settings = {**asdict(self), "num_videos": count, "first_seed": first}
         if final_dir.exists():
-            _refuse_other_settings(final_dir, settings)
+            path = final_dir / SETTINGS_FILE
+            found = json.loads(path.read_text()) if path.is_file() else {}
+            for key, value in settings.items():
+                if found.get(key) != value:
+                    raise UserError(
+                        f"{final_dir}: made with {key}={found.get(key)}, this run requests "
+                        f"{value}. Choose another dataset.name or data_root, or move the folder."
+                    )
             return False
         staging_dir = root / f".{split}.{os.getpid()}"
         shutil.rmtree(staging_dir, ignore_errors=True)
-        seeds = range(settings["first_seed"], settings["first_seed"] + settings["num_videos"])
-        _write_videos(self, staging_dir, seeds)
+        self._write_videos(staging_dir, range(first, first + count))
         (staging_dir / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
         staging_dir.rename(final_dir)
         return True
 
+    def _write_videos(self, split_dir: Path, seeds: Iterable[int]) -> None:
+        meta: dict[str, Any] = {}
+        masks: dict[str, list[RunLength | None]] = {}
+        size, least, most = self.frame_size_px, self.min_objects, self.max_objects
+        settings = SceneSettings(self.num_frames, size, least, most)
+        for seed in seeds:
+            scene, video_id = make_scene(seed, settings), f"shapes_{seed:08d}"
+            meta[video_id] = {
+                "frames": [f"{frame_idx:05d}" for frame_idx in range(len(scene.frames))],
+                "expressions": self._expressions(scene, len(masks), seed),
+            }
+            for masklet in scene.masks:
+                pairs = zip(encode(masklet), masklet.any(axis=(1, 2)), strict=True)
+                masks[str(len(masks))] = [code if is_there else None for code, is_there in pairs]
+            _write_frames(scene.frames, split_dir / FRAMES_DIR / video_id, self.jpeg_quality)
+        (split_dir / META_FILE).write_text(json.dumps({"videos": meta}))
+        (split_dir / MASKS_FILE).write_text(json.dumps(masks))
 
-def _settings_of(config: Maker, split: str) -> dict[str, Any]:
-    settings = asdict(config)
-    return settings | {
-        "num_videos": config.num_videos[split],
-        "first_seed": config.first_seed[split],
-    }
-
-
-def _refuse_other_settings(final_dir: Path, settings: dict[str, Any]) -> None:
-    path = final_dir / SETTINGS_FILE
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    differing = [key for key, value in settings.items() if found.get(key) != value]
-    if differing:
-        key = differing[0]
-        raise UserError(
-            f"{final_dir}: made with {key}={found.get(key)}, this run requests {settings[key]}. "
-            "Choose another dataset.name or data_root, or move the folder away."
-        )
-
-
-def _write_videos(config: Maker, split_dir: Path, seeds: Iterable[int]) -> None:
-    meta: dict[str, Any] = {}
-    masks: dict[str, list[RunLength | None]] = {}
-    for seed in seeds:
-        scene = make_scene(seed, scene_settings(config))
-        video_id = f"shapes_{seed:08d}"
-        first_id = len(masks)
-        masks |= {str(first_id + k): _codes(masklet) for k, masklet in enumerate(scene.masks)}
-        meta[video_id] = {
-            "frames": [f"{frame_idx:05d}" for frame_idx in range(len(scene.frames))],
-            "expressions": _expressions(scene, config, first_id, seed),
+    def _expressions(self, scene: Scene, first_id: int, seed: int) -> dict[str, dict[str, Any]]:
+        shares = scene.masks.mean(axis=(2, 3))  # (G, T)
+        is_visible = (shares > MIN_VISIBLE_SHARE).mean(axis=1) >= MIN_VISIBLE_FRAMES
+        count, rng = self.expressions_per_video, np.random.default_rng((seed, 1))
+        sentences = make_sentences(scene.objects, is_visible.tolist(), count, rng)
+        return {
+            str(idx): {
+                "exp": sentence.text,
+                "obj_id": list(sentence.object_indices),
+                "anno_id": [first_id + k for k in sentence.object_indices],
+                "kind": sentence.kind,
+            }
+            for idx, sentence in enumerate(sentences)
         }
-        _write_frames(scene.frames, split_dir / FRAMES_DIR / video_id, config.jpeg_quality)
-    (split_dir / META_FILE).write_text(json.dumps({"videos": meta}))
-    (split_dir / MASKS_FILE).write_text(json.dumps(masks))
-
-
-def scene_settings(config: Maker) -> SceneSettings:
-    """What the scenes of a configured data set contain."""
-    return SceneSettings(
-        num_frames=config.num_frames,
-        frame_size_px=config.frame_size_px,
-        min_objects=config.min_objects,
-        max_objects=config.max_objects,
-    )
-
-
-def _expressions(
-    scene: Scene, config: Maker, first_id: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    shares = scene.masks.mean(axis=(2, 3))  # (G, T)
-    is_visible = (shares > MIN_VISIBLE_SHARE).mean(axis=1) >= MIN_VISIBLE_FRAMES
-    rng = np.random.default_rng((seed, 1))
-    sentences = make_sentences(
-        scene.objects, is_visible.tolist(), config.expressions_per_video, rng
-    )
-    return {
-        str(idx): {
-            "exp": sentence.text,
-            "obj_id": list(sentence.object_indices),
-            "anno_id": [first_id + k for k in sentence.object_indices],
-            "kind": sentence.kind,
-        }
-        for idx, sentence in enumerate(sentences)
-    }
-
-
-def _codes(masklet: np.ndarray) -> list[RunLength | None]:
-    """Run-length masks of (T, H, W) bool; None where the object is absent."""
-    codes = encode(masklet)
-    return [code if mask.any() else None for code, mask in zip(codes, masklet, strict=True)]
 
 
 def _write_frames(frames: np.ndarray, folder: Path, quality: int) -> None:

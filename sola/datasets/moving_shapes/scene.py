@@ -5,15 +5,16 @@ clips of 16 frames; other sizes and lengths show the same scene, scaled and resa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from sola.datasets.moving_shapes.background import Background, draw_background
-
+Rng = np.random.Generator
 BASE_SIZE_PX = 128
+MARGIN_PX = 24
+"""Of a background's texture, on every side."""
 SHAPES = ("circle", "square", "triangle", "star", "cross", "hexagon")
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
@@ -44,18 +45,6 @@ class SceneSettings:
     has_moving_background: bool = True
     max_noise: float = 10.0
     """Largest standard deviation of the sensor noise, in grey levels."""
-
-    @classmethod
-    def plain(cls, min_objects: int = 1, max_objects: int = 4) -> "SceneSettings":
-        """Easy scenes: few objects, 8 motions, still backgrounds, weak noise, no distractors."""
-        return cls(
-            min_objects=min_objects,
-            max_objects=max_objects,
-            motions=PLAIN_MOTIONS,
-            distractor_probability=0.0,
-            has_moving_background=False,
-            max_noise=6.0,
-        )
 
 
 @dataclass(frozen=True)
@@ -103,16 +92,29 @@ def make_scene(
         frame_indices: frames to draw, out of ``settings.num_frames``; all of them by default. A
             frame's content (but for its noise) does not depend on which others are drawn.
     """
-    rng = np.random.default_rng(seed)
-    background = draw_background(rng, BASE_SIZE_PX, is_moving=settings.has_moving_background)
+    rng, size = np.random.default_rng(seed), settings.frame_size_px
+    background = _draw_background(rng, is_moving=settings.has_moving_background)
     objects = _draw_objects(rng, settings)
     noise = rng.uniform(0.0, settings.max_noise)
     indices = range(settings.num_frames) if frame_indices is None else frame_indices
-    progress = [index / max(settings.num_frames - 1, 1) for index in indices]
-    return _render(objects, background, progress, settings.frame_size_px, noise, rng)
+    frames = np.empty((len(indices), size, size, 3), np.uint8)
+    masks = np.zeros((len(objects), len(indices), size, size), np.uint8)
+    for position, index in enumerate(indices):
+        progress = index / max(settings.num_frames - 1, 1)
+        image = background(progress, size)
+        for item, mask in zip(objects, masks[:, position], strict=True):
+            outline = _outline(item, progress) * (size / BASE_SIZE_PX) - 0.5
+            corners = np.round(outline * 256).astype(np.int32)
+            cv2.fillPoly(image, [corners], item.rgb, lineType=cv2.LINE_AA, shift=8)
+            cv2.fillPoly(mask, [corners], 1, lineType=cv2.LINE_8, shift=8)
+        image += rng.normal(0, noise, (size, size, 1)).astype(np.float32)
+        frames[position] = np.clip(image, 0, 255).astype(np.uint8)
+    whole = masks.astype(bool)
+    whole[:-1] &= ~np.logical_or.accumulate(whole[:0:-1])[::-1]  # what later objects cover
+    return Scene(frames, whole, objects)
 
 
-def _draw_objects(rng: np.random.Generator, settings: SceneSettings) -> tuple[SceneObject, ...]:
+def _draw_objects(rng: Rng, settings: SceneSettings) -> tuple[SceneObject, ...]:
     objects: list[SceneObject] = []
     for _ in range(int(rng.integers(settings.min_objects, settings.max_objects + 1))):
         shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
@@ -120,92 +122,71 @@ def _draw_objects(rng: np.random.Generator, settings: SceneSettings) -> tuple[Sc
         if objects and rng.random() < settings.distractor_probability:
             model = objects[int(rng.integers(len(objects)))]
             shape, colour = model.shape, model.colour
-            motions = [motion for motion in motions if motion != model.motion]
+            motions.remove(model.motion)
         if shape == "circle":  # a turning circle cannot be told from a still one
             motions = [motion for motion in motions if motion != "rotating"]
         for _ in range(6):  # a few tries not to start on top of another object
-            candidate = _draw_object(rng, shape, colour, str(rng.choice(motions)))
-            if not any(_overlap_at_start(candidate, other) for other in objects):
+            new = _draw_object(rng, shape, colour, str(rng.choice(motions)))
+            reach = [1.1 * (new.radius_px + other.radius_px) for other in objects]
+            if all(math.dist(new.start, o.start) >= r for o, r in zip(objects, reach, strict=True)):
                 break
-        objects.append(candidate)
+        objects.append(new)
     return tuple(objects)
 
 
-def _draw_object(rng: np.random.Generator, shape: str, colour: str, motion: str) -> SceneObject:
+def _draw_object(rng: Rng, shape: str, colour: str, motion: str) -> SceneObject:
     radius = rng.uniform(11, 23)
-    has_direction = motion in (*DIRECTIONS, "reversing", "starting_late", "leaving", "entering")
     direction = motion if motion in DIRECTIONS else str(rng.choice(list(DIRECTIONS)))
-    travel = (
-        rng.uniform(30, 50) if motion in ("reversing", "starting_late") else rng.uniform(30, 68)
-    )
-    unit = DIRECTIONS[direction] if has_direction else (0.0, 0.0)
+    travel = rng.uniform(30, 50 if motion in ("reversing", "starting_late") else 68)
+    if motion in ("rotating", "growing", "shrinking", "still"):
+        direction = ""
+    unit = DIRECTIONS.get(direction, (0.0, 0.0))
     start = [_draw_start(rng, radius, travel * component) for component in unit]
-    if motion in ("leaving", "entering"):
-        start, travel = _cross_the_border(rng, start, unit, radius, is_leaving=motion == "leaving")
+    if motion in ("leaving", "entering"):  # one end of the path is wholly outside the frame
+        axis = 0 if unit[0] else 1
+        depth = rng.uniform(radius, 45)  # distance of the other end from the border
+        travel = depth + 1.4 * radius
+        is_high_border = (unit[axis] > 0) == (motion == "leaving")
+        start[axis] = BASE_SIZE_PX - depth if is_high_border else depth
+        start[axis] -= unit[axis] * travel if motion == "entering" else 0
     growth = {"growing": 1.0, "shrinking": -0.75}.get(motion, 0.0) * rng.uniform(0.45, 0.9)
-    rgb = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 10, 3), 0, 255)
+    red, green, blue = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 10, 3), 0, 255).tolist()
+    is_rotating = motion == "rotating"
     return SceneObject(
         shape=shape,
         colour=colour,
         motion=motion,
-        direction=direction if has_direction else "",
+        direction=direction,
         radius_px=radius,
-        rgb=(float(rgb[0]), float(rgb[1]), float(rgb[2])),
+        rgb=(red, green, blue),
         start=(start[0], start[1]),
         travel_px=travel,
         turn=rng.uniform(0.4, 0.6),
-        angle=rng.uniform(0, 2 * math.pi) if motion == "rotating" else rng.uniform(-0.25, 0.25),
-        spin=float(rng.choice([-1, 1])) * rng.uniform(1.8, 3.75) if motion == "rotating" else 0.0,
+        angle=rng.uniform(0, 2 * math.pi) if is_rotating else rng.uniform(-0.25, 0.25),
+        spin=float(rng.choice([-1, 1])) * rng.uniform(1.8, 3.75) if is_rotating else 0.0,
         growth=growth,
     )
 
 
-def _draw_start(rng: np.random.Generator, radius: float, travel: float) -> float:
+def _draw_start(rng: Rng, radius: float, travel: float) -> float:
     """A coordinate from which a signed travel stays inside the frame."""
     low, high = radius * 0.8, BASE_SIZE_PX - radius * 0.8
-    if travel > 0:
-        high = max(low + 1, high - travel)
     if travel < 0:
         low = min(high - 1, low - travel)
+    else:
+        high = max(low + 1, high - travel)
     return float(rng.uniform(low, high))
-
-
-def _cross_the_border(
-    rng: np.random.Generator,
-    start: list[float],
-    unit: tuple[float, float],
-    radius: float,
-    *,
-    is_leaving: bool,
-) -> tuple[list[float], float]:
-    """Start and travel of an object that ends (or begins) wholly outside the frame."""
-    axis = 0 if unit[0] else 1
-    depth = rng.uniform(radius, 45)  # distance of the inner end of the path from the border
-    travel = depth + 1.4 * radius
-    is_high_border = (unit[axis] > 0) == is_leaving
-    inner = BASE_SIZE_PX - depth if is_high_border else depth
-    start = list(start)
-    start[axis] = inner if is_leaving else inner - unit[axis] * travel
-    return start, travel
-
-
-def _overlap_at_start(one: SceneObject, other: SceneObject) -> bool:
-    return math.dist(one.start, other.start) < 1.1 * (one.radius_px + other.radius_px)
 
 
 def _path(item: SceneObject, progress: float) -> float:
     """Share of the travel that is done after a share of the clip."""
+    if item.motion == "reversing" and progress < item.turn:
+        return progress / item.turn
     if item.motion == "reversing":
-        if progress < item.turn:
-            return progress / item.turn
         return 1 - (progress - item.turn) / (1 - item.turn)
-    if item.motion == "starting_late":
-        return max(0.0, (progress - item.turn) / (1 - item.turn))
-    if item.motion == "leaving":
-        return min(1.0, progress / 0.85)
-    if item.motion == "entering":
-        return max(0.0, (progress - 0.15) / 0.85)
-    return progress
+    stages = {"starting_late": (item.turn, 1), "leaving": (0, 0.85), "entering": (0.15, 1)}
+    first, last = stages.get(item.motion, (0, 1))
+    return min(1.0, max(0.0, (progress - first) / (last - first)))
 
 
 def _outline(item: SceneObject, progress: float) -> np.ndarray:
@@ -214,66 +195,63 @@ def _outline(item: SceneObject, progress: float) -> np.ndarray:
     radius = item.radius_px * (growth_start + item.growth * progress)
     angle = item.angle + item.spin * progress
     rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    unit = DIRECTIONS.get(item.direction, (0.0, 0.0))
-    moved = item.travel_px * _path(item, progress)
-    centre = np.array(item.start) + np.array(unit) * moved
+    unit = np.array(DIRECTIONS.get(item.direction, (0.0, 0.0)))
+    centre = np.array(item.start) + unit * (item.travel_px * _path(item, progress))
     return _CORNERS[item.shape] * radius @ rotation + centre
 
 
-def _render(
-    objects: tuple[SceneObject, ...],
-    background: Background,
-    progress: list[float],
-    size: int,
-    noise: float,
-    rng: np.random.Generator,
-) -> Scene:
-    num_frames, scale = len(progress), size / BASE_SIZE_PX
-    frames = np.empty((num_frames, size, size, 3), np.uint8)
-    masks = np.zeros((len(objects), num_frames, size, size), np.uint8)
-    for frame_idx, share in enumerate(progress):
-        image = background.at(share, size)
-        for item_idx, item in enumerate(objects):
-            corners = np.round((_outline(item, share) * scale - 0.5) * 256).astype(np.int32)
-            cv2.fillPoly(image, [corners], item.rgb, lineType=cv2.LINE_AA, shift=8)
-            cv2.fillPoly(masks[item_idx, frame_idx], [corners], 1, lineType=cv2.LINE_8, shift=8)
-        image += rng.normal(0, noise, (size, size, 1)).astype(np.float32)
-        frames[frame_idx] = np.clip(image, 0, 255).astype(np.uint8)
-    return Scene(frames, _visible(masks.astype(bool)), objects)
+def _draw_background(rng: Rng, *, is_moving: bool) -> Callable[[float, int], np.ndarray]:
+    """Draw a texture; a moving one drifts by 8 to 40 px over the clip.
+
+    Returns:
+        (share of the clip, size in px) -> (size, size, 3) float32, a fresh array.
+    """
+    base = rng.uniform(20, 200, 3).astype(np.float32)
+    kind = rng.integers(2, 5) if is_moving else rng.integers(5)
+    side = BASE_SIZE_PX + 2 * MARGIN_PX
+    canvas = np.clip(base + _texture(rng, int(kind), side, base), 0, 255).astype(np.float32)
+    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(8, 40) if is_moving else 0.0
+    drift = (distance * math.cos(angle), distance * math.sin(angle))
+
+    def draw(progress: float, size: int) -> np.ndarray:
+        scale = size / BASE_SIZE_PX
+        dx, dy = (-(MARGIN_PX + along * (progress - 0.5)) * scale for along in drift)
+        matrix = np.array([[scale, 0, dx], [0, scale, dy]], np.float32)
+        return cv2.warpAffine(canvas, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+    return draw
 
 
-def _visible(masks: np.ndarray) -> np.ndarray:
-    """Take from each object what later objects cover: (G, T, H, W) -> same shape."""
-    covered = np.zeros(masks.shape[1:], bool)
-    for idx in range(len(masks) - 1, -1, -1):
-        whole = masks[idx].copy()
-        masks[idx] &= ~covered
-        covered |= whole
-    return masks
+def _texture(rng: Rng, kind: int, side: int, base: np.ndarray) -> np.ndarray:
+    """What is added to the base colour: (side, side, 3), or less where it broadcasts."""
+    ys, xs = np.mgrid[:side, :side].astype(np.float32)
+    if kind == 0:
+        return np.zeros((side, side, 3), np.float32)
+    if kind == 1:
+        ramp = (xs if rng.random() < 0.5 else ys) / side
+        return ramp[..., None] * (rng.uniform(20, 200, 3) - base)
+    if kind == 2:
+        cells = int(rng.integers(4, 17))
+        clouds = rng.normal(0, 28, (cells, cells, 3)).astype(np.float32)
+        return cv2.resize(clouds, (side, side), interpolation=cv2.INTER_CUBIC)
+    period, angle = rng.uniform(6, 20), rng.uniform(0, math.pi)
+    along = (xs * math.cos(angle) + ys * math.sin(angle)) // period
+    across = (ys * math.cos(angle) - xs * math.sin(angle)) // period if kind == 4 else 0
+    return ((along + across) % 2)[..., None] * rng.uniform(-45, 45, 3)
 
 
-def _polygon(num_corners: int, radius: float = 1.0, first: float = 0.0) -> np.ndarray:
+def _polygon(num_corners: int, radius: object = 1.0, first: float = 0.0) -> np.ndarray:
     angles = first + np.arange(num_corners) * 2 * math.pi / num_corners
-    return radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+    return np.asarray(np.array(radius) * np.stack([np.cos(angles), np.sin(angles)], 1))
 
 
-def _star() -> np.ndarray:
-    star = _polygon(10, 1.2, -math.pi / 2)
-    star[1::2] *= 0.52 / 1.2
-    return star
-
-
-_ARM = 0.36  # half the width of a cross's arm
+_ARM = np.array([[-0.36, -1], [0.36, -1], [0.36, -0.36]])
+"""A quarter of a cross."""
 _CORNERS: dict[str, np.ndarray] = {
     "circle": _polygon(32),
     "square": _polygon(4, 0.85 * math.sqrt(2), math.pi / 4),
     "triangle": _polygon(3, 1.15, -math.pi / 2),
-    "star": _star(),
+    "star": _polygon(10, [[1.2], [0.52]] * 5, -math.pi / 2),
     "hexagon": _polygon(6),
-    "cross": np.array(
-        [
-            [-_ARM, -1], [_ARM, -1], [_ARM, -_ARM], [1, -_ARM], [1, _ARM], [_ARM, _ARM],
-            [_ARM, 1], [-_ARM, 1], [-_ARM, _ARM], [-1, _ARM], [-1, -_ARM], [-_ARM, -_ARM],
-        ]
-    ),
-}  # fmt: skip
+    "cross": np.concatenate([_ARM, _ARM[:, ::-1] * (-1, 1), -_ARM, _ARM[:, ::-1] * (1, -1)]),
+}

@@ -1,25 +1,28 @@
-"""Frames of a video file, decoded one after the other by FFmpeg's libraries (PyAV)."""
+"""Frames of a video file (PyAV) or of images (Pillow), as a viewer shows them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
 from av.stream import Disposition
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
-from PIL import Image
+from PIL import Image, ImageOps
 
-from sola.datasets.frames import MAX_FRAME_PIXELS, check_pixels
+from sola.datasets.frames import MAX_FRAME_PIXELS, check_pixels, open_image
 from sola.errors import UserError
-from sola.prediction.clip.frame import ClipFrame
-from sola.prediction.clip.images import to_rgb
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_RATE = 10
+"""Images have no times; an overlay video shows so many a second."""
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of 16-bit grey, which it would clip at 255."""
+UNSCALED = ("I", "F")
+"""Pillow's modes of 32-bit pixels: nothing says what is white."""
 GET_AGAIN = "Get the file again, or convert it: ffmpeg -i <file> clip.mp4"
 LOCAL_ONLY = {"protocol_whitelist": "file"}
 """A playlist could name other machines."""
@@ -28,56 +31,113 @@ FALLBACK_RATE = 25
 SLACK_S = 0.1
 SLACK = 0.02
 """A container may announce this share of its length, and SLACK_S, more than it holds."""
-GIF_TRAILER = b"\x3b"
 
 
-def read_footage(path: Path) -> Iterator[ClipFrame]:
-    """Frames of a video as it is shown: turned, in the order of time, each with its own time.
+@dataclass(frozen=True)
+class ClipFrame:
+    """A frame as it is shown, and when."""
+
+    pixels: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    start_s: float
+    """From the first frame's."""
+    end_s: float
+    file: str = ""
+    """Name of its image; "" in a video."""
+
+
+def find_footage(path: Path) -> list[Path]:
+    """The file of a clip, or its images in natural order (2 before 10) without hidden files.
 
     Raises:
-        UserError: if there is no video in it, or it is damaged, cut off, too large, or changes
-            its size.
+        UserError: if there are none, or two images have one name but for their endings.
     """
-    first: ClipFrame | None = None
-    with _told(path), _open(path) as container:
-        stream = _video_stream(path, container)
-        for frame in _timed(_decode(path, container, stream), stream):
-            first = first or frame
-            _check_size(path, frame, first)
-            yield frame
-    if first is None:
-        raise UserError(f"{path}: not a single frame can be read from this video. {GET_AGAIN}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty, expected a video. Get the file again.")
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder. Correct video=...")
+    found = [each for each in path.iterdir() if _is_image(each) and each.name[0] != "."]
+    if not found:
+        raise UserError(f"{path}: no images in this folder, expected {', '.join(SUFFIXES)} files.")
+    stem, count = Counter(each.stem for each in found).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{path}: {count} images are called {stem}. Keep one of each frame.")
+    return sorted(found, key=_natural_order)
 
 
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
+def read_footage(files: Sequence[Path]) -> Iterator[ClipFrame]:
+    """Frames of a clip in the order of time, one after the other.
+
+    Videos are turned as they are shown, and every frame has its own time.
+
+    Args:
+        files: see ``find_footage``.
+
+    Raises:
+        UserError: if a file is damaged, cut off, too large, or has no pictures in it.
+    """
+    if not _is_image(files[0]):
+        yield from _read_video(files[0])
+        return
+    for idx, path in enumerate(files):
+        yield ClipFrame(_read_image(path), idx / IMAGE_RATE, (idx + 1) / IMAGE_RATE, path.name)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Sorts names as people do: numbers by their value."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
+
+
+def _read_image(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned as its EXIF says, 16 bits brought to 8."""
+    with open_image(path) as image:
+        num_images = getattr(image, "n_frames", 1)
+        is_one = num_images == 1 or image.format == "MPO"  # a phone's JPEG with a preview inside
+        if image.mode in UNSCALED or not is_one:
+            raise UserError(
+                f"{path}: expected one image of 8 or 16 bits, got {num_images} of mode "
+                f"{image.mode}. Save it as 8-bit PNG; make a video of several images."
+            )
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an image of any kind; transparent parts on white."""
+    if image.mode in DEEP_GREY:
+        grey = np.rint(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def _read_video(path: Path) -> Iterator[ClipFrame]:
+    # absolute: a name with a colon would be taken for a protocol
+    where, options = str(path.absolute()), LOCAL_ONLY
     try:
-        yield
+        with av.open(where, container_options=options, metadata_errors="replace") as container:
+            stream = _video_stream(path, container)
+            yield from _timed(_decode(path, container, stream), stream)
     except (av.FFmpegError, UnicodeDecodeError) as error:  # the latter from names in the file
         reason = error.strerror if isinstance(error, av.FFmpegError) else "unreadable names"
-        raise UserError(
-            f"{path}: damaged, cut off, or no video ({reason}); needed is a video file "
-            f"(mp4, mov, webm, gif, ...) or a folder of images. {GET_AGAIN}"
-        ) from error
+        raise UserError(f"{path}: damaged, cut off, or no video ({reason}). {GET_AGAIN}") from error
 
 
-def _open(path: Path) -> InputContainer:
-    # absolute: a name with a colon would be taken for a protocol
-    return av.open(str(path.absolute()), container_options=LOCAL_ONLY, metadata_errors="replace")
-
-
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+def _video_stream(path: Path, container: Any) -> av.VideoStream:
     """The stream to show; pictures that are attached to music are none."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
+    if not streams or streams[0].codec_context is None:
         kinds = ", ".join(stream.type for stream in container.streams) or "none"
-        raise UserError(
-            f"{path}: no video stream in it (streams: {kinds}); it is cut off or no video. "
-            f"{GET_AGAIN}"
-        )
-    stream = streams[0]
-    if cast(Any, stream.codec_context) is None:
-        raise UserError(f"{path}: its video is in a code that nothing here reads. {GET_AGAIN}")
+        raise UserError(f"{path}: no video stream to decode (streams: {kinds}). {GET_AGAIN}")
+    stream: av.VideoStream = streams[0]
     check_pixels(path, stream.codec_context.width, stream.codec_context.height)
     # a frame further on may be larger than the first
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
@@ -85,79 +145,58 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     return stream
 
 
-def _decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames; refuses a file that breaks off before the end that it announces."""
+def _decode(path: Path, container: Any, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """All frames; refuses a file that ends before it says."""
     end_s, gap_s = Fraction(0), Fraction(0)
     for packet in container.demux():
         if packet.is_corrupt:
             raise UserError(f"{path}: cut off after {float(end_s):.2f} s. {GET_AGAIN}")
-        packet_end_s = _end_s(packet)
-        gap_s = max(gap_s, packet_end_s - end_s) if end_s else gap_s
-        end_s = max(end_s, packet_end_s)
+        if packet.pts is not None:
+            packet_end_s = (packet.pts + (packet.duration or 0)) * packet.time_base
+            gap_s = max(gap_s, packet_end_s - end_s) if end_s else gap_s
+            end_s = max(end_s, packet_end_s)
         if packet.stream.index == stream.index:  # not stream_index: a flushing packet has none
-            yield from cast(list[VideoFrame], packet.decode())
+            yield from packet.decode()
     # from 0 on: some containers count from there, some from the first frame
     held_s = end_s - Fraction(min(container.start_time or 0, 0), av.time_base)
     announced_s = Fraction(container.duration or 0, av.time_base)
     is_cut = announced_s - held_s > gap_s + SLACK_S + SLACK * announced_s
-    if is_cut or (container.format.name == "gif" and not _ends_as_gif(path)):
+    if container.format.name == "gif":
+        is_cut |= not path.read_bytes()[-1024:].rstrip(b"\0").endswith(b";")
+    if is_cut:
         raise UserError(
             f"{path}: cut off or damaged; it announces {float(announced_s):.2f} s and holds "
             f"{float(held_s):.2f}. {GET_AGAIN}"
         )
 
 
-def _end_s(packet: Packet) -> Fraction:
-    if packet.pts is None:
-        return Fraction(0)
-    return (packet.pts + (packet.duration or 0)) * packet.time_base
-
-
-def _ends_as_gif(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 1024))
-        return file.read().rstrip(b"\0").endswith(GIF_TRAILER)
-
-
-def _timed(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[ClipFrame]:
+def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[ClipFrame]:
     """Frames with times from 0 on, each later than the one before."""
     step_s = 1 / Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
     origin_s: Fraction | None = None
     last_s = -step_s
     for frame in frames:
-        start_s = last_s + step_s
-        if frame.pts is not None and frame.time_base is not None:
-            origin_s = frame.pts * frame.time_base if origin_s is None else origin_s
-            stamped_s = frame.pts * frame.time_base - origin_s
+        start_s, clock_s = last_s + step_s, frame.time_base or Fraction(0)
+        if frame.pts is not None and clock_s:
+            origin_s = frame.pts * clock_s if origin_s is None else origin_s
+            stamped_s = frame.pts * clock_s - origin_s
             start_s = stamped_s if stamped_s > last_s else start_s
-        length_s = max(frame.duration or 0, 0) * (frame.time_base or 0) or step_s
+        length_s = max(frame.duration or 0, 0) * clock_s or step_s
         yield ClipFrame(_upright(frame), float(start_s), float(start_s + length_s))
         last_s = start_s
 
 
-def _upright(frame: VideoFrame) -> np.ndarray:
+def _upright(frame: av.VideoFrame) -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned and mirrored as the frame's display matrix says."""
     if any(component.is_alpha for component in frame.format.components):
-        pixels = to_rgb(Image.fromarray(frame.to_ndarray(format="rgba")))
+        pixels = _to_rgb(Image.fromarray(frame.to_ndarray(format="rgba")))
     else:
         pixels = frame.to_ndarray(format="rgb24")
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return np.ascontiguousarray(pixels)
-    # columns and rows of the picture as it is shown: x' = a x + c y, y' = b x + d y
-    a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), np.int32).tolist()
-    if abs(b) > abs(a):
-        pixels, a, d = pixels.transpose(1, 0, 2), c, b
-    pixels = pixels[:, ::-1] if a < 0 else pixels
-    pixels = pixels[::-1] if d < 0 else pixels
+    matrix = cast(Any, frame.side_data.get("DISPLAYMATRIX"))
+    if matrix is not None:
+        # columns and rows of the picture as it is shown: x' = a x + c y, y' = b x + d y
+        a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), np.int32).tolist()
+        if abs(b) > abs(a):
+            pixels, a, d = pixels.transpose(1, 0, 2), c, b
+        pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     return np.ascontiguousarray(pixels)
-
-
-def _check_size(path: Path, frame: ClipFrame, first: ClipFrame) -> None:
-    found, needed = frame.pixels.shape, first.pixels.shape
-    if found != needed:
-        raise UserError(
-            f"{path}: at {frame.start_s:.2f} s the frames become {found[1]} x {found[0]} px, "
-            f"before they are {needed[1]} x {needed[0]}; all frames of a clip must have one size. "
-            "Convert it: ffmpeg -i <file> clip.mp4"
-        )

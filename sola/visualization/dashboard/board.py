@@ -1,52 +1,214 @@
-"""One way to log for every logger: each gets numbers, and of the rest what it can show."""
+"""Log what Lightning's loggers have no method for: tables, videos, plots, artifacts."""
 
-from collections.abc import Mapping
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from pytorch_lightning.loggers import Logger
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
-from sola.visualization.dashboard.tensorboard import TensorBoardRun, show_in_tensorboard
-from sola.visualization.dashboard.values import Artifact, Value
-from sola.visualization.dashboard.wandb_run import WandbRun
+from sola.evaluation.tracks import TrackReader
+from sola.shards.writer import INDEX_FILE
+from sola.visualization.plots import LinePlot, as_picture, draw_lines
+
+
+@dataclass(frozen=True)
+class VideoClip:
+    """A short video for W&B, and one picture of it for TensorBoard.
+
+    Attributes:
+        path: an mp4, which may be deleted once it was logged.
+        picture: (H, W, 3) RGB.
+        caption: a line of text.
+    """
+
+    path: Path
+    picture: NDArray[np.uint8]
+    caption: str
+
+
+class Histogram(NamedTuple):
+    """(K,) counts and (K + 1,) edges, as ``numpy.histogram`` returns them."""
+
+    counts: NDArray[Any]
+    edges: NDArray[Any]
+
+
+# of index.json: what names tracks, and what else tells them apart
+NAMES = ("dataset", "split", "source", "tracker")
+DETAILS = ("checkpoint_sha256", "token_dim", "token_dtype", "format_version")
+Cell = str | float | VideoClip | None
+# rows, each a value per column
+Table = list[dict[str, Cell]]
+Value = float | Histogram | LinePlot | Table
 
 
 class Board:
-    """What goes to a logger; for the first process of a run alone.
+    """Logs to one logger, from the first process of a run.
 
     Args:
-        logger: CSV gets numbers; TensorBoard histograms, and pictures of curves and videos, too;
-            W&B everything.
+        logger: W&B shows every value; TensorBoard has pictures instead of videos and no artifacts;
+            other loggers get the numbers.
     """
 
     def __init__(self, logger: Logger) -> None:
         self.logger = logger
+        self.shows_pictures = isinstance(logger, WandbLogger | TensorBoardLogger)
 
-    @property
-    def shows_pictures(self) -> bool:
-        """Whether it is worth drawing any."""
-        return isinstance(self.logger, WandbRun | TensorBoardRun)
+    @rank_zero_only
+    def log_config(self, values: Mapping[str, Any]) -> None:
+        """Log the configuration; TensorBoard shows it as text."""
+        self.logger.log_hyperparams(dict(values))
+        if isinstance(self.logger, TensorBoardLogger):
+            lines = OmegaConf.to_yaml(OmegaConf.create(dict(values))).splitlines()
+            text = "\n".join(f"    {line}" for line in lines)
+            self.logger.experiment.add_text("configuration", text)
 
+    @rank_zero_only
     def log(self, values: Mapping[str, Value], step: int) -> None:
-        """Logs values of a step, by their names."""
-        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
-        rest = {name: value for name, value in values.items() if name not in numbers}
-        if isinstance(self.logger, WandbRun):
-            self.logger.show({**numbers, **rest}, step)
+        """Log the values of a step, by name."""
+        if isinstance(self.logger, WandbLogger):
+            row = {key: each for name in values for key, each in _as_wandb(name, values[name])}
+            self.logger.log_metrics(row, step)
             return
-        self.logger.log_metrics(numbers, step=step)
-        if isinstance(self.logger, TensorBoardRun):
-            show_in_tensorboard(self.logger.experiment, rest, step)
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        self.logger.log_metrics(numbers, step)
+        if isinstance(self.logger, TensorBoardLogger):
+            for name, value in values.items():
+                _add_to_tensorboard(self.logger.experiment, name, value, step)
 
-    def take(self, artifact: Artifact) -> None:
-        """Records what the run works on (W&B)."""
-        if isinstance(self.logger, WandbRun):
-            self.logger.record(artifact, is_input=True)
-
-    def make(self, artifact: Artifact, *, keep_copy: bool = False) -> None:
-        """Records what the run has made (W&B).
+    @rank_zero_only
+    def add_artifact(
+        self,
+        name: str,
+        kind: str,
+        path: Path | None = None,
+        *,
+        metadata: Mapping[str, Any],
+        is_input: bool = False,
+        keep_copy: bool = False,
+    ) -> None:
+        """Record a file that the run uses or makes (W&B only).
 
         Args:
-            artifact: what it is.
-            keep_copy: the file itself is kept with the run, and uploaded; else the path of it.
+            name: the same for all versions of the file.
+            kind: tracks, tracker or selector.
+            path: None if only the metadata is known.
+            metadata: what identifies the file.
+            is_input: the run uses it; else the run made it.
+            keep_copy: upload the file itself; else W&B gets its path and checksum.
         """
-        if isinstance(self.logger, WandbRun):
-            self.logger.record(artifact, is_input=False, keep_copy=keep_copy)
+        if not isinstance(self.logger, WandbLogger):
+            return
+        import wandb
+
+        artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", name), kind, metadata=dict(metadata))
+        if path is not None and keep_copy:
+            artifact.add_file(str(path))
+        elif path is not None:
+            artifact.add_reference(path.absolute().as_uri())
+        # Run.use_artifact does this, but refuses when offline
+        run = self.logger.experiment
+        run._log_artifact(artifact, is_user_created=True, use_after_commit=is_input)
+
+
+def git_state() -> dict[str, Any]:
+    """Return the commit of the code and whether files differ; "none" outside of a repository."""
+    # a repository around an installed copy does not track it
+    if _git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return {"commit": "none", "is_dirty": False}
+    commit = _git("rev-parse", "HEAD") or "none"
+    return {"commit": commit, "is_dirty": bool(_git("status", "--porcelain"))}
+
+
+def record_inputs(board: Board, readers: Sequence[TrackReader]) -> None:
+    """Record the tracks that a run reads, and the tracker that made them."""
+    for reader in readers:
+        record_tracks(board, reader.tracks_dir, reader.index, is_input=True)
+    index = readers[0].index
+    name, sha256 = index.get("tracker"), str(index.get("checkpoint_sha256"))
+    metadata = {"name": name, "checkpoint_sha256": sha256}
+    board.add_artifact(f"tracker-{name}", "tracker", metadata=metadata, is_input=True)
+
+
+def record_tracks(
+    board: Board, tracks_dir: Path, index: dict[str, Any], *, is_input: bool = False
+) -> None:
+    """Record finished tracks.
+
+    Args:
+        board: of the run.
+        tracks_dir: folder of the tracks.
+        index: content of their index.json.
+        is_input: the run reads them; else it made them.
+    """
+    metadata = {key: index[key] for key in (*NAMES, *DETAILS) if key in index}
+    metadata |= {"folder": str(tracks_dir.absolute()), "num_entries": len(index["entries"])}
+    name = "-".join(["tracks", *(str(index.get(key)) for key in NAMES)])
+    path = tracks_dir / INDEX_FILE
+    board.add_artifact(name, "tracks", path, metadata=metadata, is_input=is_input)
+
+
+def _as_wandb(name: str, value: Value) -> Iterator[tuple[str, Any]]:
+    """The value as W&B's type; the videos of a table also alone, as they get no name in it."""
+    import wandb
+
+    def as_cell(cell: Cell) -> Any:
+        if isinstance(cell, VideoClip):
+            return wandb.Video(str(cell.path), caption=cell.caption, format="mp4")
+        return cell
+
+    if isinstance(value, Histogram):
+        yield name, wandb.Histogram(np_histogram=value)
+    elif isinstance(value, LinePlot):
+        _, xs, ys = zip(*value.lines.values(), strict=True)
+        keys, labels = list(value.lines), (value.title, value.x_name)
+        yield name, wandb.plot.line_series(xs, ys, keys, *labels, split_table=True)
+    elif isinstance(value, list):
+        cells = [[as_cell(cell) for cell in row.values()] for row in value]
+        yield name, wandb.Table(columns=list(value[0]), data=cells, allow_mixed_types=True)
+        videos = [cell for row in value for cell in row.values() if isinstance(cell, VideoClip)]
+        if videos:
+            yield f"{name}_videos", [as_cell(video) for video in videos]
+    else:
+        yield name, value
+
+
+def _add_to_tensorboard(writer: Any, name: str, value: Value, step: int) -> None:
+    """Write a value that is not a number; a table as Markdown, with its pictures beside it."""
+    if isinstance(value, Histogram):
+        counts, edges = value
+        writer.add_histogram(name, np.repeat(edges[1:] + edges[:-1], counts) / 2, step, bins=edges)
+    elif isinstance(value, LinePlot):
+        writer.add_image(name, as_picture(draw_lines(value)), step, dataformats="HWC")
+    elif isinstance(value, list):
+        lines = [list(value[0]), ["---"] * len(value[0])]
+        for number, row in enumerate(value):
+            lines.append([_as_text(cell, number) for cell in row.values()])
+            for cell in row.values():
+                if isinstance(cell, VideoClip):
+                    writer.add_image(f"{name}/{number}", cell.picture, step, dataformats="HWC")
+        writer.add_text(name, "\n".join(f"| {' | '.join(line)} |" for line in lines), step)
+
+
+def _as_text(cell: Cell, number: int) -> str:
+    if isinstance(cell, VideoClip):
+        return f"image {number}"
+    if isinstance(cell, float):
+        return f"{cell:.3f}"
+    return "" if cell is None else str(cell).replace("|", "\\|").replace("\n", " ")
+
+
+def _git(*words: str) -> str | None:
+    """Output of git for the folder of the code; None if git fails or is missing."""
+    command = ["git", "-C", str(Path(__file__).parents[2]), *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

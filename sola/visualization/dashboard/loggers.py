@@ -1,31 +1,31 @@
-"""Where the numbers of a run go: a CSV file, TensorBoard, or Weights & Biases."""
+"""Make Lightning's logger of a run: a CSV file, TensorBoard, or Weights & Biases."""
 
+import csv
 import inspect
 import logging
 import os
-from netrc import NetrcParseError, netrc
+import warnings
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from sola.config.job import name_job
+from sola.config.job import is_first_process, name_job
 from sola.config.targets import Later, locate
 from sola.errors import UserError
-from sola.visualization.dashboard.csv_file import RowsFile
-from sola.visualization.dashboard.tensorboard import TensorBoardRun
-from sola.visualization.dashboard.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 
-OFFLINE_MODES = ("offline", "dryrun")
-"""Values of WANDB_MODE, the second an older name of the first."""
-NETRC_FILES = ("~/.netrc", "~/_netrc")
-NOT_IN_PROJECTS = frozenset("/\\#?%:")
-MAX_PROJECT = 128
-TENSORBOARD_DIR = "tensorboard"
-"""In the folder of a run."""
+STEP = "trainer/global_step"
+# of W&B for a step of the optimizer: the step, and the epoch and the validation that it may end
+MAX_ROWS_PER_STEP = 4
+# all four, or W&B writes tables and artifacts into the home folder
+WANDB_DIRS = {
+    "WANDB_DIR": "",
+    "WANDB_DATA_DIR": "wandb/data",
+    "WANDB_CACHE_DIR": "wandb/cache",
+    "WANDB_CONFIG_DIR": "wandb/config",
+}
 
 
 def make_logger(
@@ -36,15 +36,15 @@ def make_logger(
     first_step: int = 0,
     goes_on: bool = False,
 ) -> Logger:
-    """The logger of a run; says which, as the run's first line.
+    """Return the logger of a run, and report it as the first line of the run.
 
     Args:
-        node: of the group logger; None: nothing is logged.
-        job_type: what the run does, by which W&B can group: train or generate.
-        is_dry: nothing is written (``trainer.fast_dev_run``).
-        first_step: optimiser steps done before, by a run that this one resumes; a CSV file keeps
-            its rows of these, and TensorBoard hides later ones.
-        goes_on: that run is the folder's own, and so is its run of W&B.
+        node: the group logger; None: nothing is logged.
+        job_type: train or generate, by which W&B can group runs.
+        is_dry: write nothing (``trainer.fast_dev_run``).
+        first_step: optimizer steps of the run that this one resumes. A CSV file keeps its rows of
+            these steps, and TensorBoard hides later ones.
+        goes_on: the resumed run is in the same folder, and stays the same run of W&B.
 
     Raises:
         UserError: if the constructor refuses a value.
@@ -53,41 +53,34 @@ def make_logger(
         log.info("logger: none%s", ", trainer.fast_dev_run writes nothing" if is_dry else "")
         return DummyLogger()
     state = {"job_type": job_type, "first_step": first_step, "goes_on": goes_on}
-    taken = inspect.signature(locate(node.node["_target_"], node.key)).parameters
-    made = node(**{name: value for name, value in state.items() if name in taken})
-    if node.node["_target_"].startswith("sola."):
-        return made
-    log.info("logger: %s", type(made).__name__)
+    target = locate(node.node["_target_"], node.key)
+    if target is TensorBoardLogger:
+        made = node(purge_step=first_step or None)
+    else:
+        taken = inspect.signature(target).parameters
+        made = node(**{name: value for name, value in state.items() if name in taken})
+    if not node.node["_target_"].startswith("sola."):
+        log.info("logger: %s", type(made).__name__)
     return made
 
 
 def csv_logger(save_dir: str | Path, *, first_step: int = 0) -> Logger:
-    """metrics.csv in a folder: numbers only.
+    """Return Lightning's logger of metrics.csv, with the rows of the run that it resumes.
 
     Args:
         save_dir: folder of the run.
         first_step: see ``make_logger``.
     """
-    log.info("logger: CSV, %s", Path(save_dir) / "metrics.csv")
-    return RowsFile(Path(save_dir), first_step)
-
-
-def tensorboard_logger(save_dir: str | Path, *, first_step: int = 0) -> Logger:
-    """TensorBoard's files below a folder.
-
-    Args:
-        save_dir: folder of the run.
-        first_step: see ``make_logger``.
-    """
-    folder = Path(save_dir) / TENSORBOARD_DIR
-    log.info("logger: TensorBoard; to look at: tensorboard --logdir %s", folder)
-    return TensorBoardRun(
-        save_dir=save_dir,
-        name="",
-        version=TENSORBOARD_DIR,
-        default_hp_metric=False,
-        purge_step=first_step or None,
-    )
+    path = Path(save_dir) / "metrics.csv"
+    log.info("logger: CSV, %s", path)
+    rows = _rows_before(path, first_step)
+    logger = CSVLogger(save_dir, name="", version="")
+    with warnings.catch_warnings():
+        # the folder has files of Hydra; Lightning deletes the old metrics.csv
+        warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+        logger.experiment.metrics = rows
+    logger.save()
+    return logger
 
 
 def wandb_logger(
@@ -98,9 +91,10 @@ def wandb_logger(
     name: str | None = None,
     *,
     job_type: str = "train",
+    first_step: int = 0,
     goes_on: bool = False,
 ) -> Logger:
-    """A run of Weights & Biases, offline when nobody is logged in.
+    """Return Lightning's logger of a run of W&B, which is offline if nobody is logged in.
 
     Args:
         save_dir: folder of the run.
@@ -109,63 +103,85 @@ def wandb_logger(
         group: runs of a group are shown together; None: those of a sweep, by its folder's name.
         name: of the run; None: its overrides, such as "seed=1".
         job_type: see ``make_logger``.
+        first_step: see ``make_logger``.
         goes_on: see ``make_logger``.
 
     Raises:
-        UserError: if W&B takes no such project, or the file that keeps logins cannot be read.
+        UserError: if W&B refuses a value.
     """
-    if set(project) & NOT_IN_PROJECTS or not 0 < len(project) <= MAX_PROJECT:
-        raise UserError(
-            f"project: must have 1 to {MAX_PROJECT} characters, none of "
-            f"{' '.join(sorted(NOT_IN_PROJECTS))}, got {project!r}."
-        )
+    import wandb
+    from wandb.errors import UsageError
+
     mode = os.environ.get("WANDB_MODE", "")
-    is_offline = mode in OFFLINE_MODES or (not mode and not _is_logged_in())
     if mode == "disabled":
         log.info("logger: none, W&B is disabled by WANDB_MODE")
         return DummyLogger()
-    if is_offline:
-        why = "WANDB_MODE" if mode else "nobody is logged in"
-        runs = Path(save_dir) / "wandb" / "offline-run-*"
-        log.info("logger: W&B, offline (%s); later: wandb sync %s", why, runs)
-    else:
-        log.info("logger: W&B, online, project %s", project)
-    job = name_job()
-    return WandbRun(
-        Path(save_dir),
-        project=project,
-        is_offline=is_offline,
-        goes_on=goes_on,
-        job_type=job_type,
-        group=group or job.sweep,
-        name=name or job.overrides,
-        **({} if entity is None else {"entity": entity}),
-    )
+    output_dir, job = Path(save_dir), name_job()
+    is_offline = mode in ("offline", "dryrun") or (not mode and not _is_logged_in())
+    why, runs = "WANDB_MODE" if mode else "nobody is logged in", output_dir / "wandb/offline-run-*"
+    offline = f"offline ({why}); later: wandb sync {runs}"
+    log.info("logger: W&B, %s", offline if is_offline else f"online, project {project}")
+    if not is_first_process():
+        return WandbLogger(save_dir=save_dir)
+    for variable, folder in _wandb_dirs(output_dir).items():
+        Path(os.environ.setdefault(variable, folder)).mkdir(parents=True, exist_ok=True)
+    try:
+        run = wandb.init(
+            dir=output_dir,
+            project=project,
+            entity=entity,
+            id=_last_run_id(output_dir) if goes_on else None,
+            group=group or job.sweep,
+            name=name or job.overrides,
+            job_type=job_type,
+            mode="offline" if is_offline else None,
+            resume=None if is_offline else "allow",
+        )
+    except UsageError as error:
+        raise UserError(f"logger: {error}") from error
+    run.define_metric("*", step_metric=STEP, step_sync=True)
+    if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
+        run.log({}, step=MAX_ROWS_PER_STEP * first_step)
+    return WandbLogger(experiment=run, save_dir=save_dir)
 
 
 def finish_logger(logger: Logger) -> None:
-    """Ends a run, so that the next job of a sweep gets one of its own."""
-    if isinstance(logger, WandbRun):
-        logger.end()
-    else:
-        logger.finalize("success")
+    """End a run, so that the next job of a sweep gets a run and folders of its own."""
+    logger.finalize("success")
+    if isinstance(logger, WandbLogger) and is_first_process():
+        import wandb
+
+        logger.experiment.finish()
+        wandb.teardown()  # finish() alone may leave the end of the file unwritten
+        for name, folder in _wandb_dirs(Path(logger.save_dir or "")).items():
+            if os.environ.get(name) == folder:
+                del os.environ[name]
+
+
+def _wandb_dirs(output_dir: Path) -> dict[str, str]:
+    """The environment that keeps W&B in the folder of the run."""
+    return {name: str((output_dir / folder).absolute()) for name, folder in WANDB_DIRS.items()}
+
+
+def _last_run_id(output_dir: Path) -> str | None:
+    """Id of the last W&B run in a folder: the end of wandb/[offline-]run-<time>-<id>."""
+    names = [path.name.removeprefix("offline-") for path in output_dir.glob("wandb/*run-*-*")]
+    return max(names).split("-", 2)[2] if names else None
 
 
 def _is_logged_in() -> bool:
-    """Whether W&B will find a login; asked of it, it would settle on being online."""
+    """Look for a login without ``wandb.login``, which decides between online and offline."""
+    from requests.utils import get_netrc_auth
+
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    url = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
-    names = (os.environ["NETRC"],) if os.environ.get("NETRC") else NETRC_FILES
-    paths = (Path(name).expanduser() for name in names)
-    return any(_has_login(path, urlsplit(url).hostname or "") for path in paths if path.is_file())
+    return bool(get_netrc_auth(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"))
 
 
-def _has_login(netrc_path: Path, host: str) -> bool:
-    try:
-        return netrc(netrc_path).authenticators(host) is not None
-    except NetrcParseError as error:
-        raise UserError(
-            f"{netrc_path}: not readable as a file of logins ({error}). Fix it, or set "
-            "WANDB_MODE=offline, or choose logger=csv."
-        ) from error
+def _rows_before(path: Path, first_step: int) -> list[dict[str, str]]:
+    """Rows of earlier steps; a killed process may have written a part of the last one."""
+    if first_step == 0 or not path.is_file():
+        return []
+    whole = path.read_text().rpartition("\n")[0]
+    rows = [{k: v for k, v in row.items() if v} for row in csv.DictReader(whole.splitlines())]
+    return [row for row in rows if int(row.get("step", first_step)) < first_step]

@@ -1,6 +1,6 @@
 """Every kind of input comes out as the frames that a viewer shows, at their times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from sola.datasets.frames import read_frame
 from sola.prediction.clip import extraction
 from sola.prediction.clip.extraction import Clip, open_clip
+from sola.prediction.clip.footage import ClipFrame
 
 UNEVEN_S = (0.0, 0.04, 0.1, 0.5, 0.52, 1.3)
 ROOMY = 30
@@ -22,7 +23,7 @@ Write = Callable[[Path, np.ndarray], Path]
 def _open(path: Path, tmp_path: Path) -> tuple[Clip, np.ndarray]:
     """The clip and its frames as everything else reads them."""
     clip = open_clip(path, tmp_path / "clips")
-    return clip, np.stack([read_frame(p) for p in clip.frame_paths(tmp_path / "clips")])
+    return clip, np.stack([read_frame(p) for p in clip.video(tmp_path / "clips").frame_paths])
 
 
 VIDEOS: dict[str, Write] = {
@@ -148,7 +149,7 @@ def test_one_frame_is_a_clip(tmp_path: Path, suffix: str) -> None:
 
     clip, _ = _open(path, tmp_path)
 
-    assert (clip.num_frames, clip.times_s) == (1, (0.0,))
+    assert (clip.num_frames, clip.times_s) == (1, [0.0])
     assert clip.end_s > 0
 
 
@@ -161,7 +162,7 @@ def test_images_come_in_natural_order(tmp_path: Path, suffix: str) -> None:
 
     clip, found = _open(folder, tmp_path)
 
-    assert clip.files == tuple(f"{idx}{suffix}" for idx in range(11))
+    assert clip.files == [f"{idx}{suffix}" for idx in range(11)]
     assert np.abs(found.astype(int) - frames).mean(axis=(1, 2, 3)).max() < ROOMY
     if suffix in (".png", ".bmp", ".tiff"):
         np.testing.assert_array_equal(found, frames)
@@ -173,7 +174,7 @@ def test_a_single_image_is_a_clip(tmp_path: Path) -> None:
 
     clip, found = _open(tmp_path / "photo.png", tmp_path)
 
-    assert clip.files == ("photo.png",)
+    assert clip.files == ["photo.png"]
     np.testing.assert_array_equal(found, frames)
 
 
@@ -258,10 +259,10 @@ def test_other_content_of_the_same_name_is_another_clip(tmp_path: Path) -> None:
 def test_frames_are_written_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
 
-    def frames(path: Path):
+    def frames(files: list[Path]) -> Iterator[ClipFrame]:
         for idx in range(50):
             assert len(written) == idx, "a frame was read before the last one was written"
-            yield extraction.ClipFrame(np.zeros((4, 4, 3), np.uint8), idx / 10, (idx + 1) / 10)
+            yield ClipFrame(np.zeros((4, 4, 3), np.uint8), idx / 10, (idx + 1) / 10)
 
     write_bytes = Path.write_bytes
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -12,13 +13,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clip_files import make_frames, write_images, write_video
+from clip_files import make_frames, write_images
 
 from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
 from sola.prediction.clip.extraction import Clip, open_clip
-from sola.prediction.clip.overlay_video import write_overlay
-from sola.prediction.clip.run import run_clip
+from sola.prediction.clip.run import run_clip, write_overlay
 from sola.prompts.grounding_dino import GroundingDino
 from sola.trackers.sam2 import Sam2Tracker
 from sola.trackers.sam2.mask_generator import MaskGenerator
@@ -48,19 +48,7 @@ def _read_overlay(path: Path) -> tuple[np.ndarray, list[float], Any]:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), times, facts
 
 
-@pytest.fixture
-def odd_clip(tmp_path: Path) -> Path:
-    """An odd size, uneven times."""
-    return write_video(
-        tmp_path / "odd.webm",
-        make_frames(6, SIZE),
-        codec="libvpx-vp9",
-        times_s=UNEVEN_S,
-        clock=100,
-    )
-
-
-def test_a_clip_is_answered_with_masks_overlays_and_a_record(
+def test_clip_is_answered_with_masks_overlays_and_record(
     clip_config: MakeConfig, odd_clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -99,25 +87,22 @@ def test_a_clip_is_answered_with_masks_overlays_and_a_record(
         folder = output_dir / expression["masks"]
         masks = [cv2.imread(str(folder / f"{name}.png"), -1) for name in clip["frames"]]
         np.testing.assert_array_equal(np.stack(masks) > 0, union)
+        _check_overlay(output_dir / expression["overlay"], clip)
 
 
-def test_an_overlay_plays_in_a_browser_at_the_clips_times(
-    clip_config: MakeConfig, odd_clip: Path
-) -> None:
-    output_dir, record = _answer(clip_config(odd_clip, "the white block"))
-
-    path = output_dir / record["expressions"][0]["overlay"]
+def _check_overlay(path: Path, clip: dict[str, Any]) -> None:
+    """A browser plays it at the clip's times."""
     frames, times, facts = _read_overlay(path)
     assert (facts["codec"], facts["pix_fmt"]) == ("h264", "yuv420p")
-    np.testing.assert_allclose(times, UNEVEN_S, atol=1e-4)
-    assert facts["duration_s"] == pytest.approx(record["clip"]["end_s"], abs=1e-3)
+    np.testing.assert_allclose(times, clip["times_s"], atol=1e-4)
+    assert facts["duration_s"] == pytest.approx(clip["end_s"], abs=1e-3)
     assert frames.shape[2] == 52
     assert frames.shape[1] % 2 == 0
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")  # starts before it is all there
 
 
-def test_an_overlay_shows_the_sentence_above_and_the_mask_in_its_place(tmp_path: Path) -> None:
+def test_overlay_shows_sentence_and_mask(tmp_path: Path) -> None:
     frames = np.full((2, 96, 128, 3), 90, np.uint8)
     clip, video = _clip_of(write_images(tmp_path / "grey", frames), tmp_path)
     mask = np.zeros((2, 96, 128), bool)
@@ -136,7 +121,7 @@ def test_an_overlay_shows_the_sentence_above_and_the_mask_in_its_place(tmp_path:
     np.testing.assert_allclose(inside, 0.55 * 90 + 0.45 * np.array((255, 127, 14)), atol=10)
 
 
-def test_an_object_of_the_masks_colour_stays_visible(tmp_path: Path) -> None:
+def test_mask_outline_is_visible_on_its_own_colour(tmp_path: Path) -> None:
     frames = np.full((1, 96, 128, 3), (255, 127, 14), np.uint8)
     clip, video = _clip_of(write_images(tmp_path / "orange", frames), tmp_path)
     mask = np.zeros((1, 96, 128), bool)
@@ -148,7 +133,7 @@ def test_an_object_of_the_masks_colour_stays_visible(tmp_path: Path) -> None:
     assert (picture.sum(axis=2)[20:60, 60] < 200).any()  # a dark line
 
 
-def test_a_sentence_that_fits_nowhere_is_cut_short(tmp_path: Path) -> None:
+def test_long_sentence_is_cut_short(tmp_path: Path) -> None:
     clip, video = _clip_of(write_images(tmp_path / "tiny", make_frames(1, (5, 7))), tmp_path)
 
     write_overlay(
@@ -181,7 +166,7 @@ def test_frames_may_be_close_or_far_apart(
     np.testing.assert_allclose(_read_overlay(tmp_path / "o.mp4")[1], shown_s, atol=1e-9)
 
 
-def test_a_run_that_breaks_off_leaves_nothing_that_looks_finished(
+def test_interrupted_run_leaves_no_results(
     clip_config: MakeConfig, odd_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = clip_config(odd_clip, "the white block", "the red part")
@@ -199,27 +184,27 @@ def test_a_run_that_breaks_off_leaves_nothing_that_looks_finished(
 
 def _clip_of(path: Path, tmp_path: Path) -> tuple[Clip, Video]:
     clip = open_clip(path, tmp_path / "clips")
-    return clip, Video(clip.clip_id, clip.frame_paths(tmp_path / "clips"))
+    return clip, clip.video(tmp_path / "clips")
 
 
 def test_another_sentence_is_answered_without_tracking_again(
-    clip_config: MakeConfig, odd_clip: Path, monkeypatch: pytest.MonkeyPatch
+    clip_config: MakeConfig, odd_clip: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, first = _answer(clip_config(odd_clip, "the white block"))
+    first = json.loads((clips / "output/prediction.json").read_text())
     monkeypatch.setattr(MaskGenerator, "generate", lambda *_: pytest.fail("looked for again"))
     monkeypatch.setattr(Sam2Tracker, "load", lambda *_: pytest.fail("loaded again"))
 
     output_dir, second = _answer(clip_config(odd_clip, "the red part", "the green part"))
 
     assert second["tracks"] == first["tracks"]
-    assert len(list((output_dir / "overlays").iterdir())) == 2  # none of the first answer's
+    assert len(list((output_dir / "overlays").iterdir())) == 2
     assert [e["text"] for e in second["expressions"]] == ["the red part", "the green part"]
 
 
-def test_another_way_to_track_is_not_in_the_first_ones_way(
-    clip_config: MakeConfig, odd_clip: Path
+def test_other_settings_get_tracks_of_their_own(
+    clip_config: MakeConfig, odd_clip: Path, clips: Path
 ) -> None:
-    _, first = _answer(clip_config(odd_clip, "the white block"))
+    first = json.loads((clips / "output/prediction.json").read_text())
     one_track = {"prompt_sources.grid.rule.max_tracks": 1}
 
     _, second = _answer(clip_config(odd_clip, "the white block", **one_track))
@@ -249,7 +234,7 @@ GDINO = {
 }
 
 
-def test_tracks_of_boxes_are_made_for_each_question_and_kept(
+def test_box_tracks_are_made_for_each_question_and_kept(
     clip_config: MakeConfig, odd_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     questions = (("the white block", "the red part"), ("the green part",))
@@ -264,11 +249,11 @@ def test_tracks_of_boxes_are_made_for_each_question_and_kept(
             owners = {record["tracks"][idx]["expression"] for idx in expression["tracks"]}
             assert owners <= {None, expression["id"]}
     monkeypatch.setattr(GroundingDino, "detect", lambda *_: pytest.fail("looked for again"))
-    again = [_answer(clip_config(odd_clip, *texts, **GDINO))[1] for texts in questions]
-    assert [record["tracks"] for record in again] == [record["tracks"] for record in answers]
+    _, again = _answer(clip_config(odd_clip, *questions[0], **GDINO))
+    assert again["tracks"] == answers[0]["tracks"]
 
 
-def test_a_clip_in_which_nothing_is_found_is_answered_by_empty_masks(
+def test_clip_in_which_nothing_is_found_gets_empty_masks(
     clip_config: MakeConfig, odd_clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     strict = {"tracker.mask_generator.stability_score_thresh": 1}
@@ -285,11 +270,12 @@ def test_a_clip_in_which_nothing_is_found_is_answered_by_empty_masks(
         assert str(odd_clip) in line.getMessage()
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_read(
+def test_unfitting_checkpoint_is_refused_before_reading(
     clip_config: MakeConfig, tmp_path: Path, odd_clip: Path
 ) -> None:
     config = clip_config(odd_clip, "the block", **{"tracker.token_dim": 64})
 
+    shutil.rmtree(tmp_path / "data")
     with pytest.raises(ValueError, match="tracker"):
         run_clip(config)
     assert not (tmp_path / "data").exists()
@@ -312,7 +298,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("overrides", "key"), WRONG)
-def test_values_that_do_not_fit_together_are_refused(
+def test_conflicting_values_are_refused(
     compose: Callable[..., Any], overrides: list[str], key: str
 ) -> None:
     with pytest.raises(UserError) as found:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sola.datasets.moving_shapes import scene
-from tools.small_tracker.clips import Clip, ClipSource, Vocabulary
+from tools.small_tracker.clips import PLAIN, Clip, ClipSource, Vocabulary
 from tools.small_tracker.heads import TrainingHeads
 from tools.small_tracker.initialisation import set_start_values
 from tools.small_tracker.model import build_small_tracker
@@ -19,7 +19,7 @@ def vocabulary() -> Vocabulary:
 @pytest.fixture(scope="session")
 def source(vocabulary: Vocabulary) -> ClipSource:
     return ClipSource(
-        scene.make_scene, scene.SceneSettings.plain(), scene.SceneSettings(), vocabulary
+        scene.make_scene, scene.SceneSettings(**PLAIN), scene.SceneSettings(), vocabulary
     )
 
 

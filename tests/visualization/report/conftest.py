@@ -6,10 +6,10 @@ from typing import Any
 import drawn_split as drawn
 import pytest
 
+from sola import cli
 from sola.config.entry_points import EvaluateConfig
 from sola.evaluation import scored_split
 from sola.evaluation.run import run_evaluation
-from sola.visualization.report import run_report
 
 METRICS = """epoch,step,train/loss_epoch,valid/loss,valid/J&F
 ,9,,,
@@ -35,4 +35,4 @@ def evaluation(drawn_config: Any) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def report_dir(drawn_config: Any, evaluation: dict[str, Any]) -> Path:
     (Path(drawn_config.ckpt_path).parent / "metrics.csv").write_text(METRICS)
-    return run_report(drawn_config, evaluation).parent
+    return cli.report(drawn_config, evaluation).parent

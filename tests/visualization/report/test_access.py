@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browser import Browser
 
-from sola.visualization.report.page import write_page
+from sola.visualization.report import write_page
 
 LEAST_CONTRAST, LEAST_EDGE_CONTRAST = 4.5, 3.0
 """WCAG 2.2 AA, 1.4.3 and 1.4.11."""
@@ -26,7 +26,7 @@ const isClear = (colour) => parts(colour)[3] === 0;
 const behind = (element) => {
   for (let at = element; at; at = at.parentElement) {
     const { backgroundColor } = getComputedStyle(at);
-    if (at.matches("svg.plot")) return getComputedStyle(at.querySelector(".paper")).fill;
+    if (at.matches("svg.plot")) return getComputedStyle(at.querySelector("path")).fill;
     if (!isClear(backgroundColor)) return backgroundColor;
   }
   return "rgb(255, 255, 255)";
@@ -78,7 +78,7 @@ def page(browser: Browser, report_dir: Path) -> Iterator[Browser]:
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
-def test_words_and_edges_stand_out(page: Browser, is_dark: bool) -> None:
+def test_text_and_edges_have_enough_contrast(page: Browser, is_dark: bool) -> None:
     page.emulate(1200, 900, dark=is_dark)
     page.run("for (const part of document.querySelectorAll('details')) part.open = true")
     words, edges = page.run(WORDS), page.run(EDGES)
@@ -107,7 +107,7 @@ def walk(page: Browser) -> dict[str, tuple[bool, bool]]:
     return found
 
 
-def test_tab_leads_to_everything_and_shows_where(page: Browser) -> None:
+def test_tab_reaches_everything_and_focus_is_visible(page: Browser) -> None:
     found = walk(page)
     assert {"#gallery", "theme", "text", "sort", "choose-kind", "reset", "0", "4"} <= found.keys()
     page.run("document.querySelector('.card').click()")
@@ -121,7 +121,7 @@ def test_tab_leads_to_everything_and_shows_where(page: Browser) -> None:
     page.press("Escape")
 
 
-def test_everything_has_a_name(page: Browser) -> None:
+def test_controls_have_names(page: Browser) -> None:
     on_page = page.names()
     page.click(".card:nth-child(1)")
     page.wait(DRAWN)
@@ -140,7 +140,7 @@ def test_everything_has_a_name(page: Browser) -> None:
     page.press("Escape")
 
 
-def test_keys_of_a_control_that_tab_led_to_are_its_own(page: Browser) -> None:
+def test_focused_control_keeps_its_keys(page: Browser) -> None:
     page.click(".card:nth-child(1)")
     page.wait(DRAWN)
     page.click("#modes [data-mode=selection]")
@@ -160,7 +160,7 @@ def test_keys_of_a_control_that_tab_led_to_are_its_own(page: Browser) -> None:
     page.press(" ", "Escape")
 
 
-def test_nothing_moves_unasked(page: Browser) -> None:
+def test_nothing_moves_by_itself(page: Browser) -> None:
     page.click(".card:nth-child(1)")
     page.wait(DRAWN)
 
@@ -180,7 +180,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("width_px", [390, 1440])
-def test_odd_sentences_stand_as_they_are(
+def test_odd_sentences_are_shown_unchanged(
     width_px: int, browser: Browser, report_dir: Path, evaluation: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = tmp_path / "report"

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from browser import Browser
 
+from sola import cli
+from sola.errors import UserError
 from sola.evaluation.run import EVALUATION_FILE
 from sola.files import write_json
-from sola.visualization.report import run_report
-from sola.visualization.report.against import check_other_run, compare_with, comparison_section
+from sola.visualization.report import answers_of, check_other_run
 
 KEYS = [("v1", "0"), ("v1", "1"), ("v1", "2"), ("v1", "3"), ("v2", "0")]
 
@@ -25,27 +26,9 @@ def other_run(evaluation: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     return other
 
 
-def test_answers_of_the_other_run_stand_beside_ours(
-    evaluation: dict[str, Any], other_run: dict[str, Any], tmp_path: Path
-) -> None:
-    write_json(tmp_path / EVALUATION_FILE, other_run)
-
-    found = compare_with(tmp_path, evaluation, Path("ours"))
-
-    assert list(found["answers"]) == KEYS
-    for entry in evaluation["expressions"]:
-        key = entry["video"], entry["expression"]
-        assert found["answers"][key] == entry["answers"]["oracle"]
-    lost = evaluation["results"]["selection"]["J&F"] - evaluation["results"]["oracle"]["J&F"]
-    assert found["all"]["difference"]["J&F"] == pytest.approx(lost)
-    section = comparison_section(found)
-    assert f"<td>{100 * lost:+.1f}" in section
-    assert section.index("objects: 0") < section.index("objects: 1") < section.index("objects: 2")
-
-
-@pytest.mark.parametrize("change", ["tracker", "tracks", "predictions"])
-def test_masks_of_other_tracks_are_not_shown(
-    change: str, evaluation: dict[str, Any], other_run: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize("change", [None, "tracker", "tracks", "predictions"])
+def test_other_masks_are_shown_only_if_the_tracks_are_the_same(
+    change: str | None, evaluation: dict[str, Any], other_run: dict[str, Any]
 ) -> None:
     for entry in other_run["expressions"]:
         if change == "tracks":
@@ -57,35 +40,29 @@ def test_masks_of_other_tracks_are_not_shown(
         other_run["tracks"][0]["checkpoint_sha256"] = "another"
     if change == "predictions":
         del other_run["tracks"]
-    write_json(tmp_path / EVALUATION_FILE, other_run)
 
-    found = compare_with(tmp_path, evaluation, Path("ours"))
+    found = answers_of(other_run, evaluation)
 
+    assert list(found) == KEYS
     for entry in evaluation["expressions"]:
-        answer = found["answers"][entry["video"], entry["expression"]]
-        assert answer == {**entry["answers"]["oracle"], "tracks": None}
+        expected = entry["answers"]["oracle"] | ({"tracks": None} if change else {})
+        assert found[entry["video"], entry["expression"]] == expected
 
 
-def test_a_run_that_is_not_there_is_named(evaluation: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"evaluation\.json: not found\. Give the output folder"):
-        compare_with(tmp_path, evaluation, Path("ours"))
-
-
-def test_a_run_that_cannot_be_compared_is_told_before_anything_is_measured(
-    drawn_config: Any, other_run: dict[str, Any], tmp_path: Path
+def test_other_run_is_checked_before_anything_is_measured(
+    evaluation: dict[str, Any], other_run: dict[str, Any], tmp_path: Path
 ) -> None:
-    against = replace(drawn_config, report_against=str(tmp_path))
-    check_other_run(drawn_config)
-    with pytest.raises(ValueError, match=r"evaluation\.json: not found"):
-        check_other_run(against)
+    own = (evaluation["dataset"], evaluation["split"])
+    check_other_run(None, *own)
+    with pytest.raises(UserError, match=r"evaluation\.json"):
+        check_other_run(str(tmp_path), *own)
     write_json(tmp_path / EVALUATION_FILE, other_run)
-    check_other_run(against)
-    write_json(tmp_path / EVALUATION_FILE, other_run | {"split": "tune"})
-    with pytest.raises(ValueError, match=r"this run: was measured on .*, .* on .*/tune"):
-        check_other_run(against)
+    check_other_run(str(tmp_path), *own)
+    with pytest.raises(UserError, match=r"this run: .*/tune"):
+        check_other_run(str(tmp_path), evaluation["dataset"], "tune")
 
 
-def test_the_page_shows_both_runs(
+def test_page_shows_both_runs(
     browser: Browser,
     report_dir: Path,
     drawn_config: Any,
@@ -104,7 +81,7 @@ def test_the_page_shows_both_runs(
         paths=replace(drawn_config.paths, output_dir=str(output_dir)),
     )
 
-    page = run_report(config, evaluation)
+    page = cli.report(config, evaluation)
 
     browser.errors()
     browser.emulate(1200, 900)
@@ -122,7 +99,10 @@ def test_the_page_shows_both_runs(
     )
     signs = [f"({100 * lost[idx]:+.1f})" for idx in shown]
     assert [card.partition(" (")[2] for card in cards] == [sign[1:] for sign in signs]
-    assert "Against another run" in browser.run("return document.body.textContent")
+    section = browser.run("return document.getElementById('comparison').innerText")
+    difference = evaluation["results"]["selection"]["J&F"] - evaluation["results"]["oracle"]["J&F"]
+    assert f"{100 * difference:+.1f}" in section
+    assert "objects: 2" in section
     browser.click(".card:nth-child(1)")
     browser.wait("document.getElementById('panels').dataset.drawn")
     browser.press("7")
@@ -130,6 +110,7 @@ def test_the_page_shows_both_runs(
     browser.press("Escape")
     browser.open(report_dir / "index.html")  # without another run
     browser.wait("report.entries.length")
+    assert not browser.run("return document.getElementById('comparison').checkVisibility()")
     browser.click(".card:nth-child(1)")
     browser.wait("document.getElementById('panels').dataset.drawn")
     browser.press("7")

@@ -13,8 +13,8 @@ from PIL import Image
 from sola.masks import encode
 from sola.visualization.colours import MASKS
 from sola.visualization.overlays import draw_masks
-from sola.visualization.report.page import write_page
-from sola.visualization.report.plots import charts_of
+from sola.visualization.plots import draw_report_plots
+from sola.visualization.report import write_page
 
 NUM_MANY = 2000
 LIMIT_MS, LOAD_LIMIT_MS = 100, 2500
@@ -59,10 +59,12 @@ def colour_at(browser: Browser, mode: str, row: int, column: int) -> NDArray[np.
     return np.array(picture.getpixel(place), dtype=np.int64)
 
 
-def test_the_gallery_is_filtered_and_sorted(page: Browser, evaluation: dict[str, Any]) -> None:
+def test_gallery_is_filtered_and_sorted(page: Browser, evaluation: dict[str, Any]) -> None:
     entries = evaluation["expressions"]
     jf = [entry["answers"]["selection"]["J&F"] for entry in entries]
 
+    assert page.run(f"return {CARDS}") == [0, 1, 2, 3, 4]
+    set_field(page, "sort", "worst")
     assert page.run(f"return {CARDS}") == sorted(range(5), key=lambda idx: jf[idx])
     set_field(page, "sort", "best")
     assert page.run(f"return {CARDS}") == sorted(range(5), key=lambda idx: -jf[idx])
@@ -82,7 +84,7 @@ def test_the_gallery_is_filtered_and_sorted(page: Browser, evaluation: dict[str,
     assert page.errors() == []
 
 
-def test_an_expression_opens_plays_and_leads_to_the_next(page: Browser) -> None:
+def test_expression_opens_plays_and_moves_to_the_next(page: Browser) -> None:
     set_field(page, "sort", "order")
 
     page.click(".card:nth-child(2)")
@@ -108,7 +110,7 @@ def test_an_expression_opens_plays_and_leads_to_the_next(page: Browser) -> None:
     assert page.errors() == []
 
 
-def test_the_gallery_goes_by_keys(page: Browser) -> None:
+def test_gallery_works_by_keyboard(page: Browser) -> None:
     set_field(page, "sort", "order")
     page.press("/")
     page.press(*"v2")
@@ -121,16 +123,14 @@ def test_the_gallery_goes_by_keys(page: Browser) -> None:
     page.wait(f"{DRAWN} === 'v1/1/0'")
 
 
-def test_an_address_leads_to_an_expression(
-    page: Browser, browser: Browser, report_dir: Path
-) -> None:
+def test_address_opens_an_expression(page: Browser, browser: Browser, report_dir: Path) -> None:
     browser.open(Path("/dev/null"))
     browser.open(report_dir / "index.html", "#expression-2")
 
     browser.wait(f"{DRAWN} === 'v1/2/0'")
 
 
-def test_masks_are_drawn_where_they_are(page: Browser) -> None:
+def test_masks_are_drawn_in_the_right_place(page: Browser) -> None:
     set_field(page, "sort", "order")
     page.click(".card:nth-child(1)")
     page.wait(f"{DRAWN} === 'v1/0/0'")
@@ -159,7 +159,7 @@ def test_masks_are_drawn_where_they_are(page: Browser) -> None:
     page.press("Escape")
 
 
-def test_a_track_is_shown_by_a_click(page: Browser) -> None:
+def test_click_shows_a_track(page: Browser) -> None:
     set_field(page, "sort", "order")
     page.click(".card:nth-child(1)")
     page.wait(f"{DRAWN} === 'v1/0/0'")
@@ -169,7 +169,7 @@ def test_a_track_is_shown_by_a_click(page: Browser) -> None:
     assert [int(track) for track in rows] == scores
     text = page.run("return document.querySelector('.track[data-track=\"2\"]').textContent")
     assert "prompt: gdino, frame 0, for this expression" in text
-    assert "right" in text
+    assert "correct" in text
     page.click('.track[data-track="1"]')
     page.wait(DRAWN)
     assert np.abs(colour_at(page, "track", 10, 10) - MASKS["track"]).max() <= 3
@@ -179,7 +179,7 @@ def test_a_track_is_shown_by_a_click(page: Browser) -> None:
     page.press("Escape")
 
 
-def test_a_video_that_is_not_there_is_named(page: Browser, report_dir: Path) -> None:
+def test_missing_video_is_named(page: Browser, report_dir: Path) -> None:
     script = report_dir / "data" / "1.js"
     script.rename(report_dir / "data" / "away.js")
     try:
@@ -195,7 +195,7 @@ def test_a_video_that_is_not_there_is_named(page: Browser, report_dir: Path) -> 
     page.errors()
 
 
-def test_the_page_decodes_masks_as_we_do(page: Browser) -> None:
+def test_page_decodes_masks_as_python_does(page: Browser) -> None:
     rng = np.random.default_rng(0)
     sizes = [(1, 1), (3, 5), (40, 30), (270, 480)]
     for size in sizes:
@@ -216,7 +216,7 @@ def test_the_page_decodes_masks_as_we_do(page: Browser) -> None:
 
 
 @pytest.mark.parametrize("is_striped", [False, True])
-def test_the_page_draws_masks_as_we_do(page: Browser, is_striped: bool) -> None:
+def test_page_draws_masks_as_python_does(page: Browser, is_striped: bool) -> None:
     mask = np.zeros((30, 40), bool)
     mask[3:27, 5:33] = True
     picture = page.run(
@@ -236,7 +236,7 @@ def test_the_page_draws_masks_as_we_do(page: Browser, is_striped: bool) -> None:
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
-def test_light_and_dark_follow_the_system_and_the_button(page: Browser, is_dark: bool) -> None:
+def test_theme_follows_the_system_and_the_button(page: Browser, is_dark: bool) -> None:
     page.emulate(1200, 900, dark=is_dark)
     brightness = (
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
@@ -260,7 +260,7 @@ def test_nothing_is_wider_than_a_phone(page: Browser) -> None:
     page.press("Escape")
 
 
-def test_thousands_of_expressions_are_quick(
+def test_thousands_of_expressions_are_fast(
     browser: Browser, evaluation: dict[str, Any], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
@@ -284,8 +284,8 @@ def test_thousands_of_expressions_are_quick(
                 "answers": answers,
             }
         )
-    charts = charts_of(evaluation, np.zeros(1, np.float32), np.zeros(1, np.float32), {})
-    write_page(tmp_path, evaluation, charts, entries, label_iou=0.7)
+    figures = draw_report_plots(evaluation, [0.0], [0.0], {})
+    write_page(tmp_path, evaluation, figures, entries, label_iou=0.7)
 
     browser.emulate(1200, 900)
     browser.open(tmp_path / "index.html")

@@ -47,7 +47,7 @@ function addMask(mask, code, [height, width]) {
   });
 }
 
-/* Union of some masklets on a frame. */
+/* Union of masklets on a frame. */
 function unite(masklets, frame, size) {
   const mask = new Uint8Array(size[0] * size[1]);
   for (const masklet of masklets) addMask(mask, masklet[frame], size);
@@ -104,7 +104,7 @@ function layersOf(mode, entry, video, frame, tracks) {
   }
 }
 
-/* Draws a frame, and masks over it, into a canvas. */
+/* Draws a frame with masks. */
 function drawFrame(canvas, image, size, layers) {
   const [height, width] = size;
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];

@@ -76,7 +76,7 @@ const report = {
     $("cards").append(...next.map((entry, idx) => this.cardOf(entry, this.numCards + idx)));
     this.numCards += next.length;
     sight.unobserve($("more"));
-    if (this.numCards < this.shown.length) sight.observe($("more")); // told at once if it is in sight
+    if (this.numCards < this.shown.length) sight.observe($("more"));
   },
 
   cardOf(entry, place) {

@@ -11,7 +11,7 @@ const MODES = [
   ["none", "no masks"],
   ["other", "other run"],
 ];
-const DIFFERENCES = [["hit", "right"], ["missed", "missed"], ["wrong", "wrong"]];
+const DIFFERENCES = [["hit", "correct"], ["missed", "missed"], ["wrong", "wrong"]];
 const PANELS = ["truth", "selection", "difference", "oracle"];
 const MAX_VIDEOS = 6;
 
@@ -102,18 +102,18 @@ const viewer = {
     const { selection, oracle } = this.entry.answers;
     const scores = this.video.scores[this.entry.expression];
     $("rule").textContent = scores.length
-      ? `by score; click to see one, shift-click for several; right: IoU with an object above ${this.labelIou}`
+      ? `by score; click to see one, shift-click for several; correct: IoU with an object above ${this.labelIou}`
       : "there are none";
     let hasLine = false;
     const rows = [];
-    for (const [idx, score, isRight] of scores) {
+    for (const [idx, score, isCorrect] of scores) {
       if (!hasLine && !selection.tracks.includes(idx)) {
         hasLine = true;
         rows.push(make("div", { className: "line-at", textContent: `threshold ${this.threshold}` }));
       }
       rows.push(this.rowOf(idx, score, [
         ...(selection.tracks.includes(idx) ? ["selected"] : []),
-        ...(oracle.tracks.includes(idx) ? ["oracle"] : []), ...(isRight ? ["right"] : []),
+        ...(oracle.tracks.includes(idx) ? ["oracle"] : []), ...(isCorrect ? ["correct"] : []),
       ]));
     }
     $("tracks").replaceChildren(...rows);
@@ -181,7 +181,7 @@ const viewer = {
     this.draw();
   },
 
-  /* A name with its colours, and room for what draw() adds. */
+  /* A name with its colours. */
   captionOf(mode, name) {
     const key = (colour) => make("span", { className: `key mask-${colour}` });
     const words = {

@@ -1,0 +1,274 @@
+"""Write the report of an evaluation: numbers, plots and a gallery, for any browser."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from sola.config.progress import progress
+from sola.datasets import Split
+from sola.evaluation.comparison import check_same_split, compare, read_run
+from sola.evaluation.protocol import ALL_TRACKS, ORACLE, SELECTION
+from sola.evaluation.scored_split import SCORES_FILE
+from sola.evaluation.scores import Scores, group_by_video
+from sola.evaluation.staging import publish, start_staging
+from sola.evaluation.table import answer_rows, list_notes, print_comparison, with_interval
+from sola.evaluation.tracks import TrackSources
+from sola.files import read_json
+from sola.metrics.labels import count_pixels, track_labels
+from sola.visualization.colours import as_css
+from sola.visualization.plots import draw_report_plots, read_metrics, write_plot
+from sola.visualization.videos import (
+    frames_per_video,
+    show_video,
+    write_script,
+    write_thumbnail,
+    write_video,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REPORT_DIR = "report"
+SHOWN = ("video", "expression", "text", "kind", "objects", "groups")
+ASSETS = ("style.css", "masks.js", "gallery.js", "viewer.js")
+PAGE = "index.html"
+ORIGIN = ("checkpoint", "scorer", "tracks", "text_encoder", "seed", "versions", "protocol")
+
+log = logging.getLogger(__name__)
+
+
+def check_other_run(path: str | None, dataset: str, split: str) -> None:
+    """Check the run that a report is to compare with, before anything is measured.
+
+    Args:
+        path: output folder of the other run; None: there is none.
+        dataset: name of the data set of this run.
+        split: of this run.
+
+    Raises:
+        UserError: if there is no such run, or it is of another split.
+    """
+    if path is not None:
+        own = {"run": "this run", "dataset": dataset, "split": split}
+        check_same_split(read_run(Path(path)), own)
+
+
+def write_report(
+    output_dir: Path,
+    dataset: Split,
+    sources: TrackSources,
+    evaluation: Mapping[str, Any],
+    *,
+    metrics_path: Path,
+    other_run: str | None = None,
+) -> Path:
+    """Write the report of a selector's evaluation beside evaluation.json; returns its index.html.
+
+    It replaces an older report once it is complete.
+
+    Args:
+        output_dir: folder of the evaluation, with its scores.json.
+        dataset: the split.
+        sources: its tracks.
+        evaluation: content of evaluation.json.
+        metrics_path: metrics.csv of the training, if there is one.
+        other_run: output folder of a run to compare with.
+
+    Raises:
+        UserError: if something is missing or does not fit.
+    """
+    comparison, others = None, {}
+    if other_run is not None:
+        other, own = read_run(Path(other_run)), {**evaluation, "run": str(output_dir)}
+        comparison, others = compare(other, own, SELECTION), answers_of(other, evaluation)
+    metrics = read_metrics(metrics_path)
+    scores = Scores.from_json(read_json(output_dir / SCORES_FILE, "Run evaluate.py again."))
+    staging_dir = start_staging(output_dir, [REPORT_DIR])
+    folder = staging_dir / REPORT_DIR
+    rows, all_scores = _write_videos(folder, dataset, sources, scores, evaluation)
+    for row in rows if others else ():
+        row["answers"]["other"] = others[row["video"], row["expression"]]
+    correct, wrong = ([s for _, s, label in all_scores if label is own] for own in (True, False))
+    figures = draw_report_plots(evaluation, correct, wrong, metrics)
+    label_iou, _ = _label_rule(evaluation)
+    write_page(folder, evaluation, figures, rows, label_iou=label_iou, comparison=comparison)
+    publish(staging_dir, [REPORT_DIR])
+    page = output_dir / REPORT_DIR / PAGE
+    log.info("%s: the report, for any browser", page)
+    return page
+
+
+def answers_of(other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Return the selections of another run, without tracks if they are not the tracks of this run.
+
+    Args:
+        other: content of evaluation.json of the other run.
+        own: the same of this run, on the same expressions.
+
+    Returns:
+        (video id, expression id) -> scores, and "tracks" or None.
+    """
+    is_same = _made_by(other) == _made_by(own)
+    own_answers = {(e["video"], e["expression"]): e["answers"] for e in own["expressions"]}
+    found = {}
+    for entry in other["expressions"]:
+        key, answers = (entry["video"], entry["expression"]), entry["answers"]
+        found[key] = dict(answers[SELECTION])
+        if not is_same or answers.get(ALL_TRACKS) != own_answers[key][ALL_TRACKS]:
+            found[key]["tracks"] = None
+    return found
+
+
+def write_page(
+    folder: Path,
+    evaluation: Mapping[str, Any],
+    figures: Mapping[str, "Figure"],
+    entries: Sequence[Mapping[str, Any]],
+    *,
+    label_iou: float,
+    comparison: Mapping[str, Any] | None = None,
+) -> None:
+    """Write index.html and all that it loads except for the videos.
+
+    Args:
+        folder: of the report.
+        evaluation: content of evaluation.json.
+        figures: plots, by file name.
+        entries: what the gallery shows of each expression.
+        label_iou: a track with a higher mean IoU with one of the objects is correct.
+        comparison: with another run, see ``sola.evaluation.comparison.compare``.
+    """
+    assets = files("sola.visualization") / "assets"
+    for name in ASSETS:
+        (folder / name).write_bytes((assets / name).read_bytes())
+    (folder / "colours.css").write_text(as_css())
+    index = {"threshold": evaluation["threshold"], "label_iou": label_iou, "expressions": entries}
+    write_script(folder / "data" / "index.js", "report.open(", index)
+    (folder / "plots").mkdir(exist_ok=True)
+    results, losses, best = (evaluation[key] for key in ("results", "losses", "best_threshold"))
+    notes = list_notes(evaluation)
+    if len(evaluation["by_kind"]) > 1:
+        notes.append("kind: of the expression, as the data set records it")
+    scored_by = (evaluation.get("checkpoint") or {}).get("path") or evaluation["scorer"].get("name")
+    origin = {key: evaluation[key] for key in ORIGIN if key in evaluation}
+    page = Template((assets / PAGE).read_text(encoding="utf-8")).substitute(
+        {name: evaluation[f"num_{name}"] for name in ("expressions", "videos", "tracks")},
+        title=escape(f"{evaluation['dataset']}/{evaluation['split']}"),
+        threshold=f"{evaluation['threshold']:g}",
+        scored_by=f"scored by {escape(str(scored_by))}",
+        selection=_cell(results[SELECTION]),
+        oracle=_cell(results[ORACLE]),
+        lost_by_selection=_cell(losses["selection"]),
+        lost_by_generation=_cell(losses["generation"]),
+        at_best=_cell({**best, "interval": None}),
+        best=f"{best['threshold']:g}",
+        answers=_answers(evaluation),
+        label_iou=f"{label_iou:g}",
+        notes="".join(f"<li>{escape(note)}</li>" for note in notes),
+        plots="".join(_plot(folder, name, figure) for name, figure in figures.items()),
+        origin=escape(json.dumps(origin, indent=1)),
+        hidden="hidden" if comparison is None else "",
+        differences="" if comparison is None else _differences(comparison),
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _write_videos(
+    folder: Path,
+    dataset: Split,
+    sources: TrackSources,
+    scores: Scores,
+    evaluation: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+    """Rows of the gallery, and [track, score, whether it is correct] of every expression."""
+    entries = {(each["video"], each["expression"]): each for each in evaluation["expressions"]}
+    by_video = group_by_video(dataset.expressions)
+    rows: list[dict[str, Any]] = []
+    all_scores: list[list[Any]] = []
+    with progress("report", len(by_video)) as advance:
+        for number, expressions in enumerate(by_video.values()):
+            tracks = sources.read(expressions)
+            video, objects = dataset.videos[tracks.video_id], dataset.ground_truth(tracks.video_id)
+            num_frames = frames_per_video(len(by_video))
+            shown = show_video(video, tracks.size, num_frames, tracks.masklets, objects)
+            pixels = count_pixels(tracks.masklets, objects, len(video.frame_paths))
+            by_expression = {}
+            for expression in expressions:
+                entry = entries[expression.video_id, expression.expression_id]
+                labels = track_labels(pixels, entry["objects"], *_label_rule(evaluation))
+                row = sorted(scores.row(expression).items(), key=lambda item: -item[1])
+                scored = [[track, round(score, 5), bool(labels[track])] for track, score in row]
+                by_expression[expression.expression_id] = scored
+                all_scores += scored
+                answers = {name: entry["answers"][name] for name in (SELECTION, ORACLE)}
+                path = folder / "thumbs" / f"{len(rows)}.jpg"
+                write_thumbnail(path, shown, entry["objects"], answers[SELECTION]["tracks"])
+                rows.append({name: entry[name] for name in SHOWN})
+                rows[-1] |= {"file": number, "answers": answers}
+            write_video(folder, number, shown, tracks, by_expression)
+            advance("")
+    return rows, all_scores
+
+
+def _label_rule(evaluation: Mapping[str, Any]) -> tuple[float, str]:
+    """IoU and treatment of empty frames by which the training labelled tracks."""
+    training = (evaluation.get("checkpoint") or {}).get("training") or {}
+    data = training.get("data") or {}
+    return data.get("label_iou", 0.7), data.get("empty_frames", "count")
+
+
+def _made_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the tracks of two runs share if they are the same."""
+    return [
+        {k: v for k, v in tracks.items() if k in ("source", "tracker") or "_sha256" in k}
+        for tracks in run.get("tracks", ())
+    ]
+
+
+def _answers(evaluation: Mapping[str, Any]) -> str:
+    """The table of all answers."""
+    measures, counts = ("J", "F", "J&F", *evaluation.get("metrics", ())), ("expressions", "videos")
+    columns = ("answer", *measures, *counts)
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    body = ""
+    for label, mean in answer_rows(evaluation):
+        cells = [_cell(mean, measure) for measure in measures]
+        cells += [str(mean[f"num_{name}"]) for name in counts]
+        data = "".join(f"<td>{cell}</td>" for cell in cells)
+        body += f'<tr><th scope="row">{escape(label)}</th>{data}</tr>'
+    return f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+
+
+def _differences(comparison: Mapping[str, Any]) -> str:
+    """The table that ``sola.evaluation.compare`` prints, as text."""
+    groups = {"kind": comparison["by_kind"], **comparison["by_group"]}
+    rows = {f"{name}: {k}": v for name, parts in groups.items() for k, v in parts.items() if k}
+    text = StringIO()
+    print_comparison({**comparison, "by_kind": rows}, Console(file=text, width=120))
+    return escape(text.getvalue())
+
+
+def _cell(mean: Mapping[str, Any], measure: str = "J&F") -> str:
+    """A number, with its interval in small letters."""
+    figure, _, interval = with_interval(mean, measure).partition(" ")
+    return f"{figure} <small>{interval}</small>"
+
+
+def _plot(folder: Path, name: str, figure: "Figure") -> str:
+    """Write a plot; returns it with links to its files."""
+    title = escape(name.replace("_", " "))
+    svg = write_plot(figure, folder / "plots" / name)
+    svg = svg.replace("<svg ", f'<svg class="plot" role="img" aria-label="{title}" ', 1)
+    links = ", ".join(
+        f'<a href="plots/{name}.{kind}" aria-label="{kind.upper()} of {title}">{kind.upper()}</a>'
+        for kind in ("svg", "png")
+    )
+    return f"<figure>{svg}<figcaption>{links}</figcaption></figure>"

@@ -1,0 +1,247 @@
+"""Show a video with its masks: in the gallery of a report, and as a clip on a dashboard."""
+
+import colorsys
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sola.datasets.frames import VideoFrames
+from sola.evaluation.tracks import VideoTracks
+from sola.masks import decode, shrink
+from sola.types import Masklet, Video
+from sola.visualization.dashboard.board import VideoClip
+from sola.visualization.mp4 import write_mp4
+from sola.visualization.overlays import (
+    PAPER,
+    draw_answer,
+    draw_masks,
+    evenly_spaced,
+    font_size_px,
+    text_block,
+)
+
+MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
+# of each video, and of all videos together
+MIN_FRAMES, MAX_FRAMES, MAX_FRAMES_OF_ALL = 12, 60, 6000
+JPEG_QUALITY = 82
+# frames a second: data sets do not state theirs
+FPS = 6.0
+# smaller frames are magnified by a whole number, for the words above them
+MIN_WIDTH_PX = 256
+LEGEND = "green correct, white missed, hatched red wrong"
+
+
+@dataclass(frozen=True)
+class ShownVideo:
+    """A video with fewer and smaller frames, and its masks on them.
+
+    Attributes:
+        video: the T frames.
+        frame_idxs: their places in the whole video.
+        frames: T frames, (H, W, 3) uint8 RGB.
+        tracks: T masks of each track.
+        objects: T masks of each object, by id.
+    """
+
+    video: Video
+    frame_idxs: list[int]
+    frames: list[NDArray[np.uint8]]
+    tracks: list[Masklet]
+    objects: dict[str, Masklet]
+
+    def union(self, masklets: Iterable[Masklet]) -> NDArray[np.bool_]:
+        """Return the union of some masklets, (T, H, W) bool."""
+        union = np.zeros((len(self.frames), *self.frames[0].shape[:2]), dtype=bool)
+        for masklet in masklets:
+            union |= decode(masklet)
+        return union
+
+
+def show_video(
+    video: Video,
+    size: tuple[int, int],
+    num_frames: int,
+    tracks: Sequence[Masklet],
+    objects: Mapping[str, Masklet],
+) -> ShownVideo:
+    """Read evenly spaced frames of a video, and shrink them and its masks.
+
+    Args:
+        video: the frames.
+        size: (H, W) of the masks.
+        num_frames: maximum number of frames.
+        tracks: masklets of the whole video.
+        objects: the same, by id.
+
+    Raises:
+        UserError: if a frame cannot be read.
+    """
+    idxs = evenly_spaced(len(video.frame_paths), num_frames)
+    shown = replace(video, frame_paths=tuple(video.frame_paths[idx] for idx in idxs))
+    small = _fit(size, MAX_SIDE_PX)
+
+    def shrunk(masklet: Masklet) -> Masklet:
+        return shrink([masklet[idx] for idx in idxs], small)
+
+    return ShownVideo(
+        video=shown,
+        frame_idxs=idxs,
+        frames=[_resize(frame, small) for frame in VideoFrames(shown)],
+        tracks=[shrunk(masklet) for masklet in tracks],
+        objects={name: shrunk(masklet) for name, masklet in objects.items()},
+    )
+
+
+def write_video(
+    folder: Path, number: int, shown: ShownVideo, tracks: VideoTracks, scores: Mapping[str, Any]
+) -> None:
+    """Write frames and masks of a video.
+
+    Args:
+        folder: of the report; gets ``frames/<number>/<k>.jpg`` and ``data/<number>.js``.
+        number: of the video.
+        shown: the video.
+        tracks: origin of its tracks.
+        scores: for the page, by expression id.
+    """
+    for position, frame in enumerate(shown.frames):
+        _write_jpeg(folder / "frames" / str(number) / f"{position}.jpg", frame)
+    all_tracks = zip(tracks.prompts, tracks.made_for, shown.tracks, strict=True)
+    content = {
+        "size": shown.frames[0].shape[:2],
+        "frames": [path.stem for path in shown.video.frame_paths],
+        "objects": {name: _codes(masklet) for name, masklet in shown.objects.items()},
+        "tracks": [
+            {
+                "source": prompt.source,
+                "for": made_for,
+                "prompt": prompt.frame_idx,
+                "prompt_at": _nearest(shown.frame_idxs, prompt.frame_idx),
+                "masks": _codes(masklet),
+            }
+            for prompt, made_for, masklet in all_tracks
+        ],
+        "scores": scores,
+    }
+    write_script(folder / "data" / f"{number}.js", f"report.addVideo({number}, ", content)
+
+
+def write_thumbnail(
+    path: Path, shown: ShownVideo, object_ids: Sequence[str], selected: Sequence[int]
+) -> None:
+    """Write the frame that shows most of an expression's objects, with its answer.
+
+    Args:
+        path: the JPEG.
+        shown: the video.
+        object_ids: objects of the expression.
+        selected: tracks.
+    """
+    target = shown.union(shown.objects[name] for name in object_ids)
+    answer = shown.union(shown.tracks[idx] for idx in selected)
+    num_pixels = (target if object_ids else answer).sum(axis=(1, 2))
+    idx = int(np.argmax(num_pixels)) if num_pixels.any() else len(shown.frames) // 2
+    small = _resize(shown.frames[idx], _fit(target.shape[1:], THUMBNAIL_PX))
+    _write_jpeg(path, draw_answer(small, target[idx], answer[idx]))
+
+
+def write_script(path: Path, call: str, content: Any) -> None:
+    """Write a script that passes content to the page, which cannot load JSON from a file.
+
+    Args:
+        path: the file.
+        call: of a function, up to its last argument.
+        content: the last argument.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{call}{json.dumps(content, separators=(',', ':'), allow_nan=False)});\n")
+
+
+def frames_per_video(num_videos: int) -> int:
+    """Return the maximum number of frames of each video that keeps a report small."""
+    return max(MIN_FRAMES, min(MAX_FRAMES, MAX_FRAMES_OF_ALL // max(num_videos, 1)))
+
+
+def draw_answer_clip(
+    path: Path, shown: ShownVideo, sentence: str, selected: Sequence[int], caption: str
+) -> VideoClip:
+    """Write a video of the correct, missed and wrong pixels of the selected tracks.
+
+    Args:
+        path: of the mp4.
+        shown: the video, with the objects of the expression only.
+        sentence: the expression.
+        selected: tracks.
+        caption: a line below the sentence.
+    """
+    target = shown.union(shown.objects.values())
+    answer = shown.union([shown.tracks[idx] for idx in selected])
+    pictures = [draw_answer(*each) for each in zip(shown.frames, target, answer, strict=True)]
+    best = int(np.argmax((target | answer).sum(axis=(1, 2))))
+    return _write(path, pictures, (f'"{sentence.strip()}"', caption, LEGEND), best)
+
+
+def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
+    """Write a video with all its tracks, each in its own colour.
+
+    Args:
+        path: of the mp4.
+        shown: the video.
+        caption: a line below its name.
+    """
+    pictures = shown.frames
+    for number, masklet in enumerate(shown.tracks):
+        # steps of the golden ratio around the circle of hues: neighbours differ most
+        red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
+        colour = (round(255 * red), round(255 * green), round(255 * blue))
+        pairs = zip(pictures, shown.union([masklet]), strict=True)
+        pictures = [draw_masks(*pair, colour) for pair in pairs]
+    return _write(path, pictures, (f"video {shown.video.video_id}", caption), len(pictures) // 2)
+
+
+def _codes(masklet: Masklet) -> list[str]:
+    return [mask["counts"] for mask in masklet]
+
+
+def _nearest(frame_idxs: Sequence[int], frame_idx: int) -> int | None:
+    """Position of the nearest shown frame; None where the frame is not known."""
+    return None if frame_idx < 0 else int(np.argmin(np.abs(np.subtract(frame_idxs, frame_idx))))
+
+
+def _fit(size: Sequence[int], longest_px: int) -> tuple[int, int]:
+    scale = min(1.0, longest_px / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, quality=JPEG_QUALITY)
+
+
+def _write(
+    path: Path, pictures: Sequence[NDArray[np.uint8]], heading: Sequence[str], best: int
+) -> VideoClip:
+    """A video below its heading, both sides padded to even numbers of pixels."""
+    scale = max(1, MIN_WIDTH_PX // pictures[0].shape[1])
+    height, width = (scale * side for side in pictures[0].shape[:2])
+    full_width = max(width, MIN_WIDTH_PX) + width % 2
+    words = np.concatenate([text_block(line, full_width, font_size_px(height)) for line in heading])
+    padding = ((0, (len(words) + height) % 2), (0, full_width - width), (0, 0))
+    pages = []
+    for picture in pictures:
+        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+        pages.append(np.concatenate([words, np.pad(large, padding, constant_values=PAPER[0])]))
+    times_s = [idx / FPS for idx in range(len(pages) + 1)]
+    write_mp4(path, pages, times_s, size=(pages[0].shape[0], full_width), fps=FPS)
+    return VideoClip(path, pages[best], caption=", ".join(heading[:2]))
