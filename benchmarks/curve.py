@@ -26,10 +26,10 @@ import torch
 
 from sola.config import compose
 from sola.evaluation import curve as curve_module
-from sola.evaluation import protocol
+from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, Curve, Scored
-from sola.evaluation.protocol import ExpressionResult, VideoTask, measure_video
-from sola.evaluation.scored_split import open_sources, open_split, score_split
+from sola.evaluation.measure import VideoTask
+from sola.evaluation.run import open_sources, open_split, score_split
 from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.summary import summarise
@@ -52,14 +52,11 @@ def main() -> None:
     tasks = _read(ckpt_path)
     score_s = time.process_time() - start
     num_expressions = sum(len(task.expressions) for task in tasks)
-    curve_s, results = _timed(lambda: [r for task in tasks for r in measure_video(task)])
-    with mock.patch.object(protocol, "trace", _at_one_threshold):
-        one_s, _ = _timed(lambda: [r for task in tasks for r in measure_video(task)])
+    curve_s, results = _timed(lambda: [r for task in tasks for r in task.run()])
+    with mock.patch.object(measure, "trace", _at_one_threshold):
+        one_s, _ = _timed(lambda: [r for task in tasks for r in task.run()])
     alone_s, _ = _timed(lambda: _select(tasks, curve_module.trace))
     unions_s, _ = _timed(lambda: _select(tasks, _at_one_threshold))
-    results = [
-        protocol.at_threshold(r, t.scores, THRESHOLD) for t, r in _with_tasks(tasks, results)
-    ]
     read_s, summary = _timed(lambda: summarise(results))
     print(f"{num_expressions} expressions of {len(tasks)} videos; CPU seconds")
     print(f"tracks, checkpoint and scores: {score_s:.2f}")
@@ -84,9 +81,10 @@ def _read(ckpt_path: Path) -> list[VideoTask]:
             masklets=sources.read(expressions).masklets,
             track_sources=(),
             ground_truth=dataset.ground_truth(video_id),
-            expressions=tuple(expressions),
-            scores=scores.part(expressions),
-            others=(None,) * len(expressions),
+            expressions=expressions,
+            scores=scores,
+            others=[None] * len(expressions),
+            threshold=THRESHOLD,
         )
         for video_id, expressions in group_by_video(dataset.expressions).items()
     ]
@@ -99,7 +97,7 @@ def _at_one_threshold(scorer: VideoScorer, scored: Sequence[Scored]) -> list[Cur
         pairs = zip(each.tracks, each.scores, strict=True)
         selected = [idx for idx, score in pairs if score > THRESHOLD]
         score = scorer.score(selected, each.object_ids)
-        curves.append(Curve((), (score,), (scorer.is_empty(selected),)))
+        curves.append(Curve((), (score,)))
     return curves
 
 
@@ -113,13 +111,6 @@ def _select(
 def _scored(task: VideoTask) -> list[Scored]:
     rows = [(e, task.scores.row(e)) for e in task.expressions]
     return [Scored(tuple(row), tuple(row.values()), e.object_ids or ()) for e, row in rows]
-
-
-def _with_tasks(
-    tasks: Sequence[VideoTask], results: Sequence[ExpressionResult]
-) -> list[tuple[VideoTask, ExpressionResult]]:
-    owners = [task for task in tasks for _ in task.expressions]
-    return list(zip(owners, results, strict=True))
 
 
 def _difference(tasks: Sequence[VideoTask], curve: Sequence[dict[str, float]]) -> float:

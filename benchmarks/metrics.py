@@ -22,6 +22,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sola.evaluation.oracle import OracleOfVideo
+from sola.evaluation.oracle import best_selection, best_track
 from sola.evaluation.scorer import Score, VideoScorer
 from sola.evaluation.tracks import TrackSources
 from sola.masks import decode, encode, merge
@@ -254,10 +255,9 @@ def _measure_oracle() -> None:
     spent = []
     for seed in range(ORACLE_VIDEOS):
         scorer = VideoScorer(*draw_video(seed, SIZES["720p"], EPOCH_TRACKS, EPOCH_FRAMES))
-        oracle = OracleOfVideo(scorer)
-        searches = {"best selection": oracle, "best track": oracle.best_track}
+        searches = {"best selection": best_selection, "best track": best_track}
         for name, search in searches.items():
-            seconds = [_timed(lambda t=t, f=search: f(t, range(EPOCH_TRACKS)))[0] for t in targets]
+            seconds = [_timed(partial(search, scorer, t, range(EPOCH_TRACKS)))[0] for t in targets]
             print(f"video {seed}, {name}: {sum(seconds):.1f} s of CPU, {max(seconds):.1f} at most")
             spent += [sum(seconds)]
         print(f"video {seed}: {len(scorer._scores)} selections scored", flush=True)

@@ -79,10 +79,6 @@ def _generate(config: Any) -> None:
 
 
 def _evaluate(config: Any) -> float:
-    if config.predictions is not None:
-        from sola.evaluation.score_predictions import run_scoring
-
-        return float(run_scoring(config)["protocol"]["numbers"]["J&F"])
     from sola.evaluation.run import run_evaluation
 
     if config.report:
@@ -97,7 +93,7 @@ def _evaluate(config: Any) -> float:
 
 def report(config: Any, evaluation: dict[str, Any]) -> Path:
     """Write the report of an evaluation; returns its index.html."""
-    from sola.evaluation.scored_split import open_sources, open_split
+    from sola.evaluation.run import open_sources, open_split
     from sola.visualization.report import write_report
 
     return write_report(

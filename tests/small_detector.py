@@ -1,5 +1,7 @@
 """A very small GroundingDINO with random weights, as words of generate.py's command line."""
 
+import torch
+
 DETECTOR = "prompt_source.detector"
 NETWORK = f"{DETECTOR}.network"
 GDINO = (
@@ -18,3 +20,10 @@ GDINO = (
     f"{NETWORK}.swin_heads=[1,1,1,1]",
     f"{NETWORK}.num_queries=5",
 )
+
+
+def shake(network: torch.nn.Module) -> None:
+    """Change all weights: the box head starts at zero, so every box would be its proposal."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)

@@ -6,6 +6,7 @@ import torch
 
 from sola.trackers import Tracker
 from sola.trackers.sam2 import Sam2Tracker
+from sola.trackers.sam2.builder import NETWORK
 
 OFFICIAL = "sam2.sam2_video_predictor.SAM2VideoPredictor"
 LEGACY = "sam2.sam2_video_predictor_legacy.SAM2VideoPredictor"
@@ -22,7 +23,7 @@ def small_tracker(**changes: Any) -> Sam2Tracker:
     return Sam2Tracker(**(values | changes))
 
 
-def small_model(target: str | None = None) -> Any:
+def small_model(target: str = NETWORK) -> Any:
     """Its network with the shipped weights, as SAM2Base or another class of sam2."""
     return small_tracker().build(target)
 

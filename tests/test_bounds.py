@@ -135,7 +135,7 @@ def test_invalid_npy_tokens_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "0.json").write_text(json.dumps(about))
     (tmp_path / "0.npy").write_bytes(content)
     with pytest.raises(ValueError, match=r"0\.npy: damaged"):
-        read_track(0, tmp_path / "0.json", tmp_path / "0.npy", "grid")
+        read_track(tmp_path / "0.json", tmp_path / "0.npy", "grid")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, '{"a": ', "\ud800"])

@@ -18,8 +18,8 @@ from sola.datasets.frames import read_frame
 from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile, FileRefused
-from sola.evaluation.kept import read_kept
-from sola.files import read_json, write_json
+from sola.evaluation.scores import ScoreCache, Scores
+from sola.files import read_json
 from sola.masks import encode
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
@@ -67,13 +67,10 @@ def prompt_store(folder: Path) -> Use:
     return store.folder / "v.h5", lambda: store.read("v", (3, 4), (0,), ("a dog",), 0.2)
 
 
-def kept_evaluation(folder: Path) -> Use:
-    import sola.evaluation.kept as module
-
-    content = [1.0, 2.0]
-    sha256 = module._digest(content)
-    write_json(folder / "v.json", {"key": "k", "sha256": sha256, "content": content})
-    return folder / "v.json", lambda: read_kept(folder / "v.json", "k")
+def cached_scores(folder: Path) -> Use:
+    cache = ScoreCache(folder, {})
+    cache.write(Scores({}, {}))
+    return cache.path, cache.read
 
 
 def mask_index(folder: Path) -> Use:
@@ -110,7 +107,7 @@ USES = [
     hub_folder,
     text_cache,
     prompt_store,
-    kept_evaluation,
+    cached_scores,
     mask_index,
     mask_dict,
     annotations,

@@ -39,7 +39,7 @@ class Split(ABC):
     expressions: list[Expression]
     """All expressions of the split, in the order of the file."""
     protocol: str = "mevis"
-    """How its benchmark measures an answer, see ``sola.evaluation.official``."""
+    """How its benchmark measures an answer, see ``sola.evaluation.protocols``."""
     problems: Sequence[Problem] = ()
     """What was found wrong or odd while it was opened."""
 

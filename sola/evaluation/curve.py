@@ -1,12 +1,12 @@
-"""J and F of a selection at every threshold: one step function an expression, and their mean.
+"""J and F of a selection at every threshold: one step function per expression, and their mean.
 
-A selection changes only where the threshold passes a score of its tracks, so an expression has as
-many values as its tracks have distinct scores, and one more; nothing between them is computed.
+A selection changes only where the threshold passes a score of its tracks, so an expression has one
+value more than its tracks have distinct scores.
 """
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -16,34 +16,30 @@ from numpy.typing import NDArray
 
 from sola.evaluation.scorer import Score, VideoScorer
 
+# thresholds at which curves are reported
 CURVE_THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
-"""Those at which curves are written down."""
-EQUAL = 1e-12
-"""Means of J&F that differ by less are equally good: they differ by rounding."""
+EQUAL = 1e-12  # means of J&F that differ by less are equal but for rounding
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores of one expression's selection, by threshold."""
+    """Scores of the selection of one expression, by threshold.
+
+    Attributes:
+        steps: K distinct scores of its tracks, ascending.
+        values: K + 1 values; value k is of the tracks that score above k of the steps.
+    """
 
     steps: tuple[float, ...]
-    """K distinct scores of its tracks, ascending."""
     values: tuple[Score, ...]
-    """K + 1: the k-th, counted from 0, is of the tracks with a higher score than k of these."""
-    is_empty: tuple[bool, ...]
-    """K + 1: whether these tracks have no pixel on any frame."""
-
-    def place(self, threshold: float) -> int:
-        """Which of the values is that of a threshold; a track is selected above it."""
-        return bisect_right(self.steps, threshold)
 
     def at(self, threshold: float) -> Score:
-        """J and F at a threshold."""
-        return self.values[self.place(threshold)]
+        """Return J and F of the tracks that score above a threshold."""
+        return self.values[bisect_right(self.steps, threshold)]
 
 
 class Scored(NamedTuple):
-    """Tracks of a video with their scores for an expression, and the objects that it means."""
+    """Tracks of a video with their scores for an expression, and the objects that it refers to."""
 
     tracks: Sequence[int]
     scores: Sequence[float]
@@ -51,72 +47,83 @@ class Scored(NamedTuple):
 
 
 class MeanCurve(NamedTuple):
-    """Means over expressions, by threshold: a step function as ``Curve`` is."""
+    """Means over expressions by threshold, a step function.
+
+    Attributes:
+        steps: (K,) thresholds at which a mean changes, ascending.
+        j: (K + 1,); value k is of thresholds from step k - 1 up to step k.
+        boundary_f: (K + 1,), the same.
+    """
 
     steps: NDArray[np.float64]
-    """(K,) distinct scores of all expressions' tracks, ascending."""
     j: NDArray[np.float64]
-    """(K + 1,)."""
     boundary_f: NDArray[np.float64]
-    """(K + 1,)."""
+
+    def at(self, threshold: float) -> Score:
+        """Return the means of the selections at a threshold."""
+        place = np.searchsorted(self.steps, threshold, side="right")
+        return Score(float(self.j[place]), float(self.boundary_f[place]))
 
 
-@dataclass(frozen=True)
-class BestThreshold:
-    """The threshold with the highest mean J&F."""
+class BestThreshold(NamedTuple):
+    """The threshold with the highest mean J&F.
+
+    Attributes:
+        threshold: the middle of the interval, rounded to as few decimals as stay inside.
+        lowest: where the interval begins.
+        end: where it ends; J&F is another one there, unless it is 1.
+    """
 
     threshold: float
-    """Amid the interval: its middle, rounded to as few decimals as stay inside."""
     lowest: float
-    """Where the interval begins."""
     end: float
-    """Where it ends; at this threshold J&F is another one, if it is not 1."""
 
 
 def trace(
     scorer: VideoScorer, scored: Sequence[Scored], *, thresholds: Sequence[float] | None = None
 ) -> list[Curve]:
-    """The curves of some expressions of one video, one each.
+    """Compute the curves of some expressions of one video.
 
     Args:
-        scorer: of the video.
-        scored: what to select from for each expression, and to compare with.
-        thresholds: the only ones at which the curves are needed, ascending; None: at all.
+        scorer: scorer of the video.
+        scored: for each expression the tracks to select from and the objects to compare with.
+        thresholds: the only ones at which curves are needed, ascending; None: all.
 
     Raises:
-        ValueError: if an object has no masklet.
+        UserError: if an object has no masklet.
     """
     if thresholds is not None:
         scored = [_coarsen(each, thresholds) for each in scored]
-    groups = [list(_by_score(each)) for each in scored]
+    groups = [_by_score(each) for each in scored]
     found = scorer.score_growing(
         [
             ([tracks for _, tracks in of_one], each.object_ids)
             for of_one, each in zip(groups, scored, strict=True)
         ]
     )
-    return [_as_curve(scorer, *each) for each in zip(groups, found, strict=True)]
+    return [
+        Curve(tuple(score for score, _ in reversed(of_one)), tuple(reversed(values)))
+        for of_one, values in zip(groups, found, strict=True)
+    ]
 
 
 def mean_curve(curves: Sequence[Curve]) -> MeanCurve:
-    """The mean of some curves, at least one, at every threshold."""
+    """Return the mean of at least one curve at every threshold."""
     steps = np.array([step for curve in curves for step in curve.steps], dtype=np.float64)
-    changes = np.array(
-        [change for curve in curves for change in np.diff(curve.values, axis=0)]
-    ).reshape(-1, 2)
+    changes = [change for curve in curves for change in np.diff(curve.values, axis=0)]
     distinct, place = np.unique(steps, return_inverse=True)
     sums = np.zeros((len(distinct) + 1, 2))
     sums[0] = np.sum([curve.values[0] for curve in curves], axis=0)
-    np.add.at(sums, place + 1, changes)
+    np.add.at(sums, place + 1, np.array(changes).reshape(-1, 2))
     j, boundary_f = np.cumsum(sums, axis=0).T / len(curves)
     return MeanCurve(distinct, j, boundary_f)
 
 
 def best_threshold(curve: MeanCurve) -> BestThreshold:
-    """The threshold in [0, 1] with the highest mean J&F.
+    """Return the threshold in [0, 1] with the highest mean J&F: the one rule to choose it by.
 
-    Where it is the same over an interval, the middle of it; of several such intervals, the middle
-    of the widest, the first of equals.
+    If J&F is the same over an interval, its middle; of several such intervals, the middle of the
+    widest, the first of equals.
     """
     is_inside = (curve.steps > 0) & (curve.steps < 1)
     limits = np.concatenate([[0.0], curve.steps[is_inside], [1.0]])
@@ -125,12 +132,14 @@ def best_threshold(curve: MeanCurve) -> BestThreshold:
     is_best = np.concatenate([[False], jf >= jf.max() - EQUAL, [False]])
     edges = np.flatnonzero(is_best[1:] != is_best[:-1]).reshape(-1, 2)  # (intervals, 2)
     lowest, end = max(limits[edges].tolist(), key=lambda interval: interval[1] - interval[0])
-    return BestThreshold(_shortest_between(lowest, end), lowest, end)
+    rounded = (round((lowest + end) / 2, digits) for digits in range(1, 18))
+    inside = next((value for value in rounded if lowest < value < end), lowest)
+    return BestThreshold(inside, lowest, end)
 
 
 def _coarsen(scored: Scored, thresholds: Sequence[float]) -> Scored:
-    """The same selection at the thresholds, and as few scores as that needs."""
-    raised = [*thresholds[1:], math.inf]  # as good as any score up to there
+    """Return the same selections at the thresholds with as few distinct scores as possible."""
+    raised = [*thresholds[1:], math.inf]  # equivalent to every score up to there
     kept = [
         (idx, raised[bisect_left(thresholds, score) - 1])
         for idx, score in zip(scored.tracks, scored.scores, strict=True)
@@ -139,28 +148,8 @@ def _coarsen(scored: Scored, thresholds: Sequence[float]) -> Scored:
     return scored._replace(tracks=[idx for idx, _ in kept], scores=[score for _, score in kept])
 
 
-def _by_score(scored: Scored) -> Iterator[tuple[float, list[int]]]:
-    """Scores, highest first, and the tracks that have each."""
+def _by_score(scored: Scored) -> list[tuple[float, list[int]]]:
+    """Return the distinct scores, highest first, and the tracks that have each."""
     pairs = sorted(zip(scored.scores, scored.tracks, strict=True), reverse=True)
-    for score, group in groupby(pairs, lambda pair: pair[0]):
-        yield score, [idx for _, idx in group]
-
-
-def _as_curve(
-    scorer: VideoScorer, groups: Sequence[tuple[float, list[int]]], scores: Sequence[Score]
-) -> Curve:
-    is_empty = [True]
-    for _, tracks in groups:
-        is_empty.append(is_empty[-1] and scorer.is_empty(tracks))
-    return Curve(
-        steps=tuple(score for score, _ in reversed(groups)),
-        values=tuple(reversed(scores)),
-        is_empty=tuple(reversed(is_empty)),
-    )
-
-
-def _shortest_between(lowest: float, end: float) -> float:
-    """The middle of an interval, rounded to as few decimals as stay inside."""
-    middle = (lowest + end) / 2
-    rounded = (round(middle, digits) for digits in range(1, 18))
-    return next((value for value in rounded if lowest < value < end), lowest)
+    groups = groupby(pairs, key=lambda pair: pair[0])
+    return [(score, [idx for _, idx in group]) for score, group in groups]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sola.masks import Runs, pixels_by_frame
+from sola.masks.runs import Runs, pixels_by_frame
 from sola.types import Expression
 
 SMALL, LARGE = 0.01, 0.1

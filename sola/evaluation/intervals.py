@@ -1,15 +1,17 @@
-"""How sure a mean over expressions is, and a difference of two: chance is in the videos.
+"""Means over expressions with bootstrap intervals, and a test of differences, over videos.
 
 Expressions of one video share its objects and tracks, so a sample is a video with all its
 expressions, never an expression.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+MEASURES = ("J", "F", "J&F")
 LEVEL = 0.95
 NUM_RESAMPLES = 5000
 NUM_SIGN_FLIPS = 10_000
@@ -22,14 +24,40 @@ METHOD = {
 }
 
 
+def mean_with_interval(
+    video_ids: Sequence[str], values: Sequence[Mapping[str, float]]
+) -> dict[str, Any]:
+    """Return the means of some numbers over expressions, ready for JSON.
+
+    Args:
+        video_ids: video of each of E expressions.
+        values: numbers of each expression by name, the same names for all.
+
+    Returns:
+        The means by name (None for J, F and J&F without expressions), "num_expressions",
+        "interval", [lower, upper] by name, or None with fewer than two videos, and "num_videos".
+    """
+    names = list(values[0]) if values else list(MEASURES)
+    table = np.array([[each[name] for name in names] for each in values]).reshape(-1, len(names))
+    sums, counts = sum_by_video(video_ids, table)
+    means = table.mean(axis=0).tolist() if values else [None] * len(names)
+    ends = interval_of_mean(sums, counts)
+    return {
+        **dict(zip(names, means, strict=True)),
+        "num_expressions": len(values),
+        "interval": None if ends is None else dict(zip(names, map(list, ends), strict=True)),
+        "num_videos": len(counts),
+    }
+
+
 def sum_by_video(
     video_ids: Sequence[str], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sums and numbers of the expressions of each video.
+    """Sum the values of the expressions of each video, and count the expressions.
 
     Args:
-        video_ids: of E expressions.
-        values: (E, K) of these.
+        video_ids: video of each of E expressions.
+        values: (E, K).
 
     Returns:
         (V, K) and (V,), videos in the order of their names.
@@ -43,35 +71,33 @@ def sum_by_video(
 def interval_of_mean(
     sums: NDArray[np.float64], counts: NDArray[np.int64]
 ) -> list[tuple[float, float]] | None:
-    """Bootstrap interval of means over the expressions of all videos.
+    """Return the bootstrap interval of means over the expressions of all videos.
 
     Args:
-        sums: (V, K) of each video's expressions.
-        counts: (V,) how many they are, all above 0.
+        sums: (V, K), sums over the expressions of each video.
+        counts: (V,), numbers of these expressions, all above 0.
 
     Returns:
-        K pairs, the lower and upper end; None for fewer than two videos, which say nothing of
-        others.
+        K pairs of lower and upper end; None for fewer than two videos.
     """
     if len(counts) < 2:
         return None
     times = _draw_videos(len(counts)).astype(np.float64)
     means = (times @ sums) / (times @ counts)[:, None]
-    lower, upper = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return [(float(a), float(b)) for a, b in zip(lower, upper, strict=True)]
+    lower, upper = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
+    return list(zip(lower, upper, strict=True))
 
 
 def p_of_sign_flips(differences: NDArray[np.float64], seed: int = SEED) -> float:
-    """Two-sided p-value of paired differences under the hypothesis that either sign is as likely.
+    """Return the two-sided p-value of paired differences; under the hypothesis signs are random.
 
     Args:
         differences: (V,) of each video, summed over its expressions.
-        seed: of the signs, where not all can be tried.
+        seed: seed of the signs, if not all choices are tried.
 
     Returns:
-        Share of the choices of signs whose sum is at least as far from 0, the one observed among
-        them: of all choices where there are at most ``NUM_SIGN_FLIPS``, else of as many random
-        ones.
+        Share of the choices of signs whose sum is at least as far from 0 as the observed one: of
+        all choices if there are at most ``NUM_SIGN_FLIPS``, else of that many random ones.
     """
     own = differences[differences != 0]  # 0 has no sign
     num_choices = 2 ** min(len(own), 62)
@@ -86,7 +112,7 @@ def p_of_sign_flips(differences: NDArray[np.float64], seed: int = SEED) -> float
 
 @lru_cache(maxsize=16)
 def _draw_videos(num_videos: int) -> NDArray[np.int16]:
-    """(NUM_RESAMPLES, V): how often each video is drawn; kept small, as many groups share it."""
+    """(NUM_RESAMPLES, V): how often each video is drawn; small, as many groups share it."""
     shares = np.full(num_videos, 1 / num_videos)
     drawn = np.random.default_rng(SEED).multinomial(num_videos, shares, size=NUM_RESAMPLES)
     return drawn.astype(np.int16)

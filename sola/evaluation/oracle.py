@@ -1,138 +1,127 @@
-"""The best that any selector could choose among the same tracks: what tracking leaves to language.
+"""The best selection among the tracks of an expression: an upper bound for any selector.
 
-Best means highest J&F of the union. Candidates are those tracks that share a pixel with the target
-on some frame. Up to ``MAX_ENUMERATED`` of them, every subset is considered, which is exact among
-candidates; above, tracks are added one at a time, always the one that raises J&F most, until none
-does: a lower bound of the best. Few selections are scored: ``Target.best`` leaves out those whose
-bound is too low.
+Best means the highest J&F of the union. Up to ``MAX_ENUMERATED`` tracks that overlap the target are
+tried in all subsets, which is exact. With more, tracks are added greedily: of the ``MAX_COMPARED``
+additions with the highest J the one with the highest J&F, until none improves J&F; that is a lower
+bound of the best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sola.evaluation.bounds import Additions, Target
 from sola.evaluation.scorer import Score, VideoScorer
-from sola.masks import count_combinations
+from sola.masks.runs import Runs, jaccard, shared_pixels, unite
 
 MAX_ENUMERATED = 8
-"""256 subsets, of each of which J is computed."""
+MAX_COMPARED = 5
 METHOD = (
     "subset of the tracks with the highest J&F; of the tracks that share a pixel with the target "
     f"on some frame: all subsets of up to {MAX_ENUMERATED}, else added greedily"
 )
+ROUNDING = 1e-9  # far above rounding errors of J and F
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """The best selection found for one target."""
+    """The best selection found for one target.
+
+    Attributes:
+        selected: indices of tracks; among equally good selections one with the fewest tracks.
+        score: its J and F.
+        is_exact: whether every subset of the overlapping tracks was considered.
+    """
 
     selected: frozenset[int]
-    """Track indices; among equally good selections one of the fewest tracks."""
     score: Score
     is_exact: bool
-    """Whether every subset of the candidates was considered."""
 
 
-class OracleOfVideo:
-    """``best_selection`` and ``best_track`` of one video.
-
-    What they find is kept, and so is what tracks have in common with the last target.
-    """
-
-    def __init__(self, scorer: VideoScorer) -> None:
-        self.scorer = scorer
-        self._found: dict[tuple[frozenset[str], tuple[int, ...]], Oracle] = {}
-        self._single: dict[tuple[frozenset[str], tuple[int, ...]], frozenset[int]] = {}
-        self._last: tuple[frozenset[str], Target] | None = None
-
-    def __call__(self, object_ids: Sequence[str], tracks: Sequence[int]) -> Oracle:
-        """See ``best_selection``."""
-        key = (frozenset(object_ids), tuple(tracks))
-        if key not in self._found:
-            self._found[key] = best_selection(self._target(key[0]), tracks)
-        return self._found[key]
-
-    def best_track(self, object_ids: Sequence[str], tracks: Sequence[int]) -> frozenset[int]:
-        """See ``best_track``."""
-        key = (frozenset(object_ids), tuple(tracks))
-        if key not in self._single:
-            self._single[key] = best_track(self._target(key[0]), tracks)
-        return self._single[key]
-
-    def _target(self, object_ids: frozenset[str]) -> Target:
-        if self._last is None or self._last[0] != object_ids:
-            self._last = (object_ids, Target(self.scorer, sorted(object_ids)))
-        return self._last[1]
-
-
-def best_selection(target: Target, tracks: Sequence[int]) -> Oracle:
-    """The selection of tracks with the highest J&F against a target.
+def best_selection(scorer: VideoScorer, object_ids: Iterable[str], tracks: Sequence[int]) -> Oracle:
+    """Find the selection of tracks with the highest J&F.
 
     Args:
-        target: what an expression means; empty: the best answer is to select nothing.
+        scorer: scorer of the video.
+        object_ids: objects that the expression refers to; if none, the empty selection is best.
         tracks: indices of the tracks to choose among.
 
-    Returns:
-        The selection; exact where there are at most ``MAX_ENUMERATED`` candidates.
+    Raises:
+        UserError: if an object has no masklet.
     """
-    candidates = [idx for idx in tracks if target.inside(idx).any()]
-    is_exact = len(candidates) <= MAX_ENUMERATED
-    search = _enumerate if is_exact else _add_greedily
-    selected = search(target, candidates)
-    return Oracle(selected, target.score(selected), is_exact)
+    objects = frozenset(object_ids)
+    target = scorer.union(objects)
+    tracks = [idx for idx in tracks if shared_pixels(scorer.union([idx]), target).any()]
+    is_exact = len(tracks) <= MAX_ENUMERATED
+    found = frozenset[int]()
+    if is_exact:
+        found = _best(scorer, objects, _all_subsets(scorer, target, tracks))
+    else:
+        while True:
+            additions = _additions(scorer, target, found, tracks)[:MAX_COMPARED]
+            grown = _best(scorer, objects, additions)
+            if scorer.score(grown, objects).jf <= scorer.score(found, objects).jf:
+                break
+            found = grown
+    return Oracle(found, scorer.score(found, objects), is_exact)
 
 
-def best_track(target: Target, tracks: Sequence[int]) -> frozenset[int]:
-    """The one track with the highest J&F against a target, that of the highest J of equals.
+def best_track(
+    scorer: VideoScorer, object_ids: Iterable[str], tracks: Sequence[int]
+) -> frozenset[int]:
+    """Find the single track with the highest J&F among the ``MAX_COMPARED`` with the highest J.
 
-    None of them where there are none; but one, right or not, where the target is empty.
+    It is one track, also if the expression refers to nothing; none only without tracks.
+
+    Raises:
+        UserError: if an object has no masklet.
     """
-    found = target.best(Additions(target, tracks).options())
-    return frozenset() if found is None else found
+    objects = frozenset(object_ids)
+    additions = _additions(scorer, scorer.union(objects), frozenset(), tracks)
+    return _best(scorer, objects, additions[:MAX_COMPARED])
 
 
-def _enumerate(target: Target, candidates: Sequence[int]) -> frozenset[int]:
-    """Best of all subsets."""
-    j = _j_of_subsets(target, candidates)
-    sizes = np.array([subset.bit_count() for subset in range(len(j))])
-    subsets = [
-        (
-            float(j[number]),
-            frozenset(idx for bit, idx in enumerate(candidates) if number >> bit & 1),
-        )
-        for number in np.lexsort((sizes, -j)).tolist()
-    ]
-    found = target.best(subsets)
-    assert found is not None, "there is the empty subset"
+Candidate = tuple[float, frozenset[int]]
+"""J of a selection, and the selection."""
+
+
+def _best(
+    scorer: VideoScorer, objects: frozenset[str], candidates: Sequence[Candidate]
+) -> frozenset[int]:
+    """Return the selection with the highest J&F, with the fewest tracks among equals; () if none.
+
+    F is at most 1, so a selection whose J is too low is never scored.
+    """
+    best, found = (-1.0, 0), frozenset[int]()
+    for j, selected in sorted(candidates, key=lambda candidate: -candidate[0]):
+        if (j + 1) / 2 < best[0] - ROUNDING:
+            break
+        rank = (scorer.score(selected, objects).jf, -len(selected))
+        if rank > best:
+            best, found = rank, selected
     return found
 
 
-def _j_of_subsets(target: Target, candidates: Sequence[int]) -> NDArray[np.float64]:
-    """J of the union of every subset of the candidates; bit k of a subset's number is candidate k.
-
-    The pixels of a union are those of the combinations that share a bit with the subset.
-    """
-    if not candidates:
-        return np.zeros(1)
-    num_subsets = 2 ** len(candidates)
-    subsets = np.arange(num_subsets)
-    is_hit = (subsets[:, None] & subsets[None]) != 0  # (subset, combination)
-    counts = count_combinations([*map(target.runs_of, candidates), target.runs])
-    outside, inside = counts[:, :num_subsets], counts[:, num_subsets:]  # the last bit: the target's
-    shared = inside @ is_hit.T  # (T, subset)
-    union = outside @ is_hit.T + inside.sum(axis=1, keepdims=True)
-    return np.where(union == 0, 1.0, shared / np.maximum(union, 1)).mean(axis=0)
+def _additions(
+    scorer: VideoScorer, target: Runs, selected: frozenset[int], tracks: Sequence[int]
+) -> list[Candidate]:
+    """Return the selection with each of the tracks added, highest J first."""
+    union = scorer.union(selected)
+    found = [
+        (_mean_j(unite([union, scorer.union([idx])]), target), selected | {idx})
+        for idx in tracks
+        if idx not in selected
+    ]
+    return sorted(found, key=lambda candidate: -candidate[0])
 
 
-def _add_greedily(target: Target, candidates: Sequence[int]) -> frozenset[int]:
-    """Adds the track that raises J&F most, the one of the highest J of equals, until none does."""
-    additions, best = Additions(target, candidates), target.score(frozenset()).jf
-    while True:
-        found = target.best(additions.options(), above=best, match=additions.match)
-        if found is None:
-            return additions.selected
-        additions.add(*(found - additions.selected))
-        best = target.score(found).jf
+def _all_subsets(scorer: VideoScorer, target: Runs, tracks: Sequence[int]) -> list[Candidate]:
+    unions = {frozenset[int](): scorer.union(())}
+    for idx in tracks:
+        own = scorer.union([idx])
+        unions |= {subset | {idx}: unite([union, own]) for subset, union in unions.items()}
+    return [(_mean_j(union, target), subset) for subset, union in unions.items()]
+
+
+def _mean_j(union: Runs, target: Runs) -> float:
+    return float(np.mean(jaccard(union, target))) if target.num_frames else 1.0

@@ -1,25 +1,34 @@
-"""What evaluate.py does: score, select, measure, compare, and put a name to every number."""
+"""What evaluate.py does: score, select, measure, compare, and name every number."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sola.config.entry_points import EvaluateConfig
-from sola.evaluation.official import official_numbers
-from sola.evaluation.other_text import choose_other_texts
-from sola.evaluation.own_metrics import Measure, add_own_metrics, describe_metrics
-from sola.evaluation.protocol import check_ground_truth, evaluate_expressions
+import torch
+
+from sola.config.device import pick_device
+from sola.config.entry_points import EvaluateConfig, ScoringConfig
+from sola.config.targets import check_kind
+from sola.datasets import Split
+from sola.errors import UserError
+from sola.evaluation import measure
+from sola.evaluation.own_metrics import describe_metrics
+from sola.evaluation.predictions import Predictions, open_predictions
+from sola.evaluation.protocols import official_numbers
 from sola.evaluation.scored_split import (
     SCORES_FILE,
+    Checkpoint,
     ScoredSplit,
-    open_sources,
-    open_split,
-    score_split,
+    score_dataset,
+    versions,
 )
+from sola.evaluation.scorers import Scorer
+from sola.evaluation.scores import OtherTexts
 from sola.evaluation.summary import list_results, summarise
-from sola.evaluation.table import print_tables
-from sola.files import write_json
+from sola.evaluation.table import official_line, print_tables
+from sola.evaluation.tracks import TrackSources
+from sola.files import plain, write_json
+from sola.shards import ShardReader, tracks_dir
 
 log = logging.getLogger(__name__)
 
@@ -27,87 +36,143 @@ EVALUATION_FILE = "evaluation.json"
 
 
 def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
-    """Measures a selector on a split with ground truth.
+    """Measure a selector, or the masks of any system, on a split with ground truth.
 
-    Writes evaluation.json and scores.json into the output folder and prints the tables.
+    Writes evaluation.json and, of a selector, scores.json into the output folder and prints the
+    tables.
 
     Args:
         config: see ``EvaluateConfig``.
 
     Returns:
-        What evaluation.json holds; shares of 1, not percent.
+        Content of evaluation.json; numbers in [0, 1].
 
     Raises:
-        ValueError: if the split has no ground truth, or something is missing or does not fit.
+        UserError: if the split has no ground truth, or something is missing or does not fit.
     """
     dataset = open_split(config)
-    check_ground_truth(dataset)
-    others = choose_other_texts(dataset.expressions, config.seed)
-    split = score_split(config, dataset, open_sources(config), others, keep=True)
-    evaluation = evaluate_split(
+    measure.check_ground_truth(dataset)
+    others = {}
+    if config.predictions is None:
+        others = measure.choose_other_texts(dataset.expressions, config.seed)
+        split = score_split(config, dataset, open_sources(config), others, keep=True)
+    else:
+        split = _open_predictions(config, dataset)
+    masks = split.sources if isinstance(split.sources, Predictions) else None
+    results = measure.evaluate_expressions(
         split,
         threshold=config.threshold,
-        seed=config.seed,
-        num_workers=config.num_workers,
+        others=others,
         metrics=config.metric,
+        has_bounds=masks is None,
+        num_workers=config.num_workers,
     )
-    path = Path(config.paths.output_dir) / EVALUATION_FILE
-    write_json(path, {**evaluation, "scores": SCORES_FILE})
-    print_tables(evaluation)
-    log.info("%s: all numbers, with the selected tracks of every expression", path)
-    return evaluation
-
-
-def evaluate_split(
-    split: ScoredSplit,
-    *,
-    threshold: float,
-    seed: int,
-    num_workers: int = 0,
-    metrics: Mapping[str, Measure] | None = None,
-) -> dict[str, Any]:
-    """Every number of a scored split, and their names.
-
-    Args:
-        split: scores of all its expressions, also under the other texts of this seed.
-        threshold: a track is selected when its score is above this.
-        seed: of the choice of other texts.
-        num_workers: further processes that measure, which changes time alone.
-        metrics: further numbers of every answer, see ``add_own_metrics``.
-
-    Returns:
-        Ready for JSON: the provenance, the means of ``summarise``, one entry an expression.
-
-    Raises:
-        ValueError: if the split has no ground truth, or tracks and ground truth do not fit.
-    """
-    results = evaluate_expressions(
-        split.dataset,
-        split.sources,
-        split.scores,
-        threshold=threshold,
-        seed=seed if split.scores.has_other_texts else None,
-        num_workers=num_workers,
-        kept=split.kept,
-    )
-    protocol = official_numbers(
-        split.dataset, split.sources, split.scores, results, threshold=threshold
-    )
-    results = add_own_metrics(
-        results, split.dataset, split.sources, metrics or {}, num_workers=num_workers
-    )
-    num_tracks = sum(len(of_video) for of_video in split.scores.tracks.values())
-    is_empty = [not scores.tracks for scores in split.scores.by_expression.values()]
-    return {
+    if masks is not None:
+        results = masks.count_missing_as_zero(results)
+    protocol = official_numbers(split, results, threshold=config.threshold)
+    chosen = {"threshold": config.threshold, "seed": config.seed} if masks is None else {}
+    evaluation = {
         **split.provenance,
+        **chosen,
         "protocol": protocol,
-        "threshold": threshold,
-        "seed": seed,
-        **({"metrics": describe_metrics(metrics)} if metrics else {}),
+        "num_tracks": sum(len(tracks) for tracks in split.scores.tracks.values()),
         "num_expressions": len(results),
-        "num_videos": len(split.scores.tracks),
-        "num_tracks": num_tracks,
-        "num_expressions_without_tracks": sum(is_empty),
+        "num_videos": len({result.expression.video_id for result in results}),
+        **({"metrics": describe_metrics(config.metric)} if config.metric else {}),
         **summarise(results),
         "expressions": list_results(results),
     }
+    path = Path(config.paths.output_dir) / EVALUATION_FILE
+    write_json(path, evaluation)
+    print_tables(evaluation)
+    if masks is not None:
+        log.info(
+            "%d expressions, of which %d are missing and count 0: %s",
+            *(len(results), len(masks.missing), official_line(protocol)),
+        )
+    log.info("%s: all numbers", path)
+    return evaluation
+
+
+def open_split(config: ScoringConfig) -> Split:
+    """Open the split that a configuration names.
+
+    Raises:
+        UserError: if its files are missing, or it has no expressions.
+    """
+    dataset = config.dataset.open(config.split)
+    if not dataset.expressions:
+        raise UserError(
+            f"{dataset.split_dir}: split {dataset.split} has no expressions. Choose another split, "
+            "or get its meta_expressions.json again."
+        )
+    return dataset
+
+
+def open_sources(config: ScoringConfig) -> TrackSources:
+    """Open the tracks that a configuration names.
+
+    Raises:
+        UserError: if some are missing, or were made by different trackers.
+    """
+    names = (Path(config.paths.data_dir), config.dataset.name, config.split)
+    folders = [tracks_dir(*names, source, config.tracker.name) for source in config.sources]
+    return TrackSources([ShardReader(folder) for folder in folders])
+
+
+def checkpoint_of(config: ScoringConfig) -> Checkpoint:
+    """Return the checkpoint that a configuration names; nothing is read."""
+    return Checkpoint(Path(config.ckpt_path or ""), config.text_encoder, config.own_selectors)
+
+
+def score_split(
+    config: ScoringConfig,
+    dataset: Split,
+    sources: TrackSources,
+    others: OtherTexts | None = None,
+    *,
+    keep: bool = False,
+) -> ScoredSplit:
+    """Score every expression of a split, and write scores.json into the output folder.
+
+    Args:
+        config: which selector and text encoder.
+        dataset: the split.
+        sources: its tracks.
+        others: expressions whose text is scored for an expression's tracks as well.
+        keep: cache the scores in the data folder, and use those of an earlier run.
+
+    Raises:
+        UserError: if the checkpoint is missing, or does not fit the tracks.
+    """
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    sources.check_complete(dataset)
+    data_dir, path = Path(config.paths.data_dir), Path(config.paths.output_dir) / SCORES_FILE
+    if config.ckpt_path is None:
+        assert config.selector is not None, "checked before"
+        scorer = cast(Any, config.selector())
+        check_kind(scorer, Scorer, "selector")
+        names: dict[str, Any] = {"scorer": plain(scorer.describe())}
+    else:
+        device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
+        checkpoint = checkpoint_of(config)
+        scorer, names = checkpoint.open_scorer(sources.readers[0], data_dir / "text", device)
+    cache_dir = data_dir / "cache" / dataset.name / dataset.split / "scores" if keep else None
+    split = score_dataset(dataset, sources, scorer, names, others=others, cache_dir=cache_dir)
+    split.scores.save(path)
+    log.info("%s: scores of %d expressions", path, len(dataset.expressions))
+    return split
+
+
+def _open_predictions(config: EvaluateConfig, dataset: Split) -> ScoredSplit:
+    path, top_dir = Path(config.predictions or ""), config.dataset.submission_top_dir
+    masks = open_predictions(path, dataset, top_dir, allow_missing=config.missing == "zero")
+    provenance = {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "predictions": str(path),
+        "num_missing_as_zero": len(masks.missing),
+        "versions": versions(),
+    }
+    return ScoredSplit(dataset, masks, masks.sure_scores(), provenance)

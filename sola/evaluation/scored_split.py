@@ -1,275 +1,169 @@
-"""From a configuration to tracks, selector and scores, for evaluate.py and predict.py."""
+"""A split, its tracks, and the scores of a scorer: what evaluation and prediction start from."""
 
-import importlib.metadata
-import logging
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from sola.config.device import pick_device
-from sola.config.entry_points import ScoringConfig
-from sola.config.targets import check_kind
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.kept import KeptEvaluation
 from sola.evaluation.scorers import Scorer, SelectorScorer
-from sola.evaluation.scores import OtherTexts, Scores, score_expressions
-from sola.evaluation.tracks import TrackReader, TrackSources, check_has_tokens
+from sola.evaluation.scores import OtherTexts, ScoreCache, Scores, score_expressions
+from sola.evaluation.tracks import TrackReader, TrackSources, VideoReader, check_has_tokens
 from sola.files import plain, sha256_of_code, sha256_of_file
 from sola.selector import Selector
 from sola.selector.checkpoint import load_selector, weights_file
-from sola.shards import ShardReader, fingerprint, tracks_dir
-from sola.text import TextTokens
+from sola.shards import fingerprint
+from sola.text import TextEncoder, TextTokens
 
-log = logging.getLogger(__name__)
-
-PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 SCORES_FILE = "scores.json"
+PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 
 
 @dataclass(frozen=True)
 class ScoredSplit:
-    """A split, its tracks, and the scores of a selector."""
+    """A split, its tracks and their scores.
+
+    Attributes:
+        dataset: the split.
+        sources: reads its tracks.
+        scores: scores of all expressions.
+        provenance: names of every number made from it: data set, split, scorer, tracks, versions.
+    """
 
     dataset: Split
-    sources: TrackSources
+    sources: VideoReader
     scores: Scores
     provenance: dict[str, Any]
-    """Names of every number made from it: data set, split, checkpoint, tracks, versions."""
-    kept: KeptEvaluation | None = None
-    """Where what is measured is kept for further runs; None: nowhere."""
 
 
-def score_split(
-    config: ScoringConfig,
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained selector on disk.
+
+    Attributes:
+        path: a best.ckpt, or a folder of save_pretrained.
+        text_encoder: must be that of the training.
+        own_selectors: classes outside sola that the checkpoint may name.
+    """
+
+    path: Path
+    text_encoder: TextEncoder
+    own_selectors: tuple[str, ...] = ()
+
+    def load(self, tracks: Mapping[str, Any], where: str) -> tuple[Selector, dict[str, Any]]:
+        """Load the selector, and what is recorded of its training.
+
+        Args:
+            tracks: token_dim and checkpoint_sha256 of the tracks to score.
+            where: names the tracks in messages.
+
+        Raises:
+            UserError: if the checkpoint is missing or damaged, or does not fit the tracks or the
+                text encoder.
+        """
+        selector, training = load_selector(self.path, self.own_selectors)
+        check_has_tokens(tracks["token_dim"], where)
+        encoder, widths = self.text_encoder, selector.kwargs
+        key = "checkpoint_sha256"
+        for named, what, trained, found in (
+            (where, "token_dim", widths.get("token_dim"), tracks["token_dim"]),
+            (where, key, training.get(key), tracks.get(key)),
+            (f"text_encoder={encoder.name}", "text_dim", widths.get("text_dim"), encoder.dim),
+            ("this run", "text_encoder", training.get("text_encoder"), encoder.name),
+        ):
+            if trained not in (None, found):
+                raise UserError(
+                    f"{self.path}: trained with {what}={trained}, {named} has {what}={found}. "
+                    "Choose the tracker and the text encoder of its training."
+                )
+        return selector, training
+
+    def open_scorer(
+        self, tracks: TrackReader, text_dir: Path, device: torch.device
+    ) -> tuple[Scorer, dict[str, Any]]:
+        """Return the scorer, and the names of it that go with every number.
+
+        Raises:
+            UserError: as ``load`` does.
+        """
+        selector, training = self.load(tracks.index, str(tracks.tracks_dir))
+        text = TextTokens(text_dir, self.text_encoder)
+        sha256 = sha256_of_file(weights_file(self.path))
+        description = {
+            "checkpoint_sha256": sha256,
+            "selector": plain(selector.description),
+            "device": device.type,
+            "text_encoder": text.identity,
+        }
+        named = {"path": str(self.path), "sha256": sha256, "training": plain(training)}
+        names = {"checkpoint": named, "text_encoder": self.text_encoder.name}
+        return SelectorScorer(selector.to(device), text.tokens, description), names
+
+
+def score_dataset(
     dataset: Split,
     sources: TrackSources,
-    others: OtherTexts | None = None,
+    scorer: Scorer,
+    names: Mapping[str, Any],
     *,
-    keep: bool = False,
+    others: OtherTexts | None = None,
+    cache_dir: Path | None = None,
 ) -> ScoredSplit:
-    """Scores every expression of a split and saves the scores in the output folder.
+    """Score every expression of a split.
 
     Args:
-        config: which selector and text encoder.
         dataset: the split.
         sources: its tracks.
-        others: whose text to give to an expression's tracks as well, for comparison.
-        keep: keep the scores in the data folder too, and take them from there if they are known.
-
-    Returns:
-        All that is needed to select, measure and draw.
-
-    Raises:
-        UserError: if the checkpoint is missing, or does not belong to the tracks.
+        scorer: gives the scores.
+        names: names of the scorer, for the provenance.
+        others: expressions whose text is scored for an expression's tracks as well.
+        cache_dir: folder of scores of earlier runs; None: scores are neither read nor cached.
     """
-    if config.num_threads:
-        torch.set_num_threads(config.num_threads)
-    sources.check_complete(dataset)
-    scorer, named = open_scorer(config, sources)
-    provenance = {
-        "dataset": dataset.name,
-        "split": dataset.split,
-        **named,
-        "tracks": [_describe(reader) for reader in sources.readers],
-        "versions": versions(),
-    }
-    kept, scores = None, None
-    if keep:
-        root = Path(config.paths.data_dir) / "cache" / dataset.name / dataset.split / "evaluations"
-        kept = KeptEvaluation(root, _key(provenance, scorer, dataset, sources, others))
-        scores = kept.read_scores()
-    if kept is not None and scores is not None:
-        log.info("%s: scores of an earlier run, taken from there", kept.scores_path)
-        scores = replace(scores, provenance=provenance)
-    else:
+    versions_found, others = versions(), others or {}
+    where = {"dataset": dataset.name, "split": dataset.split}
+    readers = [_describe(reader) for reader in sources.readers]
+    provenance = {**where, **names, "tracks": readers, "versions": versions_found}
+    cache = None
+    if cache_dir is not None:
+        code = (type(scorer), type(getattr(scorer, "selector", scorer)))
+        asked = ((e, others.get((e.video_id, e.expression_id))) for e in dataset.expressions)
+        key = {
+            **where,
+            **plain(scorer.describe()),
+            "versions": versions_found,
+            "code": [sha256_of_code(each) for each in code],
+            "expressions": [
+                [e.video_id, e.expression_id, e.text, other and other.expression_id]
+                for e, other in asked
+            ],
+            "tracks": [fingerprint(reader.tracks_dir) for reader in sources.readers],
+        }
+        cache = ScoreCache(cache_dir, key)
+    scores = None if cache is None else cache.read()
+    if scores is None:
         scorer.prepare(dataset.expressions)
         scores = score_expressions(
-            scorer,
-            sources,
-            dataset.expressions,
-            videos=dataset.videos,
-            others=others,
-            provenance=provenance,
+            scorer, sources, dataset.expressions, videos=dataset.videos, others=others
         )
-        if kept is not None:
-            kept.write_scores(scores)
-    scores_path = Path(config.paths.output_dir) / SCORES_FILE
-    scores.save(scores_path)
-    log.info("%s: scores of %d expressions", scores_path, len(scores.by_expression))
-    return ScoredSplit(dataset, sources, scores, provenance, kept)
-
-
-def open_split(config: ScoringConfig) -> Split:
-    """The split that a configuration asks for.
-
-    Raises:
-        UserError: if its files are not there, or it has no expressions.
-    """
-    dataset = config.dataset.open(config.split)
-    if not dataset.expressions:
-        raise UserError(
-            f"{dataset.split_dir}: split {dataset.split} has no expressions to answer. Choose "
-            "another split, or get its meta_expressions.json again."
-        )
-    return dataset
-
-
-def open_sources(config: ScoringConfig) -> TrackSources:
-    """The tracks that a configuration asks for.
-
-    Raises:
-        UserError: if some are missing, or were made by different trackers.
-    """
-    readers = [
-        ShardReader(
-            tracks_dir(
-                Path(config.paths.data_dir),
-                config.dataset.name,
-                config.split,
-                source,
-                config.tracker.name,
-            )
-        )
-        for source in config.sources
-    ]
-    return TrackSources(readers)
-
-
-def open_scorer(config: ScoringConfig, sources: TrackSources) -> tuple[Scorer, dict[str, Any]]:
-    """What scores the tracks: the selector of ckpt_path, or a scorer that needs no training.
-
-    Returns:
-        The scorer, and the names of it that go with every number.
-
-    Raises:
-        UserError: if the checkpoint is missing, or does not belong to the tracks.
-    """
-    if config.ckpt_path is None:
-        assert config.selector is not None, "checked before"
-        scorer = cast(Any, config.selector())
-        check_kind(scorer, Scorer, "selector")
-        return scorer, {"scorer": plain(scorer.describe())}
-    tracks = sources.readers[0]
-    selector, training = open_selector(config, tracks.index, str(tracks.tracks_dir))
-    device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
-    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-    sha256 = sha256_of_file(weights_file(Path(config.ckpt_path)))
-    description = {
-        "checkpoint_sha256": sha256,
-        "selector": plain(selector.description),
-        "device": device.type,
-        "text_encoder": text.identity,
-    }
-    checkpoint = {"path": config.ckpt_path, "sha256": sha256, "training": plain(training)}
-    names = {"checkpoint": checkpoint, "text_encoder": config.text_encoder.name}
-    return SelectorScorer(selector.to(device), text.tokens, description), names
-
-
-def open_selector(
-    config: ScoringConfig, tracks: Mapping[str, Any], where: str
-) -> tuple[Selector, dict[str, Any]]:
-    """The selector that a configuration asks for, and where it comes from.
-
-    Args:
-        config: which checkpoint and text encoder.
-        tracks: token_dim and checkpoint_sha256 of the tracks that it is to choose among.
-        where: names these in messages.
-
-    Raises:
-        UserError: if the checkpoint is missing, or does not belong to tracks or text encoder.
-    """
-    selector, training = load_selector(Path(config.ckpt_path or ""), config.own_selectors)
-    _check_widths(selector, tracks, where, config)
-    _check_origin(training, tracks, where, config)
-    return selector, training
+        if cache is not None:
+            cache.write(scores)
+    return ScoredSplit(dataset, sources, replace(scores, provenance=provenance), provenance)
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on; "" where not installed."""
+    """Return versions of Python and of the packages that numbers depend on; "" if not installed."""
     found = {"python": platform.python_version()}
-    installed = {
-        name: importlib.metadata.version(name) if _is_installed(name) else "" for name in PACKAGES
-    }
-    return found | installed
-
-
-def _key(
-    provenance: Mapping[str, Any],
-    scorer: Scorer,
-    dataset: Split,
-    sources: TrackSources,
-    others: OtherTexts | None,
-) -> dict[str, Any]:
-    """Everything that the scores of a split depend on."""
-    given = {name: other.expression_id for name, other in (others or {}).items()}
-    asked = [
-        [e.video_id, e.expression_id, e.text, given.get((e.video_id, e.expression_id))]
-        for e in dataset.expressions
-    ]
-    code = (type(scorer), type(getattr(scorer, "selector", scorer)))
-    return {
-        **{name: provenance[name] for name in ("dataset", "split", "versions")},
-        **plain(scorer.describe()),
-        "code": [sha256_of_code(each) for each in code],
-        "expressions": asked,
-        "tracks": [fingerprint(reader.tracks_dir) for reader in sources.readers],
-    }
-
-
-def _is_installed(package: str) -> bool:
-    return bool(list(importlib.metadata.distributions(name=package)))
+    for name in PACKAGES:
+        found[name] = next((package.version for package in distributions(name=name)), "")
+    return found
 
 
 def _describe(reader: TrackReader) -> dict[str, Any]:
     names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
     own = {k: v for k, v in reader.index.items() if k.endswith("_sha256") and isinstance(v, str)}
     return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names} | own
-
-
-def _check_widths(
-    selector: Selector,
-    tracks: Mapping[str, Any],
-    where: str,
-    config: ScoringConfig,
-) -> None:
-    check_has_tokens(tracks["token_dim"], where)
-    token_dim = selector.kwargs.get("token_dim", tracks["token_dim"])
-    text_dim = selector.kwargs.get("text_dim", config.text_encoder.dim)
-    if token_dim != tracks["token_dim"]:
-        raise UserError(
-            f"{config.ckpt_path}: the selector takes object tokens of width {token_dim}, those of "
-            f"{where} have {tracks['token_dim']}. Choose the tracker that it was trained with."
-        )
-    if text_dim != config.text_encoder.dim:
-        raise UserError(
-            f"{config.ckpt_path}: the selector takes text tokens of width {text_dim}, those of "
-            f"text_encoder={config.text_encoder.name} have {config.text_encoder.dim}. Choose the "
-            "text encoder that it was trained with."
-        )
-
-
-def _check_origin(
-    training: dict[str, Any],
-    tracks: Mapping[str, Any],
-    where: str,
-    config: ScoringConfig,
-) -> None:
-    """Refuses tokens of other networks than those of the training, where these are known."""
-    trained_on, found = training.get("checkpoint_sha256"), tracks.get("checkpoint_sha256")
-    if trained_on not in (None, found):
-        raise UserError(
-            f"{config.ckpt_path}: trained on object tokens of tracker {training.get('tracker')} "
-            f"(sha256 {trained_on}), {where} holds those of another (sha256 {found}). "
-            "Tokens of different trackers do not mix: take the tracker of the training."
-        )
-    encoder = training.get("text_encoder")
-    if encoder not in (None, config.text_encoder.name):
-        raise UserError(
-            f"{config.ckpt_path}: trained on text_encoder={encoder}, but this run has "
-            f"text_encoder={config.text_encoder.name}. Choose that of the training."
-        )

@@ -1,7 +1,7 @@
 """Scorer: interface of what scores the tracks of a video for a sentence; and the trained one.
 
 Thresholds, curves, evaluation, prediction and the report work with any scorer: a trained selector
-over object tokens, a detector's own confidence, or a model that looks at frames and masks.
+over object tokens, a detector's confidence, or a model that looks at frames and masks.
 """
 
 from abc import ABC, abstractmethod
@@ -11,28 +11,32 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from sola.evaluation.tracks import VideoTracks
 from sola.types import Expression, Video
 
+# sentences -> their text tokens, (L, E) each; such as ``sola.text.TextTokens(...).tokens``
 TextTokens = Callable[[list[str]], Sequence[NDArray[np.float32]]]
-"""Sentences -> their text tokens, (L, E) each; such as ``sola.text.TextTokens(...).tokens``."""
 
 
 class Scorer(ABC):
-    """Scores tracks for expressions; a track is selected above a threshold."""
+    """Scores tracks for expressions; a track is selected above a threshold.
+
+    Attributes:
+        needs_checkpoint: whether ckpt_path is required.
+        reads_any_text: whether tracks can be scored for another sentence than the one they were
+            made for.
+    """
 
     needs_checkpoint: ClassVar[bool] = False
-    """Whether ckpt_path is required; a class of the group selector without needs none."""
     reads_any_text: ClassVar[bool] = True
-    """Whether tracks can also be scored for another sentence than the one they were made for."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Everything that decides the scores, in plain values.
+        """Return everything that decides the scores, in plain values.
 
-        Scores of earlier runs are reused where it is the same.
+        Scores of earlier runs are reused if it is the same.
         """
 
     def prepare(self, expressions: Sequence[Expression]) -> None:  # noqa: B027  # most need nothing
@@ -54,9 +58,9 @@ class Scorer(ABC):
 
         Args:
             tracks: all tracks of the video.
-            candidates: N indices of those to score.
+            candidates: N indices of the tracks to score.
             expressions: B sentences to score them for.
-            video: where the frames lie; None: not known.
+            video: the frames; None: unknown.
 
         Returns:
             (B, N) in [0, 1]. No score depends on the other expressions.
@@ -70,7 +74,6 @@ class SelectorScorer(Scorer):
         selector: a ``Selector``, on the device to compute on; is put into evaluation mode.
         text_tokens: sentences -> text tokens.
         description: see ``Scorer.describe``.
-        batch_size: sentences scored together, which changes time and memory only.
     """
 
     needs_checkpoint = True
@@ -80,10 +83,9 @@ class SelectorScorer(Scorer):
         selector: nn.Module,
         text_tokens: TextTokens,
         description: dict[str, Any] | None = None,
-        batch_size: int = 16,
     ) -> None:
         self.selector, self.text_tokens = selector.eval(), text_tokens
-        self.description, self.batch_size = description or {}, batch_size
+        self.description = description or {}
 
     def describe(self) -> dict[str, Any]:
         """See ``Scorer.describe``."""
@@ -103,7 +105,7 @@ class SelectorScorer(Scorer):
         """See ``Scorer.score``."""
         texts = self.text_tokens([expression.text for expression in expressions])
         tokens = tracks.object_tokens[list(candidates)]
-        return score_tracks(self.selector, tokens, texts, batch_size=self.batch_size)
+        return score_tracks(self.selector, tokens, texts)
 
 
 @torch.inference_mode()
@@ -114,13 +116,13 @@ def score_tracks(
     *,
     batch_size: int = 16,
 ) -> NDArray[np.float32]:
-    """Scores the tracks of one video for several sentences.
+    """Score the tracks of one video for several sentences.
 
     Args:
         selector: a ``Selector`` in evaluation mode.
         object_tokens: (N, T, D).
         texts: text tokens of B sentences, (L, E) each.
-        batch_size: sentences a forward pass.
+        batch_size: sentences per forward pass.
 
     Returns:
         (B, N) float32 in [0, 1].
@@ -129,18 +131,13 @@ def score_tracks(
     if num_tracks == 0 or not texts:
         return np.zeros((len(texts), num_tracks), dtype=np.float32)
     device = next(selector.parameters()).device
-    tokens = torch.from_numpy(object_tokens)[None].to(device)  # (1, N, T, D): one video for all
+    tokens = torch.from_numpy(object_tokens)[None].to(device)  # (1, N, T, D), shared by all texts
     rows = []
     for start in range(0, len(texts), batch_size):
-        text, text_mask = _pad(texts[start : start + batch_size])
+        batch = [torch.from_numpy(np.asarray(text)) for text in texts[start : start + batch_size]]
+        text = nn.utils.rnn.pad_sequence(batch, batch_first=True)  # (B, L, E)
+        lengths = torch.tensor([len(each) for each in batch])
+        text_mask = torch.arange(text.shape[1])[None] < lengths[:, None]
         logits, _ = selector(tokens, text.to(device), text_mask=text_mask.to(device))
         rows.append(logits.float().sigmoid().cpu())
     return torch.cat(rows).numpy()
-
-
-def _pad(texts: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """(B, L, E) text tokens, zero behind each text's end, and (B, L) bool, True up to there."""
-    tensors = [torch.from_numpy(np.asarray(text)) for text in texts]
-    text = nn.utils.rnn.pad_sequence(tensors, batch_first=True)
-    lengths = torch.tensor([len(tensor) for tensor in tensors])
-    return text, torch.arange(text.shape[1])[None] < lengths[:, None]

@@ -1,166 +1,133 @@
-"""Means over expressions, with the names that make them numbers of something."""
+"""Means over expressions, by answer, kind and group: the numbers of evaluation.json."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from sola.evaluation import intervals
+from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, best_threshold, mean_curve
 from sola.evaluation.groups import LABELS, MEANINGS
-from sola.evaluation.oracle import METHOD
-from sola.evaluation.protocol import (
-    ANSWERS,
-    NONE,
-    ORACLE,
-    OTHER_TEXT,
-    SELECTION,
-    Answer,
-    ExpressionResult,
-)
+from sola.evaluation.intervals import MEASURES, METHOD, mean_with_interval
+from sola.evaluation.measure import ORACLE, OTHER_TEXT, SELECTION, Answer, ExpressionResult
+from sola.evaluation.oracle import METHOD as ORACLE_METHOD
 from sola.evaluation.scorer import Score
 
+# the selection on the expressions that have another text, to compare ``OTHER_TEXT`` with
 SELECTION_WHERE_OTHER = "selection_where_other_text"
-"""The plain selection on the expressions that have another text: what ``OTHER_TEXT`` falls from."""
-MEASURES = ("J", "F", "J&F")
+ANSWERS = {
+    SELECTION: "selection",
+    ORACLE: "oracle (best choice of the same tracks)",
+    measure.BEST_TRACK: "best single track",
+    measure.ALL_TRACKS: "all tracks",
+    measure.LARGEST_TRACK: "largest track",
+    measure.NONE: "no track",
+    SELECTION_WHERE_OTHER: "selection, where another text exists",
+    OTHER_TEXT: "selection under another text",
+}
+"""Label of every answer, in the order of tables."""
+Results = Sequence[ExpressionResult]
+Values = dict[str, float]
 
 
-def summarise(results: Sequence[ExpressionResult]) -> dict[str, Any]:
-    """All means of an evaluation, ready for JSON.
+def summarise(results: Results) -> dict[str, Any]:
+    """Return all means of an evaluation, ready for JSON.
 
     Args:
-        results: one an expression; all have answers of the same names, but for ``OTHER_TEXT``.
+        results: one per expression; all have answers of the same names, but for ``OTHER_TEXT``.
 
     Returns:
         "results" by answer, "by_kind" by kind of expression and answer, "by_group" by group, label
-        and answer, each {"J", "F", "J&F" in [0, 1], or None without expressions, and the further
-        numbers of the answers; "interval", the
-        ends of each by its name, or None with fewer than two videos; "num_expressions",
-        "num_videos"}; "groups", "intervals"; and where there is an oracle: "by_source", "losses",
-        "curve" of the selection at ``CURVE_THRESHOLDS``, "best_threshold" of all there are,
-        "oracle", "left_out".
+        and answer, each as ``mean_with_interval`` has it; "groups", "intervals"; and if there is an
+        oracle: "by_source", "losses", "curve" of the selection at ``CURVE_THRESHOLDS``,
+        "best_threshold" of all thresholds, "oracle" and "left_out".
     """
-    names = [name for name in ANSWERS if all(name in result.answers for result in results)]
-    summary = {
-        "results": _means(results, names),
-        "by_kind": {
-            kind: _means(of_kind, [name for name in names if name in (SELECTION, ORACLE)])
-            for kind, of_kind in sorted(
-                _split(results, [r.expression.kind for r in results]).items()
-            )
-        },
-        "by_group": _by_group(results, names),
-        "groups": MEANINGS,
-        "intervals": intervals.METHOD,
-    }
-    return summary | (_about_oracle(results) if ORACLE in names else {})
-
-
-def list_results(results: Sequence[ExpressionResult]) -> list[dict[str, Any]]:
-    """One entry an expression, ready for JSON: what was selected, where tracks were, and scores."""
-    return [
-        {
-            "video": result.expression.video_id,
-            "expression": result.expression.expression_id,
-            "text": result.expression.text,
-            "kind": result.expression.kind,
-            "objects": list(result.expression.object_ids or ()),
-            "groups": result.groups,
-            **(_describe_choice(result) if ORACLE in result.answers else {}),
-            "answers": {
-                name: _describe_answer(answer, has_tracks=ORACLE in result.answers)
-                for name, answer in result.answers.items()
-            },
+    has_oracle = ORACLE in results[0].answers
+    labels = {"kind": [result.expression.kind for result in results]}
+    labels |= {group: [result.groups[group] for result in results] for group in LABELS}
+    parts = {}
+    for division, of_results in labels.items():
+        found = LABELS.get(division, sorted(set(of_results)))
+        parts[division] = {
+            label: _means([r for r, own in zip(results, of_results, strict=True) if own == label])
+            for label in found
+            if label in of_results
         }
-        for result in results
-    ]
-
-
-def _describe_choice(result: ExpressionResult) -> dict[str, Any]:
-    return {
-        "other_expression": result.other_expression_id,
-        "oracle_is_exact": result.oracle_is_exact,
-        "oracle_by_source": {
-            source: _describe_answer(answer, has_tracks=True)
-            for source, answer in result.oracle_by_source.items()
-        },
+    summary = {
+        "results": _means(results, all_answers=True),
+        "by_kind": parts.pop("kind"),
+        "by_group": parts,
+        "groups": MEANINGS,
+        "intervals": METHOD,
     }
+    return summary | (_about_oracle(results) if has_oracle else {})
 
 
-def _describe_answer(answer: Answer, *, has_tracks: bool) -> dict[str, Any]:
-    tracks = {"tracks": list(answer.selected)} if has_tracks else {}
-    return {**tracks, **_as_json(answer.score), **answer.own}
+def list_results(results: Results) -> list[dict[str, Any]]:
+    """Return one entry per expression, ready for JSON: what was selected, and all scores."""
+
+    def described(answers: Mapping[str, Answer]) -> dict[str, Any]:
+        return {n: {"tracks": list(a.selected), **_values(a)} for n, a in answers.items()}
+
+    entries = []
+    for result in results:
+        expression, answers = result.expression, described(result.answers)
+        entry: dict[str, Any] = {
+            "video": expression.video_id,
+            "expression": expression.expression_id,
+            "text": expression.text,
+            "kind": expression.kind,
+            "objects": list(expression.object_ids or ()),
+            "groups": result.groups,
+            "answers": answers,
+        }
+        if ORACLE in answers:
+            entry["other_expression"] = result.other and result.other.expression_id
+            entry["oracle_is_exact"] = result.oracle_is_exact
+            entry["oracle_by_source"] = described(result.oracle_by_source)
+        else:  # submitted masks were not chosen among tracks
+            del answers[SELECTION]["tracks"]
+        entries.append(entry)
+    return entries
 
 
-def _about_oracle(results: Sequence[ExpressionResult]) -> dict[str, Any]:
+def _about_oracle(results: Results) -> dict[str, Any]:
+    sources = dict.fromkeys(source for result in results for source in result.oracle_by_source)
+    curve = mean_curve([result.curve for result in results])
+    best = best_threshold(curve)
     num_exact = sum(result.oracle_is_exact for result in results)
-    num_other = sum(OTHER_TEXT in result.answers for result in results)
-    by_source = _by_source(results)
+
+    def at(threshold: float) -> dict[str, Any]:
+        return {"threshold": threshold, **_numbers(curve.at(threshold))}
+
+    def lost(upper: AnswerOf | None, lower: AnswerOf) -> dict[str, Any]:
+        rows = []
+        for result in results:
+            high = dict.fromkeys(MEASURES, 1.0) if upper is None else _values(upper(result))
+            low = _values(lower(result))
+            rows.append({name: high[name] - low[name] for name in MEASURES})
+        return mean_with_interval([result.expression.video_id for result in results], rows)
+
+    by_source = {f"generation from {s} alone": lost(None, _oracle_of(s)) for s in sources}
     return {
-        "by_source": by_source,
-        "losses": _losses(results, by_source),
-        "curve": [_at(results, threshold) for threshold in CURVE_THRESHOLDS],
-        "best_threshold": _best(results),
+        "by_source": {source: _mean(results, _oracle_of(source)) for source in sources},
+        "losses": {
+            "generation": lost(None, _answer_of(ORACLE)),
+            "selection": lost(_answer_of(ORACLE), _answer_of(SELECTION)),
+            **by_source,
+        },
+        "curve": [at(threshold) for threshold in CURVE_THRESHOLDS],
+        "best_threshold": {**at(best.threshold), "from": best.lowest, "to": best.end},
         "oracle": {
-            "method": METHOD,
+            "method": ORACLE_METHOD,
             "num_exact": num_exact,
             "num_greedy": len(results) - num_exact,
         },
-        "left_out": {OTHER_TEXT: len(results) - num_other},
+        "left_out": {OTHER_TEXT: sum(OTHER_TEXT not in result.answers for result in results)},
+        "num_expressions_without_tracks": sum(
+            not result.answers[measure.ALL_TRACKS].selected for result in results
+        ),
     }
 
 
-def _by_group(
-    results: Sequence[ExpressionResult], names: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    shown = [name for name in names if name in (SELECTION, ORACLE)]
-    by_group = {}
-    for group, labels in LABELS.items():
-        parts = _split(results, [result.groups[group] for result in results])
-        by_group[group] = {
-            label: {name: _measure_answer(parts[label], _answer_of(name)) for name in shown}
-            for label in labels
-            if label in parts
-        }
-    return by_group
-
-
-def _by_source(results: Sequence[ExpressionResult]) -> dict[str, Any]:
-    """The oracle among the tracks of each prompt source alone."""
-    sources = dict.fromkeys(source for result in results for source in result.oracle_by_source)
-    return {source: _measure_answer(results, _oracle_of(source)) for source in sources}
-
-
-def _losses(
-    results: Sequence[ExpressionResult], by_source: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """What lies between the selection and a perfect answer."""
-
-    def lost_by_selection(result: ExpressionResult) -> Score:
-        best, found = (result.answers[name].score for name in (ORACLE, SELECTION))
-        return Score(best.j - found.j, best.boundary_f - found.boundary_f)
-
-    def lost_by_generation(answer_of: AnswerOf) -> ScoreOf:
-        def lost(result: ExpressionResult) -> Score:
-            score = answer_of(result).score
-            return Score(1 - score.j, 1 - score.boundary_f)
-
-        return lost
-
-    return {
-        "generation": _measure(results, lost_by_generation(_answer_of(ORACLE))),
-        "selection": _measure(results, lost_by_selection),
-        **{
-            f"generation from {source} alone": _measure(
-                results, lost_by_generation(_oracle_of(source))
-            )
-            for source in by_source
-        },
-    }
-
-
-ScoreOf = Callable[[ExpressionResult], Score]
 AnswerOf = Callable[[ExpressionResult], Answer]
 
 
@@ -169,72 +136,32 @@ def _answer_of(name: str) -> AnswerOf:
 
 
 def _oracle_of(source: str) -> AnswerOf:
-    """Nothing is selected where a source has no tracks."""
-    return lambda result: result.oracle_by_source.get(source, result.answers[NONE])
+    """Return the oracle among the tracks of a source; without tracks nothing is selected."""
+    return lambda result: result.oracle_by_source.get(source, result.answers[measure.NONE])
 
 
-def _split(
-    results: Sequence[ExpressionResult], labels: Sequence[str]
-) -> dict[str, list[ExpressionResult]]:
-    parts: dict[str, list[ExpressionResult]] = defaultdict(list)
-    for result, label in zip(results, labels, strict=True):
-        parts[label].append(result)
-    return parts
-
-
-def _means(results: Sequence[ExpressionResult], names: Iterable[str]) -> dict[str, Any]:
-    means = {name: _measure_answer(results, _answer_of(name)) for name in names}
-    if ORACLE not in means:
-        return means
+def _means(results: Results, *, all_answers: bool = False) -> dict[str, Any]:
+    """Return the means of selection and oracle, of the texts of others, or of all answers."""
+    has_oracle = ORACLE in results[0].answers
     with_other = [result for result in results if OTHER_TEXT in result.answers]
-    means[SELECTION_WHERE_OTHER] = _measure_answer(with_other, _answer_of(SELECTION))
-    return means | {OTHER_TEXT: _measure_answer(with_other, _answer_of(OTHER_TEXT))}
+    means = {}
+    for name in ANSWERS if has_oracle else (SELECTION,):
+        if name in (SELECTION_WHERE_OTHER, OTHER_TEXT):
+            own = SELECTION if name == SELECTION_WHERE_OTHER else OTHER_TEXT
+            means[name] = _mean(with_other, _answer_of(own))
+        elif all_answers or name in (SELECTION, ORACLE):
+            means[name] = _mean(results, _answer_of(name))
+    return means
 
 
-def _measure_answer(results: Sequence[ExpressionResult], answer_of: AnswerOf) -> dict[str, Any]:
-    """Mean and interval of an answer that each expression has."""
-    return _measure(
-        results,
-        lambda result: answer_of(result).score,
-        [answer_of(result).own for result in results],
-    )
+def _mean(results: Results, answer_of: AnswerOf) -> dict[str, Any]:
+    video_ids = [result.expression.video_id for result in results]
+    return mean_with_interval(video_ids, [_values(answer_of(result)) for result in results])
 
 
-def _measure(
-    results: Sequence[ExpressionResult],
-    score_of: ScoreOf,
-    own: Sequence[Mapping[str, float]] = (),
-) -> dict[str, Any]:
-    """Mean and interval of something that each expression has, and of its further numbers."""
-    scores = [score_of(result) for result in results]
-    own = own or [{}] * len(scores)
-    further = list(own[0]) if own else []
-    values = np.array(
-        [(*score, score.jf, *of.values()) for score, of in zip(scores, own, strict=True)]
-    ).reshape(-1, len(MEASURES) + len(further))
-    sums, counts = intervals.sum_by_video([r.expression.video_id for r in results], values)
-    ends = intervals.interval_of_mean(sums, counts)
-    names = (*MEASURES, *further)
-    interval = None if ends is None else dict(zip(names, map(list, ends), strict=True))
-    means = {name: float(np.mean([of[name] for of in own])) for name in further}
-    return {**_mean(scores), **means, "interval": interval, "num_videos": len(counts)}
+def _values(answer: Answer) -> Values:
+    return {**_numbers(answer.score), **answer.own}
 
 
-def _at(results: Sequence[ExpressionResult], threshold: float) -> dict[str, Any]:
-    return {"threshold": threshold, **_mean([result.curve.at(threshold) for result in results])}
-
-
-def _best(results: Sequence[ExpressionResult]) -> dict[str, Any]:
-    best = best_threshold(mean_curve([result.curve for result in results]))
-    return {**_at(results, best.threshold), "from": best.lowest, "to": best.end}
-
-
-def _mean(scores: Sequence[Score]) -> dict[str, Any]:
-    if not scores:
-        return {"J": None, "F": None, "J&F": None, "num_expressions": 0}
-    mean = Score(*(float(value) for value in np.mean(scores, axis=0)))
-    return {**_as_json(mean), "num_expressions": len(scores)}
-
-
-def _as_json(score: Score) -> dict[str, float]:
+def _numbers(score: Score) -> Values:
     return {"J": score.j, "F": score.boundary_f, "J&F": score.jf}

@@ -1,17 +1,8 @@
-"""Masks as COCO run-length codes and as bits of frames: pure functions over numpy arrays."""
+"""Masks as COCO run-length codes: pure functions over numpy arrays."""
 
-from sola.masks.frame_bits import (
-    MAX_FRAMES,
-    FrameBits,
-    count_by_frame,
-    pack_frames,
-    pack_masks,
-    pack_runs,
-)
 from sola.masks.run_length import (
     areas,
     boxes,
-    common_length,
     common_size,
     decode,
     empty_masklet,
@@ -20,48 +11,19 @@ from sola.masks.run_length import (
     merge,
     resize,
 )
-from sola.masks.runs import (
-    Runs,
-    check_codes,
-    count_combinations,
-    empty_runs,
-    find_runs,
-    intersect,
-    jaccard,
-    pixels_by_frame,
-    shared_pixels,
-    subtract,
-    unite,
-)
+from sola.masks.runs import check_codes
 from sola.masks.shrinking import shrink
 
 __all__ = [
-    "MAX_FRAMES",
-    "FrameBits",
-    "Runs",
     "areas",
     "boxes",
     "check_codes",
-    "common_length",
     "common_size",
-    "count_by_frame",
-    "count_combinations",
     "decode",
     "empty_masklet",
-    "empty_runs",
     "encode",
-    "find_runs",
-    "intersect",
     "intersections",
-    "jaccard",
     "merge",
-    "pack_frames",
-    "pack_masks",
-    "pack_runs",
-    "pixels_by_frame",
     "resize",
-    "shared_pixels",
     "shrink",
-    "subtract",
-    "unite",
 ]

@@ -1,7 +1,6 @@
-"""Several frames of a masklet in one array of numbers: bit t of a pixel is its value on frame t.
+"""Several frames of a masklet in one integer array: bit t of a pixel is its value on frame t.
 
-What is computed of every pixel, such as a boundary or a dilation, is then computed of all frames at
-once, by bitwise operations on whole arrays.
+Bitwise operations on the array, such as a boundary or a dilation, process all frames at once.
 """
 
 from dataclasses import dataclass
@@ -11,31 +10,34 @@ from numpy.typing import NDArray
 
 from sola.masks.runs import Runs
 
-MAX_FRAMES = 16
-"""Frames of one array: the bits of a uint16."""
+MAX_FRAMES = 16  # of one array: the bits of a uint16
 
 
 @dataclass(frozen=True)
 class FrameBits:
-    """Up to 16 masks of one size within a box that holds them all; outside of it they are empty."""
+    """Up to 16 masks of one size, within a box that holds all their pixels.
+
+    Attributes:
+        left: first column of the box, px.
+        top: first row of the box, px.
+        inside: (w, h), columns first as in run lengths; (0, 0) if all masks are empty. The box is a
+            pixel wider than the masks on every side that is not the edge of the frame.
+        num_frames: number of masks.
+    """
 
     left: int
-    """First column of the box, px."""
     top: int
-    """First row of the box, px."""
     inside: NDArray[np.uint16]
-    """(w, h), columns first as run lengths have them; (0, 0) where all masks are empty. The box is
-    a pixel wider than the masks on every side where the frame goes on."""
     num_frames: int
 
 
 def pack_runs(runs: Runs) -> list[FrameBits]:
-    """A masklet's frames, 16 at a time."""
+    """Pack the frames of a masklet, 16 at a time."""
     return [pack_frames(runs, first) for first in range(0, runs.num_frames, MAX_FRAMES)]
 
 
 def pack_frames(runs: Runs, first_frame: int) -> FrameBits:
-    """The frames of a masklet from one on, 16 of them or as many as there are."""
+    """Pack up to 16 frames of a masklet, starting at ``first_frame``."""
     num_pixels, num_frames = runs.size[0] * runs.size[1], runs.num_frames - first_frame
     num_frames = min(num_frames, MAX_FRAMES)
     first_pixel = first_frame * num_pixels
@@ -47,20 +49,20 @@ def pack_frames(runs: Runs, first_frame: int) -> FrameBits:
 
 
 def pack_masks(masks: NDArray[np.bool_]) -> list[FrameBits]:
-    """The frames of (T, H, W) bool masks, 16 at a time."""
+    """Pack (T, H, W) bool masks, 16 frames at a time."""
     starts = range(0, len(masks), MAX_FRAMES)
     return [_pack_pixels(masks[start : start + MAX_FRAMES]) for start in starts]
 
 
 def count_by_frame(pixels: NDArray[np.uint16], num_frames: int) -> NDArray[np.int64]:
-    """Pixels of each frame: (num_frames,)."""
+    """Count the pixels of each frame: (num_frames,)."""
     return np.array([np.count_nonzero(pixels & bit) for bit in _bits(num_frames)], dtype=np.int64)
 
 
 def _pack_runs(
     starts: NDArray[np.int64], ends: NDArray[np.int64], num_frames: int, size: tuple[int, int]
 ) -> FrameBits:
-    """The frames of some runs, whose pixels count from the first frame on."""
+    """Pack runs whose pixels are counted from the first packed frame."""
     height, width = size
     if starts.size == 0:
         return _nothing(num_frames)
@@ -102,7 +104,7 @@ def _pack_pixels(masks: NDArray[np.bool_]) -> FrameBits:
 
 
 def _with_margin(first: int, last: int, length: int) -> tuple[int, int]:
-    """Range from a pixel before the first to one behind the last, within the frame."""
+    """Return the range from one pixel before the first to one after the last, within the frame."""
     return max(first - 1, 0), min(last + 2, length)
 
 

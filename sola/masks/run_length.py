@@ -1,7 +1,7 @@
 """Run-length codec: arrays <-> COCO compressed run-length, and set operations without decoding.
 
-Everything is exact: counts come out of integer arithmetic, or of float64 that is rounded where its
-error is below 1e-8 of a pixel.
+Everything is exact: counts come from integer arithmetic, or from float64 rounded where its error is
+below 1e-8 of a pixel.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,11 @@ from pycocotools import mask as coco
 from sola.masks.runs import decode_columns
 from sola.types import Masklet, RunLength
 
-MAX_AREAS = 255
-"""Masks whose areas pycocotools counts in one call: it holds their number in a uint8."""
+MAX_AREAS = 255  # masks per call of pycocotools' area, which holds their number in a uint8
 
 
 def encode(masks: NDArray[Any]) -> Masklet:
-    """Run-length code of a masklet.
+    """Encode a masklet.
 
     Args:
         masks: (T, H, W) bool, or numbers of which everything but 0 is inside. T may be 0.
@@ -31,12 +30,12 @@ def encode(masks: NDArray[Any]) -> Masklet:
         ValueError: if ``masks`` does not have three dimensions, or no pixels.
     """
     if masks.ndim != 3:
-        raise ValueError(f"masks of shape {masks.shape} were given, (T, H, W) is needed")
+        raise ValueError(f"masks: expected (T, H, W), got shape {masks.shape}")
     num_frames, height, width = masks.shape
     if num_frames == 0:
         return []
     if height == 0 or width == 0:
-        raise ValueError(f"masks of {height} x {width} pixels cannot be encoded")
+        raise ValueError(f"masks: must have pixels, got {height} x {width}")
     # The codec wants columns first; transposing bytes, not floats, is most of the time saved here.
     inside = np.asarray(masks, dtype=bool).view(np.uint8)
     columns = np.ascontiguousarray(inside.transpose(0, 2, 1)).transpose(2, 1, 0)  # (H, W, T)
@@ -44,7 +43,7 @@ def encode(masks: NDArray[Any]) -> Masklet:
 
 
 def decode(masklet: Masklet) -> NDArray[np.bool_]:
-    """The masks of a masklet.
+    """Decode a masklet.
 
     Args:
         masklet: T run-length masks of one size.
@@ -64,7 +63,7 @@ def decode(masklet: Masklet) -> NDArray[np.bool_]:
 
 
 def empty_masklet(num_frames: int, size: tuple[int, int]) -> Masklet:
-    """The masklet of an object that is never there: empty masks of (H, W) ``size``."""
+    """Return ``num_frames`` empty masks of (H, W) ``size``: an object that is never visible."""
     if num_frames == 0:
         return []
     code = encode(np.zeros((1, *size), dtype=bool))[0]
@@ -72,7 +71,7 @@ def empty_masklet(num_frames: int, size: tuple[int, int]) -> Masklet:
 
 
 def resize(masklet: Masklet, size: tuple[int, int]) -> Masklet:
-    """The masklet with every mask in one size; nearest neighbour, nothing where they fit already.
+    """Resize every mask to one size by nearest neighbour; masks of that size are kept.
 
     Args:
         masklet: T run-length masks, of any sizes.
@@ -85,11 +84,11 @@ def resize(masklet: Masklet, size: tuple[int, int]) -> Masklet:
 
 
 def merge(masklets: Sequence[Masklet]) -> Masklet:
-    """Union of masklets, frame by frame.
+    """Return the union of masklets, frame by frame.
 
     Args:
-        masklets: N masklets of T masks, all of one size. N = 0 and T = 0 give []: nothing says how
-            many frames there are (see ``empty_masklet``).
+        masklets: N masklets of T masks, all of one size. N = 0 and T = 0 give [], as the
+            number of frames is unknown (see ``empty_masklet``).
 
     Returns:
         T run-length masks.
@@ -103,7 +102,7 @@ def merge(masklets: Sequence[Masklet]) -> Masklet:
 
 
 def areas(masklets: Sequence[Masklet]) -> NDArray[np.int32]:
-    """Pixels of every mask.
+    """Count the pixels of every mask.
 
     Args:
         masklets: N masklets of T masks.
@@ -123,7 +122,7 @@ def areas(masklets: Sequence[Masklet]) -> NDArray[np.int32]:
 
 
 def boxes(masks: Sequence[RunLength]) -> NDArray[np.int64]:
-    """The smallest box around each mask.
+    """Return the smallest box around each mask.
 
     Args:
         masks: n run-length masks.
@@ -141,12 +140,12 @@ def boxes(masks: Sequence[RunLength]) -> NDArray[np.int64]:
 def intersections(
     masklets: Sequence[Masklet], others: Sequence[Masklet], num_frames: int | None = None
 ) -> NDArray[np.int32]:
-    """Pixels that each masklet shares with each other one, frame by frame.
+    """Count the pixels that each masklet shares with each other one, frame by frame.
 
     Args:
         masklets: N masklets of T masks.
         others: G masklets of T masks of the same size.
-        num_frames: T, where N = G = 0 leaves it open; None: taken from the masklets, 0 without any.
+        num_frames: T; None: that of the masklets, 0 if there are none.
 
     Returns:
         (N, G, T) int32.
@@ -156,7 +155,7 @@ def intersections(
     """
     found = common_length([*masklets, *others])
     if num_frames is not None and (masklets or others) and found != num_frames:
-        raise ValueError(f"masklets of {found} frames were given, {num_frames} are needed")
+        raise ValueError(f"masklets: expected {num_frames} frames, got {found}")
     num_frames = found if num_frames is None else num_frames
     counts = np.zeros((len(masklets), len(others), num_frames), dtype=np.int32)
     if counts.size == 0:
@@ -176,7 +175,7 @@ def intersections(
 
 
 def common_length(masklets: Sequence[Masklet]) -> int:
-    """T, the number of frames that all masklets have; 0 for none.
+    """Return T, the number of frames of all masklets; 0 for none.
 
     Raises:
         ValueError: if lengths differ.
@@ -184,13 +183,13 @@ def common_length(masklets: Sequence[Masklet]) -> int:
     lengths = {len(masklet) for masklet in masklets}
     if len(lengths) > 1:
         raise ValueError(
-            f"masklets of {sorted(lengths)} frames were given together, all need the same number"
+            f"masklets: all must have the same number of frames, got {sorted(lengths)}"
         )
     return lengths.pop() if lengths else 0
 
 
 def common_size(masklets: Sequence[Masklet]) -> tuple[int, int] | None:
-    """(H, W) of all masks of all masklets; None where there is no mask.
+    """Return (H, W) of all masks of all masklets; None if there is no mask.
 
     Raises:
         ValueError: if sizes differ.
@@ -198,8 +197,7 @@ def common_size(masklets: Sequence[Masklet]) -> tuple[int, int] | None:
     sizes = {tuple(mask["size"]) for masklet in masklets for mask in masklet}
     if len(sizes) > 1:
         raise ValueError(
-            f"masks of sizes (height, width) {sorted(sizes)} were given together, "
-            "all need the same size"
+            f"masks: all must have the same (height, width), got sizes {sorted(sizes)}"
         )
     if not sizes:
         return None

@@ -1,4 +1,4 @@
-"""Masklets in fewer pixels, from run to run: no mask is decoded."""
+"""Shrink masklets run by run, without decoding them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,22 +10,22 @@ from sola.types import Masklet, RunLength
 
 
 def shrink(masklet: Masklet, size: tuple[int, int]) -> Masklet:
-    """The masklet with every mask in a smaller size, by nearest neighbour, as ``resize`` has it.
+    """Shrink every mask by nearest neighbour: equal to ``resize``, but faster.
 
-    Pixels keep their order when rows and columns are left out, so a run stays a run.
+    Dropping rows and columns keeps the order of pixels, so a run stays a run.
 
     Args:
         masklet: T run-length masks of one size.
         size: (H, W), neither larger than that of the masks.
 
     Raises:
-        ValueError: if it is, or the masks have different sizes or a code is damaged.
+        ValueError: if it is larger, the masks have different sizes, or a code is damaged.
     """
     found = common_size([masklet])
     if found is None or found == size:
         return masklet
     if size[0] > found[0] or size[1] > found[1]:
-        raise ValueError(f"masks of (height, width) {found} cannot be shrunk to {size}")
+        raise ValueError(f"size: must not exceed the masks' (height, width) {found}, got {size}")
     runs = find_runs(masklet, found)
     starts, ends = _ranks(runs.starts, found, size), _ranks(runs.ends, found, size)
     is_left = ends > starts
@@ -35,10 +35,9 @@ def shrink(masklet: Masklet, size: tuple[int, int]) -> Masklet:
 def _ranks(
     places: NDArray[np.int64], found: tuple[int, int], size: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """How many of the pixels that stay come before each place."""
-    rows, columns = (
-        np.arange(new) * old // new for new, old in zip(size, found, strict=True)
-    )  # that stay
+    """Count the pixels before each place that are kept."""
+    # rows and columns that are kept
+    rows, columns = (np.arange(new) * old // new for new, old in zip(size, found, strict=True))
     rows_before = np.searchsorted(rows, np.arange(found[0]))
     columns_before = np.searchsorted(columns, np.arange(found[1]))
     stays = np.isin(np.arange(found[1]), columns)

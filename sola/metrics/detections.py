@@ -1,4 +1,4 @@
-"""Evidence of a detector for tracks, and the score that it gives them without any training."""
+"""Evidence of a detector for tracks, and the detection score, which needs no training."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,7 @@ import numpy as np
 from sola.masks import areas, intersections
 from sola.types import DetectionEvidence, Masklet, Prompt
 
-MIN_FRAMES = 3
-"""A track seen on fewer searched frames is scored as if it were seen on so many."""
+MIN_FRAMES = 3  # a track visible on fewer searched frames is scored as if visible on this many
 
 
 def detection_evidence(
@@ -21,8 +20,8 @@ def detection_evidence(
     """Find which of a sentence's prompts support which of its tracks.
 
     A prompt supports a track when the IoU of their masks on the prompt's frame is above
-    ``duplicate_iou``, whatever became of the prompt: tracked too, dropped as a duplicate or over
-    the cap. A track's own prompt always supports it.
+    ``duplicate_iou``, even if the prompt was tracked too, dropped as a duplicate or over the cap.
+    A track's own prompt always supports it.
 
     Args:
         tracked: N prompts, one a track.
@@ -50,7 +49,7 @@ def detection_evidence(
 
 
 def detection_scores(evidence: DetectionEvidence, masklets: Sequence[Masklet]) -> np.ndarray:
-    """Mean evidence of each track over the searched frames on which it has a mask.
+    """Return the mean evidence of each track over the searched frames on which it has a mask.
 
     The sum is divided by the number of these frames, at least ``MIN_FRAMES`` (or all searched
     frames, if there are fewer): a track seen on a single frame is not certain.
@@ -75,7 +74,7 @@ def detection_scores(evidence: DetectionEvidence, masklets: Sequence[Masklet]) -
 def _overlap(
     masklets: Sequence[Masklet], prompts: Sequence[Prompt], frame_idx: int, least_iou: float
 ) -> np.ndarray:
-    """(N, n) bool: which tracks have an IoU above the least with which prompts of one frame."""
+    """(N, n) bool: whether the IoU of track and prompt on one frame is above the minimum."""
     tracks = [[masklet[frame_idx]] for masklet in masklets]
     masks = [[prompt.mask] for prompt in prompts]
     shared = intersections(tracks, masks, 1)[:, :, 0]

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sola.masks import FrameBits, Runs, common_size, find_runs, jaccard, pack_masks, pack_runs
+from sola.masks import common_size
+from sola.masks.frame_bits import FrameBits, pack_masks, pack_runs
+from sola.masks.runs import Runs, find_runs, jaccard
 from sola.metrics.boundary import Boundary, f_measures, tolerance_radius_px
 from sola.types import Masklet
 
+# (..., T, H, W) bool or integers (nonzero: inside) on any device, or T run-length masks
 Masks = Tensor | NDArray[Any] | Masklet
-"""(..., T, H, W) bool, or whole numbers of which everything but 0 is inside, in any layout and on
-any device; or T run-length masks."""
 
 
 def region_similarity(preds: Masks, target: Masks) -> Tensor:
@@ -24,16 +25,16 @@ def region_similarity(preds: Masks, target: Masks) -> Tensor:
     A frame empty in both scores 1: predicting absence is correct.
 
     Args:
-        preds: (..., T, H, W) bool or whole numbers, or T run-length masks: predicted masklets.
-        target: the same of the ground-truth masklets.
+        preds: (..., T, H, W) bool or integers, or T run-length masks: predicted masklets.
+        target: the ground-truth masklets, of the same shape.
 
     Returns:
         (..., T) float64 in [0, 1], on the device of ``preds``, computed on the CPU; mean over T,
         then over expressions, is the J that papers report.
 
     Raises:
-        ValueError: if the shapes differ, have fewer than three dimensions, values are not whole
-            numbers, or only one side is in run-length form.
+        ValueError: if the shapes differ or have fewer than three dimensions, values are not
+            integers, or only one side is in run-length form.
     """
     return _measure(preds, target, _jaccard_of_pixels, jaccard)
 
@@ -41,12 +42,12 @@ def region_similarity(preds: Masks, target: Masks) -> Tensor:
 def boundary_f_measure(preds: Masks, target: Masks) -> Tensor:
     """Boundary measure F of each predicted masklet against its target, frame by frame.
 
-    DAVIS's definition: the F-measure of the boundaries' pixels, which match within a disk of radius
-    ceil(0.008 * diagonal). A frame without boundary in both scores 1, in one of them 0.
+    DAVIS's definition: the F-measure of boundary pixels, which match within a disk of radius
+    ceil(0.008 * diagonal). A frame without a boundary in both scores 1, in only one of them 0.
 
     Args:
-        preds: (..., T, H, W) bool or whole numbers, or T run-length masks: predicted masklets.
-        target: the same of the ground-truth masklets.
+        preds: (..., T, H, W) bool or integers, or T run-length masks: predicted masklets.
+        target: the ground-truth masklets, of the same shape.
 
     Returns:
         (..., T) float64 in [0, 1], on the device of ``preds``, computed on the CPU.
@@ -73,16 +74,17 @@ def _measure(
 ) -> Tensor:
     """Scores of masks in either form, in the shape and on the device of ``preds``."""
     if isinstance(preds, list) and isinstance(target, list):
-        return torch.from_numpy(of_runs(*_as_runs(preds, target)))
+        if len(preds) != len(target):
+            raise ValueError(f"preds has {len(preds)} frames, target {len(target)}")
+        size = common_size([preds, target]) or (1, 1)
+        return torch.from_numpy(of_runs(find_runs(preds, size), find_runs(target, size)))
     if isinstance(preds, list) or isinstance(target, list):
-        raise ValueError(
-            "one of preds and target is in run-length form, the other is not: encode or decode one"
-        )
+        raise ValueError("preds, target: only one is in run-length form. Encode or decode one.")
     masks, true_masks = _as_bool(preds), _as_bool(target)
     if masks.shape != true_masks.shape or masks.ndim < 3:
         raise ValueError(
-            f"preds of shape {masks.shape} and target of shape {true_masks.shape} were given, two "
-            "equal shapes (..., T, H, W) are needed"
+            "preds, target: expected two equal shapes (..., T, H, W), got "
+            f"{masks.shape} and {true_masks.shape}"
         )
     # (..., T, H, W) -> (frames, H, W)
     *frames, height, width = masks.shape
@@ -95,17 +97,9 @@ def _as_bool(masks: Tensor | NDArray[Any]) -> NDArray[np.bool_]:
     array = masks.detach().cpu().numpy() if isinstance(masks, Tensor) else masks
     if array.dtype.kind not in "biu":
         raise ValueError(
-            f"masks of type {array.dtype} were given, bool or whole numbers are needed: threshold "
-            "first (logits > 0)"
+            f"masks: expected bool or integers, got {array.dtype}. Threshold first (logits > 0)."
         )
     return array.astype(bool, copy=False)
-
-
-def _as_runs(preds: Masklet, target: Masklet) -> tuple[Runs, Runs]:
-    if len(preds) != len(target):
-        raise ValueError(f"preds of {len(preds)} frames and target of {len(target)} were given")
-    size = common_size([preds, target]) or (1, 1)
-    return find_runs(preds, size), find_runs(target, size)
 
 
 def _jaccard_of_pixels(preds: NDArray[np.bool_], target: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -12,10 +12,10 @@ from sola.metrics.functional import Masks, boundary_f_measure, region_similarity
 class JAndF(Metric):
     """Mean J, F and J&F: over an expression's frames first, then over expressions.
 
-    Keeps sums and a count alone, so that processes of a distributed run add theirs up.
+    Keeps only sums and a count, which the processes of a distributed run add up.
 
     Args:
-        kwargs: of ``torchmetrics.Metric``.
+        kwargs: arguments of ``torchmetrics.Metric``.
     """
 
     is_differentiable = False
@@ -33,31 +33,31 @@ class JAndF(Metric):
         self.add_state("num_expressions", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, preds: Masks, target: Masks) -> None:
-        """Adds one expression.
+        """Add one expression.
 
         Args:
-            preds: (T, H, W) bool or whole numbers, or T run-length masks: union of the selected
-                masklets; all empty where none is selected.
-            target: the same of the union of the masklets of the expression's objects.
+            preds: (T, H, W) bool or integers, or T run-length masks: union of the selected
+                masklets; all empty if none is selected.
+            target: union of the masklets of the expression's objects, of the same shape.
 
         Raises:
-            ValueError: if the shapes differ, or there are no frames.
+            ValueError: if the shapes differ or there are no frames.
         """
         j, boundary_f = region_similarity(preds, target), boundary_f_measure(preds, target)
         if j.ndim != 1 or j.numel() == 0:
             raise ValueError(
-                f"preds with frames of shape {tuple(j.shape)} were given, one expression's "
-                "(T, H, W) with at least one frame is needed"
+                "preds: expected (T, H, W) with at least one frame, got frames of shape "
+                f"{tuple(j.shape)}"
             )
         self.j_sum += j.mean().to(self.j_sum.device)
         self.boundary_f_sum += boundary_f.mean().to(self.boundary_f_sum.device)
         self.num_expressions += 1
 
     def compute(self) -> dict[str, Tensor]:
-        """The means so far.
+        """Return the means so far.
 
         Returns:
-            "J", "F" and "J&F", () float64 in [0, 1]; NaN where no expression was added.
+            "J", "F" and "J&F", () float64 in [0, 1]; NaN if no expression was added.
         """
         j = self.j_sum / self.num_expressions
         boundary_f = self.boundary_f_sum / self.num_expressions

@@ -1,7 +1,6 @@
-"""Which tracks are right for an expression: their overlap with objects, and a rule over it."""
+"""Overlap of tracks with objects, and the rule that makes a track a positive."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +9,11 @@ from sola.errors import UserError
 from sola.masks import areas, intersections
 from sola.types import Labels, Masklet, MeanOverlaps
 
-EMPTY_FRAMES = ("count", "skip")
-"""How a frame empty in track and object enters the mean: as IoU 1 (the published rule), or not."""
-
 
 def count_pixels(
     masklets: Sequence[Masklet], ground_truth: Mapping[str, Masklet], num_frames: int
 ) -> Labels:
-    """Per-frame pixel counts of tracks against every ground-truth object.
+    """Count the pixels of tracks against every ground-truth object, frame by frame.
 
     Args:
         masklets: N masklets of T masks; N may be 0.
@@ -34,28 +30,26 @@ def count_pixels(
 
 
 def mean_iou(labels: Labels | MeanOverlaps, empty_frames: str) -> NDArray[np.float64]:
-    """Mean over frames of the per-frame IoU of every track with every object.
+    """Return the IoU of every track with every object, mean over frames.
 
     Args:
-        labels: pixel counts of N tracks against G objects, or the means themselves, which are of
-            rule "count".
-        empty_frames: "count": a frame empty in both counts as IoU 1, so that an always empty track
-            reaches 0.75 against an object seen in a quarter of the frames; "skip": it is left out.
+        labels: pixel counts of N tracks against G objects, or means by rule "count".
+        empty_frames: "count": a frame empty in both counts as IoU 1, so an always empty track
+            reaches 0.75 against an object visible in a quarter of the frames; "skip": it
+            is left out.
 
     Returns:
-        (N, G) float64 in [0, 1]; 0 for a pair without any frame left.
+        (N, G) float64 in [0, 1]; 0 for a pair with no frame left.
 
     Raises:
-        UserError: if ``empty_frames`` is neither, or cannot be had from ``labels``.
+        UserError: if ``labels`` are means and ``empty_frames`` is "skip".
     """
-    if empty_frames not in EMPTY_FRAMES:
-        raise ValueError(f"empty_frames is {empty_frames!r}, one of {EMPTY_FRAMES} is needed")
     if isinstance(labels, MeanOverlaps):
         if empty_frames != "count":
             raise UserError(
-                "data.empty_frames=skip needs pixel counts, and these tracks were imported with "
-                "their mean IoU alone, in which empty frames count. Use data.empty_frames=count, "
-                "or import them again beside the data set's ground truth."
+                "data.empty_frames: skip needs pixel counts, but these tracks were imported with "
+                "their mean IoU only, in which empty frames count. Use data.empty_frames=count, or "
+                "import them again with the ground truth of the data set."
             )
         return labels.iou
     shared = labels.intersections.astype(np.int64)
@@ -74,11 +68,11 @@ def track_labels(
     iou_threshold: float,
     empty_frames: str,
 ) -> NDArray[np.bool_]:
-    """Which tracks are positives: best mean IoU over the expression's objects above the threshold.
+    """Return which tracks are positives: their best mean IoU over the objects is above a threshold.
 
     Args:
         labels: of N tracks against G objects.
-        object_ids: the expression's objects; none: every track is a negative.
+        object_ids: objects of the expression; if none, every track is a negative.
         iou_threshold: exclusive, 0.7 in the paper.
         empty_frames: "count" or "skip", see ``mean_iou``.
 
@@ -91,23 +85,8 @@ def track_labels(
     unknown = [name for name in object_ids if name not in labels.object_ids]
     if unknown:
         raise UserError(
-            f"objects {unknown} are asked for, labels exist for {list(labels.object_ids)}: the "
-            "tracks were made from other annotations. Run generate.py again."
+            f"objects {unknown}: no labels, there are labels of {list(labels.object_ids)}. The "
+            "tracks were made from other annotations: run generate.py again."
         )
     columns = [labels.object_ids.index(name) for name in object_ids]
-    iou = mean_iou(_of_objects(labels, columns), empty_frames)
-    return iou.max(axis=1, initial=-1.0) > iou_threshold
-
-
-def _of_objects(labels: Labels | MeanOverlaps, columns: list[int]) -> Labels | MeanOverlaps:
-    """Of some objects alone, so that the others take no time."""
-    object_ids = tuple(labels.object_ids[column] for column in columns)
-    if isinstance(labels, MeanOverlaps):
-        means = (mean[:, columns] for mean in (labels.iou, labels.precision, labels.recall))
-        return MeanOverlaps(object_ids, *means)
-    return replace(
-        labels,
-        object_ids=object_ids,
-        intersections=labels.intersections[:, columns],
-        object_areas=labels.object_areas[columns],
-    )
+    return mean_iou(labels, empty_frames)[:, columns].max(axis=1, initial=-1.0) > iou_threshold

@@ -12,13 +12,8 @@ from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
 from sola.datasets.frames import read_frame
 from sola.errors import UserError
-from sola.evaluation.scored_split import (
-    SCORES_FILE,
-    ScoredSplit,
-    open_sources,
-    open_split,
-    score_split,
-)
+from sola.evaluation.run import open_sources, open_split, score_split
+from sola.evaluation.scored_split import SCORES_FILE, ScoredSplit
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.staging import publish, start_staging
 from sola.files import write_json

@@ -1,4 +1,4 @@
-"""PromptSource: base class of what finds the masks that tracks start from."""
+"""Interfaces of prompt sources, which find the masks that tracks start from, and of detectors."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -15,7 +15,6 @@ from sola.files import sha256_of_code
 from sola.masks import encode
 from sola.prompts.selection import TrackingRule, same_frame_group
 from sola.trackers import BoxMask, GeneratedMask, Session
-from sola.trackers.stages import FRAMES, stage
 from sola.types import Expression, Masklet, Prompt, Video
 
 WHOLE_VIDEO = ""
@@ -83,8 +82,7 @@ class PromptedVideo:
 
     def frame(self, frame_idx: int) -> np.ndarray:
         """One frame: (H, W, 3) uint8 RGB."""
-        with stage(FRAMES):
-            return self.session.frames[frame_idx]
+        return self.session.frame(frame_idx)
 
     def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[BoxMask]:
         """The tracker's masks of boxes on a frame, which goes once through the image encoder.
@@ -101,11 +99,63 @@ class PromptedVideo:
         return self.session.propose_masks(frame_idx)
 
 
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """Boxes found on one frame for one text, in no particular order."""
+
+    boxes: np.ndarray
+    """(n, 4) float32, left, top, right, bottom in pixels; they may reach beyond the frame."""
+    token_scores: np.ndarray
+    """(n, L) float32 in [0, 1], for each token of the text, special tokens included."""
+    phrases: tuple[str, ...]
+    """n, the words of the text that score above the text threshold; "" for none."""
+
+
+class Detector(ABC):
+    """Finds boxes of what a sentence refers to, on one frame at a time.
+
+    Constructors check their arguments and touch no file; ``load`` reads the weights.
+    """
+
+    def check(self) -> None:  # noqa: B027  # a detector without files needs nothing
+        """Look for files and packages before anything is written.
+
+        Raises:
+            UserError: if something is missing.
+        """
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of the weights, under the name that index.json gives it."""
+        return {}
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return the values that decide what is found, without paths and box thresholds."""
+
+    def load(self, device: torch.device) -> None:  # noqa: B027
+        """Load the weights. Called once, before the first ``detect``."""
+
+    @abstractmethod
+    def detect(
+        self, frame: np.ndarray, texts: Sequence[str], box_threshold: float
+    ) -> list[Detections]:
+        """Find the boxes of each text on one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            texts: sentences, as they are written.
+            box_threshold: boxes whose best token score is above this are returned.
+
+        Returns:
+            One result per text, which does not depend on the other texts.
+        """
+
+
 class PromptSource(ABC):
     """Finds the prompts of videos: docs/adding_a_prompt_source.md shows how to write one.
 
-    Public attributes with plain values are the settings of a source: together with its code they
-    tell whether prompts that were found before can be used again.
+    Public attributes with plain values, and detectors, are the settings of a source. Together with
+    its code they decide whether prompts that were found before can be used again.
 
     Args:
         name: of its folders of prompts and tracks.
@@ -209,16 +259,17 @@ class PromptSource(ABC):
         return Prompt(frame_idx, code, area, self.name, **provenance)
 
     def _plain(self, without: Sequence[str]) -> dict[str, Any]:
-        return {
-            name: value
+        values = {
+            name: value.describe() if isinstance(value, Detector) else value
             for name, value in vars(self).items()
-            if not name.startswith("_") and name not in without and _is_plain(value)
+            if not name.startswith("_") and name not in without
         }
+        return {name: value for name, value in values.items() if _is_plain(value)}
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return _is_plain(list(value.values()))
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
     return value is None or isinstance(value, bool | int | float | str)

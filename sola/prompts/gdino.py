@@ -1,27 +1,19 @@
-"""Boxes of GroundingDINO for each expression, made into masks by the tracker, as prompts."""
+"""Boxes of a detector for each expression, made into masks by the tracker, as prompts."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import torch
 
 from sola.checks import between
-from sola.prompts.base import KeptPrompts, PromptCounts, PromptedVideo, PromptSource
-from sola.prompts.grounding_dino import (
-    Detector,
-    expression_prompts,
-    keep_likely,
-    keep_stable,
-)
+from sola.prompts.base import Detector, KeptPrompts, PromptCounts, PromptedVideo, PromptSource
 from sola.prompts.selection import TrackingRule, leading_group
 from sola.trackers.stages import CODES, DETECTOR, stage
 from sola.types import Prompt
 
-SOURCE = "gdino"
-
 
 class DetectorBoxes(PromptSource):
-    """What a detector finds for each expression on every ``frame_stride``-th frame."""
+    """Boxes of each expression on every ``frame_stride``-th frame, made into masks."""
 
     is_by_expression = True
     thresholds = ("box_threshold", "stability_threshold")
@@ -37,7 +29,7 @@ class DetectorBoxes(PromptSource):
         *,
         box_threshold: float = 0.2,
         stability_threshold: float = 0.85,
-        name: str = SOURCE,
+        name: str = "gdino",
         rule: TrackingRule | None = None,
     ) -> None:
         """Choose detector, frames and masks.
@@ -61,7 +53,7 @@ class DetectorBoxes(PromptSource):
 
     @property
     def found_threshold(self) -> float:
-        """Boxes below it were not kept."""
+        """See ``PromptSource.found_threshold``."""
         return self.box_threshold
 
     def check(self) -> None:
@@ -72,14 +64,6 @@ class DetectorBoxes(PromptSource):
         """See ``Detector.digests``."""
         return self.detector.digests()
 
-    def settings(self) -> dict[str, Any]:
-        """See ``PromptSource.settings``."""
-        return super().settings() | {"detector": self.detector.describe()}
-
-    def description(self) -> dict[str, Any]:
-        """See ``PromptSource.description``."""
-        return super().description() | {"detector": self.detector.describe()}
-
     def open(self, device: torch.device) -> None:
         """Load the detector."""
         with stage(DETECTOR):
@@ -88,17 +72,40 @@ class DetectorBoxes(PromptSource):
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
     ) -> dict[str, list[Prompt]]:
-        """See ``PromptSource.find``; a frame goes once through each image encoder."""
+        """See ``PromptSource.find``. A frame goes once through each image encoder.
+
+        Boxes that hold no pixel (without an area, inverted or not finite) are dropped.
+        """
         by_text: dict[str, list[Prompt]] = {text: [] for text in texts}
         for frame_idx in frame_idxs:
-            for text, prompts in zip(texts, self._on_frame(video, frame_idx, texts), strict=True):
-                by_text[text] += prompts
+            answers = self.detector.detect(video.frame(frame_idx), texts, self.box_threshold)
+            rows = [
+                (text, *row)
+                for text, found in zip(texts, answers, strict=True)
+                for row in zip(found.boxes, found.token_scores, found.phrases, strict=True)
+                if _has_area(row[0])
+            ]
+            masks = video.masks_of_boxes(frame_idx, [box for _, box, _, _ in rows])
+            with stage(CODES):
+                for (text, box, token_scores, phrase), mask in zip(rows, masks, strict=True):
+                    prompt = self.prompt(
+                        frame_idx,
+                        mask.mask,
+                        predicted_iou=mask.predicted_iou,
+                        stability_score=mask.stability_score,
+                        box=tuple(box.tolist()),
+                        phrase=phrase,
+                        token_scores=tuple(token_scores.tolist()),
+                    )
+                    by_text[text].append(prompt)
         return by_text
 
     def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
-        """See ``keep_likely`` and ``keep_stable``."""
-        visible = super().keep(keep_likely(found, self.box_threshold))
-        kept = keep_stable(visible.prompts, self.stability_threshold)
+        """Keep likely boxes with a stable mask, compared in float32 as the published code does."""
+        box, stability = np.float32(self.box_threshold), np.float32(self.stability_threshold)
+        likely = [prompt for prompt in found if np.float32(max(prompt.token_scores)) > box]
+        visible = super().keep(likely)
+        kept = [p for p in visible.prompts if np.float32(p.stability_score) >= stability]
         unstable = PromptCounts(unstable=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + unstable)
 
@@ -106,20 +113,7 @@ class DetectorBoxes(PromptSource):
         """See ``leading_group``."""
         return leading_group(unused, size, room)
 
-    def _on_frame(
-        self, video: PromptedVideo, frame_idx: int, texts: Sequence[str]
-    ) -> list[list[Prompt]]:
-        found = self.detector.detect(video.frame(frame_idx), texts, self.box_threshold)
-        boxes = [box for detections in found for box in detections.boxes]
-        masks = iter(video.masks_of_boxes(frame_idx, boxes))
-        by_text = []
-        for detections in found:
-            own = [next(masks) for _ in detections.boxes]
-            scores = [(item.predicted_iou, item.stability_score) for item in own]
-            with stage(CODES):
-                by_text.append(
-                    expression_prompts(
-                        frame_idx, detections, [item.mask for item in own], scores, self.name
-                    )
-                )
-        return by_text
+
+def _has_area(box: np.ndarray) -> bool:
+    sides = box[2:] - box[:2]
+    return bool((np.isfinite(sides) & (sides > 0)).all())

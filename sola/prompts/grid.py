@@ -1,22 +1,15 @@
 """Masks of the automatic mask generator as prompts."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from sola.checks import between
 from sola.masks import areas, intersections
-from sola.prompts.base import (
-    WHOLE_VIDEO,
-    KeptPrompts,
-    PromptCounts,
-    PromptedVideo,
-    PromptSource,
-)
+from sola.prompts.base import WHOLE_VIDEO, KeptPrompts, PromptCounts, PromptedVideo, PromptSource
 from sola.prompts.selection import TrackingRule
 from sola.types import Prompt, RunLength
-
-SOURCE = "grid"
 
 
 class Grid(PromptSource):
@@ -33,7 +26,7 @@ class Grid(PromptSource):
         frame_stride: int = 4,
         part_overlap: float = 0.7,
         *,
-        name: str = SOURCE,
+        name: str = "grid",
         rule: TrackingRule | None = None,
     ) -> None:
         """Choose frames and masks.
@@ -53,43 +46,52 @@ class Grid(PromptSource):
         between(0, 1, part_overlap=part_overlap)
         self.part_overlap = part_overlap
 
-    def frame_idxs(self, video: PromptedVideo) -> list[int]:
-        """See ``grid_frames``."""
-        stride = self.frame_stride
-        return grid_frames(video.num_frames, is_training=video.is_training_split, stride=stride)
+    def frame_idxs(self, video: PromptedVideo) -> Sequence[int]:
+        """Return the frames to search: every stride-th in training splits, else three."""
+        if video.is_training_split:
+            return super().frame_idxs(video)
+        middle = video.num_frames // 2
+        return sorted({idx for idx in (0, middle, 2 * middle) if idx < video.num_frames})
 
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
     ) -> dict[str, list[Prompt]]:
         """See ``PromptSource.find``."""
-        prompts = []
-        for frame_idx in frame_idxs:
-            masks = video.automatic_masks(frame_idx)
-            scores = [(item.predicted_iou, item.stability_score) for item in masks]
-            prompts += grid_prompts(frame_idx, [item.mask for item in masks], scores)
+        prompts = [
+            Prompt(
+                frame_idx,
+                found.mask,
+                int(areas([[found.mask]])[0, 0]),
+                self.name,
+                predicted_iou=found.predicted_iou,
+                stability_score=found.stability_score,
+            )
+            for frame_idx in frame_idxs
+            for found in video.automatic_masks(frame_idx)
+        ]
         return {WHOLE_VIDEO: prompts}
 
     def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
-        """See ``keep_wholes``."""
+        """Keep the prompts that are no part of another one on their frame; see ``drop_parts``.
+
+        Frames come in the order of time, and the prompts of each largest first.
+        """
         visible = super().keep(found)
-        kept = keep_wholes(visible.prompts, self.part_overlap)
+        in_time = sorted(visible.prompts, key=lambda prompt: prompt.frame_idx)
+        kept: list[Prompt] = []
+        for _, of_frame in itertools.groupby(in_time, key=lambda prompt: prompt.frame_idx):
+            prompts = list(of_frame)
+            wholes = drop_parts([prompt.mask for prompt in prompts], self.part_overlap)
+            kept += [prompts[idx] for idx in wholes]
         parts = PromptCounts(parts=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + parts)
 
 
-def grid_frames(num_frames: int, *, is_training: bool, stride: int = 4) -> list[int]:
-    """Frames that are prompted: every stride-th in training splits, else start, middle and end."""
-    if is_training:
-        return list(range(0, num_frames, stride))
-    middle = num_frames // 2
-    return sorted({frame for frame in (0, middle, 2 * middle) if frame < num_frames})
+def drop_parts(masks: Sequence[RunLength], part_overlap: float) -> list[int]:
+    """Return the indices of the masks of one frame that are no part of a larger one.
 
-
-def drop_parts(masks: Sequence[RunLength], part_overlap: float = 0.7) -> list[int]:
-    """Indices of the masks of one frame that are no part of a larger one, largest first.
-
-    Walking down by area, each mask still kept marks every other one of which more than
-    ``part_overlap`` of the area lies inside it. Empty masks are dropped.
+    The largest comes first. Walking down by area, each mask still kept marks every other mask of
+    which more than ``part_overlap`` of the area lies inside it. Empty masks are dropped.
 
     Args:
         masks: n masks of one size.
@@ -101,48 +103,6 @@ def drop_parts(masks: Sequence[RunLength], part_overlap: float = 0.7) -> list[in
     order = np.argsort(-pixels, kind="stable")
     is_part = pixels == 0
     for idx in order:
-        if is_part[idx]:
-            continue
-        marked = shared[idx] > part_overlap * pixels
-        marked[idx] = False
-        is_part |= marked
+        if not is_part[idx]:
+            is_part |= (shared[idx] > part_overlap * pixels) & (np.arange(len(pixels)) != idx)
     return [int(idx) for idx in order if not is_part[idx]]
-
-
-def grid_prompts(
-    frame_idx: int, masks: Sequence[RunLength], scores: Sequence[tuple[float, float]]
-) -> list[Prompt]:
-    """All masks of one frame as prompts, in their order.
-
-    Args:
-        frame_idx: the frame.
-        masks: n masks of the mask generator; none is a valid answer.
-        scores: (predicted IoU, stability score) of each.
-    """
-    pixels = areas([list(masks)])[0]
-    return [
-        Prompt(
-            frame_idx=frame_idx,
-            mask=mask,
-            area=int(area),
-            source=SOURCE,
-            predicted_iou=predicted_iou,
-            stability_score=stability,
-        )
-        for mask, area, (predicted_iou, stability) in zip(masks, pixels, scores, strict=True)
-    ]
-
-
-def keep_wholes(prompts: Sequence[Prompt], part_overlap: float = 0.7) -> list[Prompt]:
-    """The prompts that are no part of another one on their frame; see ``drop_parts``.
-
-    Frame by frame in the order of time, on each the largest first.
-    """
-    by_frame: dict[int, list[Prompt]] = {}
-    for prompt in sorted(prompts, key=lambda prompt: prompt.frame_idx):
-        by_frame.setdefault(prompt.frame_idx, []).append(prompt)
-    return [
-        on_frame[idx]
-        for on_frame in by_frame.values()
-        for idx in drop_parts([prompt.mask for prompt in on_frame], part_overlap)
-    ]

@@ -1,22 +1,18 @@
 """Ground-truth masks as prompts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from sola.checks import at_least, one_of
-from sola.errors import UserError
 from sola.masks import areas
 from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptSource
 from sola.prompts.selection import TrackingRule
-from sola.types import Expression, Masklet, Prompt
-
-SOURCE = "gt"
-FRAME_RULES = ("largest", "first", "even")
+from sola.types import Expression, Prompt
 
 
 class GroundTruth(PromptSource):
-    """True masks of every object of a video; see ``ground_truth_prompts``."""
+    """True masks of every object of a video. An object that is never visible has no prompt."""
 
     needs_ground_truth = True
     is_kept = False
@@ -30,14 +26,15 @@ class GroundTruth(PromptSource):
         frames: str = "largest",
         frames_per_object: int = 1,
         *,
-        name: str = SOURCE,
+        name: str = "gt",
         rule: TrackingRule | None = None,
     ) -> None:
         """Choose the prompted frames.
 
         Args:
-            frames: see ``ground_truth_prompts``.
-            frames_per_object: prompts per object; above 1 needs frames="even".
+            frames: which of the frames on which an object is visible: "largest" (by area),
+                "first", or "even" (evenly spaced over them).
+            frames_per_object: prompts per object, as far as it is visible on as many frames.
             name: see ``PromptSource``.
             rule: see ``PromptSource``.
 
@@ -45,20 +42,21 @@ class GroundTruth(PromptSource):
             UserError: if a value is unknown or out of range.
         """
         super().__init__(name, rule)
-        one_of(FRAME_RULES, frames=frames)
+        one_of(("largest", "first", "even"), frames=frames)
         at_least(1, frames_per_object=frames_per_object)
-        if frames != "even" and frames_per_object > 1:
-            raise UserError(
-                f"frames_per_object: must be 1 with frames={frames}, got {frames_per_object}. "
-                "Set frames=even."
-            )
         self.frames, self.frames_per_object = frames, frames_per_object
 
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
     ) -> dict[str, list[Prompt]]:
         """See ``PromptSource.find``; frames are those that the rule chooses for each object."""
-        prompts = ground_truth_prompts(video.ground_truth, self.frames, self.frames_per_object)
+        prompts = []
+        for object_id, masklet in video.ground_truth.items():
+            pixels = areas([masklet])[0]
+            prompts += [
+                Prompt(idx, masklet[idx], int(pixels[idx]), self.name, object_id=object_id)
+                for idx in choose_frames(pixels, self.frames, self.frames_per_object)
+            ]
         return {WHOLE_VIDEO: prompts}
 
     def num_tracks(self, expressions: Sequence[Expression]) -> int:
@@ -67,46 +65,18 @@ class GroundTruth(PromptSource):
         return len(objects) * self.frames_per_object
 
 
-def ground_truth_prompts(
-    masklets: Mapping[str, Masklet], frames: str = "largest", frames_per_object: int = 1
-) -> list[Prompt]:
-    """Prompts of every object of a video, the objects in order.
+def choose_frames(pixels: np.ndarray, rule: str, count: int) -> list[int]:
+    """Return the frames on which an object is prompted; see ``GroundTruth``.
 
     Args:
-        masklets: T masks per object id; an object that is never visible gives no prompt.
-        frames: which of the frames on which an object is visible: "largest" (by area), "first",
-            or "even" (evenly spaced over them).
-        frames_per_object: prompts per object, as far as it is visible on as many frames.
-
-    Raises:
-        ValueError: if the rule is unknown.
+        pixels: (T,) area of the object on each frame.
+        rule: "largest", "first" or "even".
+        count: at most so many frames.
     """
-    if frames not in FRAME_RULES:
-        raise ValueError(f"frames is {frames!r}, one of {FRAME_RULES} is needed")
-    prompts = []
-    for object_id, masklet in masklets.items():
-        pixels = areas([masklet])[0]
-        for frame_idx in _choose_frames(pixels, frames, frames_per_object):
-            prompts.append(
-                Prompt(
-                    frame_idx=frame_idx,
-                    mask=masklet[frame_idx],
-                    area=int(pixels[frame_idx]),
-                    source=SOURCE,
-                    object_id=object_id,
-                )
-            )
-    return prompts
-
-
-def _choose_frames(pixels: np.ndarray, rule: str, count: int) -> list[int]:
-    visible = np.flatnonzero(pixels)
-    count = min(count, len(visible))
+    frames = np.flatnonzero(pixels)
+    count = min(count, len(frames))
     if rule == "largest":
-        order = np.argsort(-pixels[visible], kind="stable")
-        chosen = visible[order[:count]]
-    elif rule == "first":
-        chosen = visible[:count]
-    else:  # the middles of `count` equal stretches
-        chosen = visible[((np.arange(count) + 0.5) * len(visible) / max(count, 1)).astype(int)]
-    return [int(frame_idx) for frame_idx in chosen]
+        frames = frames[np.argsort(-pixels[frames], kind="stable")]
+    elif rule == "even":  # the middles of `count` equal stretches
+        frames = frames[((np.arange(count) + 0.5) * len(frames) / max(count, 1)).astype(int)]
+    return [int(idx) for idx in frames[:count]]

@@ -6,16 +6,17 @@ docs/adding_a_tracker.md shows how to add one.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from sola.checks import at_least, folder_name
 from sola.errors import UserError
-from sola.files import unsafe_name
+from sola.trackers.stages import FRAMES, stage
 from sola.types import Masklet, RunLength
-
-if TYPE_CHECKING:
-    import torch
 
 RANDOM_WEIGHTS = "random"
 """``checkpoint_sha256`` of weights that are drawn from the seed."""
@@ -74,6 +75,11 @@ class Session(ABC):
         self.num_frames = len(frames)
         self.size: tuple[int, int] = (frames[0].shape[0], frames[0].shape[1])
 
+    def frame(self, frame_idx: int) -> np.ndarray:
+        """Return a frame (H, W, 3); the time of decoding counts as that of frames."""
+        with stage(FRAMES):
+            return self.frames[frame_idx]
+
     @abstractmethod
     def propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
         """Track n masks of one frame through all frames, before it and after it.
@@ -94,10 +100,7 @@ class Session(ABC):
         Raises:
             UserError: if the tracker proposes no masks.
         """
-        raise UserError(
-            f"{type(self).__name__}: this tracker proposes no masks. Use prompt_source=gt, or "
-            "another tracker."
-        )
+        raise self._refusal("proposes no masks")
 
     def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[BoxMask]:
         """Return one mask for each box on a frame.
@@ -109,10 +112,11 @@ class Session(ABC):
         Raises:
             UserError: if the tracker takes no boxes.
         """
-        raise UserError(
-            f"{type(self).__name__}: this tracker makes no masks of boxes. Use prompt_source=gt, "
-            "or another tracker."
-        )
+        raise self._refusal("makes no masks of boxes")
+
+    def _refusal(self, what: str) -> UserError:
+        name = type(self).__name__
+        return UserError(f"{name}: this tracker {what}. Use prompt_source=gt, or another tracker.")
 
 
 class Tracker(ABC):
@@ -128,10 +132,8 @@ class Tracker(ABC):
     """
 
     def __init__(self, name: str, token_dim: int | None) -> None:
-        if unsafe_name(name):
-            raise UserError(f"name: {name!r} {unsafe_name(name)}")
-        if token_dim is not None and token_dim < 1:
-            raise UserError(f"token_dim: must be at least 1 or null, got {token_dim}")
+        folder_name(name=name)
+        at_least(1, token_dim=token_dim)
         self.name, self.token_dim = name, token_dim
 
     def check(self) -> None:  # noqa: B027  # many need no files
@@ -154,7 +156,7 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def load(self, device: "torch.device", seed: int) -> None:
+    def load(self, device: torch.device, seed: int) -> None:
         """Load the weights. Called once in each process, before the first video.
 
         It runs in the precision of the run: with trainer.precision=bf16-mixed, under autocast.
@@ -170,3 +172,18 @@ class Tracker(ABC):
     @abstractmethod
     def open(self, frames: Sequence[np.ndarray]) -> Session:
         """Open a video; see ``Session``. Called after ``load``, for one video at a time."""
+
+
+def path_of(location: str) -> Path:
+    """Return the path of a file: of a plain path, or of a resource such as ``pkg://sola.x/y.pt``.
+
+    Raises:
+        UserError: if there is no such package. Whether the file exists is not checked.
+    """
+    if not location.startswith("pkg://"):
+        return Path(location)
+    package, _, name = location.removeprefix("pkg://").partition("/")
+    try:
+        return Path(str(files(package))) / name
+    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        raise UserError(f"{location}: no installed package {package!r}.") from error

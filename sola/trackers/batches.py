@@ -1,4 +1,4 @@
-"""How much goes through a network at a time, lowered where a GPU's memory is too small for it."""
+"""Batch sizes that shrink when a GPU runs out of memory."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -13,23 +13,19 @@ Result = TypeVar("Result")
 
 
 class BatchSize:
-    """A number of things that are worked on together, which changes time and memory alone.
+    """Number of items that go through a network together. Results change by rounding only.
 
-    Results differ by rounding, as they do between GPUs.
+    Args:
+        items: what is counted, for the log.
+        size: to begin with.
     """
 
-    def __init__(self, things: str, size: int) -> None:
-        """Begin with a size.
-
-        Args:
-            things: what is counted, for the message.
-            size: to begin with.
-        """
-        self.things, self.size = things, size
-        self._whole_size, self._has_said = size, False
+    def __init__(self, items: str, size: int) -> None:
+        self.items, self.size = items, size
+        self._whole_size, self._has_warned = size, False
 
     def restore(self) -> None:
-        """Try the size of the beginning again, for other work."""
+        """Return to the first size, for other work."""
         self.size = self._whole_size
 
     def run(
@@ -38,15 +34,15 @@ class BatchSize:
         work: Callable[[np.ndarray], Result],
         make_room: Callable[[], bool] = lambda: False,
     ) -> Iterator[Result]:
-        """What the work gives for batches of the items, in their order.
+        """Yield the results of batches of the items, in their order.
 
         Args:
             items: an array; batches are slices of it.
-            work: is done again with half of a batch where memory runs out.
-            make_room: called where it runs out for a single item; whether it freed something.
+            work: called again with half of a batch if memory runs out.
+            make_room: called if a single item is too large; returns whether it freed something.
 
         Raises:
-            torch.OutOfMemoryError: if a single item is too much.
+            torch.OutOfMemoryError: if a single item is too large.
         """
         array, start = np.asarray(items), 0
         while start < len(array):
@@ -57,18 +53,16 @@ class BatchSize:
             except torch.OutOfMemoryError:
                 if len(batch) == 1 and not make_room():
                     raise
-            if results:  # outside of "except", whose error holds on to the memory
+            if results:
                 yield results[0]
                 start += len(batch)
-            else:
-                self._lower(len(batch))
+            else:  # outside of "except", whose error holds on to the memory
+                self._halve(len(batch))
 
-    def _lower(self, failed: int) -> None:
+    def _halve(self, failed: int) -> None:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.size = max(1, failed // 2)
-        if not self._has_said:
-            log.warning(
-                "out of GPU memory with %d %s at a time: going on with fewer", failed, self.things
-            )
-        self._has_said = True
+        if not self._has_warned:
+            log.warning("out of GPU memory with %d %s at a time: using fewer", failed, self.items)
+        self._has_warned = True

@@ -28,46 +28,39 @@ NETWORKS = (IMAGE_ENCODER, PROPAGATION, PROMPT_MASKS, DETECTOR)
 
 
 class _Clock:
-    """Seconds of each stage without those of the stages within it."""
+    """Seconds of each stage, without those of the stages inside it."""
 
     def __init__(self, on_stage: Callable[[], None]) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._on_stage = on_stage
+        self.on_stage, self.seconds = on_stage, defaultdict[str, float](float)
         self._running: list[str] = []
         self._since = 0.0
 
-    def enter(self, name: str) -> None:
-        self._on_stage()
-        self._book()
-        self._running.append(name)
-
-    def leave(self) -> None:
-        self._book()
-        self._running.pop()
-
-    def _book(self) -> None:
+    def switch(self, name: str | None) -> None:
+        """Enter a stage, or leave the innermost one (None)."""
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()  # kernels belong to the stage that started them
         now = time.perf_counter()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
         self._since = now
+        if name is None:
+            self._running.pop()
+        else:
+            self._running.append(name)
 
 
 _clock: _Clock | None = None
 
 
 @contextmanager
-def measure_stages(
-    on_stage: Callable[[], None] = lambda: None,
-) -> Iterator[Mapping[str, float]]:
-    """Measures the stages that run inside, in this process.
+def measure_stages(on_stage: Callable[[], None] = lambda: None) -> Iterator[Mapping[str, float]]:
+    """Measure the stages that run inside, in this process.
 
     Args:
-        on_stage: called before each of them, some times a frame; what it raises ends the work.
+        on_stage: called before each stage, several times a frame. What it raises ends the work.
 
     Yields:
-        Seconds by stage, which grow while it runs; a stage within another counts for itself alone.
+        Seconds by stage, which grow meanwhile. The time of an inner stage counts for it only.
     """
     global _clock
     before, _clock = _clock, _Clock(on_stage)
@@ -79,13 +72,14 @@ def measure_stages(
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Books the time inside to a stage; costs nothing where nobody measures."""
+    """Add the time inside to a stage. Free if nobody measures."""
     clock = _clock
     if clock is None:
         yield
         return
-    clock.enter(name)
+    clock.on_stage()
+    clock.switch(name)
     try:
         yield
     finally:
-        clock.leave()
+        clock.switch(None)

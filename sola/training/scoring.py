@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sola.evaluation.bounds import Target
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
 from sola.evaluation.oracle import best_selection
@@ -152,7 +151,7 @@ class ValidationScorer:
         objects = tuple(sorted(expression.object_ids or ()))
         key = (expression.video_id, tracks, objects)
         if key not in self._oracles and self._num_oracle_pixels < MAX_ORACLE_PIXELS:
-            self._oracles[key] = best_selection(Target(scorer, objects), tracks).score
+            self._oracles[key] = best_selection(scorer, objects, tracks).score
             self._num_oracle_pixels += _pixels(scorer) * len(tracks)
         return self._oracles.get(key)
 

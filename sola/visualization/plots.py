@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.errors import UserError
-from sola.evaluation.protocol import ORACLE, SELECTION
+from sola.evaluation.measure import ORACLE, SELECTION
 from sola.visualization.colours import LIGHT
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from sola.config.progress import progress
 from sola.datasets import Split
-from sola.evaluation.comparison import check_same_split, compare, read_run
-from sola.evaluation.protocol import ALL_TRACKS, ORACLE, SELECTION
+from sola.evaluation.compare import check_same_split, compare, read_run
+from sola.evaluation.measure import ALL_TRACKS, ORACLE, SELECTION
 from sola.evaluation.scored_split import SCORES_FILE
 from sola.evaluation.scores import Scores, group_by_video
 from sola.evaluation.staging import publish, start_staging
@@ -144,7 +144,7 @@ def write_page(
         figures: plots, by file name.
         entries: what the gallery shows of each expression.
         label_iou: a track with a higher mean IoU with one of the objects is correct.
-        comparison: with another run, see ``sola.evaluation.comparison.compare``.
+        comparison: with another run, see ``sola.evaluation.compare.compare``.
     """
     assets = files("sola.visualization") / "assets"
     for name in ASSETS:

@@ -50,7 +50,7 @@ BROKEN = [
     ("generate", [SPLIT, "+trainer.max_steps=3"], "trainer.max_steps: "),
     ("generate", [SPLIT, "prompt_source.rule.duplicate_iou=2"], "prompt_source.rule.duplicate_iou"),
     ("generate", [*GT, "prompt_source.frames=last"], "prompt_source.frames: "),
-    ("generate", [*GT, "prompt_source.frames_per_object=2"], "prompt_source.frames_per_object: "),
+    ("generate", [*GT, "prompt_source.frames_per_object=0"], "prompt_source.frames_per_object: "),
     ("generate", ["dataset=mevis", "split=valid", "prompt_source=gt"], "split=valid: "),
     ("generate", [JOINT, SPLIT], "dataset=mevis_and_ref_youtube_vos "),
     ("generate", [*GDINO, "prompt_source.box_threshold=2"], "prompt_source.box_threshold: "),

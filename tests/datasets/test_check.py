@@ -251,7 +251,7 @@ def test_check_reports_as_errors_what_breaks_a_run(tmp_path: Path, row: Any) -> 
 
 def _read_all(layout: str, root: Path) -> None:
     from sola.datasets.frames import VideoFrames
-    from sola.evaluation.protocol import check_ground_truth
+    from sola.evaluation.measure import check_ground_truth
     from sola.masks import decode
 
     name = layout.removesuffix("_valid")

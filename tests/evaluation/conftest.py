@@ -11,6 +11,8 @@ import pytest
 
 from sola.config.entry_points import EvaluateConfig
 from sola.evaluation import scored_split
+from sola.evaluation.measure import choose_other_texts, evaluate_expressions
+from sola.evaluation.scored_split import ScoredSplit
 from sola.evaluation.scores import ExpressionScores, Scores
 from sola.evaluation.tracks import TrackSources
 from sola.types import Masklet, Tracks, Video
@@ -92,6 +94,18 @@ def own_scores() -> Scores:
             ("v2", "0"): ((0,), {"0": [0.1]}),
         }
     )
+
+
+def evaluate(dataset: Any, sources: Any, scores: Scores, threshold: float = 0.5, **options: Any):
+    """Results of all expressions, with the other texts of seed 42."""
+    others = choose_other_texts(dataset.expressions, 42)
+    split = ScoredSplit(dataset, sources, scores, {})
+    return evaluate_expressions(split, threshold=threshold, others=others, **options)
+
+
+@pytest.fixture(name="evaluate")
+def evaluate_fixture() -> Callable[..., Any]:
+    return evaluate
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sola.evaluation.groups import LABELS, MEANINGS, groups_of
-from sola.masks import encode, find_runs
+from sola.masks import encode
+from sola.masks.runs import find_runs
 from sola.types import Expression
 
 SIZE = (10, 20)

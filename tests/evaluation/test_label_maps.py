@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sola.errors import UserError
-from sola.evaluation.label_maps import draw_labels, match_objects
-from sola.evaluation.official import official_numbers
+from sola.evaluation.protocols import draw_labels, match_objects, official_numbers
+from sola.evaluation.scored_split import ScoredSplit
 from sola.evaluation.scores import ExpressionScores, Scores
 from sola.evaluation.tracks import TrackSources
 from sola.masks import decode, empty_masklet
@@ -51,7 +51,9 @@ def davis_scores() -> Scores:
 def test_ref_davis_is_the_mean_of_four_annotators(
     davis: SimpleNamespace, sources: TrackSources, davis_scores: Scores
 ) -> None:
-    found = official_numbers(davis, sources, davis_scores, [], threshold=0.5)["numbers"]
+    found = official_numbers(ScoredSplit(davis, sources, davis_scores, {}), [], threshold=0.5)[
+        "numbers"
+    ]
 
     # Annotator 2: both tracks against the large object have J 12/16 and F 7/9, against the small
     # one less; the small one is matched with an empty label.
@@ -108,4 +110,4 @@ def test_an_annotator_without_a_word_is_named(
     davis.expressions = [e for e in davis.expressions if e.expression_id not in ("2", "6")]
 
     with pytest.raises(UserError, match=r"v1: .*annotator 2.*2, 6"):
-        official_numbers(davis, sources, davis_scores, [], threshold=0.5)
+        official_numbers(ScoredSplit(davis, sources, davis_scores, {}), [], threshold=0.5)

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from sola.evaluation.protocol import evaluate_expressions
+from sola.evaluation.measure import choose_other_texts, evaluate_expressions
+from sola.evaluation.scored_split import ScoredSplit
 from sola.evaluation.scores import Scores
 from sola.evaluation.summary import summarise
 from sola.evaluation.table import print_tables
@@ -14,11 +15,13 @@ from sola.evaluation.tracks import TrackSources
 
 
 def printed(dataset: SimpleNamespace, sources: TrackSources, scores: Scores) -> list[str]:
-    results = evaluate_expressions(dataset, sources, scores, threshold=0.5, seed=42)
+    split = ScoredSplit(dataset, sources, scores, {})
+    others = choose_other_texts(dataset.expressions, 42)
+    results = evaluate_expressions(split, threshold=0.5, others=others)
     names = {"dataset": "drawn", "split": "valid_u", "threshold": 0.5}
     numbers = {"J&F": 0.753, "N-acc": None}
     names["protocol"] = {"name": "mevis_v2", "numbers": numbers}
-    counts = {"num_videos": 2, "num_expressions_without_tracks": 1}
+    counts = {"num_videos": 2, "num_expressions": 5}
     text = StringIO()
     evaluation = {**names, **counts, **summarise(results)}
     print_tables(evaluation, Console(file=text, width=160))
@@ -37,9 +40,11 @@ def test_every_answer_has_a_row_in_percent(dataset, sources, scores) -> None:
     assert cells(lines, "best single track") == [["55.0", "55.6", "55.3 [0.0, 69.1]", "5"]]
     assert cells(lines, "all tracks") == [["40.0", "46.2", "43.1 [0.0, 53.9]", "5"]]
     assert cells(lines, "selection under another text") == [["12.5", "26.7", "19.6", "2"]]
-    assert cells(lines, "appearance") == [["58.8 [0.0, 88.2]", "66.7", "88.2", "19.6", "3"]]
-    assert cells(lines, "group") == [["100.0", "100.0", "-", "-", "1"]]
-    assert cells(lines, "objects") == [["0", "100.0", "100.0", "1", "1"]]
+    assert cells(lines, "kind")[0] == [
+        *("appearance", "58.8 [0.0, 88.2]", "66.7", "88.2", "19.6", "3", "2")
+    ]
+    assert cells(lines, "kind")[1] == ["group", "100.0", "100.0", "-", "-", "1", "1"]
+    assert cells(lines, "objects")[0] == ["0", "100.0", "100.0", "-", "-", "1", "1"]
     text = "\n".join(lines)
     assert "by the protocol of mevis_v2: J&F 75.3, N-acc -" in text
     assert "another text: 3 of 5 expressions" in text

@@ -144,15 +144,15 @@ def test_masks_that_do_not_fit_together_are_refused() -> None:
         intersections([one], [two])
     with pytest.raises(ValueError, match=r"sizes"):
         decode([one[0], two[0]])
-    with pytest.raises(ValueError, match=r"masklets of \[2, 3\] frames"):
+    with pytest.raises(ValueError, match=r"\[2, 3\]"):
         merge([one, longer])
-    with pytest.raises(ValueError, match=r"masklets of 2 frames were given, 7 are needed"):
+    with pytest.raises(ValueError, match=r"7 frames, got 2"):
         intersections([one], [one], num_frames=7)
     with pytest.raises(ValueError, match="covers 81 pixels"):
         decode([too_long])
-    with pytest.raises(ValueError, match=r"\(T, H, W\) is needed"):
+    with pytest.raises(ValueError, match=r"\(T, H, W\)"):
         encode(np.zeros(SIZE))
-    with pytest.raises(ValueError, match="0 x 5 pixels"):
+    with pytest.raises(ValueError, match="0 x 5"):
         encode(np.zeros((2, 0, 5)))
 
 

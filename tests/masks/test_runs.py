@@ -5,21 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sola.masks import (
-    FrameBits,
+from sola.masks import encode
+from sola.masks.frame_bits import FrameBits, count_by_frame, pack_masks, pack_runs
+from sola.masks.runs import (
     Runs,
-    count_by_frame,
-    count_combinations,
     empty_runs,
-    encode,
     find_runs,
-    intersect,
     jaccard,
-    pack_masks,
-    pack_runs,
-    pixels_by_frame,
     shared_pixels,
-    subtract,
     unite,
 )
 
@@ -55,7 +48,7 @@ def unpacked(parts: list[FrameBits]) -> np.ndarray:
 
 
 @given(masklets(1))
-def test_runs_are_those_of_the_masks(masks: np.ndarray) -> None:
+def test_runs_equal_the_masks(masks: np.ndarray) -> None:
     runs = runs_of(masks[0])
 
     np.testing.assert_array_equal(whole(runs), masks[0])
@@ -64,14 +57,14 @@ def test_runs_are_those_of_the_masks(masks: np.ndarray) -> None:
 
 
 @given(masklets(3))
-def test_the_union_is_that_of_the_masks(masks: np.ndarray) -> None:
+def test_union_equals_that_of_the_masks(masks: np.ndarray) -> None:
     for count in (1, 2, 3):
         united = unite([runs_of(m) for m in masks[:count]])
         np.testing.assert_array_equal(whole(united), masks[:count].any(axis=0))
 
 
 @given(masklets(2))
-def test_overlaps_are_those_of_the_masks(masks: np.ndarray) -> None:
+def test_overlaps_equal_those_of_the_masks(masks: np.ndarray) -> None:
     both, either = (masks.all(axis=0).sum((1, 2)), masks.any(axis=0).sum((1, 2)))
     a, b = (runs_of(m) for m in masks)
 
@@ -80,17 +73,8 @@ def test_overlaps_are_those_of_the_masks(masks: np.ndarray) -> None:
     np.testing.assert_array_equal(jaccard(a, b), expected)
 
 
-@given(masklets(3))
-def test_combinations_are_counted_frame_by_frame(masks: np.ndarray) -> None:
-    counts = count_combinations([runs_of(m) for m in masks])
-
-    combination = (masks * np.array([1, 2, 4])[:, None, None, None]).sum(axis=0)
-    for c in range(1, 8):
-        np.testing.assert_array_equal(counts[:, c], (combination == c).sum((1, 2)))
-
-
 @given(masklets(1), st.integers(0, 3), st.integers(0, 3))
-def test_bits_are_those_of_the_masks(masks: np.ndarray, row: int, column: int) -> None:
+def test_bits_equal_the_masks(masks: np.ndarray, row: int, column: int) -> None:
     masks[0, :, :row], masks[0, :, :, :column] = False, False  # boxes of many shapes
     for parts in (pack_runs(runs_of(masks[0])), pack_masks(masks[0])):
         assert [part.num_frames for part in parts] == [16, 2]
@@ -100,7 +84,7 @@ def test_bits_are_those_of_the_masks(masks: np.ndarray, row: int, column: int) -
 
 
 @given(masklets(1))
-def test_the_box_is_a_pixel_wider_where_the_frame_goes_on(masks: np.ndarray) -> None:
+def test_box_is_a_pixel_wider_inside_the_frame(masks: np.ndarray) -> None:
     masks[0, :, -1], masks[0, :, :, 0] = False, False
     for parts in (pack_runs(runs_of(masks[0])), pack_masks(masks[0])):
         for part in parts:
@@ -108,22 +92,9 @@ def test_the_box_is_a_pixel_wider_where_the_frame_goes_on(masks: np.ndarray) -> 
             assert not part.inside[:1].any()
 
 
-def test_the_runs_of_nothing_are_none() -> None:
+def test_empty_masks_have_no_runs() -> None:
     nothing = empty_runs(FRAMES, SIZE)
 
     assert find_runs([], SIZE).num_frames == 0
     assert pack_runs(empty_runs(0, SIZE)) == [] == pack_masks(np.zeros((0, *SIZE), dtype=bool))
     np.testing.assert_array_equal(jaccard(nothing, nothing), np.ones(FRAMES))
-    np.testing.assert_array_equal(count_combinations([nothing]), np.zeros((FRAMES, 2)))
-
-
-@given(masklets(2))
-def test_parts_of_a_masklet_are_those_of_its_pixels(masks: np.ndarray) -> None:
-    a, b = map(runs_of, masks)
-
-    for found, wanted in (
-        (intersect(a, b), masks[0] & masks[1]),
-        (subtract(a, b), masks[0] & ~masks[1]),
-    ):
-        np.testing.assert_array_equal(whole(found), wanted)
-        np.testing.assert_array_equal(pixels_by_frame(found), wanted.sum(axis=(1, 2)))

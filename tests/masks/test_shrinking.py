@@ -29,5 +29,5 @@ def test_no_masks_stay_none():
 
 
 def test_masks_do_not_grow():
-    with pytest.raises(ValueError, match=r"\(2, 3\) cannot be shrunk to \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"^size: .*\(2, 3\), got \(2, 4\)"):
         shrink(encode(np.ones((1, 2, 3), bool)), (2, 4))

@@ -228,9 +228,9 @@ def test_masks_that_are_none_are_refused() -> None:
             measure(mask, drawn("..."))
         with pytest.raises(ValueError, match="two equal shapes"):
             measure(mask[0], mask[0])
-        with pytest.raises(ValueError, match="float32 were given, bool or whole numbers"):
+        with pytest.raises(ValueError, match="expected bool or integers, got float32"):
             measure(mask.float(), mask)
-        with pytest.raises(ValueError, match="one of preds and target is in run-length form"):
+        with pytest.raises(ValueError, match="only one is in run-length form"):
             measure(encode(mask.numpy()), mask)
-        with pytest.raises(ValueError, match="preds of 2 frames and target of 1"):
+        with pytest.raises(ValueError, match="preds has 2 frames, target 1"):
             measure(encode(mask.numpy()) * 2, encode(mask.numpy()))

@@ -10,12 +10,12 @@ import cv2
 import drawn_split as drawn
 import numpy as np
 import pytest
+from PIL import Image
 
 from sola.config.entry_points import EvaluateConfig, Paths
 from sola.evaluation import scored_split
-from sola.evaluation.comparison import compare, read_run
+from sola.evaluation.compare import compare, read_run
 from sola.evaluation.run import run_evaluation
-from sola.evaluation.score_predictions import run_scoring
 from sola.masks import decode
 from sola.prediction.run import run_predict
 
@@ -44,7 +44,7 @@ def right(tmp_path: Path) -> Path:
 
 
 def numbers(config: Any) -> dict[str, float]:
-    return run_scoring(config)["protocol"]["numbers"]
+    return run_evaluation(config)["protocol"]["numbers"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -67,14 +67,14 @@ def test_masks_of_ours_score_what_evaluation_says(
     masks_dir = run_predict(predict_config(num_overlays=0)).masks_dir
     expected = run_evaluation(config())["protocol"]
 
-    assert run_scoring(config(predictions=str(masks_dir)))["protocol"] == expected
+    assert run_evaluation(config(predictions=str(masks_dir)))["protocol"] == expected
 
 
 def test_masks_are_compared_with_a_selection(
     config: Callable[..., Any], right: Path, tmp_path: Path
 ) -> None:
     ours = run_evaluation(config(paths=Paths(str(tmp_path / "data"), str(tmp_path / "ours"))))
-    theirs = run_scoring(config(predictions=str(right)))
+    theirs = run_evaluation(config(predictions=str(right)))
 
     found = compare(read_run(tmp_path / "ours"), read_run(tmp_path / "output"), "selection")
 
@@ -92,7 +92,7 @@ def test_missing_masks_are_listed(config: Callable[..., Any], right: Path) -> No
     (right / "v1" / "3" / "00001.png").unlink()
 
     with pytest.raises(ValueError, match="masks of 2 of 5 expressions are missing") as error:
-        run_scoring(config(predictions=str(right)))
+        run_evaluation(config(predictions=str(right)))
 
     assert str(error.value).splitlines()[1:] == [
         "v1/3/00001.png: missing",
@@ -117,4 +117,17 @@ def test_a_mask_of_another_size_is_refused(config: Callable[..., Any], right: Pa
     cv2.imwrite(str(right / "v1" / "0" / "00000.png"), np.zeros((3, 4), np.uint8))
 
     with pytest.raises(ValueError, match=r"v1/0/00000.png: 4 x 3 px; the frames have 20 x 20"):
-        run_scoring(config(predictions=str(right)))
+        run_evaluation(config(predictions=str(right)))
+
+
+def test_masks_of_any_one_channel_png_are_read(config: Callable[..., Any], right: Path) -> None:
+    expected = numbers(config(predictions=str(right)))
+    for idx, path in enumerate(sorted(right.rglob("*.png"))):
+        mask = Image.open(path).point(lambda value: value and 1)  # 0 and 1
+        if idx % 3 == 0:
+            mask.putpalette([0, 0, 0, 128, 0, 0])
+        elif idx % 3 == 1:
+            mask = mask.point(lambda value: value * 255).convert("1")
+        mask.save(path)
+
+    assert numbers(config(predictions=str(right))) == expected

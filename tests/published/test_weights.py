@@ -88,8 +88,8 @@ def test_published_tracks_and_published_weights_are_evaluated_together(
 @pytest.mark.parametrize(
     ("token_dim", "text_dim", "message"),
     [
-        (8, 32, r"epoch_3.pth: .* object tokens of width 8, those of .*theirs have 16. Choose"),
-        (16, 16, r"epoch_3.pth: .* text tokens of width 16, those of .*=letters have 32. Choose"),
+        (8, 32, r"epoch_3.pth: .*token_dim=8, .*theirs has token_dim=16"),
+        (16, 16, r"epoch_3.pth: .*text_dim=16, .*=letters has text_dim=32"),
     ],
 )
 def test_widths_that_do_not_fit_are_one_clear_message(

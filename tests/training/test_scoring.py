@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from sola.evaluation.bounds import Target
 from sola.evaluation.curve import Curve
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scorer import Score
@@ -95,9 +94,9 @@ def test_the_oracle_is_found_once(
 ) -> None:
     searched = []
 
-    def search(target: Target, tracks: Sequence[int]) -> Any:
-        searched.append((target, tracks))
-        return best_selection(target, tracks)
+    def search(*wanted: Any) -> Any:
+        searched.append(wanted)
+        return best_selection(*wanted)
 
     monkeypatch.setattr(scoring, "best_selection", search)
     monkeypatch.setattr(scoring, "MAX_PIXELS_KEPT", 1)  # one video at a time
@@ -117,7 +116,7 @@ def test_the_search_for_the_oracle_ends(
     found = [scorer.oracle(expression) for expression in drawn.EXPRESSIONS * 2]
 
     assert found == [(1, 1), (1, 1), None, None, None] * 2
-    scored = ScoredBatch((), [], [], [Curve((), (Score(0, 0),), (True,))] * 10, found)
+    scored = ScoredBatch((), [], [], [Curve((), (Score(0, 0),))] * 10, found)
     means = summarize(torch.from_numpy(scored.totals(0.5)), 0.5)
     assert means["valid/oracle_J&F"] == 1
 

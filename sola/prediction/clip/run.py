@@ -10,7 +10,8 @@ import numpy as np
 from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
 from sola.datasets.frames import VideoFrames
-from sola.evaluation.scored_split import ScoredSplit, open_selector, score_split
+from sola.evaluation.run import checkpoint_of, score_split
+from sola.evaluation.scored_split import ScoredSplit
 from sola.evaluation.staging import publish, start_staging
 from sola.evaluation.tracks import TrackSources
 from sola.files import plain, write_json
@@ -67,7 +68,7 @@ def run_clip(config: PredictConfig) -> Path:
     for recipe in recipes:
         recipe.check()
     if config.ckpt_path is not None:  # before hours of tracking
-        open_selector(config, recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
+        checkpoint_of(config).load(recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
     clip = open_clip(Path(config.video or "").expanduser(), clips_dir)
     split = ClipSplit(clip, clips_dir, config.expressions)

@@ -1,21 +1,10 @@
-"""Boxes of GroundingDINO for the expressions of a video, as prompts.
+"""GroundingDINO: boxes for sentences.
 
-The network is that of transformers or, as an extra, that of the original code; both read both
-kinds of checkpoint and answer the same.
+The network is that of transformers or the original code (an extra); both give the same boxes.
 """
 
-from sola.prompts.grounding_dino.build import GroundingDino
-from sola.prompts.grounding_dino.detections import Detections
-from sola.prompts.grounding_dino.detector import Detector
-from sola.prompts.grounding_dino.prompts import expression_prompts, keep_likely, keep_stable
-from sola.prompts.grounding_dino.shape import NetworkShape
+from sola.prompts.base import Detections, Detector
+from sola.prompts.grounding_dino.grounding_dino import GroundingDino
+from sola.prompts.grounding_dino.network import NetworkShape
 
-__all__ = [
-    "Detections",
-    "Detector",
-    "GroundingDino",
-    "NetworkShape",
-    "expression_prompts",
-    "keep_likely",
-    "keep_stable",
-]
+__all__ = ["Detections", "Detector", "GroundingDino", "NetworkShape"]

@@ -1,6 +1,5 @@
 """SAM 2, as the package sam2 has it."""
 
-from sola.trackers.sam2.settings import MaskGeneratorConfig
-from sola.trackers.sam2.tracker import Sam2Tracker
+from sola.trackers.sam2.tracker import MaskGeneratorConfig, Sam2Tracker
 
 __all__ = ["MaskGeneratorConfig", "Sam2Tracker"]

@@ -7,6 +7,7 @@ YAML is read as a plain file, and the values that ``build_sam2_video_predictor``
 import hashlib
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sola.errors import UserError
-from sola.trackers.resources import PREFIX, path_of
+from sola.trackers.base import path_of
 from sola.weights_file import read_weights
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
-ROPE_ATTENTION = "sola.trackers.sam2.rope.RoPEAttention"
-STRIDE = 16
-"""Of the feature map that attends to memories, px."""
 POST_PROCESSING: dict[str, Any] = {
     # fall back to the best of several masks where the single one is not stable
     "sam_mask_decoder_extra_args.dynamic_multimask_via_stability": True,
@@ -46,12 +44,9 @@ def find_network(network: str) -> Path:
     Raises:
         UserError: if there is no such file.
     """
-    spec = importlib.util.find_spec("sam2")  # finds the package without importing it
-    assert spec is not None, "sam2 is a dependency"
-    assert spec.origin is not None
+    spec: Any = importlib.util.find_spec("sam2")  # finds the package without importing it
     configs_dir = Path(spec.origin).parent / "configs"
-    is_resource = network.startswith(PREFIX)
-    for path in (path_of(network),) if is_resource else (configs_dir / network, Path(network)):
+    for path in (configs_dir / network, path_of(network)):
         if path.is_file():
             return path
     known = sorted(str(path.relative_to(configs_dir)) for path in configs_dir.glob("sam2*/*.yaml"))
@@ -72,10 +67,10 @@ def network_settings(network: str) -> DictConfig:
     path = find_network(network)
     try:
         settings = OmegaConf.load(path).model
+        if not isinstance(settings, DictConfig):
+            raise ValueError(f"key model: expected the network's settings, got {settings!r}")
     except (YAMLError, OmegaConfBaseException, OSError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: invalid YAML of a SAM 2 network ({error}).") from error
-    if not isinstance(settings, DictConfig):
-        raise UserError(f"{path}: key model: expected the network's settings, got {settings!r}.")
     for key, value in POST_PROCESSING.items():
         if OmegaConf.select(settings, key) is None:
             OmegaConf.update(settings, key, value, force_add=True)
@@ -85,31 +80,19 @@ def network_settings(network: str) -> DictConfig:
 def network_sha256(network: str) -> str:
     """Return the SHA-256 of a network's settings; classes count by name, not by module."""
     settings = OmegaConf.to_container(network_settings(network), resolve=True)
-    return hashlib.sha256(
-        json.dumps(_without_modules(settings), sort_keys=True).encode()
-    ).hexdigest()
+    text = re.sub(r'("_target_": ")[^"]*\.', r"\1", json.dumps(settings, sort_keys=True))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def build_network(
-    settings: DictConfig, target: str = NETWORK, *, fill_hole_area: int = 0
-) -> torch.nn.Module:
+def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Module:
     """Return a network in evaluation mode, on the CPU, with random weights.
 
     Args:
         settings: see ``network_settings``; not changed.
-        target: class of sam2 to build: SAM2Base, or a predictor derived from it, which is left as
-            upstream made it.
-        fill_hole_area: of a predictor, px.
+        target: class of sam2 to build: SAM2Base, or a predictor derived from it.
     """
     settings = settings.copy()
     settings._target_ = target
-    if target == NETWORK:
-        side = settings.image_size // STRIDE
-        for attention in ("self_attention", "cross_attention"):
-            node = settings.memory_attention.layer[attention]
-            node._target_, node.feat_sizes = ROPE_ATTENTION, [side, side]
-    else:
-        settings.fill_hole_area = fill_hole_area
     OmegaConf.resolve(settings)
     was_initialised = GlobalHydra.instance().is_initialized()
     network: torch.nn.Module = instantiate(settings, _recursive_=True)
@@ -138,15 +121,3 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
             f"{path}: weights of another network ({first} ...). Choose the tracker that belongs "
             "to the file."
         ) from error
-
-
-def _without_modules(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            k: _class_name(v) if k == "_target_" else _without_modules(v) for k, v in value.items()
-        }
-    return [_without_modules(each) for each in value] if isinstance(value, list) else value
-
-
-def _class_name(target: str) -> str:
-    return target.rpartition(".")[2]

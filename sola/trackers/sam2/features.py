@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sola.trackers.stages import FRAMES, IMAGE_ENCODER, stage
 
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+PIXEL_MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
+PIXEL_STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
 MIB = 2**20
 
 FeatureMaps = list[Tensor]
@@ -37,8 +37,6 @@ class FrameFeatures:
             budget_mib: memory for kept features; 0 keeps those of one frame alone.
         """
         self.model, self.frames = model, frames
-        self.num_encoded = 0
-        """Runs of the image encoder so far."""
         self._room = budget_mib * MIB
         self._kept: dict[int, FeatureMaps] = {}
         self._latest: tuple[int, FeatureMaps] = (-1, [])
@@ -82,7 +80,6 @@ class FrameFeatures:
             image = to_image(self.frames[frame_idx], self.model.image_size)
         with stage(IMAGE_ENCODER):
             found = self.model.forward_image(image[None].to(parameter.device, parameter.dtype))
-        self.num_encoded += 1
         self._positions = self._positions or list(found["vision_pos_enc"])
         return list(found["backbone_fpn"])
 
@@ -91,5 +88,4 @@ def to_image(frame: np.ndarray, size: int) -> Tensor:
     """(3, size, size) normalised image, resized as SAM 2's own video loader does."""
     pixels = np.asarray(Image.fromarray(frame).resize((size, size))) / 255.0
     image = torch.from_numpy(pixels).permute(2, 0, 1).float()
-    mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
-    return (image - mean[:, None, None]) / std[:, None, None]
+    return (image - PIXEL_MEAN) / PIXEL_STD

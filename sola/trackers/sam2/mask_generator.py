@@ -1,8 +1,8 @@
-"""SAM 2's automatic mask generator: masks of everything on a frame, without a prompt.
+"""Masks on one frame by SAM 2: of everything (automatic masks), and of boxes.
 
-The masks are those of upstream's ``SAM2AutomaticMaskGenerator``, bit for bit. Upstream brings the
-masks of every point to the frame's size and then filters; here only those with a good predicted
-IoU get there, a few at a time, and stay as run-length codes.
+Automatic masks equal those of ``SAM2AutomaticMaskGenerator`` bit for bit. Upstream resizes the
+masks of every point to the frame's size and then filters. Here only those with a good predicted
+IoU are resized, a few at a time, and kept as run-length codes.
 """
 
 from collections.abc import Iterator
@@ -17,39 +17,37 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from sola.masks import boxes, encode
-from sola.trackers.base import GeneratedMask
+from sola.trackers.base import BoxMask, GeneratedMask
 from sola.trackers.batches import BatchSize
-from sola.trackers.sam2.settings import MaskGeneratorConfig
+from sola.trackers.sam2.tracker import MaskGeneratorConfig
 from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
 
 CHUNK_PIXELS = 2**22
 """Pixels that exist as logits of the frame's size at a time, 4 bytes each."""
+BOXES_PER_BATCH = 64
 
 
 class MaskGenerator:
-    """Masks around a grid of points, for a SAM 2 of any input size."""
+    """Masks on one frame, for a SAM 2 of any input size.
 
-    def __init__(
-        self, model: SAM2Base, config: MaskGeneratorConfig, *, chunk_pixels: int = CHUNK_PIXELS
-    ) -> None:
-        """Take a model to frames.
+    Args:
+        model: SAM 2 in evaluation mode, on its device.
+        config: settings of automatic masks.
+    """
 
-        Args:
-            model: the tracker.
-            config: the points and thresholds.
-            chunk_pixels: see ``CHUNK_PIXELS``; one point's masks are held, whatever their size. No
-                mask depends on it.
-        """
-        self.config, self.chunk_pixels = config, chunk_pixels
+    def __init__(self, model: SAM2Base, config: MaskGeneratorConfig) -> None:
+        self.config = config
         self._batch_size = BatchSize("points", config.points_per_batch)
         num_masks = model.sam_mask_decoder.num_multimask_outputs
         self._masks_per_point = num_masks if config.multimask_output else 1
-        self.predictor = SAM2ImagePredictor(model)
-        self.predictor._bb_feat_sizes = feature_sizes(model)
+        self._box_batch_size = BatchSize("boxes", BOXES_PER_BATCH)
+        self.model, self.predictor = model, SAM2ImagePredictor(model)
+        # upstream assumes 1024 px
+        self.predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
 
     @torch.inference_mode()
     def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
-        """Masks of one (H, W, 3) uint8 RGB frame, the best predicted IoU first; may be empty."""
+        """Return masks of one (H, W, 3) uint8 RGB frame, best predicted IoU first; may be none."""
         height, width = frame.shape[:2]
         points = build_point_grid(self.config.points_per_side) * (width, height)
         with stage(PROMPT_MASKS):
@@ -62,6 +60,26 @@ class MaskGenerator:
             self.predictor.reset_predictor()
             return _drop_same_boxes(found, self.config.box_nms_thresh)
 
+    @torch.inference_mode()
+    def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
+        """Return the mask of each box; the frame goes through the image encoder once.
+
+        Always without autocast, as in the published code: half precision moves stability scores
+        across the threshold.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
+        """
+        if not len(boxes):
+            return []
+        with stage(PROMPT_MASKS), torch.autocast(self.predictor.device.type, enabled=False):
+            self.predictor.set_image(frame)
+            batches = self._box_batch_size.run(boxes, self._masks_in)
+            found = [mask for masks in batches for mask in masks]
+            self.predictor.reset_predictor()
+        return found
+
     def _masks_at(self, points: np.ndarray, size: tuple[int, int]) -> Iterator[GeneratedMask]:
         """Masks of a batch of points that pass the thresholds (a threshold of 0 passes all)."""
         with stage(PROMPT_MASKS):
@@ -70,7 +88,7 @@ class MaskGenerator:
             is_good = ious > self.config.pred_iou_thresh
             logits, ious = logits[is_good], ious[is_good]
         channels = self._masks_per_point
-        per_chunk = channels * max(1, self.chunk_pixels // (channels * size[0] * size[1]))
+        per_chunk = channels * max(1, CHUNK_PIXELS // (channels * size[0] * size[1]))
         for start in range(0, len(logits), per_chunk):
             chunk = slice(start, start + per_chunk)
             with stage(PROMPT_MASKS):
@@ -106,10 +124,28 @@ class MaskGenerator:
         )
         return logits.flatten(0, 1), ious.flatten(0, 1)  # (points, masks, ...) -> (n, ...)
 
+    def _masks_in(self, boxes: np.ndarray) -> list[BoxMask]:
+        logits, ious, low_res = self.predictor.predict(
+            box=boxes, multimask_output=False, return_logits=True
+        )
+        # upstream drops the axis of one box
+        logits, low_res = (each.reshape(-1, *each.shape[-2:]) for each in (logits, low_res))
+        with stage(MASK_FILTERS):
+            return [
+                BoxMask(mask > 0, float(iou), stability_score(small))
+                for mask, iou, small in zip(logits, ious.reshape(-1), low_res, strict=True)
+            ]
 
-def feature_sizes(model: SAM2Base) -> list[tuple[int, int]]:
-    """(h, w) of the three feature maps; upstream's image predictor writes down those of 1024 px."""
-    return [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+
+def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:
+    """Return the IoU of a mask cut at a high and at a low threshold; 0 for no mask.
+
+    Args:
+        logits: (H, W).
+        offset: distance of both thresholds from 0.
+    """
+    inside, around = int((logits > offset).sum()), int((logits > -offset).sum())
+    return inside / around if around else 0.0
 
 
 def _upsample(logits: Tensor, size: tuple[int, int], channels: int) -> Tensor:

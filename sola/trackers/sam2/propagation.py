@@ -10,20 +10,19 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from sola.masks import encode
-from sola.trackers.base import Propagated
+from sola.trackers.base import Propagated, Session
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.features import FrameFeatures
+from sola.trackers.sam2.tracker import MAX_OBJECTS
 from sola.trackers.stages import CODES, PROPAGATION, stage
 from sola.types import RunLength
 
-MAX_OBJECTS = 1 << 30
-"""Tracked together where nothing else is said: all prompts that are given."""
-
+OUTPUTS = ("pred_masks", "obj_ptr", "object_score_logits")
 FrameOutput = dict[str, Any]
 """What SAM 2 remembers of one frame, under its own names."""
 
 
-class VideoTracker:
+class VideoTracker(Session):
     """One video, open for tracking.
 
     Gives what SAM2VideoPredictor gives for each prompt, several prompts of a frame at a time. A
@@ -36,9 +35,7 @@ class VideoTracker:
         self,
         model: SAM2Base,
         frames: Sequence[np.ndarray],
-        *,
         feature_budget_mib: float = 4096,
-        fill_hole_area: int = 0,
         batch_size: BatchSize | None = None,
     ) -> None:
         """Open a video.
@@ -47,15 +44,12 @@ class VideoTracker:
             model: SAM 2 in evaluation mode.
             frames: T >= 1 frames (H, W, 3) uint8 RGB of one size, read when they are needed.
             feature_budget_mib: memory for image features that are kept.
-            fill_hole_area: largest hole (px) that is filled; above 0 it needs SAM 2's CUDA
-                extension.
             batch_size: of objects that are tracked together; None: all.
         """
         assert model.memory_temporal_stride_for_eval == 1, "memories are kept for a stride of 1"
-        self.model, self.num_frames = model, len(frames)
+        super().__init__(frames)
+        self.model = model
         self.features = FrameFeatures(model, frames, feature_budget_mib)
-        self.size = (frames[0].shape[0], frames[0].shape[1])
-        self.fill_hole_area = fill_hole_area
         self.batch_size = batch_size or BatchSize("objects", MAX_OBJECTS)
         self._memory_positions: list[Tensor] = []  # the same for every frame and object
 
@@ -71,15 +65,10 @@ class VideoTracker:
             torch.OutOfMemoryError: if one object is too much, even with no features kept.
         """
         with stage(PROPAGATION):
-            return _join(
-                list(
-                    self.batch_size.run(
-                        masks,
-                        lambda batch: self._propagate(frame_idx, batch),
-                        self.features.forget,
-                    )
-                )
+            batches = self.batch_size.run(
+                masks, lambda batch: self._propagate(frame_idx, batch), self.features.forget
             )
+            return _join(list(batches))
 
     def _propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
         prompted = self._prompt(frame_idx, masks)
@@ -87,12 +76,8 @@ class VideoTracker:
         history = {"cond_frame_outputs": {frame_idx: prompted}, "non_cond_frame_outputs": {}}
         codes = {frame_idx: self._codes(prompted)}
         for is_reverse in (False, True):
-            order = (
-                range(frame_idx - 1, -1, -1)
-                if is_reverse
-                else range(frame_idx + 1, self.num_frames)
-            )
-            for index in order:
+            after, before = range(frame_idx + 1, self.num_frames), range(frame_idx - 1, -1, -1)
+            for index in before if is_reverse else after:
                 output = self._track(index, history, len(masks), is_reverse=is_reverse)
                 history["non_cond_frame_outputs"][index] = output
                 codes[index] = self._codes(output)
@@ -117,9 +102,7 @@ class VideoTracker:
             )
             for mask in masks
         ]
-        names = ("pred_masks", "obj_ptr", "object_score_logits")
-        joined: FrameOutput = {name: torch.cat([out[name] for out in outputs]) for name in names}
-        joined["pred_masks"] = self._fill_holes(joined["pred_masks"])
+        joined: FrameOutput = {name: torch.cat([out[name] for out in outputs]) for name in OUTPUTS}
         features = self.features.of_frame(frame_idx, len(masks))
         memory, positions = self.model._encode_new_memory(
             current_vision_feats=features["current_vision_feats"],
@@ -144,11 +127,8 @@ class VideoTracker:
             num_frames=self.num_frames,
             track_in_reverse=is_reverse,
         )
-        return {
-            "pred_masks": self._fill_holes(output["pred_masks"]),
-            "obj_ptr": output["obj_ptr"],
-            "object_score_logits": output["object_score_logits"],
-        } | self._memory(output["maskmem_features"], output["maskmem_pos_enc"])
+        memory = self._memory(output["maskmem_features"], output["maskmem_pos_enc"])
+        return {name: output[name] for name in OUTPUTS} | memory
 
     def _memory(self, features: Tensor, positions: list[Tensor]) -> FrameOutput:
         """SAM 2 keeps memories in bfloat16, also in runs of float32."""
@@ -194,19 +174,9 @@ class VideoTracker:
             pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True) >= 0.5
         return pixels.to(parameter.dtype)
 
-    def _fill_holes(self, low_res_masks: Tensor) -> Tensor:
-        if self.fill_hole_area == 0:
-            return low_res_masks
-        from sam2.utils.misc import fill_holes_in_mask_scores
-
-        filled: Tensor = fill_holes_in_mask_scores(low_res_masks, self.fill_hole_area)
-        return filled
-
 
 def _join(batches: list[Propagated]) -> Propagated:
     """The tracks of several batches of prompts as those of one."""
-    if len(batches) == 1:
-        return batches[0]
     tokens = [batch.object_tokens for batch in batches if batch.object_tokens is not None]
     return Propagated(
         masklets=tuple(masklet for batch in batches for masklet in batch.masklets),
@@ -224,5 +194,4 @@ def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _to_numpy(values: Tensor) -> np.ndarray:
     is_half = values.dtype in (torch.bfloat16, torch.float16)
-    array: np.ndarray = (values.float() if is_half else values).cpu().numpy()
-    return array
+    return np.asarray((values.float() if is_half else values).cpu())

@@ -1,25 +1,61 @@
-"""SAM 2 as a tracker. Importing this module imports neither sam2 nor torch."""
+"""SAM 2 as a tracker. Importing this module does not import sam2, which starts Hydra."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from sola.checks import at_least, between
 from sola.errors import UserError
 from sola.files import is_there, refusals, sha256_of_file
-from sola.trackers.base import RANDOM_WEIGHTS, Tracker
-from sola.trackers.resources import path_of
-from sola.trackers.sam2.settings import MaskGeneratorConfig
+from sola.trackers.base import RANDOM_WEIGHTS, Tracker, path_of
+from sola.trackers.batches import BatchSize
+from sola.trackers.sam2 import builder
+from sola.weights_file import refuse_stand_in
 
 if TYPE_CHECKING:
-    import torch
-
-    from sola.trackers.sam2.session import Sam2Networks, Sam2Session
+    from sola.trackers.sam2.mask_generator import MaskGenerator
+    from sola.trackers.sam2.session import Sam2Session
 
 log = logging.getLogger(__name__)
+
+MAX_OBJECTS = 1 << 30
+"""All prompts of a group are tracked together, unless memory runs out."""
+
+
+@dataclass(frozen=True)
+class MaskGeneratorConfig:
+    """Automatic masks of a frame, for prompt_source=grid. The defaults are those of sam2."""
+
+    points_per_side: int = 32
+    """A frame is prompted at points_per_side x points_per_side points."""
+    points_per_batch: int = 64
+    """Points decoded together; more are faster and need more memory."""
+    pred_iou_thresh: float = 0.8
+    """A mask is kept if its predicted IoU is above this, 0 to 1; 0 keeps all."""
+    stability_score_thresh: float = 0.95
+    """A mask is kept if its stability score is at least this, 0 to 1; 0 keeps all."""
+    stability_score_offset: float = 1.0
+    """The stability score is the IoU of the masks at this logit and at its negative."""
+    box_nms_thresh: float = 0.7
+    """Of two masks whose boxes have a higher IoU, 0 to 1, the one with the lower predicted IoU is
+    dropped."""
+    multimask_output: bool = True
+    """Whether a point gives three masks (part, whole, more) or one."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: if one is out of range.
+        """
+        at_least(1, points_per_side=self.points_per_side, points_per_batch=self.points_per_batch)
+        between(0, 1, pred_iou_thresh=self.pred_iou_thresh, box_nms_thresh=self.box_nms_thresh)
+        between(0, 1, stability_score_thresh=self.stability_score_thresh)
 
 
 class Sam2Tracker(Tracker):
@@ -32,8 +68,6 @@ class Sam2Tracker(Tracker):
         checkpoint: file in the format of SAM 2 ({"model": state dict}), a ``pkg://`` resource, or
             "random": weights drawn from the seed.
         token_dim: D, width of an object token; must be the network's.
-        fill_hole_area: largest hole of a mask that is filled, in pixels of the decoder's masks
-            (stride 4); 0 fills none. Above 0 it needs the CUDA extension of sam2.
         feature_budget_mib: memory for the image features of one video, MiB. Frames beyond it are
             encoded in every pass, with the same result.
         compile: compile the network with torch.compile. Takes minutes at the start; tracks change
@@ -47,28 +81,21 @@ class Sam2Tracker(Tracker):
         network: str,
         checkpoint: str,
         token_dim: int = 256,
-        fill_hole_area: int = 0,
         feature_budget_mib: float = 4096,
         compile: bool = False,  # noqa: A002  # a key of the configuration
         mask_generator: MaskGeneratorConfig | None = None,
     ) -> None:
         super().__init__(name, token_dim)
-        least = {"fill_hole_area": fill_hole_area, "feature_budget_mib": feature_budget_mib}
-        for key, value in least.items():
-            if value < 0:
-                raise UserError(f"{key}: must be at least 0, got {value}")
+        at_least(0, feature_budget_mib=feature_budget_mib)
         self.network, self.checkpoint = network, checkpoint
-        self.fill_hole_area, self.feature_budget_mib = fill_hole_area, feature_budget_mib
-        self.compile = compile
+        self.feature_budget_mib, self.compile = feature_budget_mib, compile
         self.mask_generator = mask_generator or MaskGeneratorConfig()
-        self._networks: Sam2Networks | None = None
+        self._batch_size = BatchSize("objects", MAX_OBJECTS)
+        self._generator: MaskGenerator | None = None
 
     def check(self) -> None:
         """See ``Tracker.check``."""
-        from sola.trackers.sam2.builder import network_settings
-        from sola.weights_file import refuse_stand_in
-
-        network_settings(self.network)
+        builder.network_settings(self.network)
         path = path_of(self.checkpoint)
         if self.checkpoint == RANDOM_WEIGHTS:
             return
@@ -82,43 +109,36 @@ class Sam2Tracker(Tracker):
     def describe(self) -> dict[str, Any]:
         """See ``Tracker.describe``."""
         return {
-            "network_sha256": self._network_sha256,
+            "network_sha256": builder.network_sha256(self.network),
             "checkpoint_sha256": self._checkpoint_sha256,
-            "fill_hole_area": self.fill_hole_area,
+            "fill_hole_area": 0,  # filling holes needs sam2's CUDA extension
             "compile": self.compile,
             "mask_generator": asdict(self.mask_generator),
         }
 
-    def load(self, device: "torch.device", seed: int) -> None:
-        """See ``Tracker.load``. Also logs the attention kernels of a GPU, and compiles if asked."""
-        import torch
-
-        from sola.trackers.sam2.session import Sam2Networks
+    def load(self, device: torch.device, seed: int) -> None:
+        """See ``Tracker.load``. Also compiles the network if asked."""
+        from sola.trackers.sam2.compiled import compile_network
+        from sola.trackers.sam2.mask_generator import MaskGenerator
 
         with torch.random.fork_rng(devices=[]), torch.autocast(device.type, enabled=False):
             torch.manual_seed(seed)
             model = self.build().to(device)
-        self._networks = Sam2Networks(model, self.mask_generator)
-        self._networks.warm_up(is_compiled=self.compile)
+        if self.compile:
+            compile_network(model)
+        self._generator = MaskGenerator(model, self.mask_generator)
 
-    def build(self, target: str | None = None) -> Any:
+    def build(self, target: str = builder.NETWORK) -> Any:
         """Return the network with its weights, in evaluation mode, on the CPU.
 
         Args:
-            target: class of sam2, see ``build_network``; None: the one that tracks here.
+            target: class of sam2, see ``build_network``.
 
         Raises:
             UserError: if the weights or ``token_dim`` do not fit the network.
         """
-        from sola.trackers.sam2.builder import (
-            NETWORK,
-            build_network,
-            load_weights,
-            network_settings,
-        )
-
-        settings = network_settings(self.network)
-        model = build_network(settings, target or NETWORK, fill_hole_area=self.fill_hole_area)
+        settings = builder.network_settings(self.network)
+        model: Any = builder.build_network(settings, target)
         if model.hidden_dim != self.token_dim:
             raise UserError(
                 f"token_dim: got {self.token_dim}, the object tokens of {self.network} are "
@@ -127,26 +147,15 @@ class Sam2Tracker(Tracker):
         if self.checkpoint == RANDOM_WEIGHTS:
             log.warning("tracker %s has random weights: its masks mean nothing", self.name)
         else:
-            load_weights(model, path_of(self.checkpoint))
+            builder.load_weights(model, path_of(self.checkpoint))
         return model
 
     def open(self, frames: Sequence[np.ndarray]) -> "Sam2Session":
         """See ``Tracker.open``."""
         from sola.trackers.sam2.session import Sam2Session
 
-        assert self._networks is not None, "load comes first"
-        return Sam2Session(
-            self._networks,
-            frames,
-            feature_budget_mib=self.feature_budget_mib,
-            fill_hole_area=self.fill_hole_area,
-        )
-
-    @cached_property
-    def _network_sha256(self) -> str:
-        from sola.trackers.sam2.builder import network_sha256
-
-        return network_sha256(self.network)
+        assert self._generator is not None, "load comes first"
+        return Sam2Session(self._generator, frames, self.feature_budget_mib, self._batch_size)
 
     @cached_property
     def _checkpoint_sha256(self) -> str:

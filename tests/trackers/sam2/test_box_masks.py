@@ -6,12 +6,13 @@ import torch
 from small_tracker import small_model
 
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
-from sola.trackers.sam2.box_masks import BoxMasker, stability_score
+from sola.trackers.sam2 import MaskGeneratorConfig
+from sola.trackers.sam2.mask_generator import MaskGenerator, stability_score
 
 
 @pytest.fixture(scope="module")
-def masker() -> BoxMasker:
-    return BoxMasker(small_model())
+def masker() -> MaskGenerator:
+    return MaskGenerator(small_model(), MaskGeneratorConfig())
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,9 @@ def test_stability_is_the_iou_of_a_strict_and_a_lax_mask() -> None:
     assert stability_score(np.array([[-2.0, -3.0]])) == 0
 
 
-def test_a_mask_does_not_depend_on_the_other_boxes(masker: BoxMasker, frame: np.ndarray) -> None:
+def test_a_mask_does_not_depend_on_the_other_boxes(
+    masker: MaskGenerator, frame: np.ndarray
+) -> None:
     boxes = _boxes(70)  # more than a batch
     together = masker.masks_of(frame, boxes)
 
@@ -45,7 +48,7 @@ def test_a_mask_does_not_depend_on_the_other_boxes(masker: BoxMasker, frame: np.
 
 
 def test_a_frame_is_encoded_once_for_all_boxes_and_not_at_all_for_none(
-    masker: BoxMasker, frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    masker: MaskGenerator, frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, encoded = masker.predictor.model, []
     forward_image = model.forward_image
@@ -61,14 +64,16 @@ def test_a_frame_is_encoded_once_for_all_boxes_and_not_at_all_for_none(
     assert len(encoded) == 1
 
 
-def test_masks_have_the_size_of_the_frame(masker: BoxMasker) -> None:
+def test_masks_have_the_size_of_the_frame(masker: MaskGenerator) -> None:
     (found,) = masker.masks_of(np.zeros((50, 71, 3), np.uint8), np.array([[5.0, 5, 40, 40]]))
 
     assert found.mask.shape == (50, 71)
     assert found.mask.dtype == bool
 
 
-def test_stability_is_of_the_low_resolution_logits(masker: BoxMasker, frame: np.ndarray) -> None:
+def test_stability_is_of_the_low_resolution_logits(
+    masker: MaskGenerator, frame: np.ndarray
+) -> None:
     boxes = _boxes(4)
     found = masker.masks_of(frame, boxes)
 
@@ -79,7 +84,7 @@ def test_stability_is_of_the_low_resolution_logits(masker: BoxMasker, frame: np.
     np.testing.assert_allclose([item.stability_score for item in found], strict / lax, rtol=1e-12)
 
 
-def test_masks_are_made_without_autocast(masker: BoxMasker, frame: np.ndarray) -> None:
+def test_masks_are_made_without_autocast(masker: MaskGenerator, frame: np.ndarray) -> None:
     boxes = _boxes(4)
     plain = masker.masks_of(frame, boxes)
     with torch.autocast("cpu", torch.bfloat16):

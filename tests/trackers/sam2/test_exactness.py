@@ -1,8 +1,8 @@
 """Tracks equal those of SAM2VideoPredictor: random weights, float64, SAM 2.0 and 2.1."""
 
 import contextlib
+import functools
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,27 +135,37 @@ def _ours(tracker: Recorded, frame_idx: int) -> dict[str, torch.Tensor]:
     }
 
 
-def _cases() -> Iterator[Any]:
-    for num_frames in (1, 2, 15, 40):
-        for frame_idx in sorted({0, num_frames // 2, num_frames - 1}):
-            # the long video only where both directions are long
-            if num_frames < 40 or frame_idx == 20:
-                yield num_frames, frame_idx
+@pytest.fixture(scope="module")
+def track(models: tuple[Any, Any], videos: Any) -> Any:
+    """``track(num_frames, frame_idx)``: our tracks and the official ones, made once."""
+
+    @functools.cache
+    def both(num_frames: int, frame_idx: int) -> tuple[Any, Any]:
+        folder, frames = videos(num_frames)
+        ours = _ours(Recorded(models[0], frames), frame_idx)
+        return ours, _official(models[1], folder, frame_idx)
+
+    return both
 
 
-@pytest.mark.parametrize(("num_frames", "frame_idx"), [*_cases()])
-def test_tracks_equal_the_official_predictor_in_float64(
-    models: tuple[Any, Any], videos: Any, num_frames: int, frame_idx: int
+def _slow(*case: int) -> Any:
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "frame_idx"),
+    [(1, 0), (2, 1), (15, 7), _slow(2, 0), _slow(15, 0), _slow(15, 14), _slow(40, 20)],
+)
+def test_tracks_match_the_official_predictor_in_float64(
+    track: Any, num_frames: int, frame_idx: int
 ) -> None:
-    folder, frames = videos(num_frames)
-    ours = _ours(Recorded(models[0], frames), frame_idx)
-    theirs = _official(models[1], folder, frame_idx)
+    ours, theirs = track(num_frames, frame_idx)
     for name, values in theirs.items():
         assert (ours[name] - values).abs().max() < TOLERANCE * values.abs().max(), name
 
 
-def test_the_compared_masks_and_scores_vary(models: tuple[Any, Any], videos: Any) -> None:
-    ours = _ours(Recorded(models[0], videos(15)[1]), 7)
+def test_compared_masks_and_scores_vary(track: Any) -> None:
+    ours, _ = track(15, 7)
     shares = (ours["logits"] > 0).double().mean(dim=(-1, -2))
     assert shares[:, 1:].std() > 0.05
     assert (shares[:, 1:] > 0.05).double().mean() > 0.15
@@ -163,10 +173,8 @@ def test_the_compared_masks_and_scores_vary(models: tuple[Any, Any], videos: Any
     assert ours["tokens"].std(dim=1).max() > 0.05
 
 
-def test_a_tracker_that_ignores_forward_memories_is_found_out(
-    models: tuple[Any, Any], videos: Any
+def test_tracker_that_ignores_forward_memories_is_detected(
+    models: tuple[Any, Any], videos: Any, track: Any
 ) -> None:
-    folder, frames = videos(15)
-    control = _ours(WithoutForwardMemories(models[0], frames), 7)
-    theirs = _official(models[1], folder, 7)
-    assert (control["logits"] - theirs["logits"]).abs().max() > 1e-3
+    control = _ours(WithoutForwardMemories(models[0], videos(15)[1]), 7)
+    assert (control["logits"] - track(15, 7)[1]["logits"]).abs().max() > 1e-3

@@ -1,4 +1,4 @@
-"""Attention kernels and operations are those that ran."""
+"""Attention runs in the precision of the trainer; how benchmarks see kernels and operations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.attention_kernels import AttentionCall, AttentionKernels, count_operations
 from sola.generation.run import run_generation
-from sola.trackers.sam2.kernels import AttentionCall, AttentionKernels, count_operations
 
 
 def _attend(dtype: torch.dtype = torch.float32) -> None:

@@ -5,21 +5,24 @@ from types import SimpleNamespace
 import pytest
 
 from sola.datasets import MeViS, MeViSv2, RefDAVIS, RefYouTubeVOS
-from sola.evaluation.official import PROTOCOLS, official_numbers
-from sola.evaluation.protocol import evaluate_expressions
+from sola.evaluation.measure import choose_other_texts, evaluate_expressions
+from sola.evaluation.protocols import PROTOCOLS, official_numbers
+from sola.evaluation.scored_split import ScoredSplit
 from sola.evaluation.scores import Scores
 from sola.evaluation.tracks import TrackSources
 
 # Of five expressions: "the large one" is answered by both tracks, v2's by nothing, the rest is
-# right, among them "the green one", which means nothing (see test_protocol.py).
+# right, among them "the green one", which means nothing (see test_measure.py).
 J, F = (3 + 12 / 16) / 5, (3 + 7 / 9) / 5
 
 
 def numbers(
     dataset: SimpleNamespace, sources: TrackSources, scores: Scores, threshold: float = 0.5
 ) -> dict[str, float | None]:
-    results = evaluate_expressions(dataset, sources, scores, threshold=threshold, seed=42)
-    found = official_numbers(dataset, sources, scores, results, threshold=threshold)
+    split = ScoredSplit(dataset, sources, scores, {})
+    others = choose_other_texts(dataset.expressions, 42)
+    results = evaluate_expressions(split, threshold=threshold, others=others)
+    found = official_numbers(split, results, threshold=threshold)
     assert found["name"] == dataset.protocol
     return found["numbers"]
 

