@@ -18,8 +18,8 @@ from sola.masks import encode
 from sola.metrics import mean_iou
 from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR
 from sola.shards import ShardReader, ShardWriter
-from sola.text.cache import TokenCache
-from sola.training.data import SelectorDataModule
+from sola.text import TextEncoder, TextTokens
+from sola.training.data import SelectionDataset, SelectorDataModule
 from sola.training.sources import LabelledTracks
 from sola.types import Expression, Labels, Masklet, Prompt, Tracks
 
@@ -30,6 +30,8 @@ AREA_SHARES = (0.002, 0.3)
 """Of the frame, of the smallest and the largest object; between them evenly by logarithm."""
 WAVINESS, NUM_HARMONICS = 0.4, 12
 """Of an outline: codes are some 400 bytes long (those of MeViS, of larger frames, 700)."""
+_NO_ENCODER = TextEncoder("random", "random", TEXT_DIM)
+"""All texts are in the cache."""
 ABSENT_SHARE = 0.1
 """Of the frames, at the end of the video."""
 
@@ -66,7 +68,7 @@ def write_data(
     ]
     shape = (TEXT_LENGTH, TEXT_DIM)
     tokens = {e.text: rng.standard_normal(shape, dtype=np.float32) for e in expressions}
-    TokenCache(folder / "text", "random").add(tokens)
+    TextTokens(folder / "text", _NO_ENCODER).add(tokens)
     return expressions
 
 
@@ -79,9 +81,22 @@ def open_data(
     folder: Path, expressions: list[Expression], config: DataOptions, token_dtype: str = "float32"
 ) -> SelectorDataModule:
     """The shards of one type, as training reads them."""
-    tracks = LabelledTracks([ShardReader(folder / token_dtype)], config, keep=config.window)
-    text: Any = CachedText(folder / "text")
-    return SelectorDataModule((expressions, tracks), (expressions, tracks), text, config)
+    rule: dict[str, Any] = {"label_iou": config.label_iou, "empty_frames": config.empty_frames}
+    tracks = LabelledTracks([ShardReader(folder / token_dtype)], **rule, keep=config.window)
+    samples = SelectionDataset(
+        expressions,
+        tracks,
+        TextTokens(folder / "text", _NO_ENCODER),
+        by_video=config.group_by == "video",
+        max_tokens=config.max_tokens,
+    )
+    return SelectorDataModule(
+        samples,
+        samples,
+        batch_size=config.batch_size,
+        window=config.window,
+        num_workers=config.num_workers,
+    )
 
 
 def read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,21 +109,6 @@ def read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, 
         tokens_dir = folder / "published" / TOKENS_DIR / expression.video_id
         tokens.append(np.load(tokens_dir / f"{path.stem}.npy"))
     return torch.from_numpy(np.stack(tokens)), torch.tensor(labels)
-
-
-class CachedText:
-    """The text tokens that are in a cache."""
-
-    def __init__(self, folder: Path) -> None:
-        self.cache = TokenCache(folder, "random")
-        self.cache.refresh()
-
-    def prepare(self, texts: list[str]) -> None:
-        """Nothing to do."""
-
-    def tokens(self, texts: list[str]) -> list[np.ndarray]:
-        """(L, E) a text."""
-        return [self.cache.read(text) for text in texts]
 
 
 def _masklet(area_share: float, rng: np.random.Generator) -> Masklet:

@@ -17,8 +17,7 @@ from sola.masks import areas, empty_masklet, encode
 from sola.metrics import count_pixels
 from sola.selector import TrackSelector
 from sola.shards import ShardWriter, tracks_dir
-from sola.text.cache import TokenCache
-from sola.text.encoder import TextEncoder
+from sola.text import TextEncoder, TextTokens
 from sola.types import Prompt, Tracks
 
 DATA = Path("data")
@@ -139,4 +138,4 @@ def _write_text_tokens() -> None:
     dataset = MeViS(MEVIS, "valid_u")
     rng = np.random.default_rng(0)
     tokens = {e.text: rng.normal(size=(3, ENCODER.dim)) for e in dataset.expressions}
-    TokenCache(DATA / "text" / ENCODER.name, ENCODER.identity()).add(tokens)
+    TextTokens(DATA / "text", ENCODER).add(tokens)

@@ -90,3 +90,16 @@ def target_of(selector_class: type[Selector]) -> str:
     module = selector_class.__module__
     package = "sola.selector" if module.startswith("sola.selector.") else module
     return f"{package}.{selector_class.__qualname__}"
+
+
+def mean_of_existing(tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """(..., S, C) -> (..., C), the mean over those of S that exist; 0 where none does.
+
+    Args:
+        tokens: (..., S, C).
+        mask: (..., S) bool, True for what exists; None: all.
+    """
+    if mask is None:
+        return tokens.sum(dim=-2) / max(tokens.shape[-2], 1)
+    total = tokens.masked_fill(~mask[..., None], 0).sum(dim=-2)
+    return total / mask.sum(dim=-1, keepdim=True).clamp(min=1)

@@ -1,9 +1,9 @@
-"""BaselineSelector: the least that scores tracks by language, shown beside ours in every table."""
+"""BaselineSelector: an MLP on mean tokens, the baseline of every table."""
 
 import torch
 from torch import Tensor, nn
 
-from sola.selector.base import Selector
+from sola.selector.base import Selector, mean_of_existing
 
 
 class BaselineSelector(Selector):
@@ -46,19 +46,11 @@ class BaselineSelector(Selector):
         *,
         video_idx: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Scores all tracks of every sample, see ``Selector.forward``."""
-        track_tokens = self.mlp(
-            _mean(tokens, frame_mask[:, None] if frame_mask is not None else None)
-        )
+        """Score all tracks of every sample, see ``Selector.forward``."""
+        mask = None if frame_mask is None else frame_mask[:, None]
+        track_tokens = self.mlp(mean_of_existing(tokens, mask))
         if video_idx is not None:
             track_tokens = track_tokens[video_idx]
         track_tokens = track_tokens.expand(len(text), -1, -1)
-        return torch.einsum("bne,be->bn", track_tokens, _mean(text, text_mask)), track_tokens
-
-
-def _mean(tokens: Tensor, mask: Tensor | None) -> Tensor:
-    """(..., S, C) -> (..., C), over what exists of S."""
-    if mask is None:
-        return tokens.sum(dim=-2) / max(tokens.shape[-2], 1)
-    total = tokens.masked_fill(~mask[..., None], 0).sum(dim=-2)
-    return total / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+        mean_text = mean_of_existing(text, text_mask)
+        return torch.einsum("bne,be->bn", track_tokens, mean_text), track_tokens

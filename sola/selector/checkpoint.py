@@ -19,8 +19,8 @@ SELECTOR_PREFIX = "selector."
 """Of the selector's names in the Lightning module's state dict."""
 HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
 NEEDED = (
-    "Needed: best.ckpt or last.ckpt of train.py, a folder that save_pretrained wrote, or an "
-    "epoch_N.pth of the reference."
+    "Use best.ckpt or last.ckpt of train.py, a folder of save_pretrained, or an epoch_N.pth of the "
+    "reference."
 )
 
 
@@ -41,7 +41,7 @@ def load_selector(ckpt_path: Path, own: Collection[str] = ()) -> tuple[Selector,
         wrote down. The selector carries it, too, into what ``save_pretrained`` writes.
 
     Raises:
-        UserError: if the file is missing, is not readable without running code, or is neither.
+        UserError: if the file is missing, cannot be read without running code, or is none of these.
     """
     with refusals(ckpt_path):
         selector = _from_hub(ckpt_path, own) if ckpt_path.is_dir() else _from_file(ckpt_path, own)
@@ -54,15 +54,18 @@ def weights_file(ckpt_path: Path) -> Path:
 
 
 def _from_file(ckpt_path: Path, own: Collection[str]) -> Selector:
-    content = _read(ckpt_path)
-    provenance = content.get(PROVENANCE_KEY)
-    if isinstance(provenance, dict) and "selector" in provenance and "state_dict" in content:
+    if not is_there(ckpt_path):
+        raise UserError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
+    content = read_weights(ckpt_path, is_checked=True, remedy=NEEDED)
+    if not isinstance(content, dict):
+        raise UserError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")
+    if PROVENANCE_KEY in content and "state_dict" in content:
         weights = {
             name.removeprefix(SELECTOR_PREFIX): tensor
             for name, tensor in content["state_dict"].items()
             if name.startswith(SELECTOR_PREFIX)
         }
-        return _rebuild(ckpt_path, provenance, weights, own)
+        return _rebuild(ckpt_path, content[PROVENANCE_KEY], weights, own)
     weights = {name.removeprefix("module."): tensor for name, tensor in content.items()}
     if "negative_token.weight" not in weights:
         found = sorted(map(str, content))[:4]
@@ -83,47 +86,26 @@ def _from_hub(folder: Path, own: Collection[str]) -> Selector:
             hint = f"Did you mean {best}?" if is_there(best) else NEEDED
             raise UserError(f"{folder}: has no {name}. {hint}")
     content = read_json(folder / HUB_CONFIG, NEEDED)
-    provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
-    if not isinstance(provenance, dict) or "selector" not in provenance:
-        raise UserError(f"{folder / HUB_CONFIG}: does not describe its selector. {NEEDED}")
     refuse_stand_in(folder)
     with readable(folder / HUB_WEIGHTS, NEEDED):
         try:
             weights = load((folder / HUB_WEIGHTS).read_bytes())
         except SafetensorError as error:
             raise Damage(str(error)) from error
-    return _rebuild(folder, provenance, weights, own)
+    provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
+    return _rebuild(folder / HUB_CONFIG, provenance, weights, own)
 
 
 def _rebuild(
-    path: Path, provenance: dict[str, Any], weights: Mapping[str, Tensor], own: Collection[str]
+    path: Path, provenance: Any, weights: Mapping[str, Tensor], own: Collection[str]
 ) -> Selector:
-    selector = build_selector(path, provenance["selector"], own)
-    try:
-        selector.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"{path}: its weights do not fit the network that it describes ({reason}). "
-            "Use best.ckpt or last.ckpt as train.py wrote it."
-        ) from error
-    selector.provenance = provenance
-    return selector
+    """The network that a checkpoint describes, with its weights.
 
-
-def build_selector(path: Path, node: Any, own: Collection[str] = ()) -> Selector:
-    """The network that a checkpoint describes; nothing is imported before all of it is checked.
-
-    Args:
-        path: of the checkpoint, for messages.
-        node: ``_target_`` and keyword arguments.
-        own: as for ``load_selector``.
-
-    Raises:
-        UserError: if it is no such node, names a class that may not be imported or is no selector,
-            or the class refuses its arguments.
+    Nothing is imported before the whole description is checked.
     """
-    target = node.get(TARGET) if isinstance(node, dict) else None
+    node = provenance.get("selector") if isinstance(provenance, dict) else None
+    node = node if isinstance(node, dict) else {}
+    target = node.get(TARGET)
     if not isinstance(target, str) or _holds_target(list(node.values())):
         raise UserError(f"{path}: does not describe its selector. {NEEDED}")
     if not target.startswith("sola.selector.") and target not in own:
@@ -137,6 +119,15 @@ def build_selector(path: Path, node: Any, own: Collection[str] = ()) -> Selector
     kwargs = {name: value for name, value in node.items() if name != TARGET}
     check_arguments(found, kwargs, f"{path}: selector")
     selector: Selector = call(found, f"{path}: selector", **kwargs)
+    try:
+        selector.load_state_dict(weights)
+    except (TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"{path}: its weights do not fit the network that it describes ({reason}). "
+            "Use best.ckpt or last.ckpt as train.py wrote it."
+        ) from error
+    selector.provenance = provenance
     return selector
 
 
@@ -146,23 +137,14 @@ def _holds_target(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(_holds_target(each) for each in value)
 
 
-def _read(ckpt_path: Path) -> dict[str, Any]:
-    if not is_there(ckpt_path):
-        raise UserError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
-    content = read_weights(ckpt_path, is_checked=True, remedy=NEEDED)
-    if not isinstance(content, dict):
-        raise UserError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")
-    return content
-
-
 def _reference_kwargs(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Widths and counts that the shapes of a reference state dict give away."""
+    """Widths and counts, from the shapes of a reference state dict."""
     num_negatives, text_dim = weights["negative_token.weight"].shape
     first_filter = weights.get("short_motion_encoder.0.weight")
     layers = {name.split(".")[1] for name in weights if name.startswith("object_lang_align_layers")}
     return {
         "token_dim": 256 if first_filter is None else first_filter.shape[1],
         "text_dim": text_dim,
-        "num_layers": len(layers),
+        "num_layers": max(len(layers), 1),
         "num_negatives": num_negatives,
     }

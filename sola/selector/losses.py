@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sola.checks import above, at_least
+from sola.selector.base import mean_of_existing
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class SelectorOutputs:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What a loss compares these with."""
+    """Labels, text and masks that a loss compares the outputs with."""
 
     labels: Tensor
     """(B, N), 1 for tracks that the expression refers to, 0 for others."""
@@ -103,24 +104,19 @@ class SelectionLoss(Loss):
 
     def __call__(self, outputs: SelectorOutputs, inputs: LossInputs) -> dict[str, Tensor]:
         """See ``Loss``."""
-        return {
-            "bce": classification_loss(
-                outputs.logits,
-                inputs.labels,
-                inputs.track_mask,
-                positive_weight=self.positive_weight,
-            ),
-            "alignment": alignment_loss(
-                outputs.track_tokens,
-                inputs.text,
-                outputs.negatives,
-                inputs.labels,
-                inputs.track_mask,
-                text_mask=inputs.text_mask,
-                temperature=self.temperature,
-                positive_weight=self.positive_weight,
-            ),
-        }
+        labels, mask, weight = inputs.labels, inputs.track_mask, self.positive_weight
+        bce = classification_loss(outputs.logits, labels, mask, positive_weight=weight)
+        alignment = alignment_loss(
+            outputs.track_tokens,
+            inputs.text,
+            outputs.negatives,
+            labels,
+            mask,
+            text_mask=inputs.text_mask,
+            temperature=self.temperature,
+            positive_weight=weight,
+        )
+        return {"bce": bce, "alignment": alignment}
 
 
 def classification_loss(
@@ -134,7 +130,7 @@ def classification_loss(
 
     Args:
         logits: (B, N).
-        labels: (B, N), 1 for tracks that the expression means, 0 for others.
+        labels: (B, N), 1 for tracks that the expression refers to, 0 for others.
         track_mask: (B, N) bool, tracks that exist; None: all.
         positive_weight: factor on the loss of positive tracks.
 
@@ -159,14 +155,14 @@ def alignment_loss(
     temperature: float = 0.07,
     positive_weight: float = 1.5,
 ) -> Tensor:
-    """Draws meant tracks to the text and every other one to its nearest negative token.
+    """Draw positive tracks to the text and every other one to its nearest negative token.
 
     Args:
         track_tokens: (B, N, E), from the selector.
         text: (B, L, E), text tokens.
         negatives: (K, E), the selector's negative tokens; None, or K = 0: it has none, and there is
             no term towards them.
-        labels: (B, N), 1 for tracks that the expression means, 0 for others.
+        labels: (B, N), 1 for tracks that the expression refers to, 0 for others.
         track_mask: (B, N) bool, tracks that exist; None: all.
         text_mask: (B, L) bool, text tokens that exist; None: all.
         temperature: dot products are scaled by its exponential.
@@ -177,7 +173,7 @@ def alignment_loss(
     """
     scale = math.exp(temperature)
     labels = labels.to(track_tokens.dtype)
-    to_text = scale * torch.einsum("bne,be->bn", track_tokens, _mean_text(text, text_mask))
+    to_text = scale * torch.einsum("bne,be->bn", track_tokens, mean_of_existing(text, text_mask))
     towards_text = F.binary_cross_entropy_with_logits(to_text, labels, reduction="none")
 
     losses = positive_weight * towards_text
@@ -213,7 +209,7 @@ def combine_terms(
 
 
 def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:
-    """(B, N) losses of dot products (B, N, K): a track that is not meant is its nearest's."""
+    """(B, N) losses of dot products (B, N, K): a negative track targets its nearest one."""
     nearest = logits.detach().argmax(dim=-1, keepdim=True)
     target = torch.zeros_like(logits).scatter_(-1, nearest, (1 - labels)[..., None])
     losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -222,14 +218,4 @@ def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _mean_over_tracks(losses: Tensor, track_mask: Tensor | None) -> Tensor:
     """(B, N) -> (B,)."""
-    if track_mask is None:
-        return losses.sum(dim=1) / max(losses.shape[1], 1)
-    return (losses * track_mask).sum(dim=1) / track_mask.sum(dim=1).clamp(min=1)
-
-
-def _mean_text(text: Tensor, text_mask: Tensor | None) -> Tensor:
-    """(B, E), mean over the tokens that exist, negatives excluded."""
-    if text_mask is None:
-        return text.mean(dim=1)
-    total = (text * text_mask[:, :, None]).sum(dim=1)
-    return total / text_mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return mean_of_existing(losses[..., None], track_mask)[..., 0]

@@ -1,6 +1,7 @@
 """Parameter names of the published implementation of SOLA, and ours."""
 
 from collections.abc import Mapping
+from itertools import product
 
 from torch import Tensor
 
@@ -21,29 +22,24 @@ NORMS = ("track_norm", "time_norm", "language_norm")
 
 def reference_names(num_layers: int) -> dict[str, str]:
     """The reference's name of every parameter and buffer -> ours, for ``num_layers`` layers."""
-    modules = {}
+    modules = {f"short_motion_encoder.{NUM_BLOCKS * BLOCK_STRIDE}": "motion_encoder.output"}
     for block in range(NUM_BLOCKS):
-        first = block * BLOCK_STRIDE
-        modules[f"short_motion_encoder.{first}"] = f"motion_encoder.blocks.{block}.conv"
-        modules[f"short_motion_encoder.{first + 1}"] = f"motion_encoder.blocks.{block}.norm"
-    modules[f"short_motion_encoder.{NUM_BLOCKS * BLOCK_STRIDE}"] = "motion_encoder.output"
+        for offset, ours in enumerate(("conv", "norm")):
+            theirs = f"short_motion_encoder.{block * BLOCK_STRIDE + offset}"
+            modules[theirs] = f"motion_encoder.blocks.{block}.{ours}"
     for layer in range(num_layers):
         theirs, ours = f"object_lang_align_layers.{layer}", f"layers.{layer}"
-        for their_attention, attention in ATTENTIONS.items():
-            for their_projection, projection in PROJECTIONS.items():
-                their_name = f"{theirs}.{their_attention}.{their_projection}"
-                modules[their_name] = f"{ours}.{attention}.{projection}"
-        for idx, norm in enumerate(NORMS):
-            modules[f"{theirs}.norm.{idx}"] = f"{ours}.{norm}"
+        for (their_attention, attention), (their_part, part) in product(
+            ATTENTIONS.items(), PROJECTIONS.items()
+        ):
+            modules[f"{theirs}.{their_attention}.{their_part}"] = f"{ours}.{attention}.{part}"
+        modules |= {f"{theirs}.norm.{idx}": f"{ours}.{norm}" for idx, norm in enumerate(NORMS)}
     names = {
         f"{theirs}.{kind}": f"{ours}.{kind}"
         for theirs, ours in modules.items()
         for kind in ("weight", "bias")
     }
-    return names | {
-        "negative_token.weight": "negative_tokens",
-        FREQUENCIES: "temporal_frequencies",
-    }
+    return names | {"negative_token.weight": "negative_tokens", FREQUENCIES: "temporal_frequencies"}
 
 
 def from_reference(state_dict: Mapping[str, Tensor], *, num_layers: int) -> dict[str, Tensor]:
@@ -62,8 +58,8 @@ def from_reference(state_dict: Mapping[str, Tensor], *, num_layers: int) -> dict
     if missing or unknown:
         raise UserError(
             f"selector weights: {len(missing)} names missing {missing[:3]}, {len(unknown)} unknown "
-            f"{unknown[:3]}. Needed: a state dict of the reference network with {num_layers} "
-            "layers (its epoch_N.pth); set selector.num_layers to the weights' own number."
+            f"{unknown[:3]}, expected the reference network with {num_layers} layers. Set "
+            "selector.num_layers to that of the weights."
         )
     return {
         ours: found[theirs].flatten() if theirs == FREQUENCIES else found[theirs]

@@ -1,18 +1,17 @@
 """TrackSelector: scores every candidate track of a video against an expression."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sola.checks import at_least, between, one_of
+from sola.checks import above, at_least, between, one_of
 from sola.errors import UserError
-from sola.selector.alignment import AlignmentLayer, Language
-from sola.selector.base import Selector
-from sola.selector.motion import MotionEncoder
-from sola.selector.packing import Layout, join, plan_layout, split
+from sola.selector.base import Selector, mean_of_existing
+from sola.selector.grouping import Group, group_by_shape
+from sola.selector.layers import AlignmentLayer, MotionEncoder
 from sola.selector.reference import from_reference, to_reference
 
 STRIDES = (2, 2, 2, 1, 1)
@@ -44,16 +43,16 @@ class TrackSelector(Selector):
         attention_dropout: of the attention weights.
         motion_strides: of the motion encoder's five blocks; fewer twos leave more time steps of
             short videos.
-        motion_gain: what tokens differ from their track's mean over time is multiplied by it before
-            the motion encoder; 1, the paper's network, leaves them as they are.
+        motion_gain: factor on the difference of tokens from their track's mean over time, before
+            the motion encoder; 1 in the paper's network.
         time_unit: time unit of the temporal encoding, in frames after the motion encoder.
         normalise_tokens: every object token gets mean 0 and variance 1 over its channels first.
-        text_tokens: what the network is given of the text: all its tokens, as the paper; the words,
-            without the first and the last token, which are the tokenizer's own; or the mean alone.
+        text_tokens: the text tokens that the network gets: all, as in the paper; words, without the
+            tokenizer's first and last token; or mean, only their mean.
 
     Raises:
-        UserError: if heads or groups do not divide the widths, strides are not five, or an option
-            has a value that is none of its own.
+        UserError: if heads or groups do not divide the widths, strides are not five, or a value is
+            out of range.
     """
 
     negative_tokens: nn.Parameter
@@ -77,11 +76,19 @@ class TrackSelector(Selector):
         text_tokens: str = "all",
     ) -> None:
         super().__init__()
-        _check_widths(token_dim, text_dim, num_heads, num_groups)
-        _check_time(motion_strides, motion_gain, time_unit)
-        one_of(TEXT_TOKENS, text_tokens=text_tokens)
+        at_least(1, token_dim=token_dim, text_dim=text_dim, num_layers=num_layers)
+        at_least(1, num_heads=num_heads, num_groups=num_groups)
+        at_least(0, num_negatives=num_negatives)
+        above(0, motion_gain=motion_gain, time_unit=time_unit)
         between(0, 1, dropout=dropout, attention_dropout=attention_dropout)
-        at_least(0, num_layers=num_layers, num_negatives=num_negatives)
+        one_of(TEXT_TOKENS, text_tokens=text_tokens)
+        _check_divides("num_heads", num_heads, text_dim=text_dim)
+        _check_divides("num_groups", num_groups, text_dim=text_dim, twice_token_dim=2 * token_dim)
+        if text_dim % 2:
+            raise UserError(f"text_dim: must be even, got {text_dim}.")
+        if len(motion_strides) != len(STRIDES) or min(motion_strides) < 1:
+            found = list(motion_strides)
+            raise UserError(f"motion_strides: must be five integers of at least 1, got {found}.")
         self.time_unit = time_unit
         self.normalise_tokens, self.text_tokens = normalise_tokens, text_tokens
         self.motion_encoder = MotionEncoder(
@@ -111,28 +118,54 @@ class TrackSelector(Selector):
         *,
         video_idx: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Scores all tracks of every sample, see ``Selector.forward``.
+        """Score all tracks of every sample, see ``Selector.forward``.
 
-        What comes before language is computed once a video.
+        Layers before language run once for each video.
         """
-        layout = plan_layout(tokens, len(text), track_mask, frame_mask, video_idx)
-        if not layout.blocks:
-            shape = (len(text), tokens.shape[1])
-            return text.new_zeros(shape), text.new_zeros(*shape, text.shape[2])
-        language = self._language(*_choose_text(text, text_mask, self.text_tokens), layout)
-        hidden = join([block.take(tokens) for block in layout.blocks])
+        text, text_mask = _choose_text(text, text_mask, self.text_tokens)
+        negatives = self.negative_tokens.expand(len(text), -1, -1)
+        language, mask = torch.cat([text, negatives], dim=1), None
+        if text_mask is not None:
+            mask = torch.cat([text_mask, text_mask.new_ones(negatives.shape[:2])], dim=1)
+        # zero where there is no track
+        logits = text.new_zeros(len(text), tokens.shape[1])
+        track_tokens = text.new_zeros(*logits.shape, text.shape[2])
+        for group in group_by_shape(tokens, len(text), track_mask, frame_mask, video_idx):
+            own_mask = None if mask is None else mask[group.samples]
+            own = self._score(group, group.take(tokens), language[group.samples], own_mask)
+            group.put(own[0], logits)
+            group.put(own[1], track_tokens)
+        return logits, track_tokens
+
+    def _score(
+        self, group: Group, tokens: Tensor, language: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (B, N) and track tokens (B, N, E) of a group.
+
+        Args:
+            group: of R videos and B samples.
+            tokens: (R, N, T, D).
+            language: (B, L + K, E), text and negative tokens.
+            mask: (B, L + K) bool, which of them exist; None: all.
+        """
         if self.normalise_tokens:
-            hidden = F.layer_norm(hidden, hidden.shape[-1:])
-        hidden, layout = self.motion_encoder(hidden, layout)
-        encoding = self._temporal_encoding(max(block.num_frames for block in layout.blocks))
+            tokens = F.layer_norm(tokens, tokens.shape[-1:])
+        hidden = self.motion_encoder(tokens)
+        encoding = self._temporal_encoding(hidden.shape[2])
+        spread: Callable[[Tensor], Tensor] = group.spread
         for layer in self.layers:
-            hidden = layer(hidden, layout, encoding, language)
-            layout = layout.of_samples()
-        pooled = _pool(hidden, layout, language.mean_token())
-        return _unpack(pooled, layout, (len(text), tokens.shape[1]))
+            hidden = layer(hidden, encoding, language, mask, spread)
+            spread = nn.Identity()  # from here on there is one row a sample
+        # the mean over language tokens of dot products is the dot product with their mean; mixed
+        # precision ends here, as scores are sums of large terms
+        mean = mean_of_existing(language, mask)
+        with torch.autocast(hidden.device.type, enabled=False):
+            relevance = torch.einsum("bnte,be->bnt", hidden, mean)
+            track_tokens = torch.einsum("bnt,bnte->bne", relevance.softmax(dim=-1), hidden)
+            return torch.einsum("bne,be->bn", track_tokens, mean), track_tokens
 
     def load_reference_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Loads weights saved under the reference implementation's parameter names.
+        """Load weights saved under the reference implementation's parameter names.
 
         Args:
             state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``.
@@ -153,13 +186,13 @@ class TrackSelector(Selector):
         """The weights under the reference implementation's parameter names.
 
         Raises:
-            UserError: if the network has options that the names do not tell.
+            UserError: if an option differs from the paper's: the names cannot hold it.
         """
         for name, papers in PAPERS_OPTIONS.items():
             if self.kwargs[name] != papers:
                 raise UserError(
-                    f"selector.{name} is {self.kwargs[name]}, the reference's network has "
-                    f"{papers}: under its names these weights would give other scores."
+                    f"selector.{name}: must be {papers} under the reference's names, got "
+                    f"{self.kwargs[name]}."
                 )
         return to_reference(self.state_dict(), num_layers=len(self.layers))
 
@@ -170,85 +203,20 @@ class TrackSelector(Selector):
         angles = 2 * math.pi * (time / self.time_unit)[:, None] * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
-    def _language(self, text: Tensor, text_mask: Tensor | None, layout: Layout) -> Language:
-        """Text and negatives of the samples that have tracks, in the order of the blocks."""
-        if layout.blocks[0].samples is not None:
-            order = torch.cat(
-                [block.samples for block in layout.blocks if block.samples is not None]
-            )
-            text = text[order]
-            text_mask = None if text_mask is None else text_mask[order]
-        if text_mask is not None:
-            negatives = text_mask.new_ones(len(text_mask), len(self.negative_tokens))
-            text_mask = torch.cat([text_mask, negatives], dim=1)
-        return Language(text, self.negative_tokens, text_mask)
-
 
 def _choose_text(
     text: Tensor, text_mask: Tensor | None, which: str
 ) -> tuple[Tensor, Tensor | None]:
-    """The text tokens (B, L', E) that count, and which of them exist (B, L')."""
-    if which == "all":
-        return text, text_mask
-    if text_mask is None:
-        return (text[:, 1:-1], None) if which == "words" else (text.mean(1, keepdim=True), None)
+    """The chosen text tokens (B, L', E), and which of them exist (B, L')."""
+    if which == "mean":
+        return mean_of_existing(text, text_mask)[:, None], None
     if which == "words":
-        return text[:, 1:], F.pad(text_mask[:, 2:], (0, 1))
-    total = (text * text_mask[:, :, None]).sum(dim=1, keepdim=True)
-    return total / text_mask.sum(dim=1)[:, None, None], None
+        last = None if text_mask is None else F.pad(text_mask[:, 2:], (0, 1))
+        return (text[:, 1:-1], None) if last is None else (text[:, 1:], last)
+    return text, text_mask
 
 
-def _pool(hidden: Tensor, layout: Layout, mean_token: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Logits (B, N) and track tokens (B, N, E) of each block's samples.
-
-    The mean over tokens of dot products is the dot product with their mean. Mixed precision ends
-    here: scores are sums of large terms.
-    """
-    blocks = split(hidden, layout.shapes)
-    means = mean_token.split([block.num_samples for block in layout.blocks])
-    pooled = []
-    with torch.autocast(hidden.device.type, enabled=False):
-        for tokens, mean in zip(blocks, means, strict=True):
-            relevance = torch.einsum("bnte,be->bnt", tokens, mean)
-            track_tokens = torch.einsum("bnt,bnte->bne", relevance.softmax(dim=-1), tokens)
-            pooled.append((torch.einsum("bne,be->bn", track_tokens, mean), track_tokens))
-    return pooled
-
-
-def _unpack(
-    pooled: list[tuple[Tensor, Tensor]], layout: Layout, shape: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Logits (B, N) and track tokens (B, N, E) of the batch, zero where there is no track."""
-    logits, track_tokens = pooled[0]
-    if layout.blocks[0].tracks is None:
-        return logits, track_tokens
-    all_logits = logits.new_zeros(shape)
-    all_tokens = track_tokens.new_zeros(*shape, track_tokens.shape[2])
-    for block, (logits, track_tokens) in zip(layout.blocks, pooled, strict=True):
-        block.put(logits, all_logits)
-        block.put(track_tokens, all_tokens)
-    return all_logits, all_tokens
-
-
-def _check_widths(token_dim: int, text_dim: int, num_heads: int, num_groups: int) -> None:
-    at_least(1, token_dim=token_dim, text_dim=text_dim, num_heads=num_heads, num_groups=num_groups)
-    for name, value, divisor_name, divisor in (
-        ("num_heads", num_heads, "text_dim", text_dim),
-        ("num_groups", num_groups, "text_dim", text_dim),
-        ("num_groups", num_groups, "2 * token_dim", 2 * token_dim),
-    ):
-        if divisor % value:
-            raise UserError(f"{name}: must divide {divisor_name} ({divisor}), got {value}.")
-    if text_dim % 2:
-        raise UserError(f"text_dim: must be even, got {text_dim}.")
-
-
-def _check_time(strides: Sequence[int], gain: float, time_unit: float) -> None:
-    if len(strides) != len(STRIDES) or any(stride < 1 for stride in strides):
-        raise UserError(
-            f"motion_strides: must be {len(STRIDES)} integers of at least 1, such as the paper's "
-            f"{list(STRIDES)}, got {list(strides)}."
-        )
-    for name, value in {"motion_gain": gain, "time_unit": time_unit}.items():
-        if not 0 < value < math.inf:
-            raise UserError(f"{name}: must be above 0, got {value}.")
+def _check_divides(name: str, value: int, **widths: int) -> None:
+    for width_name, width in widths.items():
+        if width % value:
+            raise UserError(f"{name}: must divide {width_name} ({width}), got {value}.")

@@ -1,17 +1,16 @@
-"""Text tokens on disk: complete HDF5 files, each written under another name and then renamed.
+"""Text tokens by sentence: from the cache on disk, or from the encoder when they are new.
 
-A file holds the tokens of some texts of one encoder: ``tokens`` float32 (sum of L, E), one text
-after the other; ``keys`` the sha256 of every text; ``lengths`` int32, its L. A run that is killed
-leaves at most a file of another name, which nobody reads; a further run adds a file.
+A file of the cache holds the tokens of some texts of one encoder: ``tokens`` float32 (sum of L, E),
+one text after the other; ``keys`` the sha256 of every text; ``lengths`` int32, its L; ``crc32`` of
+its tokens. Files are written under another name and then renamed; a further run adds a file.
 """
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,12 +27,13 @@ from sola.sealed import (
     whole_hdf5,
     write_array,
 )
+from sola.text.encoder import TextEncoder
 
 FORMAT_VERSION = 2
 SUFFIX = ".h5"
 REMEDY = "Move it away: it is made again when it is needed."
-MAX_BYTES_KEPT = 1 << 28
-"""Tokens kept in memory by one process."""
+CHUNK_SIZE = 4096
+"""Texts encoded between two writes: what a killed run loses at most."""
 
 
 class Place(NamedTuple):
@@ -46,65 +46,84 @@ class Place(NamedTuple):
     """Of the tokens."""
 
 
-class TokenCache:
-    """Tokens of one encoder in a folder that may hold those of others.
+class TextTokens:
+    """The text tokens of any expression; the encoder is loaded only when a text is new.
 
     Args:
-        folder: made when something is added.
-        identity: what tells the encoder from others; files of another identity are not read.
+        cache_dir: holds a folder for each encoder (``data/text``); made when something is added.
+        encoder: makes tokens of new texts; files of encoders of another identity are not read.
+
+    Raises:
+        UserError: if the encoder's package is missing or its cache has another format version.
     """
 
-    def __init__(self, folder: Path, identity: str) -> None:
-        self.folder, self.identity = folder, identity
+    def __init__(self, cache_dir: Path, encoder: TextEncoder) -> None:
+        self.encoder, self.folder = encoder, cache_dir / encoder.name
+        self.identity = encoder.identity()
+        """Distinguishes the encoder, its weights included, from others."""
+        self._prefix = _digest(self.identity)[:12]
         self._files = Hdf5Files()
         self._read_paths: set[Path] = set()
         self._places: dict[str, Place] = {}
-        self._kept: dict[str, NDArray[np.float32]] = {}
-        self._num_bytes_kept = 0
+        self._refresh()
 
-    def refresh(self) -> None:
-        """Takes note of files that were added since, by this or another process."""
-        prefix = _digest(self.identity)[:12]
-        for path in find_files(self.folder, f"{prefix}-*{SUFFIX}"):
-            if path not in self._read_paths:
-                self._places |= self._index(path)
-                self._read_paths.add(path)
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Text tokens of every text.
 
-    def missing(self, texts: Iterable[str]) -> list[str]:
-        """The texts without tokens, each once, in their order."""
-        return [text for text in dict.fromkeys(texts) if _digest(text) not in self._places]
+        Args:
+            texts: expressions, as they are written.
 
-    def read(self, text: str) -> NDArray[np.float32]:
-        """Tokens of a text that is there: (L, E); not to be written to."""
-        if text in self._kept:
-            return self._kept[text]
-        place = self._places[_digest(text)]
-        with self._files.open(place.path, REMEDY) as file:
-            tokens = _read(file, place, text)
-        if self._num_bytes_kept < MAX_BYTES_KEPT:
-            self._kept[text] = tokens
-            self._num_bytes_kept += tokens.nbytes
-        return tokens
+        Returns:
+            One (L, E) float32 array a text, special tokens included.
+
+        Raises:
+            UserError: if the encoder is needed and cannot be loaded, or has another width.
+        """
+        self.prepare(texts)
+        return [self._read(text) for text in texts]
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Encode the texts that are not in the cache yet; raises as ``tokens``."""
+        if self._missing(texts):
+            self._refresh()
+        missing = self._missing(texts)
+        for start in range(0, len(missing), CHUNK_SIZE):
+            self.add(self.encoder.encode(missing[start : start + CHUNK_SIZE]))
 
     def add(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
-        """Writes one file with the tokens (L, E) of some texts."""
+        """Write one file with the tokens (L, E) of some texts."""
         keys = [_digest(text) for text in tokens]
-        prefix = _digest(self.identity)[:12]
-        path = self.folder / f"{prefix}-{_digest(' '.join(keys))[:12]}{SUFFIX}"
+        path = self.folder / f"{self._prefix}-{_digest(' '.join(keys))[:12]}{SUFFIX}"
+        arrays = [array.astype(np.float32) for array in tokens.values()]
         with whole_hdf5(path) as file:
             file.attrs["format_version"] = FORMAT_VERSION
             file.attrs["encoder"] = as_texts([self.identity])[0]
-            file["tokens"] = np.concatenate(list(tokens.values())).astype(np.float32)
-            lengths = np.array([len(array) for array in tokens.values()], np.int32)
-            write_array(file, "lengths", lengths)
+            file["tokens"] = np.concatenate(arrays)
+            write_array(file, "lengths", np.array([len(array) for array in arrays], np.int32))
             write_array(file, "keys", as_texts(keys))
-            sums = [_crc32(array.astype(np.float32)) for array in tokens.values()]
-            write_array(file, "crc32", np.array(sums, np.uint32))
+            write_array(file, "crc32", np.array([_crc32(a) for a in arrays], np.uint32))
             seal(file, path.stem)
-        self.refresh()
+        self._refresh()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": {}, "_num_bytes_kept": 0}
+    def _missing(self, texts: Sequence[str]) -> list[str]:
+        """The texts without tokens, each once, in their order."""
+        return [text for text in dict.fromkeys(texts) if _digest(text) not in self._places]
+
+    def _read(self, text: str) -> NDArray[np.float32]:
+        place = self._places[_digest(text)]
+        with self._files.open(place.path, REMEDY) as file:
+            stored = open_array(file, "tokens")
+            tokens: NDArray[np.float32] = stored[place.start : place.start + place.length]
+            if _crc32(tokens) != place.crc32 or not np.isfinite(tokens).all():
+                raise Damage(f"the tokens of {text!r} differ from what was written")
+        return tokens
+
+    def _refresh(self) -> None:
+        """Index files that were added since, by this or another process."""
+        for path in find_files(self.folder, f"{self._prefix}-*{SUFFIX}"):
+            if path not in self._read_paths:
+                self._places |= self._index(path)
+                self._read_paths.add(path)
 
     def _index(self, path: Path) -> dict[str, Place]:
         with open_hdf5(path, REMEDY) as file:
@@ -116,26 +135,11 @@ class TokenCache:
             )
         if found != FORMAT_VERSION:
             raise UserError(
-                f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. "
-                f"Move {self.folder} away: it is made again when it is needed."
+                f"{path}: text cache format {found}, this code reads {FORMAT_VERSION}. {REMEDY}"
             )
-        if encoder != self.identity:
-            return {}
         starts = np.cumsum([0, *lengths]).tolist()
-        return {
-            key: Place(path, start, length, crc32)
-            for key, start, length, crc32 in zip(keys, starts, lengths, sums, strict=False)
-        }
-
-
-def _read(file: h5py.File, place: Place, text: str) -> NDArray[np.float32]:
-    stored = open_array(file, "tokens")
-    tokens: NDArray[np.float32] = stored[place.start : place.start + place.length]
-    if _crc32(tokens) != place.crc32:
-        raise Damage(f"the tokens of {text!r} are not what was written, by their checksum")
-    if not np.isfinite(tokens).all():
-        raise Damage(f"the tokens of {text!r} are not all finite")
-    return tokens
+        places = [Place(path, *each) for each in zip(starts, lengths, sums, strict=False)]
+        return dict(zip(keys, places, strict=True)) if encoder == self.identity else {}
 
 
 def _crc32(tokens: NDArray[np.float32]) -> int:

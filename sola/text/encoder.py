@@ -28,7 +28,7 @@ IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safe
 
 
 def resolve(path: str, key: str = "text_encoder.path") -> str:
-    """What transformers is given: the path itself, or the folder inside a Python package.
+    """The path that transformers gets: the path itself, or the folder inside a Python package.
 
     Args:
         path: model name, folder, or "package:<name>" of a package with ``get_model_path()``.
@@ -38,7 +38,12 @@ def resolve(path: str, key: str = "text_encoder.path") -> str:
         UserError: if the package is not installed, or a path that can only be a folder is none.
     """
     if not path.startswith(PACKAGE_PREFIX):
-        _check_folder(path, key)
+        # names of a hub are "name" and "owner/name": everything else has to be a folder here
+        if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path) and not Path(path).is_dir():
+            raise UserError(
+                f"{key}={path}: no such folder. Give a folder with a transformers model, or the "
+                "name of one that can be downloaded."
+            )
         return path
     package = path.removeprefix(PACKAGE_PREFIX)
     try:
@@ -48,16 +53,6 @@ def resolve(path: str, key: str = "text_encoder.path") -> str:
             f"{key}={path}: the package {package} is not installed. Run "
             f"pip install {package.replace('_', '-')}, or choose another {key.partition('.')[0]}."
         ) from error
-
-
-def _check_folder(path: str, key: str) -> None:
-    """A hub's names are "name" and "owner/name": everything else has to be a folder here."""
-    is_name = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path)
-    if not is_name and not Path(path).is_dir():
-        raise UserError(
-            f"{key}={path}: no such folder. Needed is a folder with a transformers "
-            "model, or the name of one that can be downloaded."
-        )
 
 
 class TextEncoder:
@@ -81,7 +76,7 @@ class TextEncoder:
         self.name, self.path, self.dim, self.batch_size = name, path, dim, batch_size
 
     def identity(self) -> str:
-        """What distinguishes this encoder's tokens from another's, as JSON.
+        """JSON that distinguishes this encoder's tokens from another's.
 
         For a folder it is the sha256 of its configuration, tokenizer and weights; for a model name
         the name (only transformers knows which files it stands for).
@@ -136,14 +131,13 @@ class TextEncoder:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
                 f"text_encoder.path={self.path}: cannot be loaded ({reason}). Give the name of a "
-                "transformers model that can be downloaded, or a folder with one "
-                "(text_encoder.path=<folder>)."
+                "transformers model, or a folder with one."
             ) from error
         width = model.config.hidden_size
         if width != self.dim:
             raise UserError(
-                f"text_encoder.path={self.path}: its tokens are {width} wide, text_encoder.dim is "
-                f"{self.dim}. Set text_encoder.dim={width}."
+                f"text_encoder.dim: must be {width}, the width of {self.path}, got {self.dim}. Set "
+                f"text_encoder.dim={width}."
             )
         return tokenizer, model.eval()
 
@@ -154,14 +148,13 @@ def quiet_transformers() -> Iterator[None]:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
-    verbosity, hub_verbosity = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()
-    transformers_logging.set_verbosity_error()
+    verbosity = transformers_logging.get_verbosity()
+    for each in (hub_logging, transformers_logging):
+        each.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        hub_logging.set_verbosity(hub_verbosity)
         transformers_logging.set_verbosity(verbosity)
         transformers_logging.enable_progress_bar()
 
@@ -176,17 +169,17 @@ def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Ite
 
 
 def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
-    """Asks the hub only for what is not here: without a network it tries for a minute."""
+    """Ask the hub only for what is not here: without a network it tries for a minute."""
     from transformers import AutoModel, AutoTokenizer
 
     def load(*, local_files_only: bool) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local_files_only)
         return tokenizer, AutoModel.from_pretrained(path, local_files_only=local_files_only)
 
-    if Path(path).is_dir():
-        return load(local_files_only=True)
     try:
         return load(local_files_only=True)
     except (OSError, ValueError):
+        if Path(path).is_dir():
+            raise
         log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
         return load(local_files_only=False)

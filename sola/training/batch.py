@@ -1,10 +1,11 @@
 """Samples of selection and padded batches of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sola.types import Expression
@@ -15,11 +16,11 @@ class Sample:
     """Tracks of a video, and X expressions that choose among them."""
 
     tokens: Tensor
-    """(N, T, D) float32; other samples may share it, so it is not to be written to."""
+    """(N, T, D) float32; other samples may share it, so do not write to it."""
     texts: tuple[Tensor, ...]
     """X text token arrays (L, E) float32."""
     labels: Tensor
-    """(X, N) bool, tracks that the expression means."""
+    """(X, N) bool, tracks that the expression refers to."""
     expressions: tuple[Expression, ...]
     """X."""
 
@@ -67,61 +68,51 @@ class Batch:
         return self._map(Tensor.pin_memory)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        tensors = {name: each for name, each in vars(self).items() if isinstance(each, Tensor)}
         moved: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items()}
         return replace(self, **moved)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Pads samples into a batch; what needs no padding gets no mask, no samples an empty batch."""
+    """Pad samples into a batch; what needs no padding gets no mask, no samples an empty batch."""
     if not samples:
-        return _nothing()
-    tokens = [sample.tokens for sample in samples]
+        no_flags = torch.zeros(0, 0, dtype=torch.bool)
+        no_tokens = torch.zeros(0, 0, 0, 0), torch.zeros(0, 0, 0)
+        return Batch(*no_tokens, no_flags, no_flags.flatten(), (), ())
     texts = [text for sample in samples for text in sample.texts]
     counts = [len(sample.texts) for sample in samples]
-    num_tracks = torch.tensor([len(array) for array in tokens])
-    num_frames = torch.tensor([array.shape[1] for array in tokens])
+    num_tracks = torch.tensor([sample.tokens.shape[0] for sample in samples])
+    num_frames = torch.tensor([sample.tokens.shape[1] for sample in samples])
     video_idx = torch.arange(len(samples)).repeat_interleave(torch.tensor(counts))
-    text_lengths = torch.tensor([len(text) for text in texts])
     return Batch(
-        tokens=_pad_tokens(tokens, int(num_tracks.max()), int(num_frames.max())),
+        tokens=_pad_tokens(samples, int(num_tracks.max()), int(num_frames.max())),
         text=nn.utils.rnn.pad_sequence(texts, batch_first=True),
-        labels=_pad_labels([sample.labels for sample in samples], int(num_tracks.max())),
+        labels=torch.cat(
+            [F.pad(s.labels, (0, int(num_tracks.max()) - s.labels.shape[1])) for s in samples]
+        ),
         has_tracks=num_tracks[video_idx] > 0,
         expressions=tuple(e for sample in samples for e in sample.expressions),
         num_tracks=tuple(num_tracks[video_idx].tolist()),
         track_mask=_mask(num_tracks),
         frame_mask=_mask(num_frames),
-        text_mask=_mask(text_lengths),
+        text_mask=_mask(torch.tensor([len(text) for text in texts])),
         video_idx=None if len(samples) == 1 or set(counts) == {1} else video_idx,
     )
 
 
-def _nothing() -> Batch:
-    no_text, no_flags = torch.zeros(0, 0, 0), torch.zeros(0, dtype=torch.bool)
-    return Batch(torch.zeros(0, 0, 0, 0), no_text, no_flags[:, None], no_flags, (), ())
-
-
 def _mask(lengths: Tensor) -> Tensor | None:
     """(R, longest) bool; None where all are equally long."""
-    longest = lengths.max()
-    if (lengths == longest).all():
-        return None
-    return torch.arange(int(longest)) < lengths[:, None]
+    longest = int(lengths.max())
+    return None if (lengths == longest).all() else torch.arange(longest) < lengths[:, None]
 
 
-def _pad_tokens(tokens: Sequence[Tensor], num_tracks: int, num_frames: int) -> Tensor:
-    if len(tokens) == 1:
-        return tokens[0][None]
-    out = tokens[0].new_zeros(len(tokens), num_tracks, num_frames, tokens[0].shape[-1])
-    for row, array in zip(out, tokens, strict=True):
-        row[: array.shape[0], : array.shape[1]] = array
-    return out
-
-
-def _pad_labels(labels: Sequence[Tensor], num_tracks: int) -> Tensor:
-    missing = [num_tracks - array.shape[1] for array in labels]
-    return torch.cat(
-        [nn.functional.pad(a, (0, width)) for a, width in zip(labels, missing, strict=True)]
+def _pad_tokens(samples: Sequence[Sample], num_tracks: int, num_frames: int) -> Tensor:
+    """(V, N, T, D); a view of the only sample."""
+    if len(samples) == 1:
+        return samples[0].tokens[None]
+    out = samples[0].tokens.new_zeros(
+        len(samples), num_tracks, num_frames, samples[0].tokens.shape[-1]
     )
+    for row, sample in zip(out, samples, strict=True):
+        row[: sample.tokens.shape[0], : sample.tokens.shape[1]] = sample.tokens
+    return out

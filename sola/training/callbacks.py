@@ -1,4 +1,4 @@
-"""Checkpoints and progress of a run."""
+"""The best checkpoint, early stopping, averaged weights, logged steps and progress of a run."""
 
 import logging
 import time
@@ -18,19 +18,12 @@ from pytorch_lightning.callbacks import (
 from sola.checks import at_least, one_of
 from sola.config.progress import Advance, progress
 from sola.errors import UserError
-from sola.training.module import MAX_STEPS, SelectorModule
-from sola.training.scoring import (
-    VALID_F,
-    VALID_J,
-    VALID_JF,
-    VALID_JF_BEST,
-    VALID_ORACLE_JF,
-    VALID_THRESHOLD_BEST,
-)
+from sola.training import scoring
+from sola.training.module import MAX_STEPS
+from sola.training.resuming import BEST_FILE
 
 log = logging.getLogger(__name__)
 
-BEST_FILE = "best.ckpt"
 LEARNING_RATE = "train/lr"
 LOSS_EVERY_S = 1.0
 
@@ -44,16 +37,12 @@ class BestCheckpoint(ModelCheckpoint):
         mode: max or min.
     """
 
-    def __init__(self, dirpath: str | Path, monitor: str = VALID_JF, mode: str = "max") -> None:
+    def __init__(
+        self, dirpath: str | Path, monitor: str = scoring.VALID_JF, mode: str = "max"
+    ) -> None:
         one_of(("max", "min"), mode=mode)
-        super().__init__(
-            dirpath=dirpath,
-            filename=Path(BEST_FILE).stem,
-            monitor=monitor,
-            mode=mode,
-            save_weights_only=True,
-            enable_version_counter=False,
-        )
+        options: dict[str, Any] = {"save_weights_only": True, "enable_version_counter": False}
+        super().__init__(dirpath, Path(BEST_FILE).stem, monitor, mode=mode, **options)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Keep everything where weights are averaged: Lightning saves averages only that way."""
@@ -64,7 +53,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 def early_stopping(
     patience: int | None = None,
-    monitor: str = VALID_JF,
+    monitor: str = scoring.VALID_JF,
     mode: str = "max",
     min_delta: float = 0.0,
 ) -> EarlyStopping | None:
@@ -79,13 +68,8 @@ def early_stopping(
     at_least(1, patience=patience)
     if patience is None:
         return None
-    return EarlyStopping(
-        monitor,
-        min_delta=min_delta,
-        patience=patience,
-        mode=mode,
-        check_on_train_epoch_end=False,
-    )
+    # not at the end of an epoch, which may lack a validation
+    return EarlyStopping(monitor, min_delta, patience, mode=mode, check_on_train_epoch_end=False)
 
 
 def weight_averaging(decay: float | None = None) -> EMAWeightAveraging | None:
@@ -108,8 +92,8 @@ def weight_averaging(decay: float | None = None) -> EMAWeightAveraging | None:
 class StepMetrics(Callback):
     """Logs losses and learning rate of an optimiser step in one row, now and then.
 
-    Lightning's own rows come after ``on_train_batch_end``, in which last.ckpt is written: a run
-    that dies behind it would lack them.
+    Lightning logs after ``on_train_batch_end``, in which last.ckpt is written: a run that dies
+    between the two would lack a row.
 
     Args:
         every_n_steps: optimiser steps from one row to the next.
@@ -117,99 +101,88 @@ class StepMetrics(Callback):
 
     def __init__(self, every_n_steps: int) -> None:
         self.every_n_steps = every_n_steps
-        self._rate = float("nan")
+        self._step, self._rate = 0, float("nan")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
     ) -> None:
-        """Notes the step's rate: schedules move on before it ends."""
+        """Note the step's rate: schedules move on before it ends."""
+        self._step = trainer.global_step
         self._rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
     ) -> None:
-        """Logs the row, if one is due."""
-        is_step = not trainer.fit_loop._should_accumulate()
-        if is_step and trainer.global_step % self.every_n_steps == 0:
-            assert isinstance(pl_module, SelectorModule)
+        """Log the row, if one is due."""
+        step, metrics = trainer.global_step, getattr(pl_module, "step_metrics", {})
+        if step > self._step and step % self.every_n_steps == 0:
             row = {LEARNING_RATE: self._rate, "epoch": trainer.current_epoch}
-            row |= {name: float(value) for name, value in pl_module.step_metrics.items()}
+            row |= {name: float(value) for name, value in metrics.items()}
             for logger in trainer.loggers:
-                logger.log_metrics(row, step=trainer.global_step - 1)
+                logger.log_metrics(row, step=step - 1)
 
 
 class TrainingProgress(Callback):
-    """Time left of the whole run, and a line with the numbers of every validation."""
+    """A bar, or now and then a line, with the time left, and a line for every validation."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._advance: Advance | None = None
-        self._steps = 0
+        self._step = 0
         self._loss, self._read_at = "", 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the bar, or the lines where there is no terminal."""
+        """Start the bar, or the lines where there is no terminal."""
         if not trainer.is_global_zero:
             return
-        total = int(min(trainer.estimated_stepping_batches, MAX_STEPS)) - trainer.global_step
-        self._steps = trainer.global_step
-        if self._steps:
-            log.info("resumed at epoch %d, step %d", trainer.current_epoch + 1, self._steps)
-        self._advance = self._stack.enter_context(progress("training", max(total, 1)))
+        self._step = trainer.global_step
+        if self._step:
+            log.info("resumed at epoch %d, step %d", trainer.current_epoch + 1, self._step)
+        total = max(int(min(trainer.estimated_stepping_batches, MAX_STEPS)), self._step + 1)
+        self._advance = self._stack.enter_context(progress("training", total, done=self._step))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
     ) -> None:
-        """Moves on by one optimiser step."""
-        if self._advance is not None and trainer.global_step > self._steps:
-            self._steps = trainer.global_step
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._advance(epoch + self._shown(pl_module))
-
-    def _shown(self, module: pl.LightningModule) -> str:
-        """The loss of a recent step: reading it waits for the device, so once a second."""
-        now = time.monotonic()
-        if now - self._read_at >= LOSS_EVERY_S and isinstance(module, SelectorModule):
-            self._read_at = now
-            loss = module.step_metrics.get("train/loss_step")
-            self._loss = "" if loss is None else f", loss {float(loss):.3f}"
-        return self._loss
+        """Advance by an optimiser step, with a recent loss: reading it waits for the device."""
+        if self._advance is None or trainer.global_step == self._step:
+            return
+        self._step = trainer.global_step
+        loss, now = getattr(pl_module, "step_metrics", {}).get("train/loss_step"), time.monotonic()
+        if loss is not None and now - self._read_at >= LOSS_EVERY_S:
+            self._loss, self._read_at = f", loss {float(loss):.3f}", now
+        self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{self._loss}")
 
     def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        *unused: Any,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
     ) -> None:
-        """Says how far a validation is."""
+        """Show how far a validation is; ``step`` is outputs, batch and its place."""
         if self._advance is not None:
-            self._advance(f"validation {batch_idx + 1}/{trainer.num_val_batches[0]}", steps=0)
+            self._advance(f"validation {step[2] + 1}/{trainer.num_val_batches[0]}", steps=0)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Says how good the selector is."""
+        """Report how good the selector is."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        names = (scoring.VALID_J, scoring.VALID_F, scoring.VALID_JF, scoring.VALID_JF_BEST)
         log.info(
             "epoch %d/%s: valid loss %.4f, J %.1f, F %.1f, J&F %.1f (%.1f at threshold %g, "
             "oracle %.1f)",
             trainer.current_epoch + 1,
             trainer.max_epochs,
             metrics.get("valid/loss", float("nan")),
-            *(100 * float(metrics[name]) for name in (VALID_J, VALID_F, VALID_JF, VALID_JF_BEST)),
-            round(float(metrics[VALID_THRESHOLD_BEST]), 2),  # of a float32
-            100 * float(metrics[VALID_ORACLE_JF]),
+            *(100 * metrics[name] for name in names),
+            round(metrics[scoring.VALID_THRESHOLD_BEST], 2),  # of a float32
+            100 * metrics[scoring.VALID_ORACLE_JF],
         )
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ends the bar."""
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """End the bar."""
         self._stack.close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Ends the bar, so that the message stands below it."""
+        """End the bar, so that the message stands below it."""
         self._stack.close()

@@ -1,27 +1,24 @@
 """Samples of a split and the DataModule that serves them."""
 
 import math
-import pickle
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from sola.config.entry_points import DataOptions
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import entry_of
 from sola.text import TextTokens
 from sola.training.batch import Batch, Sample, collate
-from sola.training.loader import ResumableLoader, TellingLoader
 from sola.training.order import Item, StepSampler, deal, draw_order, pack
 from sola.training.sources import LabelledTracks
 from sola.types import Expression
 
 
-class SelectionDataset(Dataset[Sample | UserError]):
+class SelectionDataset(Dataset[Sample]):
     """The expressions of a split with the tracks that may answer them.
 
     Args:
@@ -44,17 +41,16 @@ class SelectionDataset(Dataset[Sample | UserError]):
         text: TextTokens,
         *,
         by_video: bool,
-        skip_empty: bool,
+        skip_empty: bool = False,
         max_tokens: int | None = None,
     ) -> None:
-        self.tracks, self.text = tracks, text
+        self.tracks, self.text, self.max_tokens = tracks, text, max_tokens
         if skip_empty:
             expressions = [e for e in expressions if tracks.num_tracks(e) > 0]
+        self.samples: list[tuple[Expression, ...]] = [(each,) for each in expressions]
         if by_video and not tracks.sources.is_by_expression:
             groups = group_by_video(expressions).values()
-            self.samples = [part for group in groups for part in self._cut(group, max_tokens)]
-        else:
-            self.samples = [(expression,) for expression in expressions]
+            self.samples = [part for group in groups for part in self._cut(group)]
         if not self.samples:
             raise UserError(
                 f"{tracks.readers[0].tracks_dir}: none of the split's expressions has tracks. "
@@ -64,16 +60,7 @@ class SelectionDataset(Dataset[Sample | UserError]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample | UserError:
-        """A sample; of a worker process, also the error to raise in its place."""
-        if get_worker_info() is None:
-            return self._read(index)
-        try:
-            return self._read(index)
-        except UserError as error:
-            return UserError(str(error))  # a subclass may not survive the way between processes
-
-    def _read(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample:
         expressions = self.samples[index]
         tokens = self.tracks.tokens(expressions[0])  # the same for all of them
         labels = [torch.from_numpy(self.tracks.labels(e)) for e in expressions]
@@ -85,6 +72,18 @@ class SelectionDataset(Dataset[Sample | UserError]):
             expressions=expressions,
         )
 
+    def __getitems__(self, indices: Sequence[int]) -> Batch | UserError:
+        """The batch of some samples; a worker process returns the error that the other raises.
+
+        DataLoader would put it into the traceback of the worker.
+        """
+        try:
+            return collate([self[index] for index in indices])
+        except UserError as error:
+            if get_worker_info() is None:
+                raise
+            return UserError(str(error))  # a subclass may not survive the way between processes
+
     def num_tokens(self, expressions: Sequence[Expression]) -> int:
         """Object tokens of a sample: expressions x tracks x frames."""
         first = expressions[0]  # the others have the same tracks
@@ -92,89 +91,112 @@ class SelectionDataset(Dataset[Sample | UserError]):
         num_frames = reader.num_frames(*entry_of(reader, first))
         return len(expressions) * self.tracks.num_tracks(first) * num_frames
 
-    def _cut(
-        self, group: Sequence[Expression], max_tokens: int | None
-    ) -> list[tuple[Expression, ...]]:
+    def _cut(self, group: Sequence[Expression]) -> list[tuple[Expression, ...]]:
         """Parts of a video's expressions that fit into the budget, of about equal size."""
-        if max_tokens is None:
+        if self.max_tokens is None:
             return [tuple(group)]
-        at_most = max(1, max_tokens // max(1, self.num_tokens(group[:1])))
+        at_most = max(1, self.max_tokens // max(1, self.num_tokens(group[:1])))
         num_parts = math.ceil(len(group) / at_most)
         return [tuple(group[part::num_parts]) for part in range(num_parts)]
 
-    def reopen(self) -> None:
-        """Forgets open files: a worker process must not share them with its parent."""
-        self.tracks, self.text = pickle.loads(pickle.dumps((self.tracks, self.text)))
-
 
 class SelectorDataModule(pl.LightningDataModule):
-    """Batches of training and validation samples.
-
-    Validation goes by video where expressions share tracks, whatever training does: an expression's
-    score does not depend on it.
+    """Batches of training and validation samples; a checkpoint holds the place in the epoch.
 
     Args:
-        train: expressions and tracks of the training split.
-        valid: those of the validation split.
-        text: gives text tokens; encodes what is new before the first batch.
-        config: how samples are made and batched.
-        seed: of their order, and of what ``config.max_tokens`` packs together.
+        train_set: its samples are shuffled and, with ``max_tokens``, packed.
+        valid_set: its samples are served one a step, in their own order.
+        batch_size: samples of a step, on each device.
+        window: videos whose samples are shuffled among each other.
+        num_workers: processes that load samples, on each device.
+        seed: of the order, and of what is packed together.
     """
 
     def __init__(
         self,
-        train: tuple[Sequence[Expression], LabelledTracks],
-        valid: tuple[Sequence[Expression], LabelledTracks],
-        text: TextTokens,
-        config: DataOptions,
+        train_set: SelectionDataset,
+        valid_set: SelectionDataset,
         *,
+        batch_size: int = 1,
+        window: int = 32,
+        num_workers: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.text, self.config, self.seed = text, config, seed
-        by_video = config.group_by == "video"
-        self.train_set = SelectionDataset(
-            *train, text, by_video=by_video, skip_empty=True, max_tokens=config.max_tokens
-        )
-        self.valid_set = SelectionDataset(*valid, text, by_video=True, skip_empty=False)
+        self.train_set, self.valid_set = train_set, valid_set
+        self.batch_size, self.window = batch_size, window
+        self.num_workers, self.seed = num_workers, seed
+        self._sampler: StepSampler | None = None
+        self._resumed: Mapping[str, Any] = {}
 
     def prepare_data(self) -> None:
-        """Encodes all expressions that are not in the text cache, in one process."""
+        """Encode all expressions that are not in the text cache, in one process."""
         samples = [*self.train_set.samples, *self.valid_set.samples]
-        self.text.prepare([e.text for expressions in samples for e in expressions])
+        self.train_set.text.prepare([e.text for expressions in samples for e in expressions])
 
-    def train_dataloader(self) -> ResumableLoader:
-        """This process' part of every step: ``batch_size`` samples, or a pack of them."""
+    def train_dataloader(self) -> DataLoader[Any]:
+        """This process' part of every step: ``batch_size`` samples, or a pack of them.
+
+        Raises:
+            UserError: if the run resumes within an epoch that had another order.
+        """
         items, groups = self._items()
         rank, num_ranks = self._place()
-        steps = StepSampler(
+        self._sampler = StepSampler(
             items,
             groups,
-            batch_size=self.config.batch_size,
-            window=1 if self.config.max_tokens else self.config.window,
+            batch_size=self.batch_size,
+            window=1 if self.train_set.max_tokens else self.window,
             seed=self.seed,
             rank=rank,
             num_ranks=num_ranks,
         )
-        return ResumableLoader(self.train_set, steps, **self._options())
+        if self._resumed.get("steps_done"):
+            before, own = self._resumed["order"], self._sampler.description
+            if before != own:
+                raise UserError(
+                    f"ckpt_path: the run stopped within an epoch of the order {before}, this is "
+                    f"{own}. Resume with its configuration and devices."
+                )
+            self._sampler.steps_done[self._resumed["epoch"]] = self._resumed["steps_done"]
+        return self._loader(self.train_set, self._sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """This process' samples, one a step; steps without one make processes equal."""
-        steps = deal(len(self.valid_set), *self._place())
-        return TellingLoader(self.valid_set, batch_sampler=steps, **self._options())
+        """This process' samples, one a step; empty steps make the processes equal."""
+        return self._loader(self.valid_set, deal(len(self.valid_set), *self._place()))
+
+    def on_before_batch_transfer(self, batch: Batch | UserError, dataloader_idx: int) -> Batch:
+        """Raise the error that a worker process returned in place of a batch."""
+        if isinstance(batch, UserError):
+            raise batch
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the epoch, and what its order depends on."""
+        if self.trainer is None or self._sampler is None:
+            return {}
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        return {
+            "epoch": self.trainer.current_epoch,
+            "steps_done": 0 if progress.is_last_batch else progress.current.ready,
+            "order": self._sampler.description,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The epoch continues from that place."""
+        self._resumed = state_dict
 
     def _items(self) -> tuple[list[Item], list[Hashable]]:
         """Samples and their videos, or packs of samples and the windows that they begin in."""
-        samples = self.train_set.samples
+        samples, max_tokens = self.train_set.samples, self.train_set.max_tokens
         videos: list[Hashable] = [expressions[0].video_id for expressions in samples]
-        max_tokens, window = self.config.max_tokens, self.config.window
         if max_tokens is None:
             return [(idx,) for idx in range(len(samples))], videos
-        order = draw_order(videos, window=window, seed=self.seed, epoch=0)
+        order = draw_order(videos, window=self.window, seed=self.seed, epoch=0)
         sizes = [self.train_set.num_tokens(expressions) for expressions in samples]
         packs = pack(sizes, max_tokens, order)
         numbers = {video: n for n, video in enumerate(dict.fromkeys(videos[i] for i in order))}
-        return packs, [numbers[videos[members[0]]] // window for members in packs]
+        return packs, [numbers[videos[members[0]]] // self.window for members in packs]
 
     def _place(self) -> tuple[int, int]:
         """This process' rank, and the number of processes."""
@@ -182,27 +204,25 @@ class SelectorDataModule(pl.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _options(self) -> dict[str, Any]:
-        num_workers = self.config.num_workers
-        return {
-            "num_workers": num_workers,
-            "collate_fn": _collate,
-            "worker_init_fn": _reopen_in_worker,
-            "persistent_workers": num_workers > 0,
-            "pin_memory": torch.cuda.is_available(),
-            # of its own: the numbers that dropout draws depend on the steps alone
-            "generator": torch.Generator().manual_seed(self.seed),
-        }
+    def _loader(self, dataset: SelectionDataset, steps: Any) -> DataLoader[Any]:
+        return _LazyLoader(
+            dataset,
+            batch_sampler=steps,
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # of its own: the numbers that dropout draws depend on the steps only
+            generator=torch.Generator().manual_seed(self.seed),
+        )
 
 
-def _collate(samples: Sequence[Sample | UserError]) -> Batch | UserError:
-    for sample in samples:
-        if isinstance(sample, UserError):
-            return sample
-    return collate([sample for sample in samples if isinstance(sample, Sample)])
+class _LazyLoader(DataLoader[Any]):
+    """Begins at the first batch: Lightning asks for an iterator before it sets the epoch."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its own class is private
+        yield from super().__iter__()
 
 
-def _reopen_in_worker(worker_id: int) -> None:
-    info = get_worker_info()
-    assert info is not None, f"worker {worker_id} is not in a worker process"
-    info.dataset.reopen()  # type: ignore[attr-defined]  # DataLoader forgets what kind it is
+def _as_it_is(batch: Any) -> Any:
+    return batch

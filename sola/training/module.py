@@ -7,28 +7,27 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sola.errors import UserError, did_you_mean
+from sola.errors import UserError
 from sola.selector import Loss, Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.selector.losses import BatchLoss, LossInputs, SelectorOutputs, combine_terms
 from sola.training.batch import Batch
 from sola.training.finite import REMEDY, LossCheck
-from sola.training.means import RunningMeans
 from sola.training.optimization import make_schedules
-from sola.training.scoring import ScoredBatch, ThresholdMeans, ValidationScorer
+from sola.training.scoring import GRID, NUM_SCORES, ScoredBatch, ValidationScorer, summarize
 
-POSITIVES = "train/positives"
-"""Tracks that an expression refers to, on average."""
-TOTAL = "loss"
+TOTAL, POSITIVES = "loss", "train/positives"
+"""Beside the terms of the loss: their weighted sum, and the positive tracks of an expression."""
 SCORED = "scored"
 MAX_STEPS = 1 << 40
 """Stands for the steps of a run without an end."""
 MEANS_KEY = "train_means"
-"""Of a checkpoint: the means of the epoch so far."""
+"""Of a checkpoint: sum and count of the epoch so far, by name."""
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +60,11 @@ class SelectorModule(pl.LightningModule):
         self.selector, self.loss, self.scorer = selector, loss, scorer
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.threshold, self.provenance = threshold, dict(provenance or {})
-        names = (TOTAL, *loss.weights)
-        self._train_means = RunningMeans(*names, POSITIVES)
-        self._valid_means = RunningMeans(*names)
-        self._thresholds = ThresholdMeans(threshold)
+        self.names = (TOTAL, *loss.weights, POSITIVES)
+        self._train_totals = self._valid_totals = self._no_totals()
+        self._score_totals = torch.zeros(2, NUM_SCORES, 2, dtype=torch.double)
         self._metrics: dict[str, float] = {}
-        self._check = LossCheck()
+        self._check = LossCheck(self.names[:-1])
         self.step_metrics: dict[str, Tensor | float] = {}
         """Of the last step, scalars: what ``StepMetrics`` logs."""
 
@@ -80,26 +78,22 @@ class SelectorModule(pl.LightningModule):
             UserError: if a loss is not finite, in every process; see ``LossCheck``.
         """
         loss = self.compute(batch)[0] if any(batch.num_tracks) else self._no_loss()
-        step = RunningMeans(*self._train_means.names)
-        num_own = _add_losses(step, loss, batch)
-        num_rows = len(batch.labels)
-        step.add({POSITIVES: batch.labels.sum() / max(num_rows, 1)}, num_rows)
-        num_processes = step.gather(self.device)
-        self._train_means.add_all(step)
-        means = step.means()
-        if TOTAL in means:
-            self._check.add(self.global_step, means[TOTAL], loss, batch.expressions)
-        self.step_metrics = {
-            f"train/{name}_step": mean for name, mean in means.items() if name != POSITIVES
-        }
-        return loss.total * (num_processes * num_own / max(step.count(TOTAL), 1))
+        own = self._totals(loss, batch)
+        totals, num_processes = _sum_over_processes(own)
+        self._train_totals = self._train_totals.to(totals.device) + totals
+        means = (totals[0] / totals[1].clamp(min=1)).float()[:-1]
+        self._check.add(self.global_step, means, batch.expressions)
+        names = [f"train/{name}_step" for name in self.names[:-1]]
+        self.step_metrics = dict(zip(names, means, strict=True))
+        share = num_processes * own[1, 0] / totals[1, 0].clamp(min=1)
+        return loss.total * share.to(loss.total.dtype)
 
     def on_train_epoch_start(self) -> None:
-        """Starts the epoch's means."""
-        self._train_means.reset()
+        """Start the epoch's means."""
+        self._train_totals = self._no_totals()
 
     def on_train_epoch_end(self) -> None:
-        """Logs means; warns where not one track is meant by any expression: nothing to learn."""
+        """Log means; warn where no track is positive: nothing to learn."""
         metrics = self._train_metrics()
         self.log_dict(metrics, logger=False)
         row = {"epoch": self.current_epoch} | {k: float(v) for k, v in metrics.items()}
@@ -115,58 +109,55 @@ class SelectorModule(pl.LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Begins anew; the update of nothing is for a process that gets no expressions.
+        """Start the means.
 
         Raises:
             UserError: if a loss before it is not finite.
         """
         self._check.check()
-        self._valid_means.reset()
-        self._thresholds.reset()
-        self._thresholds.update([], [])
+        self._valid_totals = self._no_totals()
+        self._score_totals = torch.zeros_like(self._score_totals)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, ScoredBatch] | None:
-        """Adds up loss, and J and F of the unions of selected tracks by threshold.
+        """Add up losses, and J and F of the unions of selected tracks by threshold.
 
         Returns:
-            What it found, under ``SCORED``, for callbacks; None without expressions.
+            The scores, under ``SCORED``, for callbacks; None without expressions.
         """
         if not batch.expressions:
             return None  # other processes have one more video
         loss, logits = self.compute(batch)
-        _add_losses(self._valid_means, loss, batch)
-        scores = logits.float().sigmoid().cpu().numpy()
-        rows = [row[:count] for row, count in zip(scores, batch.num_tracks, strict=True)]
-        thresholds = sorted(set(self._thresholds.thresholds))
-        curves = self.scorer.trace(batch.expressions, rows, thresholds=thresholds)
+        self._valid_totals = self._valid_totals.to(self.device) + self._totals(loss, batch)
+        rows = zip(logits.float().sigmoid().cpu().numpy(), batch.num_tracks, strict=True)
+        scores = [row[:count] for row, count in rows]
+        rows = zip(batch.labels.cpu().numpy(), batch.num_tracks, strict=True)
+        labels = [row[:count] for row, count in rows]
+        thresholds = sorted({self.threshold, *GRID})
+        curves = self.scorer.trace(batch.expressions, scores, thresholds=thresholds)
         oracles = [self.scorer.oracle(e) for e in batch.expressions]
-        self._thresholds.update(curves, oracles)
-        labels = batch.labels.cpu().numpy()
-        meant = [row[:count] for row, count in zip(labels, batch.num_tracks, strict=True)]
-        return {SCORED: ScoredBatch(batch.expressions, rows, meant, curves, oracles)}
+        scored = ScoredBatch(batch.expressions, scores, labels, curves, oracles)
+        self._score_totals += torch.from_numpy(scored.totals(self.threshold))
+        return {SCORED: scored}
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the means over all processes' expressions."""
-        self._valid_means.gather(self.device)
-        means = self._valid_means.means()
-        self.log_dict({f"valid/{name}": value for name, value in means.items()})
-        self.log_dict(self._thresholds.compute())
+        """Log the means over all processes' expressions."""
+        totals, _ = _sum_over_processes(self._valid_totals.to(self.device))
+        means = _means(totals, self.names)
+        self.log_dict({f"valid/{name}": v for name, v in means.items() if name != POSITIVES})
+        scores, _ = _sum_over_processes(self._score_totals.to(self.device))
+        self.log_dict(summarize(scores.cpu(), self.threshold))
 
     def on_validation_end(self) -> None:
-        """Moves plateau schedules on: Lightning would do so after last.ckpt is written."""
+        """Step plateau schedules: Lightning would do so after last.ckpt is written."""
         if self.trainer.sanity_checking:
             return
         metrics = self.trainer.callback_metrics
         for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, ReduceLROnPlateau):
-                monitor = str(config.monitor)
-                if monitor not in metrics:
-                    hint = did_you_mean(monitor, list(metrics))
-                    raise UserError(f"scheduler: its monitor {monitor} is not logged.{hint}")
-                config.scheduler.step(metrics[monitor])
+            if isinstance(config.scheduler, ReduceLROnPlateau) and config.monitor in metrics:
+                config.scheduler.step(metrics[config.monitor])
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Moves the other schedules on."""
+        """Step the other schedules."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
@@ -179,7 +170,7 @@ class SelectorModule(pl.LightningModule):
         return [optimizer], make_schedules(self.make_scheduler, optimizer, num_steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the weights are, in plain types, so that they load with weights_only.
+        """Add what the weights are, in plain types, so that they load with weights_only.
 
         Raises:
             UserError: if a weight or a loss is not finite; the file stays as it is.
@@ -203,11 +194,15 @@ class SelectorModule(pl.LightningModule):
             "step": self.global_step,
             "metrics": dict(self._metrics),
         }
-        checkpoint[MEANS_KEY] = self._train_means.state_dict()
+        pairs = self._train_totals.T.tolist()
+        checkpoint[MEANS_KEY] = dict(zip(self.names, pairs, strict=True))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up the metrics of a run that was cut off."""
-        self._train_means.load_state_dict(checkpoint.get(MEANS_KEY, {}))
+        """Continue the metrics of a run that was cut off."""
+        means = checkpoint[MEANS_KEY]
+        self._train_totals = torch.tensor(
+            [means[name] for name in self.names], dtype=torch.double
+        ).T
         self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
 
     def compute(self, batch: Batch) -> tuple[BatchLoss, Tensor]:
@@ -229,18 +224,38 @@ class SelectorModule(pl.LightningModule):
             terms = self.loss(outputs, inputs)
             return combine_terms(terms, self.loss.weights, batch.has_tracks), logits
 
-    def _train_metrics(self) -> dict[str, Tensor]:
-        means = self._train_means.means().items()
-        return {name if name == POSITIVES else f"train/{name}_epoch": mean for name, mean in means}
-
     def _no_loss(self) -> BatchLoss:
         """0, with gradient 0 for every parameter: what other processes wait for."""
         zero = torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
         return BatchLoss(zero, dict.fromkeys(self.loss.weights, zero))
 
+    def _no_totals(self) -> Tensor:
+        return torch.zeros(2, len(self.names), dtype=torch.double)
 
-def _add_losses(means: RunningMeans, loss: BatchLoss, batch: Batch) -> int:
-    """Add a batch's losses; returns the number of expressions that have tracks."""
-    num_expressions = sum(count > 0 for count in batch.num_tracks)
-    means.add({TOTAL: loss.total, **loss.terms}, num_expressions)
-    return num_expressions
+    def _totals(self, loss: BatchLoss, batch: Batch) -> Tensor:
+        """(2, K): sums over a batch's expressions, and how many these are, by ``names``."""
+        num_scored = sum(count > 0 for count in batch.num_tracks)
+        counts = [float(num_scored)] * (len(self.names) - 1) + [float(len(batch.labels))]
+        losses = [loss.total, *(loss.terms[name] for name in self.loss.weights)]
+        sums = torch.stack(losses).detach().double() * num_scored
+        return torch.stack([torch.cat([sums, batch.labels.sum()[None]]), sums.new_tensor(counts)])
+
+    def _train_metrics(self) -> dict[str, Tensor]:
+        means = _means(self._train_totals, self.names).items()
+        return {name if name == POSITIVES else f"train/{name}_epoch": mean for name, mean in means}
+
+
+def _sum_over_processes(totals: Tensor) -> tuple[Tensor, int]:
+    """The sum of what the processes have, all of which have to call it, and their number."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return totals, 1
+    summed = totals.clone()
+    dist.all_reduce(summed)
+    return summed, dist.get_world_size()
+
+
+def _means(totals: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """The values that are the mean of anything, float32 scalars."""
+    sums, counts = totals
+    found = zip(names, sums, counts, strict=True)
+    return {name: (total / count).float() for name, total, count in found if count > 0}

@@ -1,6 +1,5 @@
 """Learning rate schedules, in the form that Lightning takes."""
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -14,19 +13,6 @@ from sola.config.targets import Later, locate
 from sola.errors import UserError
 
 VALID_LOSS = "valid/loss"
-
-
-def choose_fused(node: Later[Optimizer], *, is_mixed: bool) -> Later[Optimizer]:
-    """The optimiser's node with ``fused: null`` replaced by what the precision allows.
-
-    Args:
-        node: of the group optimizer.
-        is_mixed: mixed precision, under which Lightning cannot clip gradients for fused
-            implementations.
-    """
-    if node.node.get("fused", True) is not None:
-        return node
-    return Later(node.node | {"fused": not is_mixed}, node.key)
 
 
 def make_schedules(
@@ -48,10 +34,10 @@ def make_schedules(
         target = locate(scheduler.node["_target_"], scheduler.key)
     takes_steps = "num_steps" in inspect.signature(target).parameters
     built = scheduler(optimizer, **({"num_steps": num_steps} if takes_steps else {}))
+    if isinstance(built, ReduceLROnPlateau):
+        built = _on_validation(built)
     if isinstance(built, list):
         return built
-    if isinstance(built, ReduceLROnPlateau):
-        return [_on_validation(built)]
     return [built if isinstance(built, dict) else {"scheduler": built, "interval": "epoch"}]
 
 
@@ -91,17 +77,15 @@ def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int = 0) -> dict[
         UserError: if a value is out of range.
     """
     at_least(0, warmup_steps=warmup_steps)
-    factor = functools.partial(_cosine_factor, warmup_steps=warmup_steps, num_steps=num_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        done = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
     return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
 
 
 def _on_validation(scheduler: ReduceLROnPlateau) -> dict[str, Any]:
     return {"scheduler": scheduler, "interval": "epoch", "monitor": VALID_LOSS, "strict": False}
-
-
-def _cosine_factor(step: int, *, warmup_steps: int, num_steps: int) -> float:
-    """Share of the learning rate at a step: a straight line up, then half a cosine to zero."""
-    if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
-    done = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

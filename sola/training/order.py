@@ -1,4 +1,4 @@
-"""The order of an epoch: random, friendly to disk, and dealt to devices without rest or repeat."""
+"""The order of an epoch: random, friendly to disk, sharded without drops or repeats."""
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
@@ -13,7 +13,7 @@ Item = tuple[int, ...]
 def draw_order(groups: Sequence[Hashable], *, window: int, seed: int, epoch: int) -> list[int]:
     """Every position once, in an order that is random and yet comes back soon to a group.
 
-    Groups are shuffled and cut into windows; what belongs to a window's groups is shuffled.
+    Groups are shuffled and cut into windows; the positions of a window are shuffled.
 
     Args:
         groups: of each position, such as the video of each sample.
@@ -56,7 +56,7 @@ def pack(sizes: Sequence[int], max_tokens: int, order: Sequence[int]) -> list[It
 class StepSampler(Sampler[list[int]]):
     """One device's samples in each step of an epoch: a function of the arguments and the epoch.
 
-    A step takes ``batch_size`` items for every device. They are dealt like cards, so all devices
+    A step takes ``batch_size`` items for every device, which are dealt like cards: all devices
     together see what one with ``num_ranks`` times the batch size sees. In the last step some may
     get fewer, or none: an empty list.
 
@@ -84,9 +84,10 @@ class StepSampler(Sampler[list[int]]):
         self.items, self.groups, self.window, self.seed = items, groups, window, seed
         self.rank, self.num_ranks = rank, num_ranks
         self.items_per_step = batch_size * num_ranks
+        self.sampler = self  # where Lightning looks for ``set_epoch``
         self.epoch = 0
-        self.start = 0
-        """Step that the next pass begins with."""
+        self.steps_done: dict[int, int] = {}
+        """By epoch, steps that a resumed run passes over."""
 
     def __len__(self) -> int:
         """Steps of a whole epoch, the same for every device."""
@@ -94,25 +95,20 @@ class StepSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         order = draw_order(self.groups, window=self.window, seed=self.seed, epoch=self.epoch)
-        for first in range(self.start * self.items_per_step, len(order), self.items_per_step):
+        start = self.steps_done.get(self.epoch, 0) * self.items_per_step
+        for first in range(start, len(order), self.items_per_step):
             own = order[first : first + self.items_per_step][self.rank :: self.num_ranks]
             yield [sample for position in own for sample in self.items[position]]
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next pass is of."""
+        """Choose the epoch of the next pass."""
         self.epoch = epoch
 
     @property
-    def sampler(self) -> "StepSampler":
-        """Where Lightning looks for ``set_epoch``."""
-        return self
-
-    @property
     def description(self) -> dict[str, int]:
-        """What an order depends on beside the epoch; a run that goes on must have the same."""
+        """What the order depends on; a run can only resume within an epoch of the same order."""
         return {
             "samples": sum(map(len, self.items)),
-            "steps": len(self),
             "samples or packs a step": self.items_per_step,
             "data.window": self.window,
             "seed": self.seed,

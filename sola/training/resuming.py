@@ -1,12 +1,9 @@
 """Resume an interrupted run bit for bit: last.ckpt, and the state of the run in it."""
 
-import random
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
@@ -14,23 +11,27 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from sola.checks import above, at_least
-from sola.files import whole_file
-from sola.training.loader import ResumableLoader
+from sola.config.job import is_first_process
+from sola.errors import UserError
+from sola.files import is_there, whole_file
+from sola.selector import Selector
+from sola.selector.checkpoint import load_selector
+from sola.weights_file import read_weights
 
-LAST_FILE = "last.ckpt"
+BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
 
 
 class WholeFileIO(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all, whenever the process dies.
+    """Writes checkpoints that are complete or absent, whenever the process dies.
 
-    Lightning's own pass through the system's temporary folder: on another disk, moving them from
-    there is writing them once more.
+    Lightning writes to the system's temporary folder first; moving a file from there to another
+    disk is not atomic.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Writes beside the path, then renames."""
+        """Write beside the path, then rename."""
         with whole_file(Path(path)) as unfinished:
             torch.save(checkpoint, unfinished)
 
@@ -52,13 +53,13 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         at_least(1, every_n_steps=every_n_steps)
         above(0, every_n_minutes=every_n_minutes)
-        self.path, self.every_n_steps = Path(dirpath) / LAST_FILE, every_n_steps
-        self.interval = None if every_n_minutes is None else timedelta(minutes=every_n_minutes)
-        self._saved_step, self._saved_at = 0, time.monotonic()
+        self.path = Path(dirpath) / LAST_FILE
+        self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
+        self._step, self._saved_at = 0, time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock; removes what a killed run left of a file that it was writing."""
-        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        """Start the clock; remove the unfinished file of a killed run."""
+        self._step, self._saved_at = trainer.global_step, time.monotonic()
         if trainer.is_global_zero:
             for unfinished in self.path.parent.glob("*.part"):
                 unfinished.unlink()
@@ -66,78 +67,80 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
     ) -> None:
-        """Saves between two optimiser steps of an epoch."""
+        """Save between two optimiser steps of an epoch."""
+        is_step, self._step = trainer.global_step > self._step, trainer.global_step
         # the last step of an epoch is followed by its validation, and that by on_train_epoch_end
-        if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
-            return
-        if self._is_due(trainer):
+        if is_step and not trainer.is_last_batch and self._is_due(trainer):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves an epoch's result, its validation included."""
+        """Save an epoch's result, its validation included."""
         self._save(trainer)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
-        steps = self.every_n_steps
-        if steps and trainer.global_step % steps == 0 and trainer.global_step > self._saved_step:
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             return True
-        if self.interval is None:
+        if self.every_n_minutes is None:
             return False
-        is_late = time.monotonic() - self._saved_at >= self.interval.total_seconds()
+        is_late = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
         return bool(trainer.strategy.broadcast(is_late))  # clocks differ, and all save together
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        for logger in trainer.loggers:  # first: a run that goes on does not log these rows again
+        for logger in trainer.loggers:  # first: a resumed run does not log these rows again
             logger.save()
         trainer.save_checkpoint(self.path)
-        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        self._saved_at = time.monotonic()
 
 
 class Resumption(Callback):
-    """Restores what Lightning leaves out: random states, places in epochs and between them."""
+    """Restores what Lightning leaves out: random states, and the place between two epochs.
+
+    Random states are those of torch, which dropout uses, in every process.
+    """
 
     def __init__(self) -> None:
         self._random_states: list[dict[str, Any]] = []
-        self._loader_states: list[dict[str, Any]] = []
         self._is_between_epochs = False
 
     def state_dict(self) -> dict[str, Any]:
         """Random states of all processes; all of them have to call it."""
-        states = [_random_state()]
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+        own = {"torch": torch.get_rng_state(), "cuda": cuda}
+        states = [own]
         if dist.is_available() and dist.is_initialized():
             states *= dist.get_world_size()
-            dist.all_gather_object(states, _random_state())
+            dist.all_gather_object(states, own)
         return {"random_states": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keeps them until training starts: what happens before draws numbers, too."""
+        """Keep them until training starts: what happens before draws numbers, too."""
         self._random_states = state_dict["random_states"]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Closes an epoch that was over but for its last hooks, before Lightning reads it."""
-        loop = checkpoint["loops"]["fit_loop"]
-        self._loader_states = loop["state_dict"].get("combined_loader", [])
-        epochs = loop["epoch_progress"]
+        """Close an epoch that was saved in its last hook.
+
+        Lightning would repeat its end, as an epoch without steps, and count it twice.
+        """
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         self._is_between_epochs = epochs["current"]["processed"] == epochs["current"]["ready"]
         if self._is_between_epochs:
             for part in ("total", "current"):
                 epochs[part]["completed"] = epochs[part]["processed"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sets the random states, or those of a new run, which differ between processes."""
+        """Set the random states; processes of a new run differ."""
         rank = trainer.global_rank
         if rank < len(self._random_states):
-            _set_random_state(self._random_states[rank])
+            torch.set_rng_state(self._random_states[rank]["torch"])
+            cuda = self._random_states[rank]["cuda"]
+            if cuda is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(cuda)
         elif rank:
             torch.manual_seed(torch.initial_seed() + rank)
-        loader = trainer.train_dataloader
-        for state in self._loader_states:  # Lightning forgets it where steps were counted before
-            assert isinstance(loader, ResumableLoader)
-            loader.load_state_dict(state)
         if self._is_between_epochs:  # or Lightning takes the next epoch for the end of this one
             trainer.fit_loop.epoch_loop.restarting = False
         stopping = trainer.early_stopping_callback
@@ -145,24 +148,47 @@ class Resumption(Callback):
             trainer.should_stop = True
 
 
-def _random_state() -> dict[str, Any]:
-    """Of this process, in types that are safe to load."""
-    version, numbers, gauss = random.getstate()
-    state: Any = np.random.get_state()  # noqa: NPY002
-    name, keys, position, has_gauss, cached = state
-    return {
-        "python": [version, list(numbers), gauss],
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-    }
+def find_checkpoint(
+    output_dir: Path, ckpt_path: str | None, *, resume: bool, is_dry: bool
+) -> Path | None:
+    """The checkpoint to resume from, if any.
+
+    Raises:
+        UserError: if the folder holds a run that would be overwritten.
+    """
+    last = output_dir / LAST_FILE
+    if resume and is_there(last):
+        return last
+    path = None if ckpt_path is None else Path(ckpt_path)
+    if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
+        return path
+    # a run that was killed before its first last.ckpt may have a metrics.csv
+    names, state, fix = [LAST_FILE, BEST_FILE, "metrics.csv"], "a run already", "Add resume=true"
+    if resume:
+        names, state, fix = [BEST_FILE], f"but no {LAST_FILE} to resume from", "Move it away"
+    for name in names:
+        if is_there(output_dir / name):
+            raise UserError(
+                f"{output_dir}: holds {name}, {state}. {fix}, or choose another hydra.run.dir."
+            )
+    return path
 
 
-def _set_random_state(state: dict[str, Any]) -> None:
-    version, numbers, gauss = state["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+def check_resume(path: Path, selector: Selector) -> int:
+    """Return the steps of a checkpoint, which must be a last.ckpt of the same network.
+
+    Raises:
+        UserError: if it is not.
+    """
+    found, _ = load_selector(path, own=(selector.description["_target_"],))
+    for key, wanted in selector.description.items():
+        own = found.description.get(key)
+        if own != wanted and "dropout" not in key:
+            raise UserError(
+                f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
+                "Resume with the configuration that the run was started with."
+            )
+    content = read_weights(path)
+    if "optimizer_states" not in content:
+        raise UserError(f"{path}: has no optimizer state to resume from. Use the run's last.ckpt.")
+    return int(content["global_step"])

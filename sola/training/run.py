@@ -3,39 +3,42 @@
 import logging
 import signal
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from sola.config.device import check_precision, pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.entry_points import TrainConfig
-from sola.config.job import is_first_process, starts_processes
-from sola.config.targets import check_kind
+from sola.config.job import starts_processes
+from sola.config.targets import Later, check_kind
 from sola.datasets import Split
 from sola.errors import INTERRUPTED, UserError, did_you_mean
 from sola.evaluation.scores import group_by_video
-from sola.evaluation.tracks import TrackReader, VideoTracks, check_same_tokens
-from sola.files import is_there
+from sola.evaluation.tracks import check_same_tokens
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
-from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.callbacks import BEST_FILE, BestCheckpoint, StepMetrics, TrainingProgress
+from sola.training.callbacks import BestCheckpoint, StepMetrics, TrainingProgress
 from sola.training.dashboard import GradientNorms, ValidationDashboard, record_checkpoint
-from sola.training.data import SelectorDataModule
-from sola.training.joint import JointReader
+from sola.training.data import SelectionDataset, SelectorDataModule
 from sola.training.module import SelectorModule
-from sola.training.optimization import choose_fused
-from sola.training.resuming import LAST_FILE, Resumption, WholeFileIO
+from sola.training.resuming import (
+    BEST_FILE,
+    Resumption,
+    WholeFileIO,
+    check_resume,
+    find_checkpoint,
+)
 from sola.training.scoring import VALID_JF, ValidationScorer
-from sola.training.sources import LabelledTracks, open_tracks, tracks_dirs
+from sola.training.sources import LabelledTracks, check_widths, open_tracks, shard_readers
 from sola.visualization.dashboard.board import Board, git_state, record_inputs
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 from sola.weights_file import read_weights
@@ -46,23 +49,22 @@ EXPECTED_WARNINGS = (
     *OF_OTHER_PACKAGES,
     ".*does not have many workers.*",  # tokens are read in a millisecond
     ".*smaller than the logging interval.*",
+    ".*your dataloader is not resumable.*",  # the data module is
     ".*The dirpath has changed from.*",  # a run that resumes elsewhere has a best.ckpt of its own
     ".*directory .* exists and is not empty.*",  # Hydra's own files are there before us
     ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged is of all processes
     ".*could not find the monitored key.*",  # a run that ends before its first validation
 )
-RUN_FILES = (LAST_FILE, BEST_FILE, "metrics.csv")
-"""Any of these in an output folder: it holds a run."""
 RECORDED = ("loss", "optimizer", "scheduler", "data", "trainer")
 """Sections of the configuration that a checkpoint carries."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training ends with."""
+    """The best checkpoint of a run."""
 
     best_path: Path
-    """The best checkpoint, by callbacks.best_checkpoint.monitor: best.ckpt in the output folder."""
+    """Chosen by callbacks.best_checkpoint.monitor: best.ckpt in the output folder."""
     valid_jf: float | None
     """Its valid/J&F, in [0, 1]; None if nothing was validated."""
 
@@ -77,7 +79,7 @@ def train(config: TrainConfig) -> TrainingResult:
 
     The same seed gives the same result on a CPU; on a GPU, where some sums have no fixed order, it
     gives nearly the same. A run that resumes in its own folder chooses its best checkpoint among
-    all its epochs, one that resumes in another folder among those that are left;
+    all its epochs, one that resumes in another folder among the remaining ones;
     ``trainer.fast_dev_run`` writes none.
 
     Raises:
@@ -86,12 +88,55 @@ def train(config: TrainConfig) -> TrainingResult:
             another run, or the checkpoint to resume from does not fit.
     """
     output_dir = Path(config.paths.output_dir)
-    if config.resume and is_there(output_dir / LAST_FILE):
-        config = replace_ckpt(config, output_dir / LAST_FILE)
     is_dry = bool(config.trainer.node.get("fast_dev_run"))
-    goes_on = Path(config.ckpt_path or "").absolute() == (output_dir / LAST_FILE).absolute()
-    if not (is_dry or config.resume or goes_on) and is_first_process():
-        _refuse_used_folder(output_dir)
+    ckpt_path = find_checkpoint(output_dir, config.ckpt_path, resume=config.resume, is_dry=is_dry)
+    device = _set_up(config)
+
+    selector = config.selector()
+    check_kind(selector, Selector, "selector")
+    optimizer = _choose_fused(config.optimizer, config.trainer.node.get("precision"))
+    optimizer(selector.parameters())  # refuses its values before data is read
+    callbacks = _build_callbacks(config.callbacks)
+
+    train_split, valid_split = _open_splits(config)
+    train_tracks = _open_tracks(config, train_split, config.data.train_sources)
+    valid_tracks = _open_tracks(config, valid_split, config.data.valid_sources)
+    check_same_tokens(train_tracks.readers[0], valid_tracks.readers[0])
+    check_widths(selector, train_tracks, config.text_encoder)
+    first_step = 0 if ckpt_path is None else check_resume(ckpt_path, selector)
+    data = _build_data(config, (train_split, train_tracks), (valid_split, valid_tracks))
+
+    goes_on = ckpt_path is not None and ckpt_path.absolute().parent == output_dir.absolute()
+    state: dict[str, Any] = {"is_dry": is_dry, "first_step": first_step, "goes_on": goes_on}
+    logger = make_logger(config.logger, job_type="train", **state)
+    scorer = _build_scorer(valid_split, valid_tracks)
+    module = SelectorModule(
+        selector, config.loss, optimizer, config.scheduler, scorer, threshold=config.threshold
+    )
+    board = Board(logger)
+    if not is_dry:
+        callbacks += _build_dashboard(config, board, scorer, valid_split)
+    with warnings.catch_warnings(), starts_processes():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        trainer = _build_trainer(config, logger, callbacks, uses_gpu=device.type == "cuda")
+        module.provenance = _describe(config, train_tracks, valid_tracks, trainer)
+        module.provenance["optimizer"] = dict(optimizer.node)
+        board.log_config(config.values | {"git": git_state(), "provenance": module.provenance})
+        record_inputs(board, [*shard_readers(train_tracks), *shard_readers(valid_tracks)])
+        try:
+            _fit(trainer, module, data, ckpt_path)
+            keep_copy = config.dashboard.keep_checkpoint
+            record_checkpoint(board, output_dir / BEST_FILE, keep_copy=keep_copy)
+        finally:
+            finish_logger(logger)
+        for process in getattr(trainer.strategy.launcher, "procs", []):
+            process.wait()  # the next job of a sweep has the machine for itself
+    return _report(trainer, config)
+
+
+def _set_up(config: TrainConfig) -> torch.device:
+    """Check the device; set seeds, threads and log levels."""
     device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
     check_precision(config.trainer.node.get("precision"), device)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -99,147 +144,91 @@ def train(config: TrainConfig) -> TrainingResult:
         torch.set_num_threads(config.num_threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # trainer.profiler
-    selector = config.selector()
-    check_kind(selector, Selector, "selector")
-    callbacks = _make_callbacks(config)
-    config.optimizer(selector.parameters())  # refuses its values before data is read
-    train_set = config.dataset.open(config.dataset.train_split)
-    valid_set = _open_valid(config)
-    train_tracks = open_tracks(
-        config, train_set, config.data.train_sources, keep=_videos_kept(config)
+    return device
+
+
+def _choose_fused(optimizer: Later[Any], precision: str | None) -> Later[Any]:
+    """Replace ``fused: null``: in mixed precision Lightning cannot clip gradients for it."""
+    if optimizer.node.get("fused", True) is not None:
+        return optimizer
+    is_fused = not str(precision).endswith("-mixed")
+    return Later(optimizer.node | {"fused": is_fused}, optimizer.key)
+
+
+def _build_callbacks(nodes: Mapping[str, Later[Callback | None]]) -> list[Callback]:
+    """Callbacks by name; a function may return None for one that is off."""
+    built = [(node.key, callback) for node in nodes.values() if (callback := node()) is not None]
+    for key, callback in built:
+        check_kind(callback, Callback, key)
+    return [callback for _, callback in built]
+
+
+def _open_splits(config: TrainConfig) -> tuple[Split, Split]:
+    train = config.dataset.open(config.dataset.train_split)
+    valid = config.dataset.open(config.dataset.valid_split)
+    if not valid.has_masks:
+        raise UserError(
+            f"{valid.split_dir}: split {valid.split} has no ground truth to measure J&F with. "
+            "Set dataset.valid_split to one that has."
+        )
+    return train, valid
+
+
+def _open_tracks(config: TrainConfig, split: Split, sources: Sequence[str]) -> LabelledTracks:
+    data = config.data
+    # of a window where a video's expressions are in several steps
+    is_whole = data.group_by == "video" and data.max_tokens is None
+    is_train = split.split == config.dataset.train_split
+    return open_tracks(
+        Path(config.paths.data_dir),
+        split,
+        sources,
+        config.tracker.name,
+        label_iou=data.label_iou,
+        empty_frames=data.empty_frames,
+        keep=data.window if is_train and not is_whole else 1,
     )
-    valid_tracks = open_tracks(config, valid_set, config.data.valid_sources)
-    check_same_tokens(train_tracks.readers[0], valid_tracks.readers[0])
-    _check_widths(config, selector, train_tracks)
-    first_step = _check_resume(config, selector)
-    logger = make_logger(
-        config.logger, job_type="train", is_dry=is_dry, first_step=first_step, goes_on=goes_on
-    )
+
+
+def _build_data(
+    config: TrainConfig, train: tuple[Split, LabelledTracks], valid: tuple[Split, LabelledTracks]
+) -> SelectorDataModule:
+    """Validation goes by video where expressions share tracks: no score depends on it."""
+    options = config.data
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-    data = SelectorDataModule(
-        (train_set.expressions, train_tracks),
-        (valid_set.expressions, valid_tracks),
-        text,
-        config.data,
+    return SelectorDataModule(
+        SelectionDataset(
+            train[0].expressions,
+            train[1],
+            text,
+            by_video=options.group_by == "video",
+            skip_empty=True,
+            max_tokens=options.max_tokens,
+        ),
+        SelectionDataset(valid[0].expressions, valid[1], text, by_video=True),
+        batch_size=options.batch_size,
+        window=options.window,
+        num_workers=options.num_workers,
         seed=config.seed,
     )
-    scorer = _make_scorer(valid_tracks, valid_set)
-    provenance = _describe(config, train_tracks, valid_tracks)
-    precision = str(config.trainer.node.get("precision") or "32-true")
-    optimizer = choose_fused(config.optimizer, is_mixed=precision.endswith("-mixed"))
-    provenance["optimizer"] = dict(optimizer.node)
-    module = SelectorModule(
-        selector,
-        config.loss,
-        optimizer,
-        config.scheduler,
-        scorer,
-        threshold=config.threshold,
+
+
+def _build_scorer(split: Split, tracks: LabelledTracks) -> ValidationScorer:
+    expressions = group_by_video(split.expressions)
+    return ValidationScorer(
+        lambda video_id: tracks.sources.read(expressions[video_id]), split.ground_truth
     )
-    with warnings.catch_warnings(), starts_processes():
-        for message in EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message)
-        board = Board(logger)
-        shown = [] if is_dry else _make_dashboard(config, board, scorer, valid_set)
-        every_n_steps = int(config.trainer.node.get("log_every_n_steps") or 50)
-        callbacks += [Resumption(), StepMetrics(every_n_steps), TrainingProgress(), *shown]
-        trainer = _make_trainer(config, logger, callbacks, uses_gpu=device.type == "cuda")
-        provenance["trainer"] |= _as_done(trainer)
-        module.provenance = provenance
-        board.log_config(config.values | {"git": git_state(), "provenance": provenance})
-        record_inputs(board, _readers(train_tracks, valid_tracks))
-        try:
-            _fit(trainer, module, data, config.ckpt_path)
-            keep_copy = config.dashboard.keep_checkpoint
-            record_checkpoint(board, output_dir / BEST_FILE, keep_copy=keep_copy)
-        except SIGTERMException as stopped:  # whose own status is that of success
-            log.warning(
-                "%s: stopped by SIGTERM at step %d. The same command with resume=true resumes.",
-                output_dir,
-                trainer.global_step,
-            )
-            raise SystemExit(128 + signal.SIGTERM) from stopped
-        except SystemExit as ended:  # Lightning's own after Ctrl-C, with status 1
-            if not trainer.interrupted:
-                raise
-            log.warning(
-                "%s: interrupted at step %d. Add resume=true to resume.",
-                output_dir,
-                trainer.global_step,
-            )
-            raise SystemExit(INTERRUPTED) from ended
-        finally:
-            finish_logger(logger)
-        _wait_for_processes(trainer)
-    sources = " and ".join(config.data.valid_sources)
-    split = f"split {config.dataset.valid_split}, tracks of {sources}"
-    return _report(trainer, output_dir, split)
 
 
-def replace_ckpt(config: TrainConfig, path: Path) -> TrainConfig:
-    """The same run, resumed from a checkpoint."""
-    resumed = replace(config, ckpt_path=str(path), resume=False)
-    resumed.values = config.values
-    return resumed
-
-
-def _fit(
-    trainer: pl.Trainer, module: SelectorModule, data: SelectorDataModule, ckpt_path: str | None
-) -> None:
-    """Train, and validate once if the run was too short for a validation of its own."""
-    try:
-        trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
-    except MisconfigurationException as error:
-        raise UserError(f"trainer: {error}") from error
-    best = next((each for each in _checkpoints(trainer) if isinstance(each, BestCheckpoint)), None)
-    if best is None or trainer.fast_dev_run or best.best_model_score is not None:  # type: ignore[attr-defined]
-        return
-    if trainer.interrupted or trainer.global_step == 0:
-        return
-    trainer.validate(module, data, verbose=False)
-    assert best.dirpath is not None
-    best.best_model_score = trainer.callback_metrics.get(best.monitor or VALID_JF)
-    if best.best_model_score is None:
-        raise UserError(
-            f"callbacks.best_checkpoint.monitor: {best.monitor} is not logged."
-            f"{did_you_mean(str(best.monitor), list(trainer.callback_metrics))}"
-        )
-    trainer.save_checkpoint(Path(best.dirpath) / BEST_FILE, weights_only=True)
-
-
-def _make_callbacks(config: TrainConfig) -> list[Callback]:
-    """Those of the configuration; a function may return None for one that is off."""
-    made = []
-    for node in config.callbacks.values():
-        callback = node()
-        if callback is not None:
-            check_kind(callback, Callback, node.key)
-            made.append(callback)
-    return made
-
-
-def _checkpoints(trainer: pl.Trainer) -> list[Any]:
-    return list(trainer.checkpoint_callbacks)
-
-
-def _refuse_used_folder(output_dir: Path) -> None:
-    found = [name for name in RUN_FILES if (output_dir / name).is_file()]
-    if found:
-        raise UserError(
-            f"{output_dir}: holds a run already ({found[0]}). Add resume=true to resume it, or "
-            "choose another hydra.run.dir."
-        )
-
-
-def _make_dashboard(
-    config: TrainConfig, board: Board, scorer: ValidationScorer, valid_set: Split
+def _build_dashboard(
+    config: TrainConfig, board: Board, scorer: ValidationScorer, valid_split: Split
 ) -> list[Callback]:
     return [
         GradientNorms(int(config.trainer.node.get("log_every_n_steps") or 50)),
         ValidationDashboard(
             board,
             scorer,
-            valid_set,
+            valid_split,
             threshold=config.threshold,
             sources=config.data.valid_sources,
             num_examples=config.dashboard.num_examples,
@@ -249,154 +238,103 @@ def _make_dashboard(
     ]
 
 
-def _readers(train: LabelledTracks, valid: LabelledTracks) -> list[TrackReader]:
-    """Readers of all tracks, those of joined data sets one by one."""
-    return [
-        own
-        for reader in (*train.readers, *valid.readers)
-        for own in (reader.readers.values() if isinstance(reader, JointReader) else [reader])
-    ]
-
-
-def _make_trainer(
+def _build_trainer(
     config: TrainConfig, logger: Logger, callbacks: list[Callback], *, uses_gpu: bool
 ) -> pl.Trainer:
     node = config.trainer.node
+    every_n_steps = int(node.get("log_every_n_steps") or 50)
     options: dict[str, Any] = {
         "logger": logger,
-        "callbacks": callbacks,
+        "callbacks": [*callbacks, Resumption(), StepMetrics(every_n_steps), TrainingProgress()],
         "default_root_dir": config.paths.output_dir,
         "use_distributed_sampler": False,  # the data module shards the samples
         "enable_progress_bar": False,
         "enable_model_summary": False,
+        "plugins": node.get("plugins") or [WholeFileIO()],
     }
-    if not node.get("plugins"):
-        options["plugins"] = [WholeFileIO()]
     if node.get("deterministic") is None:
         options["deterministic"] = "warn" if uses_gpu else None  # on a CPU everything is
-    epochs, max_epochs = node.get("check_val_every_n_epoch"), node.get("max_epochs")
-    if epochs and max_epochs and 0 < max_epochs < epochs:
-        options["check_val_every_n_epoch"] = max_epochs  # best.ckpt comes from a validation
     return config.trainer(**options)
 
 
-def _as_done(trainer: pl.Trainer) -> dict[str, Any]:
-    """What the machine chose, in plain values."""
-    return {
-        "precision": str(trainer.precision),
-        "strategy": type(trainer.strategy).__name__,
-        "accelerator": type(trainer.accelerator).__name__,
-        "num_devices": trainer.num_devices,
-        "num_nodes": trainer.num_nodes,
-        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-    }
-
-
-def _wait_for_processes(trainer: pl.Trainer) -> None:
-    """Those of the other devices: the next job of a sweep has the machine for itself."""
-    for process in getattr(trainer.strategy.launcher, "procs", []):
-        process.wait()
-
-
-def _videos_kept(config: TrainConfig) -> int:
-    """Those of a window, where a video's expressions are in several steps."""
-    is_whole = config.data.group_by == "video" and config.data.max_tokens is None
-    return 1 if is_whole else config.data.window
-
-
-def _make_scorer(tracks: LabelledTracks, dataset: Split) -> ValidationScorer:
-    expressions = group_by_video(dataset.expressions)
-
-    def read(video_id: str) -> VideoTracks:
-        return tracks.sources.read(expressions[video_id])
-
-    return ValidationScorer(read, dataset.ground_truth)
-
-
-def _open_valid(config: TrainConfig) -> Split:
-    dataset = config.dataset.open(config.dataset.valid_split)
-    if not dataset.has_masks:
-        raise UserError(
-            f"{dataset.split_dir}: split {dataset.split} has no ground truth to measure J&F with. "
-            "Set dataset.valid_split to one that has."
+def _fit(
+    trainer: pl.Trainer, module: SelectorModule, data: SelectorDataModule, ckpt_path: Path | None
+) -> None:
+    """Train, and validate once if the run was too short for a validation of its own."""
+    try:
+        trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {error}") from error
+    except (SIGTERMException, SystemExit) as ended:  # of Ctrl-C Lightning makes status 1
+        is_sigterm = isinstance(ended, SIGTERMException)
+        if not (is_sigterm or trainer.interrupted):
+            raise
+        log.warning(
+            "%s: %s at step %d. The same command with resume=true resumes.",
+            trainer.default_root_dir,
+            "stopped by SIGTERM" if is_sigterm else "interrupted",
+            trainer.global_step,
         )
-    return dataset
+        raise SystemExit(128 + signal.SIGTERM if is_sigterm else INTERRUPTED) from ended
+    best = _best_checkpoint(trainer)
+    if best is None or best.best_model_score is not None or trainer.global_step == 0:
+        return
+    trainer.validate(module, data, verbose=False)
+    monitor, metrics = str(best.monitor), trainer.callback_metrics
+    if monitor not in metrics:
+        hint = did_you_mean(monitor, list(metrics))
+        raise UserError(f"callbacks.best_checkpoint.monitor: {monitor} is not logged.{hint}")
+    best.best_model_score = metrics[monitor]
+    trainer.save_checkpoint(Path(str(best.dirpath)) / BEST_FILE, weights_only=True)
 
 
-def _check_widths(config: TrainConfig, selector: Selector, tracks: LabelledTracks) -> None:
-    """Refuse a selector whose widths are not those of its inputs."""
-    where = tracks.readers[0].tracks_dir
-    for key, width, what in (
-        ("token_dim", tracks.sources.token_dim, f"object tokens in {where}"),
-        ("text_dim", config.text_encoder.dim, f"text tokens of {config.text_encoder.name}"),
-    ):
-        found = selector.kwargs.get(key, width)
-        if found != width:
-            raise UserError(
-                f"selector.{key}: must be {width}, the width of {what}, got {found}. Set "
-                f"selector.{key}={width}."
-            )
+def _best_checkpoint(trainer: pl.Trainer) -> BestCheckpoint | None:
+    """The callback that keeps best.ckpt, if it writes any."""
+    found = [each for each in trainer.checkpoint_callbacks if isinstance(each, BestCheckpoint)]
+    return found[0] if found and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
 
 
-def _check_resume(config: TrainConfig, selector: Selector) -> int:
-    """A run can only resume from a last.ckpt of the same network; returns the steps it had."""
-    if config.ckpt_path is None:
-        return 0
-    path = Path(config.ckpt_path)
-    found, _ = load_selector(path, own=(str(config.selector.node["_target_"]),))
-    for key, wanted in selector.description.items():
-        own = found.description.get(key)
-        if own != wanted and "dropout" not in key:
-            raise UserError(
-                f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
-                "Resume with the configuration that the run was started with."
-            )
-    content = read_weights(path)
-    if "optimizer_states" not in content:
-        raise UserError(
-            f"{path}: has weights, but no optimizer state to resume from. Use the run's "
-            f"{LAST_FILE}."
-        )
-    return int(content["global_step"])
-
-
-def _describe(config: TrainConfig, train: LabelledTracks, valid: LabelledTracks) -> dict[str, Any]:
-    """What a checkpoint says of its origin, in plain types."""
+def _describe(
+    config: TrainConfig, train: LabelledTracks, valid: LabelledTracks, trainer: pl.Trainer
+) -> dict[str, Any]:
+    """Where a checkpoint comes from, in plain types; the trainer as the machine chose it."""
     index = train.readers[0].index
-    return {
+    described: dict[str, Any] = {
         "dataset": config.dataset.name,
         "train_split": config.dataset.train_split,
         "train_sources": list(config.data.train_sources),
         "valid_split": config.dataset.valid_split,
         "valid_sources": list(config.data.valid_sources),
-        "tracks": [*tracks_dirs(train), *tracks_dirs(valid)],
-        "tracker": str(index["tracker"]),
-        "checkpoint_sha256": str(index["checkpoint_sha256"]),
-        "token_dim": int(index["token_dim"]),
+        "tracks": [str(r.tracks_dir) for r in (*shard_readers(train), *shard_readers(valid))],
+        **{key: index[key] for key in ("tracker", "checkpoint_sha256", "token_dim")},
         "text_encoder": config.text_encoder.name,
         "seed": config.seed,
         **{name: dict(config.values[name] or {}) for name in RECORDED},
     }
+    chosen = ("precision", "num_devices", "num_nodes", "check_val_every_n_epoch")
+    described["trainer"] |= {name: getattr(trainer, name) for name in chosen}
+    for name in ("strategy", "accelerator"):
+        described["trainer"][name] = type(getattr(trainer, name)).__name__
+    described["trainer"]["deterministic"] = torch.are_deterministic_algorithms_enabled()
+    return described
 
 
-def _report(trainer: pl.Trainer, output_dir: Path, valid: str) -> TrainingResult:
-    best_path = output_dir / BEST_FILE
-    stopping = trainer.early_stopping_callback
-    if isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
+def _report(trainer: pl.Trainer, config: TrainConfig) -> TrainingResult:
+    best_path = Path(config.paths.output_dir) / BEST_FILE
+    stopping: Any = trainer.early_stopping_callback
+    if stopping is not None and stopping.stopped_epoch:
         log.info(
             "stopped after epoch %d: %s did not get better in %d validations",
             stopping.stopped_epoch + 1,
             stopping.monitor,
             stopping.patience,
         )
-    best = next((each for each in _checkpoints(trainer) if isinstance(each, BestCheckpoint)), None)
+    best = _best_checkpoint(trainer)
     if best is None or best.best_model_score is None:
         return TrainingResult(best_path, None)
-    best_path = Path(best.dirpath or output_dir) / BEST_FILE
-    jf, monitored = float(best.best_model_score), ""
-    if best.monitor != VALID_JF:
-        monitored = f" (best {best.monitor}: {jf:.4g})"
-        jf = float(read_weights(best_path)[PROVENANCE_KEY]["metrics"][VALID_JF])
-    log.info("%s: %s %.1f on %s%s", best_path, VALID_JF, 100 * jf, valid, monitored)
+    best_path = Path(best.dirpath or best_path.parent) / BEST_FILE
+    jf = float(read_weights(best_path)[PROVENANCE_KEY]["metrics"][VALID_JF])
+    sources = " and ".join(config.data.valid_sources)
+    where = f"split {config.dataset.valid_split}, tracks of {sources}"
+    log.info("%s: %s %.1f on %s", best_path, VALID_JF, 100 * jf, where)
     return TrainingResult(best_path, jf)

@@ -1,4 +1,4 @@
-"""J and F of selections on the validation split, at every threshold, and those of the oracle."""
+"""J and F of selections on the validation split, at several thresholds, and those of the oracle."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
@@ -23,7 +21,9 @@ VALID_J_BEST, VALID_F_BEST, VALID_JF_BEST = "valid/J_best", "valid/F_best", "val
 VALID_THRESHOLD_BEST = "valid/threshold_best"
 VALID_ORACLE_JF = "valid/oracle_J&F"
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
-"""Thresholds compared in training. The curve of all takes a validation several times as long."""
+"""Thresholds compared in training. Every threshold would take several times as long."""
+NUM_SCORES = len(GRID) + 2
+"""Scores of an expression: at the configured threshold, at those of ``GRID``, the oracle's."""
 MAX_PIXELS_KEPT = 1 << 26
 """Frames x height x width of the videos whose masks are kept: 256 small videos, or 1 of MeViS."""
 MAX_ORACLE_PIXELS = 1 << 40
@@ -33,25 +33,60 @@ some 250 choices of 60 tracks in videos of MeViS."""
 
 @dataclass(frozen=True)
 class ScoredBatch:
-    """What a validation step found of its expressions, which are of one video."""
+    """Scores of a validation step's expressions, which are of one video."""
 
     expressions: tuple[Expression, ...]
     """B."""
     scores: list[NDArray[np.float32]]
     """B arrays (N,), by the order of the expression's tracks."""
     labels: list[NDArray[np.bool_]]
-    """B arrays (N,), tracks that the expression means."""
+    """B arrays (N,), tracks that the expression refers to."""
     curves: list[Curve]
     """B, exact at the configured threshold and at those of ``GRID``."""
     oracles: list[Score | None]
-    """B; None: not known."""
+    """B; None: unknown."""
+
+    def totals(self, threshold: float) -> NDArray[np.float64]:
+        """(2, ``NUM_SCORES``, 2): sums of J and F over the expressions, and counts of the known."""
+        unknown = Score(np.nan, np.nan)
+        values = np.array(
+            [
+                [*(curve.at(each) for each in (threshold, *GRID)), oracle or unknown]
+                for curve, oracle in zip(self.curves, self.oracles, strict=True)
+            ]
+        )
+        return np.stack([np.nansum(values, axis=0), np.isfinite(values).sum(axis=0)])
+
+
+def summarize(totals: Tensor, threshold: float) -> dict[str, float]:
+    """Mean scores of a validation, by the names in logs; NaN where nothing was scored.
+
+    The best threshold is the first of ``GRID`` with the highest J&F.
+
+    Args:
+        totals: (2, ``NUM_SCORES``, 2), the sum of those of all batches and processes.
+        threshold: the configured one.
+    """
+    means = totals[0] / totals[1]
+    jf = means.mean(dim=1)
+    best = 1 + int(jf[1:-1].argmax())
+    return {
+        VALID_J: float(means[0, 0]),
+        VALID_F: float(means[0, 1]),
+        VALID_JF: float(jf[0]),
+        VALID_J_BEST: float(means[best, 0]),
+        VALID_F_BEST: float(means[best, 1]),
+        VALID_JF_BEST: float(jf[best]),
+        VALID_THRESHOLD_BEST: (threshold, *GRID)[best],
+        VALID_ORACLE_JF: float(jf[-1]),
+    }
 
 
 class ValidationScorer:
     """Scores the tracks selected for an expression against its objects.
 
-    Masks of large videos are read again every time. What the oracle reaches is computed once for
-    the whole run, and only of the first videos where that would take long.
+    Masks of large videos are read again every time. The oracle is searched for once in a run, and
+    only in the first videos where that would take long.
 
     Args:
         tracks: video id -> its tracks, those of all its expressions.
@@ -64,10 +99,8 @@ class ValidationScorer:
         ground_truth: Callable[[str], Mapping[str, Masklet]],
     ) -> None:
         self.read, self._ground_truth = tracks, ground_truth
-        self._scorers: OrderedDict[str, VideoScorer] = OrderedDict()
-        self._candidates: dict[str, dict[str, tuple[int, ...]]] = {}
-        self._track_sources: dict[str, tuple[str, ...]] = {}
-        self._oracle: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Score] = {}
+        self._videos: OrderedDict[str, tuple[VideoTracks, VideoScorer]] = OrderedDict()
+        self._oracles: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Score] = {}
         self._num_oracle_pixels = 0
 
     def trace(
@@ -76,6 +109,7 @@ class ValidationScorer:
         scores: Sequence[NDArray[np.float32]],
         *,
         thresholds: Sequence[float],
+        source: str | None = None,
     ) -> list[Curve]:
         """J and F of the union of the selected tracks, by threshold.
 
@@ -83,140 +117,56 @@ class ValidationScorer:
             expressions: of one video, with known objects.
             scores: of each (N,), by the order of the expression's tracks.
             thresholds: the only ones at which the curves are needed, ascending.
+            source: prompt source of the tracks that may be selected; None: all.
         """
-        video_id = expressions[0].video_id
-        scorer, scored = self._scorer(video_id), self._join(expressions, scores)
+        video, scorer = self._open(expressions[0].video_id)
+        scored = []
+        for expression, row in zip(expressions, scores, strict=True):
+            tracks = self.tracks_of(expression)
+            own = [n for n, i in enumerate(tracks) if source in (None, video.prompts[i].source)]
+            objects = expression.object_ids or ()
+            scored.append(Scored([tracks[n] for n in own], row[own].tolist(), objects))
         return trace(scorer, scored, thresholds=thresholds)
 
-    def trace_source(
-        self,
-        source: str,
-        expressions: Sequence[Expression],
-        scores: Sequence[NDArray[np.float32]],
-        *,
-        threshold: float,
-    ) -> list[Score]:
-        """As ``trace``, of the selected tracks of one prompt source alone, at one threshold."""
-        scorer = self._scorer(expressions[0].video_id)
-        sources = self._track_sources[expressions[0].video_id]
-        own = []
-        for each in self._join(expressions, scores):
-            pairs = zip(each.tracks, each.scores, strict=True)
-            kept = [(idx, score) for idx, score in pairs if sources[idx] == source]
-            tracks, of_tracks = [idx for idx, _ in kept], [score for _, score in kept]
-            own.append(each._replace(tracks=tracks, scores=of_tracks))
-        return [curve.at(threshold) for curve in trace(scorer, own, thresholds=[threshold])]
+    def trace_source(self, source: str, *of_batch: Sequence[Any], threshold: float) -> list[Score]:
+        """As ``trace``, of the selected tracks of only one prompt source, at one threshold."""
+        curves = self.trace(*of_batch, thresholds=[threshold], source=source)
+        return [curve.at(threshold) for curve in curves]
 
     def tracks_of(self, expression: Expression) -> tuple[int, ...]:
         """The tracks that may answer an expression, by their place among those of the video."""
-        if expression.video_id not in self._candidates:
-            self._scorer(expression.video_id)
-        return self._candidates[expression.video_id][expression.expression_id]
+        return self._open(expression.video_id)[0].candidates[expression.expression_id]
 
     def groups(self, expression: Expression) -> dict[str, str]:
         """The groups that an expression belongs to, see ``groups_of``."""
-        target = self._scorer(expression.video_id).union(expression.object_ids or ())
-        return groups_of(expression, target)
+        scorer = self._open(expression.video_id)[1]
+        return groups_of(expression, scorer.union(expression.object_ids or ()))
 
     def oracle(self, expression: Expression) -> Score | None:
         """J and F of the best selection of an expression's tracks, see ``best_selection``.
 
         None once ``MAX_ORACLE_PIXELS`` are spent, for what is not known by then.
         """
-        video_id = expression.video_id
-        key = (video_id, *self._answers(expression))
-        if key not in self._oracle and self._num_oracle_pixels < MAX_ORACLE_PIXELS:
-            _, tracks, objects = key
-            scorer = self._scorer(video_id)
-            self._oracle[key] = best_selection(scorer, objects, tracks).score
+        scorer, tracks = self._open(expression.video_id)[1], self.tracks_of(expression)
+        objects = tuple(sorted(expression.object_ids or ()))
+        key = (expression.video_id, tracks, objects)
+        if key not in self._oracles and self._num_oracle_pixels < MAX_ORACLE_PIXELS:
+            self._oracles[key] = best_selection(scorer, objects, tracks).score
             self._num_oracle_pixels += _pixels(scorer) * len(tracks)
-        return self._oracle.get(key)
+        return self._oracles.get(key)
 
-    def _answers(self, expression: Expression) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """Tracks that may answer, and the objects that are meant."""
-        assert expression.object_ids is not None, "labels were read before"
-        return self.tracks_of(expression), tuple(sorted(expression.object_ids))
-
-    def _join(
-        self, expressions: Sequence[Expression], scores: Sequence[NDArray[np.float32]]
-    ) -> list[Scored]:
-        """What to select from for expressions of one video."""
-        assert len({e.video_id for e in expressions}) == 1, "expressions of several videos"
-        scored = []
-        for expression, row in zip(expressions, scores, strict=True):
-            tracks, objects = self._answers(expression)
-            assert len(tracks) == len(row), "scores are those of the expression's tracks"
-            scored.append(Scored(tracks, row.tolist(), objects))
-        return scored
-
-    def _scorer(self, video_id: str) -> VideoScorer:
-        if video_id not in self._scorers:
+    def _open(self, video_id: str) -> tuple[VideoTracks, VideoScorer]:
+        if video_id not in self._videos:
             video = self.read(video_id)
-            self._candidates[video_id] = video.candidates
-            self._track_sources[video_id] = tuple(prompt.source for prompt in video.prompts)
-            self._scorers[video_id] = VideoScorer(video.masklets, self._ground_truth(video_id))
-        self._scorers.move_to_end(video_id)
-        while (
-            len(self._scorers) > 1 and sum(map(_pixels, self._scorers.values())) > MAX_PIXELS_KEPT
-        ):
-            self._scorers.popitem(last=False)
-        return self._scorers[video_id]
+            scorer = VideoScorer(video.masklets, self._ground_truth(video_id))
+            self._videos[video_id] = (video, scorer)
+        self._videos.move_to_end(video_id)
+        while len(self._videos) > 1 and self._num_pixels() > MAX_PIXELS_KEPT:
+            self._videos.popitem(last=False)
+        return self._videos[video_id]
 
-
-class ThresholdMeans(Metric):
-    """Mean J, F and J&F at several thresholds, and those of the oracle.
-
-    Keeps sums and a count alone, so that processes of a distributed run add theirs up.
-
-    Args:
-        threshold: the configured one; the others are ``GRID``.
-        kwargs: of ``torchmetrics.Metric``.
-    """
-
-    is_differentiable = False
-    full_state_update = False
-    sums: Tensor
-    oracle_sums: Tensor
-    num_expressions: Tensor
-    num_oracles: Tensor
-
-    def __init__(self, threshold: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.thresholds = (threshold, *GRID)
-        sums = torch.zeros(len(self.thresholds), 2, dtype=torch.float64)
-        self.add_state("sums", sums, dist_reduce_fx="sum")
-        self.add_state("oracle_sums", sums[0].clone(), dist_reduce_fx="sum")
-        self.add_state("num_expressions", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("num_oracles", torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, curves: Sequence[Curve], oracle: Sequence[Score | None]) -> None:
-        """Adds some expressions; None: the oracle of one is not known."""
-        for curve, best in zip(curves, oracle, strict=True):
-            values = [curve.at(threshold) for threshold in self.thresholds]
-            self.sums += torch.tensor(values, dtype=torch.float64).to(self.sums.device)
-            if best is not None:
-                self.oracle_sums += torch.tensor(best, dtype=torch.float64).to(self.sums.device)
-                self.num_oracles += 1
-        self.num_expressions += len(curves)
-
-    def compute(self) -> dict[str, float]:
-        """The means so far, by what logs call them; NaN where no expression was added.
-
-        The best threshold is the first of ``GRID`` with the highest J&F.
-        """
-        means = (self.sums / self.num_expressions).cpu()
-        jf = means.mean(dim=1)
-        best = 1 + int(jf[1:].argmax())
-        return {
-            VALID_J: float(means[0, 0]),
-            VALID_F: float(means[0, 1]),
-            VALID_JF: float(jf[0]),
-            VALID_J_BEST: float(means[best, 0]),
-            VALID_F_BEST: float(means[best, 1]),
-            VALID_JF_BEST: float(jf[best]),
-            VALID_THRESHOLD_BEST: self.thresholds[best],
-            VALID_ORACLE_JF: float((self.oracle_sums / self.num_oracles).mean()),
-        }
+    def _num_pixels(self) -> int:
+        return sum(_pixels(scorer) for _, scorer in self._videos.values())
 
 
 def _pixels(scorer: VideoScorer) -> int:

@@ -1,48 +1,69 @@
 """The tracks that a run learns from, and the label rule applied to them."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.config.entry_points import DataOptions, TrainConfig
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.tracks import TrackSources, check_has_tokens, entry_of, in_order
+from sola.evaluation.tracks import (
+    TrackSources,
+    check_has_tokens,
+    check_same_tokens,
+    entry_of,
+    in_order,
+)
 from sola.metrics import track_labels
+from sola.selector import Selector
 from sola.shards import ShardReader, tracks_dir
-from sola.training.joint import AnyReader, JointReader
+from sola.text import TextEncoder
 from sola.types import Expression, Labels, MeanOverlaps
 
-Content = TypeVar("Content")
 
-
-class RecentlyRead(Generic[Content]):
-    """Reads entries, and keeps those that were asked for last.
+class JointReader:
+    """What ``ShardReader`` does, for a split that is put together from those of several data sets.
 
     Args:
-        read: (video id, expression id or "") -> what the entry holds.
-        keep: entries to keep.
+        readers: one a data set, by its name; all of one prompt source.
+        locate: a video's id -> the split that it comes from, and its id there.
+
+    Raises:
+        UserError: if the data sets' trackers differ.
     """
 
-    def __init__(self, read: Callable[[str, str], Content], keep: int) -> None:
-        self._read, self._keep = read, keep
-        self._kept: OrderedDict[tuple[str, str], Content] = OrderedDict()
+    def __init__(
+        self, readers: Mapping[str, ShardReader], locate: Callable[[str], tuple[Split, str]]
+    ) -> None:
+        self.readers, self.locate = dict(readers), locate
+        first, *others = self.readers.values()
+        for reader in others:
+            check_same_tokens(first, reader)
+        self.tracks_dir = first.tracks_dir
+        """Of the first data set, for messages."""
+        self.index: dict[str, Any] = {
+            key: value
+            for key, value in first.index.items()
+            if key != "entries" and all(reader.index.get(key) == value for reader in others)
+        }
+        """What index.json says of the tracks of all data sets."""
+        self.is_by_expression = any(reader.is_by_expression for reader in self.readers.values())
 
-    def __call__(self, entry: tuple[str, str]) -> Content:
-        """What the entry (video id, expression id or "") holds."""
-        if entry not in self._kept:
-            while len(self._kept) >= self._keep:
-                self._kept.popitem(last=False)
-            self._kept[entry] = self._read(*entry)
-        self._kept.move_to_end(entry)
-        return self._kept[entry]
+    def _call(self, method: str, video_id: str, expression_id: str = "") -> Any:
+        part, own_id = self.locate(video_id)
+        return getattr(self.readers[part.name], method)(own_id, expression_id)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": OrderedDict()}
+    read = functools.partialmethod(_call, "read")
+    read_tokens = functools.partialmethod(_call, "read_tokens")
+    read_labels = functools.partialmethod(_call, "read_labels")
+    num_tracks = functools.partialmethod(_call, "num_tracks")
+    num_frames = functools.partialmethod(_call, "num_frames")
+
+
+AnyReader = ShardReader | JointReader
 
 
 class LabelledTracks:
@@ -54,22 +75,35 @@ class LabelledTracks:
 
     Args:
         readers: one a prompt source, all of one tracker.
-        rule: when a track counts as one that an expression means.
+        label_iou: a track is positive when its best IoU over the expression's objects is above it.
+        empty_frames: frames empty in track and object: count or skip, see ``track_labels``.
         keep: videos whose tracks stay in memory, those of each source that were asked for last.
 
     Raises:
         UserError: if the sources' trackers differ.
     """
 
-    def __init__(self, readers: Sequence[AnyReader], rule: DataOptions, *, keep: int = 1) -> None:
-        self.sources, self.rule = TrackSources(readers), rule
-        self.readers = in_order(readers)
-        # what belongs to one expression is not asked for again
+    def __init__(
+        self,
+        readers: Sequence[AnyReader],
+        *,
+        label_iou: float,
+        empty_frames: str,
+        keep: int = 1,
+    ) -> None:
+        self.sources, self.readers = TrackSources(readers), in_order(readers)
+        self.label_iou, self.empty_frames, self.keep = label_iou, empty_frames, keep
+        # the tracks of one expression are not asked for again
         counts = [1 if reader.is_by_expression else keep for reader in self.readers]
         pairs = list(zip(self.readers, counts, strict=True))
-        self._tokens = [RecentlyRead(reader.read_tokens, count) for reader, count in pairs]
-        self._counts = [RecentlyRead(reader.read_labels, count) for reader, count in pairs]
+        self._read_tokens = [functools.lru_cache(count)(r.read_tokens) for r, count in pairs]
+        self._read_labels = [functools.lru_cache(count)(r.read_labels) for r, count in pairs]
         self._labels: dict[tuple[str, str], NDArray[np.bool_]] = {}
+
+    def __reduce__(self) -> Any:
+        """A copy in another process opens its files and fills its memory itself."""
+        options: dict[str, Any] = {"label_iou": self.label_iou, "empty_frames": self.empty_frames}
+        return functools.partial(LabelledTracks, keep=self.keep, **options), (self.readers,)
 
     def num_tracks(self, expression: Expression) -> int:
         """N, over all sources.
@@ -80,15 +114,13 @@ class LabelledTracks:
         return sum(reader.num_tracks(*entry_of(reader, expression)) for reader in self.readers)
 
     def tokens(self, expression: Expression) -> NDArray[np.float32]:
-        """Object tokens of an expression's tracks: (N, T, D); not to be written to.
+        """Object tokens of an expression's tracks: (N, T, D); do not write to them.
 
         Raises:
             UserError: if a source lacks the expression, or sources differ in the number of frames.
         """
-        parts = [
-            read(entry_of(reader, expression))
-            for reader, read in zip(self.readers, self._tokens, strict=True)
-        ]
+        pairs = zip(self.readers, self._read_tokens, strict=True)
+        parts = [read(*entry_of(reader, expression)) for reader, read in pairs]
         lengths = {part.shape[1] for part in parts}
         if len(lengths) > 1:
             raise UserError(
@@ -99,76 +131,90 @@ class LabelledTracks:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def labels(self, expression: Expression) -> NDArray[np.bool_]:
-        """Which of its tracks an expression means: (N,).
+        """Which of its tracks an expression refers to: (N,).
 
         Raises:
             UserError: if there is no ground truth for it.
         """
         key = (expression.video_id, expression.expression_id)
         if key not in self._labels:
-            parts = [
-                self._source_labels(reader, read, expression)
-                for reader, read in zip(self.readers, self._counts, strict=True)
-            ]
-            self._labels[key] = np.concatenate(parts)
+            pairs = zip(self.readers, self._read_labels, strict=True)
+            self._labels[key] = np.concatenate([self._label(*p, expression) for p in pairs])
         return self._labels[key]
 
-    def _source_labels(
+    def _label(
         self,
         reader: AnyReader,
-        read: RecentlyRead[Labels | MeanOverlaps | None],
+        read: Callable[..., Labels | MeanOverlaps | None],
         expression: Expression,
     ) -> NDArray[np.bool_]:
-        entry = entry_of(reader, expression)
+        entry, objects = entry_of(reader, expression), expression.object_ids
         num_tracks = reader.num_tracks(*entry)
-        if num_tracks == 0 or expression.object_ids == ():  # no track is meant, even if unlabelled
+        if num_tracks == 0 or objects == ():  # no track is positive, even without labels
             return np.zeros(num_tracks, dtype=bool)
-        labels = read(entry)
-        if labels is None or expression.object_ids is None:
+        labels = read(*entry)
+        if labels is None or objects is None:
             raise UserError(
                 f"{reader.tracks_dir}: video {expression.video_id} has no ground truth to learn "
                 "from or to measure with. Choose other splits: dataset.train_split, "
                 "dataset.valid_split."
             )
-        return track_labels(
-            labels, expression.object_ids, self.rule.label_iou, self.rule.empty_frames
-        )
+        return track_labels(labels, objects, self.label_iou, self.empty_frames)
 
 
 def open_tracks(
-    config: TrainConfig, dataset: Split, sources: Sequence[str], *, keep: int = 1
+    data_dir: Path, dataset: Split, sources: Sequence[str], tracker: str, **options: Any
 ) -> LabelledTracks:
-    """The tracks of a split; ``keep`` as for ``LabelledTracks``.
+    """The tracks of a split.
+
+    Args:
+        data_dir: holds tracks/.
+        dataset: the split.
+        sources: prompt sources.
+        tracker: its name.
+        options: of ``LabelledTracks``.
 
     Raises:
-        UserError: if some are missing (with the command that makes them), were made by different
+        UserError: if some are missing (with the command that makes them), or were made by different
             trackers.
     """
-    readers = [_open(config, dataset, source) for source in sources]
-    tracks = LabelledTracks(readers, config.data, keep=keep)
-    check_has_tokens(tracks.sources.token_dim, str(readers[0].tracks_dir))
+
+    def open_source(source: str) -> AnyReader:
+        parts = {
+            part.name: ShardReader(tracks_dir(data_dir, part.name, part.split, source, tracker))
+            for part in dataset.parts.values()
+        }
+        own = parts.get(dataset.name)
+        return JointReader(parts, dataset.locate) if own is None else own
+
+    tracks = LabelledTracks([open_source(source) for source in sources], **options)
+    check_has_tokens(tracks.sources.token_dim, str(tracks.readers[0].tracks_dir))
     tracks.sources.check_complete(dataset)
     return tracks
 
 
-def tracks_dirs(tracks: LabelledTracks) -> list[str]:
-    """Every folder that tracks are read from."""
+def shard_readers(tracks: LabelledTracks) -> list[ShardReader]:
+    """The readers of every folder that tracks are read from."""
     return [
-        str(part.tracks_dir)
+        part
         for reader in tracks.readers
         for part in (reader.readers.values() if isinstance(reader, JointReader) else [reader])
     ]
 
 
-def _open(config: TrainConfig, dataset: Split, source: str) -> AnyReader:
-    readers = {
-        part.name: ShardReader(
-            tracks_dir(
-                Path(config.paths.data_dir), part.name, part.split, source, config.tracker.name
+def check_widths(selector: Selector, tracks: LabelledTracks, encoder: TextEncoder) -> None:
+    """Refuse a selector whose widths are not those of its inputs.
+
+    Raises:
+        UserError: if one differs.
+    """
+    where = tracks.readers[0].tracks_dir
+    for key, width, what in (
+        ("token_dim", tracks.sources.token_dim, f"object tokens in {where}"),
+        ("text_dim", encoder.dim, f"text tokens of {encoder.name}"),
+    ):
+        if (found := selector.kwargs.get(key, width)) != width:
+            raise UserError(
+                f"selector.{key}: must be {width}, the width of {what}, got {found}. Set "
+                f"selector.{key}={width}."
             )
-        )
-        for part in dataset.parts.values()
-    }
-    return (
-        readers[dataset.name] if dataset.name in readers else JointReader(readers, dataset.locate)
-    )

@@ -18,8 +18,7 @@ from PIL import Image
 from sola.config.entry_points import TrainConfig
 from sola.masks import encode
 from sola.shards import ShardWriter, tracks_dir
-from sola.text.cache import TokenCache
-from sola.text.encoder import TextEncoder
+from sola.text import TextEncoder, TextTokens
 from sola.types import Labels, Prompt, Tracks
 
 TOKEN_DIM, TEXT_DIM, SIZE = 8, 16, (8, 12)
@@ -189,7 +188,7 @@ def command(
     encoder = TextEncoder("letters", str(encoder_dir), dim=TEXT_DIM)
     texts = ("a", "b moving", "c", "ab", "nothing")
     tokens = {t: np.stack([direction(letter, TEXT_DIM) for letter in t]) for t in texts}
-    TokenCache(data_dir / "text" / encoder.name, encoder.identity()).add(tokens)
+    TextTokens(data_dir / "text", encoder).add(tokens)
     return [
         *["dataset=mevis", "dataset.name=shapes", f"dataset.root={data_dir / 'shapes'}"],
         *["tracker=small", "tracker.name=tiny", f"tracker.token_dim={TOKEN_DIM}", "logger=csv"],

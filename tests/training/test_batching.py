@@ -90,3 +90,8 @@ def test_batch_does_not_change_scores(module: SelectorModule, samples: list[Samp
     for row, part in zip(logits, alone, strict=True):
         expected = module.compute(collate([part]))[1][0]
         torch.testing.assert_close(row[: len(expected)], expected, **EXACT)
+
+
+def test_process_without_samples_takes_part_with_zero_gradients(module: SelectorModule) -> None:
+    module.training_step(collate([]), 0).backward()
+    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sola.config.entry_points import DataOptions, TrainConfig
+from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
 from sola.selector import SelectionLoss, TrackSelector
 from sola.shards import ShardReader
@@ -26,14 +26,14 @@ LETTERS = {
     "grid": {"v0": "ab", "v1": ""},
     "gdino": {"v0/0": "a", "v0/1": "", "v1/0": "c"},
 }
-RULE = DataOptions(["grid"], ["grid"])
+RULE = {"label_iou": 0.7, "empty_frames": "count"}
 
 
 @pytest.fixture
 def open_tracks(write_tracks: Callable[..., Path]) -> Callable[..., LabelledTracks]:
     def open_tracks(*sources: str) -> LabelledTracks:
         readers = [ShardReader(write_tracks("train", name, LETTERS[name])) for name in sources]
-        return LabelledTracks(readers, RULE)
+        return LabelledTracks(readers, **RULE)
 
     return open_tracks
 
@@ -75,12 +75,12 @@ def test_expressions_with_the_same_tracks_share_a_sample(
     assert ids(alone) == [[name] for sample in expected for name in sample]
 
 
-def test_only_validation_keeps_expressions_without_tracks(
-    open_tracks, text, config: TrainConfig
-) -> None:
-    split = (EXPRESSIONS, open_tracks("gdino"))
+def test_only_validation_keeps_expressions_without_tracks(open_tracks, text) -> None:
+    tracks = open_tracks("gdino")
+    train_set = SelectionDataset(EXPRESSIONS, tracks, text, by_video=True, skip_empty=True)
+    valid_set = SelectionDataset(EXPRESSIONS, tracks, text, by_video=True)
 
-    data = SelectorDataModule(split, split, text, config.data)
+    data = SelectorDataModule(train_set, valid_set)
 
     assert [len(e) for e in ids(data.train_set)] == [1, 1]
     assert [batch.num_tracks for batch in data.val_dataloader()] == [(1,), (0,), (1,)]
@@ -134,33 +134,30 @@ def test_epoch_reads_tokens_of_a_video_once(
     expressions = [
         Expression(f"v{number % 3}", str(number), "a", (f"v{number % 3}a",)) for number in range(15)
     ]
-    options = DataOptions(["grid"], ["grid"], window=2, **changes)
-    tracks = LabelledTracks([ShardReader(write_tracks("train", "grid"))], options, keep=2)
+    tracks = LabelledTracks([ShardReader(write_tracks("train", "grid"))], **RULE, keep=2)
     text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-    split = (expressions, tracks)
-    loader = SelectorDataModule(split, split, text, options).train_dataloader()
+    max_tokens = changes.pop("max_tokens", None)
+    samples = SelectionDataset(expressions, tracks, text, by_video=False, max_tokens=max_tokens)
+    loader = SelectorDataModule(samples, samples, window=2, **changes).train_dataloader()
 
     for epoch in range(num_epochs):
-        loader.steps.set_epoch(epoch)
+        loader.batch_sampler.set_epoch(epoch)
         seen = [expression for batch in loader for expression in batch.expressions]
         assert sorted(e.expression_id for e in seen) == sorted(e.expression_id for e in expressions)
 
-    assert (
-        num_epochs <= len(read) <= 3 * num_epochs + (num_epochs if "max_tokens" in changes else 0)
-    )
-    assert max(len(kept._kept) for kept in tracks._tokens) == 2
+    assert num_epochs <= len(read) <= (4 if max_tokens else 3) * num_epochs
+    assert tracks._read_tokens[0].cache_info().currsize == 2
 
 
 @pytest.mark.parametrize(("part", "num_workers"), [("train", 0), ("train", 1), ("val", 1)])
 def test_damaged_shard_is_reported_from_any_process(
-    open_tracks, text, config: TrainConfig, num_workers: int, part: str
+    open_tracks, text, num_workers: int, part: str
 ) -> None:
     tracks = open_tracks("grid")
-    config.data.num_workers = num_workers
-    split = (EXPRESSIONS[:2], tracks)
-    data = SelectorDataModule(split, split, text, config.data)
+    samples = SelectionDataset(EXPRESSIONS[:2], tracks, text, by_video=True)
+    data = SelectorDataModule(samples, samples, num_workers=num_workers)
     loader = data.train_dataloader() if part == "train" else data.val_dataloader()
     (shard,) = tracks.readers[0].tracks_dir.glob("*.h5")
     shard.write_bytes(b"x" * shard.stat().st_size)
     with pytest.raises(UserError, match=r"^[^\n]*\.h5: [^\n]*$"):
-        list(loader)
+        [data.on_before_batch_transfer(batch, 0) for batch in loader]

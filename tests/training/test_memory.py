@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sola.config.entry_points import DataOptions
 from sola.masks import empty_masklet
 from sola.shards import ShardReader, ShardWriter
 from sola.training.batch import collate
@@ -62,10 +61,11 @@ def _resident_bytes() -> int:
     return num_pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="resident memory is of Linux")
 def test_reading_more_entries_takes_no_more_memory(many_entries: ShardReader) -> None:
     expressions = [Expression(f"v{idx}", "0", "", ("a",)) for idx in range(NUM_ENTRIES)]
-    tracks = LabelledTracks([many_entries], DataOptions(["grid"], ["grid"]))
+    tracks = LabelledTracks([many_entries], label_iou=0.7, empty_frames="count")
     samples = SelectionDataset(expressions, tracks, NoText(), by_video=False, skip_empty=True)
     before = 0
     for idx in range(NUM_ENTRIES):

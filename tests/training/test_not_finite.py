@@ -48,7 +48,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     resumed = make_config("data.train_sources=[grid]", "trainer.max_epochs=3", "resume=true")
     break_loss(monkeypatch, 1)
 
-    message = rf"^step {num_steps + 1}: .*total nan, bce nan, .* v\d/\d"
+    message = rf"^step {num_steps + 1}: .*loss nan, bce nan, .* v\d/\d"
     with pytest.raises(UserError, match=message):
         run_training(resumed)
     assert {path: path.read_bytes() for path in folder.glob("*.ckpt")} == before

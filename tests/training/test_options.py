@@ -12,7 +12,7 @@ from torch import Tensor
 from sola.config.entry_points import TrainConfig
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.data import SelectorDataModule
+from sola.training.data import SelectionDataset, SelectorDataModule
 from sola.training.run import run_training
 from sola.training.sources import open_tracks
 
@@ -131,15 +131,17 @@ def test_bfloat16_trains(
 def test_each_expression_is_in_one_pack_within_the_budget(
     make_config: MakeConfig, group_by: str
 ) -> None:
-    packed = ("data.batch_size=1", "data.max_tokens=200", f"data.group_by={group_by}")
-    config = make_config(*packed)
+    config = make_config()
     split = config.dataset.open("train")
-    tracks = open_tracks(config, split, ["gt", "grid"])
-    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-    both = (split.expressions, tracks)
-    data = SelectorDataModule(both, both, text, config.data)
+    data_dir = Path(config.paths.data_dir)
+    rule = {"label_iou": 0.7, "empty_frames": "count"}
+    tracks = open_tracks(data_dir, split, ["gt", "grid"], "tiny", **rule)
+    text = TextTokens(data_dir / "text", config.text_encoder)
+    by_video = group_by == "video"
+    samples = SelectionDataset(split.expressions, tracks, text, by_video=by_video, max_tokens=200)
+    data = SelectorDataModule(samples, samples)
 
-    steps = [[data.train_set[idx] for idx in step] for step in data.train_dataloader().steps]
+    steps = [[samples[idx] for idx in step] for step in data.train_dataloader().batch_sampler]
 
     found = [e for samples in steps for sample in samples for e in sample.expressions]
     assert Counter(found) == Counter(split.expressions)

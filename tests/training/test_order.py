@@ -5,13 +5,8 @@ import math
 from collections import Counter
 
 import hypothesis.strategies as st
-import pytest
-import torch
 from hypothesis import given, settings
-from torch.utils.data import Dataset
 
-from sola.errors import UserError
-from sola.training.loader import ResumableLoader
 from sola.training.order import StepSampler, deal, draw_order, pack
 
 VIDEOS = st.lists(st.integers(0, 12), min_size=1, max_size=60)
@@ -58,7 +53,7 @@ def test_a_pass_that_starts_later_is_the_rest_of_the_whole(
 ) -> None:
     sampler = make_sampler(videos, batch_size=batch_size, num_ranks=2)
     whole = steps_of(sampler, 1)
-    sampler.start = start
+    sampler.steps_done[1] = start
     assert steps_of(sampler, 1) == whole[start:]
 
 
@@ -109,61 +104,3 @@ def test_packs_hold_everything_once_and_at_most_the_budget(sizes: list[int]) -> 
     assert sorted(idx for found in packs for idx in found) == list(range(len(sizes)))
     assert all(sum(sizes[idx] for idx in found) <= 10 for found in packs if len(found) > 1)
     assert list(itertools.chain(*packs)) == order
-
-
-class Positions(Dataset[int]):
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-def make_loader(num_workers: int = 0, **changes: int) -> ResumableLoader:
-    sampler = make_sampler([idx // 3 for idx in range(23)], batch_size=2, **changes)
-    return ResumableLoader(
-        Positions(), sampler, num_workers=num_workers, collate_fn=list, generator=torch.Generator()
-    )
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_loader_goes_on_from_its_place_in_the_epoch_and_then_serves_whole_ones(
-    num_workers: int,
-) -> None:
-    loader = make_loader(num_workers)
-    expected = [steps_of(make_loader().steps, epoch) for epoch in range(3)]
-    before = torch.get_rng_state()
-
-    loader.steps.set_epoch(1)
-    served = iter(loader)
-    assert [next(served) for _ in range(5)] == expected[1][:5]
-    state = loader.state_dict()
-    resumed = make_loader(num_workers)
-    resumed.load_state_dict(state)
-    again = iter(resumed)  # asked for before the epoch is told
-    resumed.steps.set_epoch(1)
-
-    assert list(again) == expected[1][5:]
-    resumed.steps.set_epoch(2)
-    assert list(resumed) == expected[2]
-    assert len(resumed) == 12
-    assert num_workers or torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize(
-    ("changes", "pattern"),
-    [
-        ({"seed": 3}, "seed .*0.*3"),
-        ({"window": 4}, r"data\.window .*3.*4"),
-        ({"num_ranks": 2}, "steps .*12.*6.*2.*4"),
-    ],
-)
-def test_a_loader_refuses_to_go_on_within_an_epoch_of_another_order(
-    changes: dict[str, int], pattern: str
-) -> None:
-    loader = make_loader()
-    next(iter(loader))
-    other = make_loader(**changes)
-    other.load_state_dict(loader.state_dict())
-    with pytest.raises(UserError, match=pattern):
-        next(iter(other))
-    other.load_state_dict(loader.state_dict())
-    other.steps.set_epoch(1)  # the place between two epochs is the same in any order
-    assert len(list(other)) == len(other)

@@ -7,12 +7,14 @@ from typing import Any
 import drawn_split as drawn
 import numpy as np
 import pytest
+import torch
 
 from sola.evaluation.curve import Curve
+from sola.evaluation.oracle import best_selection
 from sola.evaluation.scorer import Score
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.training import scoring
-from sola.training.scoring import GRID, ThresholdMeans, ValidationScorer
+from sola.training.scoring import GRID, ScoredBatch, ValidationScorer, summarize
 from sola.types import Tracks
 
 LENGTHS = {"0": 3, "1": 2, "2": 4, "3": 3}
@@ -28,16 +30,10 @@ def reader(source: str) -> SimpleNamespace:
 
 
 @pytest.fixture
-def videos_read() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def scorer(videos_read: list[str]) -> ValidationScorer:
+def scorer() -> ValidationScorer:
     sources = TrackSources([reader("grid"), reader("gdino")])
 
     def read(video_id: str) -> VideoTracks:
-        videos_read.append(video_id)
         return sources.read([e for e in drawn.EXPRESSIONS if e.video_id == video_id])
 
     return ValidationScorer(read, lambda video_id: drawn.GROUND_TRUTH[video_id])
@@ -94,15 +90,22 @@ def test_the_expressions_of_a_video_are_scored_together(scorer: ValidationScorer
 
 
 def test_the_oracle_is_found_once(
-    scorer: ValidationScorer, videos_read: list[str], monkeypatch: pytest.MonkeyPatch
+    scorer: ValidationScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    searched = []
+
+    def search(*wanted: Any) -> Any:
+        searched.append(wanted)
+        return best_selection(*wanted)
+
+    monkeypatch.setattr(scoring, "best_selection", search)
     monkeypatch.setattr(scoring, "MAX_PIXELS_KEPT", 1)  # one video at a time
 
     for _ in range(2):
         found = [scorer.oracle(expression) for expression in drawn.EXPRESSIONS]
 
     assert found == [(1, 1)] * 5
-    assert videos_read == ["v1", "v2"]
+    assert len(searched) == 5
 
 
 def test_the_search_for_the_oracle_ends(
@@ -113,27 +116,24 @@ def test_the_search_for_the_oracle_ends(
     found = [scorer.oracle(expression) for expression in drawn.EXPRESSIONS * 2]
 
     assert found == [(1, 1), (1, 1), None, None, None] * 2
-    means = ThresholdMeans(0.5)
-    curve = Curve((), (Score(0, 0),))
-    means.update([curve] * 10, found)
-    assert means.compute()["valid/oracle_J&F"] == 1
+    scored = ScoredBatch((), [], [], [Curve((), (Score(0, 0),))] * 10, found)
+    means = summarize(torch.from_numpy(scored.totals(0.5)), 0.5)
+    assert means["valid/oracle_J&F"] == 1
 
 
-def means_of(scorer: ValidationScorer, numbers: Sequence[str], **kwargs: Any) -> ThresholdMeans:
-    means = ThresholdMeans(0.5, **kwargs)
-    means.update([], [])  # what a process without expressions does
+def totals_of(scorer: ValidationScorer, numbers: Sequence[str]) -> torch.Tensor:
+    expressions, rows = [drawn.EXPRESSIONS[int(number)] for number in numbers], []
     for number in numbers:
         scores = np.linspace(0.04, 0.92, LENGTHS[number] + int(number), dtype=np.float32)
-        expression = drawn.EXPRESSIONS[int(number)]
-        thresholds = sorted(set(means.thresholds))
-        scores = scores[: LENGTHS[number]]
-        curves = scorer.trace([expression], [scores], thresholds=thresholds)
-        means.update(curves, [scorer.oracle(expression)])
-    return means
+        rows.append(scores[: LENGTHS[number]])
+    curves = scorer.trace(expressions, rows, thresholds=GRID)
+    oracles = [scorer.oracle(expression) for expression in expressions]
+    scored = ScoredBatch(tuple(expressions), rows, [], curves, oracles)
+    return torch.from_numpy(scored.totals(0.5))
 
 
 def test_means_are_those_of_the_selections_at_each_threshold(scorer: ValidationScorer) -> None:
-    means = means_of(scorer, list(LENGTHS)).compute()
+    means = summarize(totals_of(scorer, list(LENGTHS)), 0.5)
 
     jf = []
     for threshold in (0.5, *GRID):
@@ -153,17 +153,7 @@ def test_means_are_those_of_the_selections_at_each_threshold(scorer: ValidationS
     assert means["valid/oracle_J&F"] == 1
 
 
-@pytest.mark.parametrize("theirs", [["1", "3"], []])
-def test_the_best_threshold_is_that_of_all_processes(
-    scorer: ValidationScorer, theirs: list[str]
-) -> None:
-    other = means_of(scorer, theirs)
-    gathered = iter([getattr(other, name) for name in other._defaults])
-    mine = means_of(
-        scorer,
-        [number for number in LENGTHS if number not in theirs],
-        dist_sync_fn=lambda state, group: [state, next(gathered)],
-        distributed_available_fn=lambda: True,
-    )
-
-    assert mine.compute() == pytest.approx(means_of(scorer, list(LENGTHS)).compute(), abs=1e-12)
+def test_totals_of_processes_add_up(scorer: ValidationScorer) -> None:
+    parts = totals_of(scorer, ["0", "2"]) + totals_of(scorer, ["1", "3"])
+    whole = totals_of(scorer, list(LENGTHS))
+    assert summarize(parts, 0.5) == pytest.approx(summarize(whole, 0.5), abs=1e-12)

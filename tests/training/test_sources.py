@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sola.config.entry_points import DataOptions
 from sola.errors import UserError
 from sola.shards import ShardReader
 from sola.training.sources import LabelledTracks
@@ -20,7 +19,7 @@ EXPRESSIONS = [
     for number, letters in OBJECTS.items()
 ]
 OpenTracks = Callable[..., LabelledTracks]
-RULE = DataOptions(["grid"], ["grid"])
+RULE = {"label_iou": 0.7, "empty_frames": "count"}
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def open_tracks(write_tracks: Callable[..., Path]) -> OpenTracks:
     def open_tracks(*sources: str) -> LabelledTracks:
         letters = {"gt": {"v0": "a"}, "grid": {"v0": "cb"}, "gdino": OWN}
         readers = [ShardReader(write_tracks("train", name, letters[name])) for name in sources]
-        return LabelledTracks(readers, RULE)
+        return LabelledTracks(readers, **RULE)
 
     return open_tracks
 
@@ -90,7 +89,7 @@ def test_sources_of_different_token_dtypes_are_joined(
         for name, dtype in dtypes.items()
     ]
     whole, halves = np.split(
-        LabelledTracks([ShardReader(f) for f in folders], RULE).tokens(EXPRESSIONS[0]), 2
+        LabelledTracks([ShardReader(f) for f in folders], **RULE).tokens(EXPRESSIONS[0]), 2
     )
     assert whole.dtype == np.float32
     np.testing.assert_array_equal(whole.astype(np.float16), halves)

@@ -1,0 +1,223 @@
+"""Layers of the track selector: short-term motion encoder, attention, alignment with language."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STD_EPS = 1e-5
+NEGATIVE_SLOPE = 0.01
+
+
+class TokenGroupNorm(nn.Module):
+    """Group normalisation with statistics over all tokens of a set and the group's channels.
+
+    It computes in the precision of its parameters: in float32 under mixed precision.
+
+    Args:
+        num_groups: groups into which the channels are split; must divide ``num_channels``.
+        num_channels: C.
+        eps: added to the variance.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.num_groups, self.eps = num_groups, eps
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Normalise (A, S, C): A sets of S tokens."""
+        # (A, S, C) -> (A, C, S, 1), which torch sees to be channels-last: nothing is copied
+        channels_first = tokens.to(self.weight.dtype).unsqueeze(2).permute(0, 3, 1, 2)
+        normalised = F.group_norm(channels_first, self.num_groups, self.weight, self.bias, self.eps)
+        return normalised.permute(0, 2, 3, 1).squeeze(2)
+
+
+class WeightStandardizedConv1d(nn.Conv1d):
+    """Convolution over time of which every output filter has mean 0 and standard deviation 1.
+
+    The standard deviation is the unbiased one (Qiao et al. 2019, arXiv 1903.10520). Tracks have few
+    frames and the filters are large, so windows are laid out and multiplied.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Filter (A, T, C_in) into (A, T', C_out)."""
+        kernel_size, padding = self.weight.shape[2], self.weight.shape[2] // 2
+        # (A, T, C) -> (A, T', C, kernel)
+        windows = F.pad(tokens, (0, 0, padding, padding)).unfold(1, kernel_size, self.stride[0])
+        weight = self.weight.flatten(1)
+        centred = weight - weight.mean(dim=1, keepdim=True)
+        std = torch.linalg.vector_norm(centred, dim=1) / math.sqrt(weight.shape[1] - 1)
+        return F.linear(windows.flatten(2), centred / (std + STD_EPS)[:, None], self.bias)
+
+
+class MotionBlock(nn.Module):
+    """Convolution of kernel 3, group normalisation over time, leaky ReLU, dropout."""
+
+    def __init__(
+        self, in_dim: int, out_dim: int, *, stride: int, num_groups: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.conv = WeightStandardizedConv1d(in_dim, out_dim, 3, stride=stride, padding=1)
+        self.norm = TokenGroupNorm(num_groups, out_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Encode (A, T, C_in) into (A, T', C_out)."""
+        return self.dropout(F.leaky_relu(self.norm(self.conv(tokens)), NEGATIVE_SLOPE))
+
+
+class MotionEncoder(nn.Module):
+    """Object tokens of each track -> fewer, wider tokens that know what happens around them.
+
+    Args:
+        token_dim: D, width of an object token.
+        text_dim: E, width of a text token and of the result.
+        strides: of the five blocks; each divides the number of frames and rounds up. The paper's
+            (2, 2, 2, 1, 1) leave T' = ceil(ceil(ceil(T / 2) / 2) / 2).
+        gain: factor on the difference of a track's tokens from their mean over time. Above 1, what
+            changes is not drowned by what stays.
+        num_groups: groups of the normalisation.
+        dropout: after every block.
+    """
+
+    def __init__(
+        self,
+        token_dim: int,
+        text_dim: int,
+        *,
+        strides: Sequence[int],
+        gain: float,
+        num_groups: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.gain = gain
+        hidden_dim = 2 * token_dim
+        widths = (token_dim, hidden_dim, hidden_dim, hidden_dim, text_dim, text_dim)
+        self.blocks = nn.ModuleList(
+            MotionBlock(in_dim, out_dim, stride=stride, num_groups=num_groups, dropout=dropout)
+            for in_dim, out_dim, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+        )
+        self.output = WeightStandardizedConv1d(text_dim, text_dim, 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Motion tokens (R, N, T', E) of object tokens (R, N, T, D)."""
+        hidden = tokens.flatten(0, 1)
+        if self.gain != 1:
+            mean = hidden.mean(dim=1, keepdim=True)
+            hidden = mean + self.gain * (hidden - mean)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.output(hidden).unflatten(0, tokens.shape[:2])
+
+
+class Attention(nn.Module):
+    """Multi-head attention with a projection for each of query, key, value and output."""
+
+    def __init__(self, dim: int, *, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+        self.output = nn.Linear(dim, dim)
+
+    def forward(self, queries: Tensor, values: Tensor) -> Tensor:
+        """Self-attention within A sets, in which queries and keys are the same tokens.
+
+        Args:
+            queries: (A, S, E), also the keys.
+            values: (A, S, E).
+
+        Returns:
+            (A, S, E).
+        """
+        return self.attend(self.query(queries), self.key(queries), self.value(values))
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Attention between projected tokens.
+
+        Args:
+            query: (A, S, E).
+            key: (A, K, E).
+            value: (A, K, E).
+            mask: (A, K) bool, keys that exist; None: all.
+
+        Returns:
+            (A, S, E).
+        """
+        # (A, S, E) -> (A, heads, S, E / heads)
+        shape = (self.num_heads, -1)
+        query, key, value = (x.unflatten(-1, shape).transpose(1, 2) for x in (query, key, value))
+        attended = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=None if mask is None else mask[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.output(attended.transpose(1, 2).flatten(2))
+
+
+class AlignmentLayer(nn.Module):
+    """Attention between tracks, over time and to language, each with residual and normalisation.
+
+    Args:
+        dim: E, width of all tokens.
+        num_heads: heads of each attention; must divide E.
+        num_groups: groups of the normalisations; must divide E.
+        dropout: of the attention weights.
+    """
+
+    def __init__(self, dim: int, *, num_heads: int, num_groups: int, dropout: float) -> None:
+        super().__init__()
+        self.track_attention = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.track_norm = TokenGroupNorm(num_groups, dim)
+        self.time_attention = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.time_norm = TokenGroupNorm(num_groups, dim)
+        self.language_attention = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.language_norm = TokenGroupNorm(num_groups, dim)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        encoding: Tensor,
+        language: Tensor,
+        mask: Tensor | None,
+        spread: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """Tokens of every sample, aligned with its expression.
+
+        Args:
+            tokens: (R, N, T', E), motion tokens of R videos.
+            encoding: (T', E), temporal encoding.
+            language: (B, L + K, E), text and negative tokens of each sample.
+            mask: (B, L + K) bool, which of them exist; None: all.
+            spread: (R, ...) of videos -> (B, ...) of samples.
+
+        Returns:
+            (B, N, T', E).
+        """
+        num_videos, num_tracks, num_frames = tokens.shape[:3]
+        # the tracks of each frame are a set: (R, N, T, E) -> (R * T, N, E)
+        hidden = tokens.transpose(1, 2).flatten(0, 1)
+        hidden = self.track_norm(hidden + self.track_attention(hidden, hidden))
+        # the frames of each track are a set: (R * T, N, E) -> (R * N, T, E)
+        hidden = hidden.unflatten(0, (num_videos, num_frames)).transpose(1, 2).flatten(0, 1)
+        hidden = self.time_norm(hidden + self.time_attention(hidden + encoding, hidden))
+        # all tokens of a sample are a set: (R * N, T, E) -> (R, N * T, E)
+        hidden = hidden.unflatten(0, (num_videos, num_tracks)).flatten(1, 2)
+        attention = self.language_attention
+        query, key, value = (
+            attention.query(hidden),
+            attention.key(language),
+            attention.value(language),
+        )
+        hidden = spread(hidden) + attention.attend(spread(query), key, value, mask)
+        return self.language_norm(hidden).unflatten(1, (num_tracks, num_frames))
