@@ -85,22 +85,6 @@ class TestWeightAveraging:
         assert provenance["step"] == 3
         torch.testing.assert_close(best.state_dict(), last.state_dict(), rtol=0, atol=0)
 
-    def test_resumed_run_matches_uninterrupted_run(
-        self, train: Callable[..., dict], tmp_path: Path
-    ) -> None:
-        words = (
-            *("optimizer.lr=1e-3", "selector.dropout=0", "selector.attention_dropout=0"),
-            *("data.batch_size=3", "callbacks.weight_averaging.decay=0.5"),  # one step an epoch
-        )
-        whole = train("whole", *words, "trainer.max_epochs=3")
-        train("begun", *words, "trainer.max_epochs=2")
-
-        ckpt = f"ckpt_path={tmp_path}/begun/last.ckpt"
-        resumed = train("resumed", *words, "trainer.max_epochs=3", ckpt)
-
-        for key in ("state_dict", "current_model_state"):
-            torch.testing.assert_close(resumed[key], whole[key])
-
 
 @pytest.mark.parametrize(("group_by", "num_workers"), [("expression", 1), ("video", 0)])
 def test_packed_steps_train(make_config: MakeConfig, group_by: str, num_workers: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Checkpoint
 from training_checkpoints import assert_same_end
 
 from sola.config.entry_points import TrainConfig
@@ -28,8 +28,8 @@ class Failure(Exception):
     """In place of a kill."""
 
 
-class FailsAt(Callback):
-    """Fails after a step, or after the validation of an epoch.
+class FailsAt(Checkpoint):
+    """Fails after a step, a validation, or (negative) before an epoch; after last.ckpt is written.
 
     Draws from the global random state first, as any code may after the last checkpoint.
     """
