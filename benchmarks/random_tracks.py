@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from sola.config.entry_points import DataOptions
+from sola.config.sections import DataOptions
 from sola.masks import encode
 from sola.metrics import mean_iou
 from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR

@@ -36,7 +36,7 @@ from random_tracks import (
     write_data,
 )
 
-from sola.config.entry_points import DataOptions
+from sola.config.sections import DataOptions
 from sola.selector import SelectionLoss, TrackSelector
 from sola.selector.losses import LossInputs, SelectorOutputs, combine_terms
 from sola.training.module import SelectorModule

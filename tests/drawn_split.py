@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import torch
 
-from sola.config.entry_points import EvaluateConfig, Paths, PredictConfig
+from sola.config.entry_points import EvaluateConfig, PredictConfig
+from sola.config.sections import Paths
 from sola.config.targets import Later
 from sola.datasets import Dataset, MeViS
 from sola.masks import areas, encode

@@ -69,14 +69,13 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
         show_sweep()
 
 
-def run_program(task: Callable[[], int], entry: str = "") -> NoReturn:
+def run_program(task: Callable[[], int]) -> NoReturn:
     """Run a command that has flags of its own, and end the process with the status it returns.
 
     A mistake that the user can fix is one message on stderr and exit status 1, as for ``main``.
 
     Args:
         task: imports what is heavy itself.
-        entry: not used.
     """
     handler = console_handler()
     handler.addFilter(OwnMessages())

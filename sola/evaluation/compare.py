@@ -176,7 +176,7 @@ def run_comparison(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends the process."""
     options = parse_arguments(arguments)
-    run_program(lambda: run_comparison(options), "evaluate")
+    run_program(lambda: run_comparison(options))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("path", type=Path, help="the zip, or a folder of what it would hold")
     parser.add_argument("values", nargs="*", help="as for predict.py: dataset=mevis split=valid")
     options = parser.parse_args(arguments)
-    run_program(lambda: _check(options.path, options.values), "predict")
+    run_program(lambda: _check(options.path, options.values))
 
 
 def _check(path: Path, values: Sequence[str]) -> int:

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends the process."""
     options = parse_arguments(arguments)
-    run_program(lambda: run(options), "generate")
+    run_program(lambda: run(options))
 
 
 def _weights_sha256(checkpoint: str | None) -> str:

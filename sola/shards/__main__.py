@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help=places)
     parser.add_argument("--repair", action="store_true")
     options = parser.parse_args(arguments)
-    run_program(lambda: check(options.folder, is_repair=options.repair), "generate")
+    run_program(lambda: check(options.folder, is_repair=options.repair))
 
 
 def check(folder: Path, *, is_repair: bool) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sola.config.entry_points import EvaluateConfig, Paths
+from sola.config.entry_points import EvaluateConfig
+from sola.config.sections import Paths
 from sola.evaluation import scored_split
 from sola.evaluation.compare import compare, read_run
 from sola.evaluation.run import run_evaluation
