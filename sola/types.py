@@ -96,23 +96,6 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class MeanOverlaps:
-    """Overlaps of N tracks with G ground-truth objects, means over frames.
-
-    What the published code's files hold in place of pixel counts.
-    """
-
-    object_ids: tuple[str, ...]
-    """G names."""
-    iou: np.ndarray
-    """(N, G) float64; a frame empty in track and object counts 1."""
-    precision: np.ndarray
-    """(N, G) float64."""
-    recall: np.ndarray
-    """(N, G) float64."""
-
-
-@dataclass(frozen=True)
 class DetectionEvidence:
     """How well a detector's answers to one sentence support its N tracks."""
 
@@ -139,7 +122,7 @@ class Tracks:
     """N prompts, one a track."""
     size: tuple[int, int]
     """(H, W) of every mask, the frames' own size."""
-    labels: Labels | MeanOverlaps | None = None
+    labels: Labels | None = None
     """None where the split has no ground truth."""
     evidence: DetectionEvidence | None = None
     """None where the prompts are not a detector's answers to one sentence, or were imported."""

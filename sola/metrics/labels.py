@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sola.errors import UserError
 from sola.masks import areas, intersections
-from sola.types import Labels, Masklet, MeanOverlaps
+from sola.types import Labels, Masklet
 
 
 def count_pixels(
@@ -29,29 +29,18 @@ def count_pixels(
     )
 
 
-def mean_iou(labels: Labels | MeanOverlaps, empty_frames: str) -> NDArray[np.float64]:
+def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
     """Return the IoU of every track with every object, mean over frames.
 
     Args:
-        labels: pixel counts of N tracks against G objects, or means by rule "count".
+        labels: of N tracks against G objects.
         empty_frames: "count": a frame empty in both counts as IoU 1, so an always empty track
             reaches 0.75 against an object visible in a quarter of the frames; "skip": it
             is left out.
 
     Returns:
         (N, G) float64 in [0, 1]; 0 for a pair with no frame left.
-
-    Raises:
-        UserError: if ``labels`` are means and ``empty_frames`` is "skip".
     """
-    if isinstance(labels, MeanOverlaps):
-        if empty_frames != "count":
-            raise UserError(
-                "data.empty_frames: skip needs pixel counts, but these tracks were imported with "
-                "their mean IoU only, in which empty frames count. Use data.empty_frames=count, or "
-                "import them again with the ground truth of the data set."
-            )
-        return labels.iou
     shared = labels.intersections.astype(np.int64)
     union = labels.track_areas[:, None].astype(np.int64) + labels.object_areas[None] - shared
     is_seen = union > 0
@@ -63,7 +52,7 @@ def mean_iou(labels: Labels | MeanOverlaps, empty_frames: str) -> NDArray[np.flo
 
 
 def track_labels(
-    labels: Labels | MeanOverlaps,
+    labels: Labels,
     object_ids: Sequence[str],
     iou_threshold: float,
     empty_frames: str,
@@ -80,7 +69,7 @@ def track_labels(
         (N,) bool.
 
     Raises:
-        UserError: if an object is not among ``labels.object_ids``, or as ``mean_iou`` does.
+        UserError: if an object is not among ``labels.object_ids``.
     """
     unknown = [name for name in object_ids if name not in labels.object_ids]
     if unknown:

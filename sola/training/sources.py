@@ -21,7 +21,7 @@ from sola.metrics import track_labels
 from sola.selector import Selector
 from sola.shards import ShardReader, tracks_dir
 from sola.text import TextEncoder
-from sola.types import Expression, Labels, MeanOverlaps
+from sola.types import Expression, Labels
 
 
 class JointReader:
@@ -145,7 +145,7 @@ class LabelledTracks:
     def _label(
         self,
         reader: AnyReader,
-        read: Callable[..., Labels | MeanOverlaps | None],
+        read: Callable[..., Labels | None],
         expression: Expression,
     ) -> NDArray[np.bool_]:
         entry, objects = entry_of(reader, expression), expression.object_ids

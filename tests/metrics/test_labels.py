@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sola.metrics import mean_iou, track_labels
-from sola.types import Labels, MeanOverlaps
+from sola.types import Labels
 
 
 def labels() -> Labels:
@@ -30,17 +30,6 @@ def test_a_track_is_positive_above_the_threshold_for_its_best_object() -> None:
     assert track_labels(labels(), ["7", "9"], 0.9, "count").tolist() == [False, True]
     assert track_labels(labels(), ["7"], 0.4, "skip").tolist() == [True, False]
     assert track_labels(labels(), [], 0.0, "count").tolist() == [False, False]
-
-
-def test_means_over_frames_stand_in_for_counts_where_empty_frames_count() -> None:
-    iou = np.array([[0.9, 0.1], [0.2, 0.75]])
-    means = MeanOverlaps(("7", "9"), iou, iou, iou)
-
-    assert mean_iou(means, "count").tolist() == iou.tolist()
-    assert track_labels(means, ["9"], 0.7, "count").tolist() == [False, True]
-    assert track_labels(means, [], 0.0, "count").tolist() == [False, False]
-    with pytest.raises(ValueError, match="empty_frames"):
-        track_labels(means, ["9"], 0.7, "skip")
 
 
 def test_no_tracks_no_objects_and_no_frames_work() -> None:
