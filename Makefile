@@ -7,6 +7,7 @@ CONSTRAINTS ?= constraints.txt
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS)
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
+TEXTS = sola conf tests benchmarks tools docs data/README.md README.md CHANGELOG.md CONTRIBUTING.md
 DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
@@ -59,8 +60,9 @@ results: setup  ## the numbers of docs/results.md: the full recipe on moving_sha
 	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/tune --baseline $(RESULTS_DIR)/baseline/seed_*/tune
 	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/valid_u --baseline $(RESULTS_DIR)/baseline/seed_*/valid_u
 
-test: setup  ## every test but the slow ones, on all cores
-	$(RUN) -m pytest -n auto --dist loadfile --durations 10
+test: setup  ## every test but the slow ones, on all cores, with the coverage of sola/
+	$(RUN) -m pytest -n auto --dist loadfile --durations 10 --cov=sola --cov-report=
+	@echo "coverage of sola/: $$($(RUN) -m coverage report --format=total) %"
 
 test-all: setup  ## every test, slow ones included
 	$(RUN) -m pytest -m 'slow or not slow'
@@ -74,10 +76,11 @@ test-programs: setup  ## the programs: installed, with classes of a user's own, 
 faults: setup  ## every test of a fault, and the table of docs/faults.md that they write
 	$(RUN) -m pytest -m fault --write-faults
 
-lint: setup  ## format, style and types
+lint: setup  ## format, style, types and phrases
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	@if grep -rnE -f tools/phrases.txt $(TEXTS) --include='*.py' --include='*.md' --include='*.yaml'; then echo 'Use plain words instead (tools/phrases.txt).'; exit 1; fi
 
 size:  ## lines of code by package, long functions and files, docstring coverage
 	@python3 tools/size.py

@@ -7,7 +7,7 @@ The first is made on moving_shapes and needs the tracks of ``make demo``, the se
 moving_shapes_large with those of ``make results`` and gt tracks of valid_u: of true prompts alone,
 so that nothing is lost but by the selection. Every variant is a ``train.py`` of the recipe
 with some overrides and fewer epochs, then an ``evaluate.py`` of its best.ckpt on valid_u. Runs
-that are finished are read, not made again. Prints J&F in percent by kind of expression, mean and
+that are finished are read, not repeated. Prints J&F in percent by kind of expression, mean and
 standard deviation over the seeds.
 """
 
@@ -92,7 +92,7 @@ def main() -> None:
     """Makes the runs of a table that are missing, and prints it."""
     parser = argparse.ArgumentParser(description="tables of short runs on synthetic videos")
     parser.add_argument("table", nargs="?", choices=TABLES, help="hours each; none: says so")
-    parser.add_argument("--variants", nargs="+", help="some of them alone")
+    parser.add_argument("--variants", nargs="+", help="only some of them")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, help="3, for batching 6")
     parser.add_argument("--threshold", type=float, default=0.5)

@@ -26,7 +26,7 @@ SMALL, PROXY = "small", "sam2/sam2_hiera_t.yaml"
 
 
 def main() -> None:
-    """Measures the models that are asked for."""
+    """Measures the chosen models."""
     parser = argparse.ArgumentParser(description="time per object by number of objects")
     parser.add_argument("--model", help="small, or a configuration in sam2; both by default")
     parser.add_argument("--size", type=int, default=256, help="image size of the latter, px")

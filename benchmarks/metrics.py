@@ -106,7 +106,7 @@ def imperfect(rng: np.random.Generator, masks: Masks) -> Masks:
 def draw_video(
     seed: int, size: tuple[int, int], num_tracks: int, num_frames: int
 ) -> tuple[list[Masklet], dict[str, Masklet]]:
-    """Tracks, of which those first in number are of the objects, and the objects."""
+    """Tracks, the objects' own first, and the objects."""
     rng = np.random.default_rng(seed)
     objects, tracks = {}, []
     for idx in range(num_tracks):

@@ -8,7 +8,7 @@ Both sides track the same masks of one drawn video in groups of four with the sa
 and take turns: upstream's predictor, which encodes every frame again in each pass, and ours,
 compiled with ``--compile``. Agreement is shown beside that of upstream with itself, four
 objects at a time against one by one. ``--peak-tflops`` is the arithmetic limit of the hardware in
-the run's precision (989 for dense bf16 on an H100 SXM), of which our share is printed. Prints one
+the run's precision (989 for dense bf16 on an H100 SXM), and our share is printed. Prints one
 line per figure, ``ratio <name> <value> bar <value>``.
 """
 

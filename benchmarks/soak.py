@@ -43,7 +43,7 @@ TRACKS = "tracks/moving_shapes/train/gt/small"
 CHECKPOINTS = ("last.ckpt", "best.ckpt")
 COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
 OUTLIVES_S = 45.0
-"""A process that is there so long after the first of its run has ended is told."""
+"""A process that outlives the first one of its run by this many seconds is reported."""
 LOOK_EVERY_S = 5.0
 WARM_UP_MINUTES = 5.0
 """Until then memory may grow."""
@@ -342,8 +342,8 @@ class Soak:
         victim = self.rng.choice(processes or [run.id])
         with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
             os.kill(victim, signum)
-        whom = "first" if victim == run.id else "second"
-        self.done[f"{signum.name} to the {whom} process"] += 1
+        which = "first" if victim == run.id else "second"
+        self.done[f"{signum.name} to the {which} process"] += 1
 
     def _end_steady(self) -> None:
         for memory in self.steady:

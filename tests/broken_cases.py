@@ -80,7 +80,7 @@ COMMAND_LINE = [
     Case("a bracket left open", TRAIN, "data.train_sources=[gt"),
     Case("a value that has to be given", PREDICT, "ckpt_path=???"),
     Case("values that do not fit together", TRAIN, "selector.num_heads=3"),
-    Case("a part that there is not", GENERATE, "part=4 num_parts=4"),
+    Case("an unknown part", GENERATE, "part=4 num_parts=4"),
     Case("true masks of a split without any", GENERATE, "split=valid"),
     Case("a data set only to train on", PREDICT, "dataset=mevis_and_ref_youtube_vos"),
     Case("a GPU where there is none", TRAIN, "trainer=gpu"),

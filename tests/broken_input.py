@@ -66,7 +66,7 @@ def message_of(errors: str, root: Path) -> str:
 
 
 def words(case: Case) -> list[str]:
-    """The command line without python: values that work, but for those that the case changes."""
+    """The command line without python: values that work, and those of the case."""
     values = case.values.split()
     keys = {_key(value) for value in values}
     kept = [value for value in COMMANDS[case.command] if _key(value) not in keys]

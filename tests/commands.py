@@ -72,7 +72,7 @@ def children_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 def has_ended(process_id: int) -> bool:
-    """Whether a process is gone, or would be if somebody asked for its status."""
+    """Whether a process is gone, or is a zombie."""
     try:
         return "State:\tZ" in Path(f"/proc/{process_id}/status").read_text()
     except FileNotFoundError:

@@ -19,7 +19,7 @@ MARK = "<!-- written by make faults; the text above is not -->"
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one fault."""
+    """Outcome of one injected fault."""
 
     title: str
     """One of TITLES."""

@@ -9,7 +9,7 @@ from sola.types import Tracks
 
 
 def small_run(num_videos: int, num_frames: int = 3) -> tuple[str, ...]:
-    """Words of generate.py's command line, but for the folders."""
+    """Words of generate.py's command line, without the folders."""
     return (
         "split=train",
         "prompt_source=gt",

@@ -93,7 +93,7 @@ def run_program(task: Callable[[], int]) -> NoReturn:
 def _run_job(
     composed: DictConfig, entry: str, task: Callable[[Any], object], words: Sequence[str]
 ) -> object:
-    """One job of a run or sweep; a sweep goes on with its other jobs after a user's mistake."""
+    """One job of a run or sweep; a sweep runs its other jobs after a user's mistake."""
     try:
         with warnings.catch_warnings(), separate_job(words):
             for pattern in EXPECTED_WARNINGS:

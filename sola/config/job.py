@@ -37,7 +37,7 @@ class JobName:
 
 
 def name_job() -> JobName:
-    """The name of this job, of which nothing is known where no entry point was started."""
+    """The name of this job; without values if no entry point was started."""
     if not HydraConfig.initialized():
         return JobName(None, None)
     job = HydraConfig.get()

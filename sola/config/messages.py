@@ -104,7 +104,7 @@ def _arguments(node: Any, key: str) -> list[str]:
 
 
 def _keys(values: Any, prefix: str = "") -> Iterator[str]:
-    """Full keys of nested dictionaries, but for those of Hydra."""
+    """Full keys of nested dictionaries, except Hydra's."""
     for name, value in values.items() if isinstance(values, dict) else ():
         if name != "hydra":
             yield f"{prefix}{name}"

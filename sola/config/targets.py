@@ -147,7 +147,7 @@ def locate(path: str, key: str) -> Callable[..., Any]:
     """The class or function that a ``_target_`` names.
 
     Raises:
-        UserError: if there is no such module, or it has nothing of that name.
+        UserError: if the module, or the name in it, does not exist.
     """
     names, missing = str(path).split("."), None
     if not all(names):

@@ -18,7 +18,7 @@ from sola.types import Video
 MAX_FRAME_PIXELS = 1 << 26
 """8192 x 8192, twice of 8K video: one frame takes 200 MB."""
 
-Image.MAX_IMAGE_PIXELS = None  # ``check_pixels`` is told of every image, before it is unpacked
+Image.MAX_IMAGE_PIXELS = None  # ``check_pixels`` sees every image before it is decoded
 
 
 def read_frame(path: Path) -> np.ndarray:
@@ -82,7 +82,7 @@ class VideoFrames(Sequence[np.ndarray]):
         Args:
             video: says where they lie.
             num_threads: decode at the same time.
-            num_ahead: frames decoded before they are asked for.
+            num_ahead: frames decoded ahead of the reader.
         """
         self.paths = video.frame_paths
         self._pool = ThreadPoolExecutor(num_threads)

@@ -87,7 +87,7 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     print_tables(evaluation)
     if masks is not None:
         log.info(
-            "%d expressions, of which %d are missing and count 0: %s",
+            "%d expressions (%d missing ones count 0): %s",
             *(len(results), len(masks.missing), official_line(protocol)),
         )
     log.info("%s: all numbers", path)

@@ -30,7 +30,7 @@ class TrackReader(Protocol):
         """Read the tracks of one entry."""
 
     def num_frames(self, video_id: str, expression_id: str = "") -> int:
-        """Return the number of frames of one entry; UserError if there is no such entry."""
+        """Return the number of frames of one entry; UserError if the entry is missing."""
 
 
 Reader = TypeVar("Reader", bound=TrackReader)

@@ -45,7 +45,7 @@ class Recipe:
 
         Raises:
             UserError: if a checkpoint, a vocabulary or the prompt source is missing, a GPU is
-                asked for and none is there, or the trainer cannot generate.
+                required and missing, or the trainer cannot generate.
         """
         device = pick_device(str(self.trainer.node.get("accelerator", "auto")))
         strategy = self.trainer.node.get("strategy", "auto")

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _check(path: Path, values: Sequence[str]) -> int:
     from sola.evaluation.submission_faults import find_faults, wanted_masks
 
-    # predict.py's own values, but for those that only a run has
+    # predict.py's own values, except those that only a run has
     values = ["ckpt_path=none", "paths.output_dir=none", *values]
     config: PredictConfig = compose("predict", values)
     dataset = config.dataset.open(config.split)

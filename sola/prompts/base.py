@@ -27,7 +27,7 @@ class SettingsError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class PromptCounts:
-    """What became of prompts; all but the first say by which rule they were dropped."""
+    """Outcome of prompts: how many were found, and how many each rule dropped."""
 
     found: int = 0
     empty: int = 0

@@ -73,7 +73,7 @@ class Selector(
             video_idx: (B,) long, the video of every sample.
 
         Returns:
-            Logits (B, N), of which the sigmoid is the score, and track tokens (B, N, E). Rows of
+            Logits (B, N), whose sigmoid is the score, and track tokens (B, N, E). Rows of
             tracks that do not exist are finite and mean nothing; N may be 0.
         """
 

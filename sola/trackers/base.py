@@ -178,7 +178,7 @@ def path_of(location: str) -> Path:
     """Return the path of a file: of a plain path, or of a resource such as ``pkg://sola.x/y.pt``.
 
     Raises:
-        UserError: if there is no such package. Whether the file exists is not checked.
+        UserError: if the package is missing. Whether the file exists is not checked.
     """
     if not location.startswith("pkg://"):
         return Path(location)

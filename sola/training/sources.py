@@ -70,14 +70,14 @@ class LabelledTracks:
     """Object tokens and labels of a split's expressions from all its sources; masks are not read.
 
     An expression's tracks are those of its video, then those made for it, in the order of
-    ``TrackSources``. What expressions share is read once when they are asked for in turn, or close
-    to one another.
+    ``TrackSources``. What expressions share is read once if they come in turn, or close to one
+    another.
 
     Args:
         readers: one a prompt source, all of one tracker.
         label_iou: a track is positive when its best IoU over the expression's objects is above it.
         empty_frames: frames empty in track and object: count or skip, see ``track_labels``.
-        keep: videos whose tracks stay in memory, those of each source that were asked for last.
+        keep: videos whose tracks stay in memory, the last ones read of each source.
 
     Raises:
         UserError: if the sources' trackers differ.
@@ -93,7 +93,7 @@ class LabelledTracks:
     ) -> None:
         self.sources, self.readers = TrackSources(readers), in_order(readers)
         self.label_iou, self.empty_frames, self.keep = label_iou, empty_frames, keep
-        # the tracks of one expression are not asked for again
+        # the tracks of one expression are read once
         counts = [1 if reader.is_by_expression else keep for reader in self.readers]
         pairs = list(zip(self.readers, counts, strict=True))
         self._read_tokens = [functools.lru_cache(count)(r.read_tokens) for r, count in pairs]

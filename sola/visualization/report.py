@@ -54,7 +54,7 @@ def check_other_run(path: str | None, dataset: str, split: str) -> None:
         split: of this run.
 
     Raises:
-        UserError: if there is no such run, or it is of another split.
+        UserError: if the run is missing, or of another split.
     """
     if path is not None:
         own = {"run": "this run", "dataset": dataset, "split": split}

@@ -56,7 +56,7 @@ def test_means_are_those_worked_out_by_hand(results, answer: str) -> None:
         "J&F": pytest.approx((j + boundary_f) / 2, abs=1e-12),
         "num_expressions": 5,
         "num_videos": 2,
-        # v2 scores 0; a quarter of the draws are of it alone, a quarter of v1 alone
+        # v2 scores 0; a quarter of the draws hold v2 only, a quarter v1 only
         "interval": {
             "J": [0, pytest.approx(j * 5 / 4)],
             "F": [0, pytest.approx(boundary_f * 5 / 4)],

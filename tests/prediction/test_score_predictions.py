@@ -32,7 +32,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
 
 @pytest.fixture
 def right(tmp_path: Path) -> Path:
-    """Everything right, but for "both", of which only the small one is found."""
+    """Everything right, except that only the small one of "both" is found."""
     for e in drawn.EXPRESSIONS:
         name = f"{e.video_id}/{e.expression_id}"
         folder = tmp_path / "masks" / name
@@ -111,7 +111,7 @@ def test_missing_masks_count_zero_when_asked(
         found = numbers(config(predictions=str(right), missing="zero"))
 
     assert found["J"] == pytest.approx((2 + 4 / 16) / 5)
-    assert "5 expressions, of which 2 are missing and count 0: selection by" in caplog.text
+    assert "5 expressions (2 missing ones count 0): selection by" in caplog.text
 
 
 def test_a_mask_of_another_size_is_refused(config: Callable[..., Any], right: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a disk damages is noticed, named and made again alone; what others made leads nowhere."""
+"""Damaged shards are noticed and named, and only those are made again; links are refused."""
 
 import json
 import logging

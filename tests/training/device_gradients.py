@@ -1,4 +1,4 @@
-"""A program: three processes with unequal parts of a step, of which one has none.
+"""A program: three processes with unequal parts of a step, one of them without any.
 
     python device_gradients.py <a file that they meet in>
 

@@ -48,7 +48,7 @@ class Sentence(NamedTuple):
     object_indices: tuple[int, ...]
     """Objects of the scene that are meant, () for none."""
     kind: str
-    """One of KINDS: how one object is told apart, or several or none are meant."""
+    """One of KINDS: how it distinguishes one object, or that several or none are meant."""
 
 
 def make_sentences(

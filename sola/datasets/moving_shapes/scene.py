@@ -90,7 +90,7 @@ def make_scene(
         seed: names the scene.
         settings: what it may contain.
         frame_indices: frames to draw, out of ``settings.num_frames``; all of them by default. A
-            frame's content (but for its noise) does not depend on which others are drawn.
+            frame's content (except its noise) does not depend on which others are drawn.
     """
     rng, size = np.random.default_rng(seed), settings.frame_size_px
     background = _draw_background(rng, is_moving=settings.has_moving_background)

@@ -42,7 +42,7 @@ def find_network(network: str) -> Path:
             resource, or a path.
 
     Raises:
-        UserError: if there is no such file.
+        UserError: if the file is missing.
     """
     spec: Any = importlib.util.find_spec("sam2")  # finds the package without importing it
     configs_dir = Path(spec.origin).parent / "configs"
