@@ -1,4 +1,4 @@
-"""From the command line to the objects of an entry point."""
+"""Compose the configuration of a command, check it and build its objects."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ CONF_DIR = next(
 
 
 WIDTHS = (("token_dim", "tracker", "token_dim"), ("text_dim", "text_encoder", "dim"))
-"""Argument of a selector, key of what it is the width of, and its attribute there."""
+"""Argument of a selector, the part that gives this width, and its attribute."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def compose_values(
     *,
     with_hydra: bool = True,
 ) -> DictConfig:
-    """What ``compose`` starts from: values as they are written, unchecked.
+    """Compose the values of a command as they are written, unchecked.
 
     Args:
         entry: as for ``compose``.
@@ -165,7 +165,7 @@ def _resolve(composed: DictConfig, used: Sequence[str]) -> dict[str, Any]:
 
 
 def _fill_widths(values: Mapping[str, Any], built: Mapping[str, Any]) -> None:
-    """Widths of a selector that are null are those of the tracker and of the text encoder."""
+    """Fill the widths of a selector that are null from the tracker and the text encoder."""
     selector = values.get("selector")
     if not isinstance(selector, dict):
         return

@@ -1,4 +1,4 @@
-"""Where messages for people go: the console, as a terminal or a log file can show them."""
+"""Console messages: coloured on a terminal, plain lines in a log file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ if TYPE_CHECKING:
 
 _OWN_LOGGERS = ("sola", "__main__")
 _REPORTS = "pytorch_lightning.profilers"
-"""Loggers whose records at level INFO a user requests by trainer.profiler=simple."""
+"""Logger of trainer.profiler=simple, shown at level INFO."""
 
 
 class OwnMessages(logging.Filter):
-    """Passes what sola says, and of other packages only warnings and worse.
-
-    Of the processes of several devices, the first one shows all, the others warnings.
-    """
+    """Pass all records of sola, and warnings of other packages; only rank 0 passes INFO."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to show a record."""
@@ -32,12 +29,12 @@ class OwnMessages(logging.Filter):
 
 
 def is_terminal() -> bool:
-    """Whether people watch stderr: elsewhere, and in CI (variable CI), plain lines are written."""
+    """Whether stderr is a terminal; False in CI (environment variable CI)."""
     return sys.stderr.isatty() and not os.environ.get("CI")
 
 
 def console_handler() -> logging.Handler:
-    """Handler of the console: coloured on a terminal, plain lines elsewhere (both on stderr)."""
+    """Return the handler for stderr: coloured on a terminal, plain lines elsewhere."""
     if is_terminal():
         from rich.console import Console
         from rich.logging import RichHandler
@@ -49,7 +46,7 @@ def console_handler() -> logging.Handler:
 
 
 def table_console() -> Console:
-    """Standard output, at least wide enough for a table."""
+    """Return a console on standard output that is wide enough for a table."""
     from rich.console import Console
 
     console = Console()
@@ -58,7 +55,7 @@ def table_console() -> Console:
 
 
 def show_error(message: str) -> None:
-    """Writes a user's mistake to stderr: in a panel on a terminal, else as ``error: <message>``."""
+    """Write an error message to stderr: a panel on a terminal, else ``error: <message>``."""
     if not is_terminal():
         sys.stderr.write(f"error: {message}\n")
         return

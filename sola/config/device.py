@@ -1,4 +1,4 @@
-"""The device that a configuration asks for; torch is loaded by whoever imports this module."""
+"""The device and precision of a run. Importing this module imports torch."""
 
 import torch
 
@@ -7,7 +7,7 @@ from sola.errors import UserError
 
 
 def pick_device(accelerator: str) -> torch.device:
-    """The device that lightning's name for an accelerator means: auto, cpu, gpu or cuda.
+    """Return the device of one of Lightning's accelerators: auto, cpu, gpu or cuda.
 
     Raises:
         UserError: if the accelerator is unknown, or a GPU is requested and none is there.

@@ -1,4 +1,4 @@
-"""A job of a sweep that may start processes of its own, such as one for every device."""
+"""Jobs with several processes, also within a sweep."""
 
 import os
 import sys
@@ -16,24 +16,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Tell a process its place among those of a job; a job that has them starts none."""
+"""Environment variables that give a process its rank; with them set, Lightning starts no others."""
 UNNAMED = ("data_root=", "paths.", "logger", "resume=")
-"""Overrides that say nothing of what a job does, and so do paths."""
+"""Overrides left out of a job's name; those with paths are, too."""
 STARTED_BY = "SOLA_STARTED_BY"
-"""Names the process that started others of its job, to them."""
+"""Environment variable with the process that started the other ranks."""
 LOOK_EVERY_S = 1.0
 MAX_NAME = 128
-"""Letters that W&B takes."""
+"""Maximum length of a W&B name."""
 
 
 @dataclass(frozen=True)
 class JobName:
-    """What tells a job from others."""
+    """Names of a job for loggers."""
 
     sweep: str | None
-    """Folder name of the sweep that it is part of; None: of none."""
+    """Folder name of its sweep; None for a single run."""
     overrides: str | None
-    """What was typed for it, but for where things are and go; None: nothing."""
+    """Its overrides, without paths; None if there are none."""
 
 
 def name_job() -> JobName:
@@ -54,10 +54,10 @@ def name_job() -> JobName:
 
 @contextmanager
 def separate_job(words: Sequence[str] = ()) -> Iterator[None]:
-    """Let a job start further processes of itself, and the next job of a sweep its own.
+    """Let every job of a sweep start its own other ranks.
 
-    Lightning starts the other devices' processes with the command line of this one and the folder
-    ``hydra.run.dir``. In a sweep, these are the command of all its jobs and the folder of none.
+    Lightning starts the other ranks with the command line of this process and the folder
+    ``hydra.run.dir``. In a sweep, that is the command of all jobs and the folder of none.
 
     Args:
         words: of the command line before the overrides, such as "train" of ``sola train``.
@@ -100,7 +100,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def starts_processes() -> Iterator[None]:
-    """Inside, processes that are started know by which one."""
+    """Tell processes started in this block which process started them."""
     os.environ[STARTED_BY] = str(os.getpid())
     try:
         yield
@@ -109,20 +109,20 @@ def starts_processes() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Where another process of the job started this one: ends this one when that one dies.
+    """End this process when the one that started it dies.
 
-    It may else wait for the dead one, in an exchange between devices, until that times out.
+    Otherwise it could wait for the dead rank in a collective until that times out.
     """
     parent = os.environ.get(STARTED_BY)
     if parent is None or os.environ.get("LOCAL_RANK", "0") == "0":
         return
 
-    def look() -> None:
+    def watch() -> None:
         while str(os.getppid()) == parent:
             time.sleep(LOOK_EVERY_S)
         os._exit(1)
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _leave_process_group() -> None:

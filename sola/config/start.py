@@ -1,4 +1,4 @@
-"""Checks before a run's folder is made and before anything heavy is imported: paths that exist."""
+"""Check that named paths exist, before the run's folder is made and torch is imported."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from sola.config.targets import locate
 from sola.errors import UserError
 
 NOT_PATHS, NOT_PATHS_WITH = ("random", "unknown"), ("pkg://", "package:")
-"""Values, and beginnings of values, that stand for something else than a file."""
+"""Values, and prefixes of values, that do not name a file."""
 REMEDIES = {
     "dataset.root": "Put the data set there (data/README.md), or set dataset.root or data_root.",
     "ckpt_path": "Correct the path, or train a selector first.",
@@ -23,14 +23,14 @@ REMEDIES = {
 
 
 class CheckPaths(Callback):
-    """Ends a run with one message and status 1 if a file or folder that it names is missing."""
+    """End a run with one message and status 1 if a named file or folder is missing."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a single run."""
         _check(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check what all jobs of a sweep share, and remember where it writes."""
+        """Check the values that all jobs of a sweep share, and remember the sweep's folder."""
         _check(config)
         note_sweep(Path(config.hydra.sweep.dir))
 
@@ -56,7 +56,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _has_another_name(config: DictConfig, key: str, root: Path) -> bool:
-    """Whether a data set lies beside, in a folder of another name that its reader knows."""
+    """Whether the data set is in a sibling folder with another name that its reader knows."""
     name, _, argument = key.rpartition(".")
     target = OmegaConf.select(config, f"{name}.reader._target_")
     if argument != "root" or target is None:
@@ -69,5 +69,5 @@ def _has_another_name(config: DictConfig, key: str, root: Path) -> bool:
 
 
 def _is_not_read(config: DictConfig) -> bool:
-    """Whether the data set makes itself, or a clip takes its place."""
+    """Whether the data set is synthetic, or replaced by a clip."""
     return OmegaConf.select(config, "dataset.maker") is not None or bool(config.get("video"))

@@ -16,13 +16,13 @@ from sola.errors import UserError, did_you_mean
 
 TARGET, PARTIAL, RECURSIVE, ARGS = "_target_", "_partial_", "_recursive_", "_args_"
 SPECIAL = {TARGET, PARTIAL, RECURSIVE, ARGS, "_convert_"}
-"""Keys that Hydra gives a meaning of their own."""
+"""Keys with a meaning in Hydra."""
 
 Built = TypeVar("Built")
 
 
 class Later(Generic[Built]):
-    """A checked node that is built when it is called: every run gets a new object.
+    """A checked node; each call builds a new object.
 
     Args:
         node: plain values with a ``_target_``.
@@ -44,7 +44,7 @@ class Later(Generic[Built]):
 
 
 def is_node(value: Any) -> bool:
-    """Whether a value of the configuration names what to build of it."""
+    """Whether a value of the configuration has a ``_target_``."""
     return isinstance(value, Mapping) and TARGET in value
 
 
@@ -106,7 +106,7 @@ def build(value: Any, key: str, *args: Any) -> Any:
 
 
 def check_kind(built: Any, kind: type, key: str) -> None:
-    """Refuse an object that is not what its place needs.
+    """Refuse an object of the wrong class.
 
     Args:
         built: from the node of that key.
@@ -123,7 +123,7 @@ def check_kind(built: Any, kind: type, key: str) -> None:
 
 
 def call(target: Callable[..., Any], key: str, *args: Any, **kwargs: Any) -> Any:
-    """Call a constructor; what it refuses is reported under the key of its node.
+    """Call a constructor; report a refused value under the key of its node.
 
     Raises:
         UserError: for a UserError, and for a ValueError, TypeError or MisconfigurationException
@@ -258,7 +258,7 @@ def _is_kept(value: Any, read: Any) -> bool:
 
 
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
-    """Parameters by name; None for a function of C that does not tell."""
+    """Return parameters by name; None for a C function without a signature."""
     try:
         return inspect.signature(target).parameters
     except (ValueError, TypeError):

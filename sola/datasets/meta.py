@@ -1,4 +1,4 @@
-"""What all benchmarks share: a meta_expressions.json that lists videos, frames and expressions.
+"""meta_expressions.json, shared by all benchmarks: videos, frames and expressions.
 
 ``{"videos": {video: {"frames": [name, ...], "expressions": {id: {"exp": str, ...}}}}}``; where
 ground truth is public, an expression also names its objects, under a key of the layout's own.

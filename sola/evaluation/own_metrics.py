@@ -1,4 +1,4 @@
-"""Metrics of a user's own beside J and F; docs/adding_a_metric.md shows how to add one."""
+"""Custom metrics beside J and F; docs/adding_a_metric.md shows how to add one."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What evaluate.py does: score, select, measure, compare, and name every number."""
+"""Run evaluate.py: score, select, measure, compare, and name every number."""
 
 import logging
 from pathlib import Path

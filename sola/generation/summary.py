@@ -1,4 +1,4 @@
-"""What generate.py ends with: tracks, dropped prompts, where the time went."""
+"""The summary of a generation: tracks, dropped prompts, time by stage."""
 
 import time
 from collections.abc import Mapping, Sequence

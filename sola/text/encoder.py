@@ -1,4 +1,4 @@
-"""The frozen text encoder: a transformers model of which the last hidden states are kept.
+"""The frozen text encoder: last hidden states of a transformers model.
 
 The only module of this layer that imports transformers, and only in the functions that need it.
 """

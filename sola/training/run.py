@@ -1,4 +1,4 @@
-"""The task of train.py: train a selector on finished tracks."""
+"""Run train.py: train a selector on finished tracks."""
 
 import logging
 import signal

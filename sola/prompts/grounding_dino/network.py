@@ -1,4 +1,4 @@
-"""What the two codes of GroundingDINO's network share."""
+"""Code shared by the two implementations of GroundingDINO's network."""
 
 import copy
 import re
