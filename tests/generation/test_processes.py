@@ -187,7 +187,7 @@ def test_a_signal_to_the_first_process_ends_all(
     goes_on(whole, tmp_path)
     fault(
         "Generation",
-        "SIGTERM to the first of two processes alone",
+        "SIGTERM to the first of two processes",
         f"both end, status {process.returncode}; the same command goes on",
         "nothing; the video in work is made again",
     )
@@ -204,12 +204,12 @@ def test_parts_share_the_videos_and_each_is_started_once(
     wait_for_staged(tmp_path, 1, parts[0])
     again = run_command(*words(tmp_path, "part=1", "num_parts=3"))
     assert again.status == 1
-    assert f"part 1 is being made already (part 1 of 3, process {parts[1].pid} on" in again.errors
+    assert f"part 1 is already being made (part 1 of 3, process {parts[1].pid} on" in again.errors
     said = [end(part) for part in parts]
     assert [part.returncode for part in parts] == [0, 0]
     assert any(f"tracks of {NUM_VIDEOS} videos" in each for each in said)
     is_whole(whole, tmp_path)
-    happened = f"refused, status {again.status}, and told which process is at it since when"
+    happened = f"refused, status {again.status}, and the message names the process that is making it"
     fault("Generation", "the same part started twice", happened)
 
 
