@@ -128,7 +128,7 @@ def test_second_generate_finds_everything_done(chain):
 
     assert "2/2" in first
     assert "2/2" not in second
-    assert "2 videos are there already" in second
+    assert "nothing to do" in second
 
 
 def test_train_writes_checkpoint_and_metrics(chain):
