@@ -65,8 +65,13 @@ class Hdf5Files:
             file = self._open.pop(path, None)
             while file is None and len(self._open) >= MAX_OPEN_FILES:
                 self._open.pop(next(iter(self._open))).close()
-            self._open[path] = file or h5py.File(path, "r", locking=False)
-            yield self._open[path]
+            file = file or h5py.File(path, "r", locking=False)
+            try:
+                yield file
+            except BaseException:
+                file.close()  # after an error of the system the handle may be dead
+                raise
+            self._open[path] = file
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_open": {}}

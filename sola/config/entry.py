@@ -59,7 +59,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
     except Exception as error:
         message = message_of(error)
         if message is None and isinstance(error, ValueError) and not has_started:
-            message = f"{error}. To leave a group out, write ~group."  # Hydra's, of group=null
+            message = f"{error}. Check the overrides and YAML files; ~group leaves a group out."
         if message is None:
             raise
         show_error(message)

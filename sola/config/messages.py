@@ -7,7 +7,7 @@ from typing import Any
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
-from yaml import MarkedYAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from sola.config.targets import SPECIAL, TARGET, locate, parameters_of
 from sola.errors import UserError, did_you_mean, nearest
@@ -47,6 +47,8 @@ def message_of(error: BaseException) -> str | None:
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         place = f"{error.problem_mark.name}, line {error.problem_mark.line + 1}"
         return f"{place}: invalid YAML ({error.problem}). Fix the syntax error."
+    if isinstance(error, YAMLError):
+        return " ".join(str(error).split())  # names the file and the place
     if isinstance(error, HydraException):
         return _composition_message(error)
     return None

@@ -1,5 +1,6 @@
 """A split, its tracks, and the scores of a scorer: what evaluation and prediction start from."""
 
+import hashlib
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -136,7 +137,7 @@ def score_dataset(
             **where,
             **plain(scorer.describe()),
             "versions": versions_found,
-            "code": [sha256_of_code(each) for each in code],
+            "code": [_sha256_of_scoring(), *map(sha256_of_code, code)],
             "expressions": [
                 [e.video_id, e.expression_id, e.text, other and other.expression_id]
                 for e, other in asked
@@ -153,6 +154,14 @@ def score_dataset(
         if cache is not None:
             cache.write(scores)
     return ScoredSplit(dataset, sources, replace(scores, provenance=provenance), provenance)
+
+
+def _sha256_of_scoring() -> str:
+    """Return the SHA-256 of sola's own code that scores depend on."""
+    package = Path(__file__).parents[1]
+    paths = [*package.glob("selector/*.py"), *package.glob("text/*.py")]
+    paths += [package / "evaluation" / f"{name}.py" for name in ("scorers", "scores", "tracks")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -91,6 +91,12 @@ class Job:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
+    def join(self) -> None:
+        """Keep other settings out of the folder as a process that is not the leader."""
+        if not self.is_leader:
+            name = f"part-{self.share.part}-{socket.gethostname()}-{os.getpid()}"
+            self._held.enter_context(self._lock(name))
+
     @property
     def num_videos(self) -> int:
         """Videos with something to make."""
@@ -138,15 +144,23 @@ class Job:
         """
         missing = self.unstaged()
         if not missing:
-            with self._lock("pack", wait=True):
-                self._pack(if_empty)
+            try:
+                with self._lock("pack", wait=True):
+                    self._pack(if_empty)
+            except FileNotFoundError:  # another process has packed, and removed the lock's folder
+                if not self.writer.is_finished:
+                    raise
         folder = self.writer.tracks_dir
         if self.writer.is_finished:
             self.writer.discard_staging()
             log.info("%s: tracks of %d videos", folder, self.num_videos)
             return
         others = {video_id: holder for video_id in missing if (holder := self._maker(video_id))}
-        self._refuse_gaps([video_id for video_id in missing if video_id not in others])
+        gaps = [video_id for video_id in missing if video_id not in others]
+        if self.writer.is_finished or set(gaps) - set(self.unstaged()):
+            self.finish(if_empty=if_empty)  # other processes have gone on meanwhile
+            return
+        self._refuse_gaps(gaps)
         log.info(
             "%s: part %d is done; %d videos are still being made, such as %s (%s). The last part "
             "to end writes the shards.",
@@ -156,6 +170,7 @@ class Job:
 
     def _start(self) -> None:
         """Write down the settings, or check that running jobs have the same."""
+        shutil.rmtree(self.failed_dir, ignore_errors=True)  # of earlier runs: tried again
         own = f"part-{self.share.part}"
         for path in find_files(self.claims_dir, "part-*.lock"):
             with (
@@ -172,7 +187,6 @@ class Job:
                 )
             return
         self.writer.start()
-        shutil.rmtree(self.failed_dir, ignore_errors=True)  # of earlier runs: tried again
 
     @contextmanager
     def _lock(self, name: str, *, wait: bool = False) -> Iterator[bool]:

@@ -4,9 +4,12 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
@@ -24,6 +27,9 @@ from sola.trackers.stages import FILES, FRAMES, LABELS, measure_stages, stage
 from sola.types import Expression, Video
 
 log = logging.getLogger(__name__)
+
+PATIENCE = timedelta(days=2)
+"""How long a process that is done waits for the others, whose videos may be longer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +88,8 @@ class TrackGenerator(pl.LightningModule):
         self._expressions: dict[str, list[Expression]] = {}
         for expression in dataset.expressions:
             self._expressions.setdefault(expression.video_id, []).append(expression)
+        self.group: Any = None
+        """The processes, connected as long as the longest video may take; None: this one only."""
         self._reasons: set[str] = set()
 
     def predict_dataloader(self) -> SharedVideos:
@@ -91,7 +99,11 @@ class TrackGenerator(pl.LightningModule):
     def on_predict_start(self) -> None:
         """Load the tracker, start the clock."""
         self.stop.listen()
+        self.stop.adopt(getattr(self.trainer.strategy.launcher, "procs", []))
+        self.job.join()
         self.job.writer.refuse_others()  # another node may have been started differently
+        if dist.is_initialized():
+            self.group = dist.new_group(backend="gloo", timeout=PATIENCE)
         precision = self.trainer.precision_plugin.predict_step_context()
         with torch.inference_mode(mode=False), precision:
             self.recipe.tracker.load(self.device, self.recipe.seed)

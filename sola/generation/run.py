@@ -3,8 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import timedelta
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,6 @@ from sola.visualization.dashboard.board import Board, git_state
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 
 log = logging.getLogger(__name__)
-
-PATIENCE = timedelta(days=2)
-"""How long a process that is done waits for the others, whose videos may be longer."""
 
 
 def run_generation(config: GenerateConfig) -> Path:
@@ -141,7 +137,7 @@ def make_tracks(
                     dataset,
                     job,
                     PromptStore(data_dir, recipe.describe_prompts(dataset)),
-                    StopSignals(is_leader=job.is_leader),
+                    StopSignals(is_child=is_awaited),
                     is_training_split=is_training_split,
                 )
                 reports = _track_videos(trainer, module, dashboard)
@@ -155,20 +151,26 @@ def _track_videos(
     trainer: pl.Trainer, module: TrackGenerator, dashboard: GenerationDashboard | None
 ) -> list[VideoReport]:
     """Track this process's share of the videos; returns the reports of all processes."""
-    job = module.job
+    job, stop = module.job, module.stop
     if job.is_leader:
         trainer.callbacks.append(_ShowProgress(module, dashboard))  # type: ignore[attr-defined]
+    has_ended = False
     try:
         with starts_processes():
             trainer.predict(module, return_predictions=False)
+        stop.listen()  # Lightning has removed the handlers
+        reports, seconds = of_all_processes(module, stop.check)
+        has_ended = True
     except Stopped as stopped:
         num_kept = job.num_videos - len(job.unstaged())
         log.warning(
             "%s: stopped by %s; %d of %d videos are kept. Run the same command again to resume.",
-            *(job.writer.tracks_dir, stopped.signum.name, num_kept, job.num_videos),
+            *(job.writer.tracks_dir, stopped.reason, num_kept, job.num_videos),
         )
         raise
-    reports, seconds = of_all_processes(module.reports, module.seconds)
+    finally:
+        stop.end_children(kill=not has_ended)
+        stop.release()
     if job.is_leader:
         failures = job.failures()
         show_summary(reports, seconds, failures)
@@ -187,10 +189,11 @@ class _ShowProgress(pl.Callback):
         num_videos, num_left = module.job.num_videos, len(module.videos.video_ids)
         title = f"{recipe.source.name} tracks of {dataset.name}/{dataset.split}"
         self._progress = progress(title, num_videos, done=num_videos - num_left)
+        self._opened = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the bar."""
-        self._advance = self._progress.__enter__()
+        self._advance = self._opened.enter_context(self._progress)
 
     def on_predict_batch_end(self, *_: Any, **__: Any) -> None:
         """Advance by the videos that this and other processes have taken since."""
@@ -203,7 +206,11 @@ class _ShowProgress(pl.Callback):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Close the bar."""
-        self._progress.__exit__(None, None, None)
+        self._opened.close()
+
+    def on_exception(self, *_: Any) -> None:
+        """Close the bar; Lightning skips ``teardown`` then."""
+        self._opened.close()
 
 
 def make_dataset(dataset: Dataset, split: str) -> None:
@@ -262,9 +269,7 @@ def _make_trainer(node: Later[pl.Trainer]) -> pl.Trainer:
     is_single = devices == (1, 1) and given.get("strategy", "auto") == "auto"
     return node(
         # gloo, also on GPUs: no gradients, and it notices at once when a process dies
-        strategy="auto"
-        if is_single
-        else DDPStrategy(process_group_backend="gloo", timeout=PATIENCE),
+        strategy="auto" if is_single else DDPStrategy(process_group_backend="gloo"),
         use_distributed_sampler=False,  # processes take videos themselves
         logger=False,
         enable_progress_bar=False,

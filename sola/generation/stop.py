@@ -1,6 +1,7 @@
-"""End a run in order when a signal arrives."""
+"""End a run in order when a signal arrives, or one of its processes dies."""
 
 import signal
+import subprocess
 import threading
 from types import FrameType
 
@@ -10,11 +11,11 @@ _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Stopped(SystemExit):
-    """The run was told to end; its status is 128 + the signal's number, as in shells."""
+    """The run has to end; after a signal its status is 128 + the signal's number, as in shells."""
 
-    def __init__(self, signum: signal.Signals) -> None:
-        super().__init__(128 + signum)
-        self.signum = signum
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(status)
+        self.reason = reason
 
 
 class StopSignals:
@@ -24,29 +25,53 @@ class StopSignals:
     A second signal ends the process at once.
     """
 
-    def __init__(self, *, is_leader: bool) -> None:
+    def __init__(self, *, is_child: bool) -> None:
         """Note the handlers that are set.
 
         Args:
-            is_leader: other processes ignore signals; they end with the one that started them.
+            is_child: another process started this one and ends it; it ignores signals.
         """
         is_main = threading.current_thread() is threading.main_thread()
         self._before = {signum: signal.getsignal(signum) for signum in SIGNALS if is_main}
-        self._is_leader = is_leader
+        self._is_child = is_child
         self._signum: signal.Signals | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
 
     def listen(self) -> None:
         """Set the handlers in place of Lightning's, which wait for other processes."""
-        handler = self._handle if self._is_leader else signal.SIG_IGN
+        handler = signal.SIG_IGN if self._is_child else self._handle
         for signum, before in self._before.items():
             signal.signal(signum, handler if before in _DEFAULTS else before)
 
+    def release(self) -> None:
+        """Set the handlers that were there before."""
+        for signum, before in self._before.items():
+            signal.signal(signum, before)
+
+    def adopt(self, children: list[subprocess.Popen[bytes]]) -> None:
+        """Watch the processes that Lightning started, in its place.
+
+        Args:
+            children: emptied: when one of them dies, Lightning would kill this process.
+        """
+        self._children += children
+        children.clear()
+
+    def end_children(self, *, kill: bool) -> None:
+        """Wait until the other processes have ended; staged tracks survive a kill."""
+        for child in self._children:
+            if kill:
+                child.kill()
+            child.wait()
+
     def check(self) -> None:
-        """Raise ``Stopped`` if a signal has arrived."""
+        """Raise ``Stopped`` if a signal has arrived, or a process of this run has died."""
         if self._signum is not None:
-            raise Stopped(self._signum)
+            raise Stopped(self._signum.name, 128 + self._signum)
+        for child in self._children:
+            if child.poll():
+                raise Stopped(f"process {child.pid}, status {child.returncode}", 1)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self._signum = signal.Signals(signum)
-        for each, before in self._before.items():
-            signal.signal(each, before)
+        self.release()

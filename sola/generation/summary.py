@@ -1,7 +1,7 @@
 """The summary of a generation: tracks, dropped prompts, time by stage."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch.distributed as dist
 from rich.console import Console, Group
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from sola.config.console import table_console
 from sola.errors import UserError
-from sola.generation.module import VideoReport
+from sola.generation.module import TrackGenerator, VideoReport
 from sola.prompts import PromptCounts
 from sola.trackers.stages import NETWORKS
 
@@ -27,25 +27,28 @@ LOOK_EVERY_S = 0.1
 
 
 def of_all_processes(
-    reports: list[VideoReport], seconds: float
+    module: TrackGenerator, check: Callable[[], None]
 ) -> tuple[list[VideoReport], list[float]]:
     """Gather the reports of all processes, and the seconds each of them ran.
 
     Args:
-        reports: of this process.
-        seconds: that it ran.
+        module: of this process, after its last video.
+        check: called while this process waits for the others; may raise.
 
     Raises:
         UserError: if one of them has died.
     """
+    own = module.reports, module.seconds
     if not dist.is_initialized():
-        return reports, [seconds]
-    gathered: list[tuple[list[VideoReport], float]] = [(reports, seconds)] * dist.get_world_size()
+        check()
+        return own[0], [own[1]]
+    gathered: list[tuple[list[VideoReport], float]] = [own] * dist.get_world_size()
     try:
-        everyone = dist.barrier(async_op=True)
+        everyone = dist.barrier(module.group, async_op=True)
         while not everyone.is_completed():
+            check()
             time.sleep(LOOK_EVERY_S)  # signals are not delivered while C++ waits
-        dist.all_gather_object(gathered, (reports, seconds))
+        dist.all_gather_object(gathered, own, module.group)
     except RuntimeError as error:
         if dist.get_rank():  # the first process says why the run ended
             raise SystemExit(1) from error

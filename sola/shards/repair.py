@@ -13,7 +13,7 @@ import h5py
 
 from sola.config.progress import progress
 from sola.errors import DamagedFile, FileRefused, UserError
-from sola.files import find_files, is_there, write_json
+from sola.files import find_files, is_there, unsafe_name, write_json
 from sola.sealed import array_paths, open_hdf5, whole_hdf5
 from sola.shards.reader import ShardReader, read_index
 from sola.shards.writer import DESCRIPTION, INDEX_FILE, RUN_FILE, STAGING_DIR
@@ -63,12 +63,20 @@ def check_tracks(folder: Path) -> Found:
     with progress("checking", len(entries)) as advance:
         for name, entry in entries.items():
             try:
-                reader.check(*name.split("/"))
+                _check_twice(reader, name)
                 found.sound.append(name)
             except UserError as error:
                 found.errors.append((folder / entry["shard"], error))
             advance("")
     return found
+
+
+def _check_twice(reader: ShardReader, name: str) -> None:
+    """Check an entry, and again if it seems damaged: an error of the disk may have passed."""
+    try:
+        reader.check(*name.split("/"))
+    except DamagedFile:
+        reader.check(*name.split("/"))
 
 
 def unfinish(folder: Path, found: Found) -> list[Path]:
@@ -107,8 +115,10 @@ def _recover_index(folder: Path, found: Found) -> None:
         try:
             with open_hdf5(path, "") as shard:
                 found.index = json.loads(bytes(shard.attrs[DESCRIPTION]))
-                names = (array.rpartition("/object_scores") for array in array_paths(shard))
-                entries |= {name: {"shard": path.name} for name, is_entry, _ in names if is_entry}
+                for array in array_paths(shard):
+                    name, is_entry, _ = array.rpartition("/object_scores")
+                    if is_entry and not any(map(unsafe_name, name.split("/"))):
+                        entries[name] = {"shard": path.name}
         except UserError as error:
             found.errors.append((path, error))
     if not found.index:

@@ -1,5 +1,6 @@
 """Resume an interrupted run bit for bit: last.ckpt, and the state of the run in it."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class LastCheckpoint(Checkpoint):
         above(0, every_n_minutes=every_n_minutes)
         self.path = Path(dirpath) / LAST_FILE
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
-        self._step, self._saved_at = 0, time.monotonic()
+        self._step, self._saved_at, self._is_pending = 0, time.monotonic(), False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock; remove the unfinished file of a killed run."""
@@ -65,12 +66,26 @@ class LastCheckpoint(Checkpoint):
                 unfinished.unlink()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
-        """Save between two optimiser steps of an epoch."""
+        """Save between two optimiser steps of an epoch, but not before a validation.
+
+        A resumed run would skip it. The last step of an epoch is saved by ``on_train_epoch_end``.
+        """
         is_step, self._step = trainer.global_step > self._step, trainer.global_step
-        # the last step of an epoch is followed by its validation, and that by on_train_epoch_end
-        if is_step and not trainer.is_last_batch and self._is_due(trainer):
+        if not is_step or trainer.is_last_batch:
+            return
+        self._is_pending |= self._is_due(trainer)
+        by_epoch = trainer.check_val_every_n_epoch is not None
+        position = batch_idx if by_epoch else trainer.fit_loop.total_batch_idx
+        interval = trainer.val_check_batch or math.inf
+        is_validated = (position + 1) % interval == 0
+        if self._is_pending and not is_validated:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,7 +106,7 @@ class LastCheckpoint(Checkpoint):
         for logger in trainer.loggers:  # first: a resumed run does not log these rows again
             logger.save()
         trainer.save_checkpoint(self.path)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._is_pending = time.monotonic(), False
 
 
 class Resumption(Callback):

@@ -18,6 +18,7 @@ from sola.config.device import check_precision, pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.entry_points import TrainConfig
 from sola.config.job import starts_processes
+from sola.config.sections import DataOptions
 from sola.config.targets import Later, check_kind
 from sola.datasets import Split
 from sola.errors import INTERRUPTED, UserError, did_you_mean
@@ -99,8 +100,9 @@ def train(config: TrainConfig) -> TrainingResult:
     callbacks = _build_callbacks(config.callbacks)
 
     train_split, valid_split = _open_splits(config)
-    train_tracks = _open_tracks(config, train_split, config.data.train_sources)
-    valid_tracks = _open_tracks(config, valid_split, config.data.valid_sources)
+    keep = _videos_kept(config.data)
+    train_tracks = _open_tracks(config, train_split, config.data.train_sources, keep=keep)
+    valid_tracks = _open_tracks(config, valid_split, config.data.valid_sources, keep=1)
     check_same_tokens(train_tracks.readers[0], valid_tracks.readers[0])
     check_widths(selector, train_tracks, config.text_encoder)
     first_step = 0 if ckpt_path is None else check_resume(ckpt_path, selector)
@@ -174,19 +176,23 @@ def _open_splits(config: TrainConfig) -> tuple[Split, Split]:
     return train, valid
 
 
-def _open_tracks(config: TrainConfig, split: Split, sources: Sequence[str]) -> LabelledTracks:
-    data = config.data
-    # of a window where a video's expressions are in several steps
+def _videos_kept(data: DataOptions) -> int:
+    """Videos of a window if a video's expressions are spread over several steps."""
     is_whole = data.group_by == "video" and data.max_tokens is None
-    is_train = split.split == config.dataset.train_split
+    return 1 if is_whole else data.window
+
+
+def _open_tracks(
+    config: TrainConfig, split: Split, sources: Sequence[str], *, keep: int
+) -> LabelledTracks:
     return open_tracks(
         Path(config.paths.data_dir),
         split,
         sources,
         config.tracker.name,
-        label_iou=data.label_iou,
-        empty_frames=data.empty_frames,
-        keep=data.window if is_train and not is_whole else 1,
+        label_iou=config.data.label_iou,
+        empty_frames=config.data.empty_frames,
+        keep=keep,
     )
 
 
@@ -263,6 +269,7 @@ def _fit(
     """Train, and validate once if the run was too short for a validation of its own."""
     try:
         trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+        _validate_short_run(trainer, module, data)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
     except (SIGTERMException, SystemExit) as ended:  # of Ctrl-C Lightning makes status 1
@@ -276,8 +283,15 @@ def _fit(
             trainer.global_step,
         )
         raise SystemExit(128 + signal.SIGTERM if is_sigterm else INTERRUPTED) from ended
+
+
+def _validate_short_run(
+    trainer: pl.Trainer, module: SelectorModule, data: SelectorDataModule
+) -> None:
     best = _best_checkpoint(trainer)
     if best is None or best.best_model_score is not None or trainer.global_step == 0:
+        return
+    if trainer.limit_val_batches == 0:
         return
     trainer.validate(module, data, verbose=False)
     monitor, metrics = str(best.monitor), trainer.callback_metrics
@@ -333,7 +347,10 @@ def _report(trainer: pl.Trainer, config: TrainConfig) -> TrainingResult:
     if best is None or best.best_model_score is None:
         return TrainingResult(best_path, None)
     best_path = Path(best.dirpath or best_path.parent) / BEST_FILE
-    jf = float(read_weights(best_path)[PROVENANCE_KEY]["metrics"][VALID_JF])
+    if best.monitor == VALID_JF:
+        jf = float(best.best_model_score)
+    else:
+        jf = float(read_weights(best_path)[PROVENANCE_KEY]["metrics"][VALID_JF])
     sources = " and ".join(config.data.valid_sources)
     where = f"split {config.dataset.valid_split}, tracks of {sources}"
     log.info("%s: %s %.1f on %s", best_path, VALID_JF, 100 * jf, where)

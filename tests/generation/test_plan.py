@@ -4,7 +4,9 @@ import errno
 import fcntl
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +140,8 @@ def test_part_is_made_once_at_a_time(
     with make_job(tmp_path, 0):
         pass
     lock = next((tmp_path / "staging/claims").glob("part-1*"))
-    for time in (0, 2**33):  # what clocks say does not matter
-        os.utime(lock, (time, time))
+    for mtime in (0, 2**33):  # what clocks say does not matter
+        os.umtime(lock, (mtime, mtime))
         with pytest.raises(UserError, match="part 1"), make_job(tmp_path, 1):
             pass
     end(child)
@@ -163,11 +165,39 @@ def test_running_jobs_keep_other_settings_out(tmp_path: Path, dying: Callable[..
 def test_failed_videos_are_retried_by_the_next_run(tmp_path: Path) -> None:
     with make_job(tmp_path) as job:
         job.fail("long", "why")
-        with make_job(tmp_path, 1) as other:
-            assert other.is_settled("long")
+        assert job.is_settled("long")
         assert job.failures() == {"long": "why"}
-    with make_job(tmp_path) as again:
-        assert not again.is_settled("long")
+        with make_job(tmp_path, 1) as other:
+            assert not other.is_settled("long")
+
+
+def test_part_that_waits_to_pack_ends_well_after_another_has_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Job, "unstaged", lambda _: [])
+    first, second = make_job(tmp_path), make_job(tmp_path, 1)
+    with first, second, ThreadPoolExecutor(1) as pool:
+        with first._lock("pack", wait=True):
+            waiting = pool.submit(second.finish)
+            time.sleep(0.2)
+            assert not waiting.done()
+            (tmp_path / "index.json").write_text("{}")
+            first.writer.discard_staging()
+        waiting.result(timeout=10)
+
+
+def test_settings_are_kept_while_a_process_on_another_node_works(tmp_path: Path) -> None:
+    rank = Job(
+        ShardWriter(tmp_path, {"source": "grid"}),
+        [("long", "")],
+        Share(),
+        num_processes=2,
+        is_leader=False,
+    )
+    with make_job(tmp_path, num_parts=1):
+        rank.join()
+    with rank, pytest.raises(UserError, match="source"), make_job(tmp_path, source="gt"):
+        pass
 
 
 def test_without_locks_one_process_works_alone(

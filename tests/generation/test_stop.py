@@ -11,7 +11,7 @@ from sola.generation.stop import SIGNALS, Stopped, StopSignals
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_signal_raises_at_the_next_check(signum: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in SIGNALS]
-    stop = StopSignals(is_leader=True)
+    stop = StopSignals(is_child=False)
     stop.listen()
     os.kill(os.getpid(), signum)
     with pytest.raises(Stopped) as stopped:
@@ -24,7 +24,7 @@ def test_handlers_of_others_stay() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda signum, _: heard.append(signum))
     try:
-        stop = StopSignals(is_leader=True)
+        stop = StopSignals(is_child=False)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as Lightning sets its own
         stop.listen()
         os.kill(os.getpid(), signal.SIGUSR1)

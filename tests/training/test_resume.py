@@ -78,12 +78,17 @@ def train_and_fail(
         ([FailsAt(step=16), FailsAt(epoch=1)], ["scheduler=plateau", "scheduler.patience=0"]),
         ([FailsAt(epoch=-1)], ["scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.1"]),
         ([FailsAt(step=12)], ["callbacks.weight_averaging.decay=0.9"]),
+        (
+            [FailsAt(epoch=1)],
+            ["trainer.val_check_interval=4", "callbacks.last_checkpoint.every_n_steps=4"],
+        ),
         ([FailsAt(step=7)], ["trainer.accumulate_grad_batches=2"]),
         ([FailsAt(step=11)], ["data.batch_size=1", "data.max_tokens=150"]),
         ([FailsAt(step=6)], ["trainer.limit_train_batches=5"]),
     ],
     ids=[
-        *("within epochs", "in validation", "between epochs", "averaged", "accumulated", "packed"),
+        *("within epochs", "in validation", "between epochs", "averaged"),
+        *("in a validation within an epoch", "accumulated", "packed"),
         "limited",
     ],
 )
