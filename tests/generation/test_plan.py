@@ -141,7 +141,7 @@ def test_part_is_made_once_at_a_time(
         pass
     lock = next((tmp_path / "staging/claims").glob("part-1*"))
     for mtime in (0, 2**33):  # what clocks say does not matter
-        os.umtime(lock, (mtime, mtime))
+        os.utime(lock, (mtime, mtime))
         with pytest.raises(UserError, match="part 1"), make_job(tmp_path, 1):
             pass
     end(child)
