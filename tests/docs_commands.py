@@ -15,10 +15,12 @@ import clip_files
 import cv2
 import dataset_trees as trees
 import torch
+from published_tree import write_tree
 from small_detector import GDINO
 from sound_world import hide_ground_truth
 
 from sola.config import compose
+from sola.datasets import MeViS
 from sola.selector import TrackSelector
 
 ROOT = Path(__file__).parents[1]
@@ -137,6 +139,10 @@ def write_world(folder: Path) -> None:
     for split in seeds:
         maker.write(folder / "data/mevis", split)
     hide_ground_truth(folder / "data/mevis/valid")
+    mevis = MeViS(folder / "data/mevis", "train")
+    masklets = {name: dict(enumerate(mevis.ground_truth(name).values())) for name in mevis.videos}
+    tree = folder / "published_tree/gt_tracks/mevis/train"
+    write_tree(tree, masklets, token_dim=config.tracker.token_dim)
     trees.write_ref_youtube_vos(folder / "data/ref-youtube-vos", "valid", has_objects=False)
     trees.write_ref_davis(folder / "data/ref-davis")
     images = sorted((folder / "data/mevis/valid/JPEGImages").glob("*/*.jpg"))[:6]
