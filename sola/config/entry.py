@@ -57,6 +57,8 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
     except _AlreadyShown:
         sys.exit(1)
     except Exception as error:
+        if not has_started and _hides_interrupt(error):
+            raise KeyboardInterrupt from error
         message = message_of(error)
         if message is None and isinstance(error, ValueError) and not has_started:
             message = f"{error}. Check the overrides and YAML files; ~group leaves a group out."
@@ -67,6 +69,13 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
     finally:
         sys.argv = argv
         show_sweep()
+
+
+def _hides_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C met a ``finally`` of Hydra or OmegaConf, which raised an error of its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def run_program(task: Callable[[], int]) -> NoReturn:

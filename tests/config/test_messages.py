@@ -1,13 +1,15 @@
 """One table: a misspelt command line, and the key and the right name that its message holds."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sola.config import compose
+from sola.config import compose, main
 from sola.config.messages import message_of
 from sola.errors import UserError
 
@@ -90,3 +92,16 @@ def test_invalid_yaml_is_named_with_its_line(tmp_path: Path) -> None:
     message = answer_to("train", [search, "paths.output_dir=x", "loss=mine"])
 
     assert message.startswith(f"{tmp_path / 'loss' / 'mine.yaml'}, line ")
+
+
+def test_interrupt_is_not_taken_for_an_error_of_its_clean_up(monkeypatch):
+    def interrupted_load(*args, **kwargs):
+        try:
+            raise KeyboardInterrupt
+        finally:  # as in Hydra's and OmegaConf's readers
+            raise AttributeError("'NoneType' object has no attribute 'close'")
+
+    monkeypatch.setattr(OmegaConf, "load", interrupted_load)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(KeyboardInterrupt):
+        main("train", lambda config: None)
