@@ -22,7 +22,7 @@ from sola.shards import ShardReader
 from sola.training.run import run_training
 from sola.types import Tracks
 
-FOLDERS = {"mevis": "mevis", "ref_youtube_vos": "ref-ytbvos", "ref_davis": "ref-davis"}
+FOLDERS = {"mevis": "mevis", "ref_youtube_vos": "ref-youtube-vos", "ref_davis": "ref-davis"}
 NUM_FRAMES = 4
 
 

@@ -55,12 +55,5 @@ def table_console() -> Console:
 
 
 def show_error(message: str) -> None:
-    """Write an error message to stderr: a panel on a terminal, else ``error: <message>``."""
-    if not is_terminal():
-        sys.stderr.write(f"error: {message}\n")
-        return
-    from rich.console import Console
-    from rich.panel import Panel
-    from rich.text import Text
-
-    Console(stderr=True).print(Panel(Text(message), title="error", border_style="red"))
+    """Write an error message to stderr."""
+    sys.stderr.write(f"error: {message}\n")

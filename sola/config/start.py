@@ -10,8 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from sola.config.composition import ENTRIES
 from sola.config.console import show_error
 from sola.config.sweep import note_sweep
-from sola.config.targets import locate
-from sola.errors import UserError
 
 NOT_PATHS, NOT_PATHS_WITH = ("random", "unknown"), ("pkg://", "package:")
 """Values, and prefixes of values, that do not name a file."""
@@ -48,24 +46,10 @@ def _check(config: DictConfig) -> None:
             continue
         if key == "dataset.root" and _is_not_read(config):
             continue
-        path = Path(value).expanduser()
-        if not (path.exists() or _has_another_name(config, key, path)):
+        if not Path(value).expanduser().exists():
             remedy = REMEDIES.get(key, "Correct the path, or put the file there.")
             show_error(f"{key}={value}: not found. {remedy}")
             sys.exit(1)  # an exception here would become a warning
-
-
-def _has_another_name(config: DictConfig, key: str, root: Path) -> bool:
-    """Whether the data set is in a sibling folder with another name that its reader knows."""
-    name, _, argument = key.rpartition(".")
-    target = OmegaConf.select(config, f"{name}.reader._target_")
-    if argument != "root" or target is None:
-        return False
-    try:
-        names = getattr(locate(str(target), f"{name}.reader"), "folders", ())
-    except UserError:
-        return True  # composition says it better
-    return root.name in names and any(root.with_name(each).exists() for each in names)
 
 
 def _is_not_read(config: DictConfig) -> bool:

@@ -8,8 +8,8 @@ targets directly, so that an error of a constructor is reported under its own ke
 import functools
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sola.errors import UserError, did_you_mean
@@ -236,25 +236,13 @@ def _check_type(value: Any, annotation: Any, key: str) -> None:
     except (PydanticUserError, TypeError):
         return  # an annotation that pydantic does not read
     try:
-        if not _is_kept(value, adapter.validate_python(value)):
-            adapter.validate_python(value, strict=True)
+        # JSON's strict mode: a path may be a text and a tuple a list, but "no" is not a bool
+        adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        found = [str(each["msg"]) for each in error.errors()]
-        reasons = list(dict.fromkeys(f"{text[:1].lower()}{text[1:]}" for text in found))
-        raise UserError(f"{key}: {'; or: '.join(reasons[:2])}, got {value!r}.") from error
-
-
-def _is_kept(value: Any, read: Any) -> bool:
-    """Whether reading a value changed no more than the container, or made a path of a text.
-
-    Constructors get the value itself, so that "no" must not pass for a bool.
-    """
-    if isinstance(value, Mapping) and isinstance(read, Mapping):
-        return all(_is_kept(each, read.get(name)) for name, each in value.items())
-    if isinstance(value, list) and isinstance(read, Sequence) and not isinstance(read, str):
-        return all(_is_kept(*pair) for pair in zip(value, read, strict=False))
-    is_float = type(value) is int and type(read) is float
-    return type(value) is type(read) or isinstance(read, Path) or is_float
+        found = [each["msg"] for each in error.errors() if each["type"] != "needs_python_object"]
+        reasons = [f"{text[:1].lower()}{text[1:]}" for text in dict.fromkeys(found)]
+        reason = "; or: ".join(reasons[:2]) or f"must be an object, built from a {TARGET}"
+        raise UserError(f"{key}: {reason}, got {value!r}.") from error
 
 
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:

@@ -23,10 +23,8 @@ FRAMES_DIR = "JPEGImages"
 class MetaSplit(Split):
     """One split; only the expressions are read at once."""
 
-    folders: ClassVar[tuple[str, ...]]
-    """Names of the data set's folder; where it has one of them, the others are tried too."""
     meta_files: ClassVar[tuple[str, ...]]
-    """Paths of the expressions below that folder; the first that is there counts."""
+    """Paths of the expressions below the root; the first that exists is read."""
     object_key: ClassVar[str]
     """Names the objects in an expression."""
     problems: list[Problem]
@@ -45,8 +43,8 @@ class MetaSplit(Split):
             UserError: if the split's expressions are missing, unreadable or broken.
         """
         self.name, self.split = name, split
-        self.root, self.meta_path = self._find(root, split)
-        self.split_dir, self.problems = self.root / split, []
+        self.root, self.meta_path = root, self._find_expressions(root, split)
+        self.split_dir, self.problems = root / split, []
         self.listed_frames: dict[str, list[str]] = {}
         """Frames of each video, in the order in which its masks are listed."""
         self.videos, self.expressions = {}, []
@@ -64,11 +62,10 @@ class MetaSplit(Split):
     def splits(cls, root: Path) -> list[str]:
         """Names of the splits on disk."""
         found = set[str]()
-        for folder in cls._roots(root):
-            for pattern in cls.meta_files:
-                depth = pattern.split("/").index("{split}")
-                paths = folder.glob(pattern.format(split="*"))
-                found |= {path.relative_to(folder).parts[depth] for path in paths}
+        for pattern in cls.meta_files:
+            depth = pattern.split("/").index("{split}")
+            paths = root.glob(pattern.format(split="*"))
+            found |= {path.relative_to(root).parts[depth] for path in paths}
         return sorted(name for name in found if not name.startswith("."))
 
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
@@ -98,30 +95,19 @@ class MetaSplit(Split):
         """Raise UserError if there cannot be an object of this id."""
 
     @classmethod
-    def _find(cls, root: Path, split: str) -> tuple[Path, Path]:
-        """The folder of the data set and the file with the expressions."""
+    def _find_expressions(cls, root: Path, split: str) -> Path:
         if unsafe_name(split):
             raise UserError(f"split={split}: {unsafe_name(split)}.")
-        looked_for = [
-            (folder, folder / pattern.format(split=split))
-            for folder in cls._roots(root)
-            for pattern in cls.meta_files
-        ]
-        for folder, path in looked_for:
+        looked_for = [root / pattern.format(split=split) for pattern in cls.meta_files]
+        for path in looked_for:
             if path.is_file():
-                return folder, path
-        first, *others = [str(path) for _, path in looked_for]
-        there = ", ".join(cls.splits(root)) or "none"
+                return path
+        others = "".join(f", nor {path}" for path in looked_for[1:])
         raise UserError(
-            f"{first}: not found{''.join(f', nor {path}' for path in others)}. Splits on disk: "
-            f"{there}. Check data_root, dataset.root and split; data/README.md shows the layout."
+            f"{looked_for[0]}: not found{others}. Splits on disk: "
+            f"{', '.join(cls.splits(root)) or 'none'}. Check data_root, dataset.root and split; "
+            "data/README.md shows the layout."
         )
-
-    @classmethod
-    def _roots(cls, root: Path) -> list[Path]:
-        """The folder and, if it has one of the names in use, its siblings with the others."""
-        names = cls.folders if root.name in cls.folders else ()
-        return [root, *(root.with_name(name) for name in names if name != root.name)]
 
     @contextmanager
     def _collect(self, where: str) -> Iterator[None]:

@@ -7,7 +7,6 @@ Layout (Ding et al., "MeViS", 2023): ``<root>/<split>/JPEGImages/<video>/<frame>
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
 from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import MetaSplit, in_time
@@ -26,7 +25,6 @@ class MeViS(MetaSplit):
     Objects that no expression means (``anno_id`` is empty) are an answer too: none.
     """
 
-    folders: ClassVar[tuple[str, ...]] = ("mevis", "MeViS", "MeViS_release")
     meta_files = (f"{{split}}/{META_FILE}", "{split}/meta_expressions_release.json")
     object_key = "anno_id"
 
@@ -93,7 +91,6 @@ class MeViSv2(MeViS):
     """A split of MeViS v2: the videos of v1 with more expressions, some of which mean nothing."""
 
     protocol = "mevis_v2"
-    folders = ("mevis_v2", "MeViS_v2", "MeViSv2", *MeViS.folders)
     meta_files = (
         "{split}/meta_expressions_v2.json",
         "{split}/meta_expressions_v2_release.json",

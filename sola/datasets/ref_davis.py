@@ -25,7 +25,6 @@ class RefDAVIS(LabelMapSplit):
     """A split of Ref-DAVIS17: train or valid; ``annotator_of`` tells who wrote an expression."""
 
     protocol = "ref_davis"
-    folders = ("ref-davis", "ref_davis", "ref-davis17", "Ref-DAVIS17")
 
     def void(self, video_id: str) -> Masklet:
         """Pixels of a video that its annotators left open: value 255.

@@ -23,7 +23,6 @@ class RefYouTubeVOS(LabelMapSplit):
     """
 
     protocol = "ref_youtube_vos"
-    folders = ("ref-youtube-vos", "ref-ytbvos", "ref_youtube_vos", "refytvos", "rvos")
 
     @cached_property
     def annotations_sha256(self) -> dict[str, str]:

@@ -33,7 +33,7 @@ MISSPELT = [
     ("train", "+foo=1", "threshold"),
     ("train", "+callbacks.best_checkpoint.mod=min", "callbacks.best_checkpoint.mode"),
     ("train", "optimizer.lr=fast", "number"),
-    ("train", "data.train_sources=gt", "list"),
+    ("train", "data.train_sources=gt", "array"),
     ("train", "selector.token_dim=???", "selector.token_dim=..."),
     ("train", "~loss", "loss=..."),
     ("train", "loss._target_=sola.selector.SelectonLoss", "SelectionLoss"),

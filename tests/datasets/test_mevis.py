@@ -194,29 +194,26 @@ def test_expressions_that_mean_nothing_have_no_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "folder", "meta_file"),
+    ("reader", "meta_file"),
     [
-        (MeViS, "mevis", "meta_expressions.json"),
-        (MeViS, "MeViS_release", "meta_expressions.json"),
-        (MeViS, "mevis", "meta_expressions_release.json"),
-        (MeViSv2, "mevis", "meta_expressions_v2.json"),
-        (MeViSv2, "mevis_v2", "meta_expressions_v2_release.json"),
+        (MeViS, "meta_expressions.json"),
+        (MeViS, "meta_expressions_release.json"),
+        (MeViSv2, "meta_expressions_v2.json"),
+        (MeViSv2, "meta_expressions_v2_release.json"),
     ],
 )
-def test_files_of_any_name_in_use_are_found(
-    tmp_path: Path, reader: type[MeViS], folder: str, meta_file: str
+def test_every_published_file_name_is_found(
+    tmp_path: Path, reader: type[MeViS], meta_file: str
 ) -> None:
-    trees.write_mevis(tmp_path / folder, meta_file=meta_file)
-    name = "mevis" if reader is MeViS else "mevis_v2"
-    split = reader(tmp_path / name, "valid_u", name)
-    assert split.split_dir == tmp_path / folder / "valid_u"
+    trees.write_mevis(tmp_path, meta_file=meta_file)
+    split = reader(tmp_path, "valid_u", "x")
     assert set(split.annotations_sha256) == {meta_file, "mask_dict.json"}
 
 
 def test_v2_never_takes_the_expressions_of_v1(tmp_path: Path) -> None:
-    trees.write_mevis(tmp_path / "mevis")
-    with pytest.raises(ValueError, match=r"meta_expressions_v2.json: not found.*v2_release.json"):
-        MeViSv2(tmp_path / "mevis_v2", "valid_u", "mevis_v2")
+    trees.write_mevis(tmp_path)
+    with pytest.raises(UserError, match=r"meta_expressions_v2.json: not found.*v2_release.json"):
+        MeViSv2(tmp_path, "valid_u", "mevis_v2")
 
 
 def test_frames_without_leading_zeros_keep_their_order(tmp_path: Path) -> None:
