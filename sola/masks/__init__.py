@@ -12,7 +12,6 @@ from sola.masks.run_length import (
     resize,
 )
 from sola.masks.runs import check_codes
-from sola.masks.shrinking import shrink
 
 __all__ = [
     "areas",
@@ -25,5 +24,4 @@ __all__ = [
     "intersections",
     "merge",
     "resize",
-    "shrink",
 ]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sola.datasets.frames import VideoFrames
 from sola.evaluation.tracks import VideoTracks
-from sola.masks import decode, shrink
+from sola.masks import decode, resize
 from sola.types import Masklet, Video
 from sola.visualization.dashboard.board import VideoClip
 from sola.visualization.mp4 import write_mp4
@@ -88,7 +88,7 @@ def show_video(
     small = _fit(size, MAX_SIDE_PX)
 
     def shrunk(masklet: Masklet) -> Masklet:
-        return shrink([masklet[idx] for idx in idxs], small)
+        return resize([masklet[idx] for idx in idxs], small)
 
     return ShownVideo(
         video=shown,
