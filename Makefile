@@ -18,7 +18,7 @@ SEEDS ?= 0 1 2
 THRESHOLD ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test coverage test-all test-devices test-programs faults lint size docs docs-commands browser bench soak clean
+.PHONY: help setup demo results test test-all test-slow test-devices test-programs faults lint size docs docs-commands browser bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -60,15 +60,15 @@ results: setup  ## the numbers of docs/results.md: the full recipe on moving_sha
 	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/tune --baseline $(RESULTS_DIR)/baseline/seed_*/tune
 	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/valid_u --baseline $(RESULTS_DIR)/baseline/seed_*/valid_u
 
-test: setup  ## every test but the slow ones, on all cores
-	$(RUN) -m pytest -n auto --dist loadfile --durations 10
-
-coverage: setup  ## the same tests, and the coverage of sola/: a third slower
-	$(RUN) -m pytest -n auto --dist loadfile --cov=sola --cov-report=
+test: setup  ## every test but the slow ones, on all cores, with the coverage of sola/
+	$(RUN) -m pytest -n auto --dist loadfile --durations 10 --cov=sola --cov-report=
 	@echo "coverage of sola/: $$($(RUN) -m coverage report --format=total) %"
 
 test-all: setup  ## every test, slow ones included
 	$(RUN) -m pytest -m 'slow or not slow'
+
+test-slow: setup  ## the slow tests that no other target runs
+	$(RUN) -m pytest -n auto --dist loadfile -m 'slow and not devices and not programs and not docs'
 
 test-devices: setup  ## several processes and nodes, slow ones included: generation, training, evaluation
 	$(RUN) -m pytest -m devices

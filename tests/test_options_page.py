@@ -25,6 +25,9 @@ COMPOSED = [
 ROW = re.compile(r"^\| `([^`]+)` \|.*\| (.+) \|$", re.MULTILINE)
 
 
+pytestmark = pytest.mark.slow  # composes every file of every group
+
+
 @pytest.fixture(scope="module")
 def page() -> str:
     return options.options_page()

@@ -33,7 +33,10 @@ CUPS = FOOTAGE.parent / "cups.mp4"
 SIZE = (480, 854)
 NUM_FRAMES = 16
 
-pytestmark = pytest.mark.skipif(not FOOTAGE.is_dir(), reason=f"no footage at {FOOTAGE}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FOOTAGE.is_dir(), reason=f"no footage at {FOOTAGE}"),
+]
 
 
 @pytest.fixture
@@ -88,7 +91,6 @@ def test_the_small_tracker_tracks_real_frames(
             assert (given & tracked).sum() > 0.5 * given.sum()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("source", ["gt", "grid"])
 def test_a_sam2_of_full_size_runs_on_real_frames(
@@ -134,7 +136,6 @@ def test_predictions_and_overlays_have_the_footages_size(
     assert {cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape for path in masks} == {SIZE}
 
 
-@pytest.mark.slow
 def test_sentences_about_a_video_are_answered_at_its_size_and_times(
     compose: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ from tools.small_tracker import probes
 from tools.small_tracker.heads import sequence_statistics
 from tools.small_tracker.probes import linear_probe_accuracy, majority_figures
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_probe_reads_what_is_linear_and_not_what_is_noise(
     monkeypatch: pytest.MonkeyPatch,

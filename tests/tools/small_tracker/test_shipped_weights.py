@@ -11,6 +11,8 @@ from tools.small_tracker.model import (
     mask_generator_options,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model() -> Any:

@@ -10,6 +10,8 @@ from tools.small_tracker.curriculum import Stage
 from tools.small_tracker.model import build_small_tracker
 from tools.small_tracker.train import Run, _write_result, parse_arguments
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
