@@ -49,7 +49,7 @@ def test_nothing_is_loaded_from_other_hosts(site: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ["index.html", "api/masks.html"])
-def test_the_search_finds_pages_without_a_server(site: Path, browser: Browser, page: str) -> None:
+def test_search_works_without_a_server(site: Path, browser: Browser, page: str) -> None:
     browser.errors()
     browser.open(Path("/dev/null"))
     browser.emulate(1200, 900)

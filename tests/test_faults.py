@@ -3,13 +3,13 @@
 from faults import DOCUMENT, MARK, marked_tests, read_rows, table
 
 
-def test_every_row_has_a_test_and_every_test_a_row() -> None:
+def test_rows_and_tests_of_faults_match() -> None:
     assert {row.test for row in read_rows()} == marked_tests()
 
 
-def test_the_document_is_as_it_was_written() -> None:
+def test_document_of_faults_is_unedited() -> None:
     assert table(read_rows()) == MARK + DOCUMENT.read_text().partition(MARK)[2]
 
 
-def test_nothing_was_lost() -> None:
+def test_no_fault_loses_anything() -> None:
     assert {row.lost.partition(";")[0] for row in read_rows()} == {"nothing"}

@@ -94,7 +94,7 @@ def test_bug_in_own_code_keeps_its_traceback(
     assert answer.errors.splitlines()[-1].startswith(error)
 
 
-def test_file_that_is_no_yaml_is_one_message(example: WorkedExample) -> None:
+def test_invalid_yaml_is_one_message(example: WorkedExample) -> None:
     example.write("my_conf/loss/broken.yaml", "scale: [\nmargin: 1\n")
 
     (answer,) = example.run([[*TRAIN[:-1], "loss=broken"]])

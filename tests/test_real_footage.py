@@ -76,7 +76,7 @@ def _generate(compose: Callable[..., Any], root: Path, *overrides: str) -> Shard
 
 
 @pytest.mark.parametrize("source", ["gt", "grid"])
-def test_the_small_tracker_tracks_real_frames(
+def test_small_tracker_tracks_real_frames(
     compose: Callable[..., Any], root: Path, source: str
 ) -> None:
     reader = _generate(compose, root, "tracker=small", f"prompt_source={source}")
@@ -93,7 +93,7 @@ def test_the_small_tracker_tracks_real_frames(
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("source", ["gt", "grid"])
-def test_a_sam2_of_full_size_runs_on_real_frames(
+def test_full_size_sam2_runs_on_real_frames(
     compose: Callable[..., Any], root: Path, source: str
 ) -> None:
     reader = _generate(
@@ -112,7 +112,7 @@ def test_a_sam2_of_full_size_runs_on_real_frames(
         assert np.isfinite(tracks.object_tokens).all()
 
 
-def test_predictions_and_overlays_have_the_footages_size(
+def test_predictions_and_overlays_have_the_size_of_the_footage(
     compose: Callable[..., Any], root: Path, tmp_path: Path
 ) -> None:
     _generate(compose, root, "tracker=small", "prompt_source=grid")

@@ -169,7 +169,7 @@ def test_packaged_tracker_names_a_file_of_the_sam2_package(tracker):
     assert node["name"] == tracker
 
 
-def test_what_holds_state_is_built_when_it_is_called():
+def test_objects_with_state_are_built_when_called():
     config = composed("train")
 
     assert all(isinstance(each, Later) for each in (config.selector, config.optimizer))

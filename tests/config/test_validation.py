@@ -85,7 +85,7 @@ BUILT_LATER = [
 @pytest.mark.parametrize(
     ("entry", "overrides", "key"), BROKEN, ids=[" ".join([b[0], *b[1]]) for b in BROKEN]
 )
-def test_value_that_does_not_fit_is_refused_under_its_key(compose, entry, overrides, key):
+def test_invalid_value_is_refused_with_its_key(compose, entry, overrides, key):
     with pytest.raises(UserError) as error:
         compose(entry, *overrides)
 
@@ -96,7 +96,7 @@ def test_value_that_does_not_fit_is_refused_under_its_key(compose, entry, overri
 @pytest.mark.parametrize(
     ("group", "overrides", "key"), BUILT_LATER, ids=[b[1][0] for b in BUILT_LATER]
 )
-def test_value_that_a_later_object_refuses_is_named_with_its_key(compose, group, overrides, key):
+def test_value_refused_by_a_late_object_is_reported_with_its_key(compose, group, overrides, key):
     later = getattr(compose("train", *overrides), group)
 
     with pytest.raises(UserError) as error:

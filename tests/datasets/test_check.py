@@ -62,7 +62,7 @@ def test_sound_dataset_has_no_problems(tmp_path: Path, layout: str, decode: bool
     assert [str(problem) for report in reports for problem in report.problems] == []
 
 
-def test_report_says_what_is_there(tmp_path: Path) -> None:
+def test_report_lists_the_content(tmp_path: Path) -> None:
     trees.write_odd_mevis(tmp_path)
     (report,) = _check("mevis", tmp_path)
     assert report.errors == []
@@ -236,7 +236,7 @@ BROKEN: list[tuple[str, str, Change, bool, str]] = [
 
 
 @pytest.mark.parametrize("row", BROKEN, ids=lambda row: row[0])
-def test_check_reports_as_errors_what_breaks_a_run(tmp_path: Path, row: Any) -> None:
+def test_check_reports_an_error_for_everything_that_breaks_a_run(tmp_path: Path, row: Any) -> None:
     _, layout, change, is_error, message = row
     _write(layout, tmp_path)
     change(tmp_path)

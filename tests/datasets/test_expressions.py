@@ -52,7 +52,7 @@ def _is_joined(text: str) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_sentence_means_the_objects_that_its_words_describe(seed: int) -> None:
+def test_sentence_refers_to_the_objects_that_it_describes(seed: int) -> None:
     objects = make_scene(seed, SceneSettings(), [0]).objects
     for sentence in _sentences(list(objects)):
         if _is_joined(sentence.text):
@@ -68,7 +68,7 @@ def test_a_sentence_means_the_objects_that_its_words_describe(seed: int) -> None
             assert meant == set(sentence.object_indices), sentence
 
 
-def test_all_kinds_occur_and_each_is_what_it_says() -> None:
+def test_every_kind_of_sentence_occurs_and_is_correct() -> None:
     objects = [_object("red", "star", "left", "left"), _object("red", "cross", "up", "up")]
     sentences = _sentences(objects)
     assert {sentence.kind for sentence in sentences} == set(KINDS)
@@ -79,7 +79,7 @@ def test_all_kinds_occur_and_each_is_what_it_says() -> None:
     assert len(texts) == len(sentences)
 
 
-def test_motion_alone_tells_two_alike_apart() -> None:
+def test_motion_distinguishes_objects_of_equal_appearance() -> None:
     objects = [_object("blue", "circle", "left", "left"), _object("blue", "circle", "growing")]
     sentences = _sentences(objects)
     assert not [sentence for sentence in sentences if sentence.kind == "appearance"]
@@ -87,7 +87,7 @@ def test_motion_alone_tells_two_alike_apart() -> None:
     assert {sentence.object_indices for sentence in both} == {(0,), (1,)}
 
 
-def test_nothing_is_said_that_could_be_argued_about() -> None:
+def test_ambiguous_sentences_are_left_out() -> None:
     objects = [_object("red", "star", "left", "left"), _object("blue", "cross", "leaving", "left")]
     for sentence in _sentences(objects):
         is_about_left = any(phrase in sentence.text for phrase in PHRASES["left"])
@@ -119,7 +119,7 @@ MOTION_WORDS = {
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_words_of_motion_mean_that_motion(seed: int) -> None:
+def test_motion_phrases_match_their_motion(seed: int) -> None:
     objects = list(make_scene(seed, SceneSettings(), [0]).objects)
     for sentence in _sentences(objects):
         words = re.findall(r"\w+", sentence.text)
@@ -131,7 +131,7 @@ def test_words_of_motion_mean_that_motion(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_joined_sentence_means_what_its_halves_mean(seed: int) -> None:
+def test_joined_sentence_refers_to_the_objects_of_both_halves(seed: int) -> None:
     objects = list(make_scene(seed, SceneSettings(), [0]).objects)
     sentences = _sentences(objects)
     meanings = {sentence.text: sentence.object_indices for sentence in sentences}
@@ -153,13 +153,13 @@ def test_a_joined_sentence_means_what_its_halves_mean(seed: int) -> None:
         ("shrinking", "leaving"),
     ],
 )
-def test_arguable_motions_give_no_sentence(said: str, real: str) -> None:
+def test_ambiguous_motions_give_no_sentence(said: str, real: str) -> None:
     objects = [_object("red", "star", said), _object("red", "star", real, "left")]
     texts = " ; ".join(item.text for item in _sentences(objects) if item.object_indices)
     assert not [phrase for phrase in PHRASES[said] if phrase in texts]
 
 
-def test_the_maker_names_no_object_that_is_hardly_visible() -> None:
+def test_maker_refers_to_no_hardly_visible_object() -> None:
     maker = Maker({}, {}, expressions_per_video=1000)
     scene = make_scene(1, SceneSettings())
     scene.masks[2, 6:] = False  # now it is visible on 6 of 16 frames, below 40 %
@@ -171,20 +171,20 @@ def test_the_maker_names_no_object_that_is_hardly_visible() -> None:
     assert named == set(range(len(scene.objects))) - {2}
 
 
-def test_an_object_that_is_hardly_visible_is_never_meant_nor_denied() -> None:
+def test_hardly_visible_object_is_neither_referred_to_nor_denied() -> None:
     objects = [_object("red", "star", "left", "left"), _object("blue", "cross", "up", "up")]
     for sentence in _sentences(objects, [True, False]):
         assert 1 not in sentence.object_indices
         assert sentence.text not in ("the blue cross", "a blue cross", "the cross")
 
 
-def test_the_kinds_come_in_turn() -> None:
+def test_kinds_of_sentences_alternate() -> None:
     objects = list(make_scene(1, SceneSettings(), [0]).objects)
     sentences = make_sentences(objects, [True] * len(objects), 5, np.random.default_rng(0))
     assert [sentence.kind for sentence in sentences] == list(KINDS)
 
 
-def test_english_is_minded() -> None:
+def test_sentences_are_grammatical() -> None:
     objects = [_object("orange", "cross", "still"), _object("blue", "cross", "still")]
     texts = [text for seed in range(9) for text in (s.text for s in _sentences(objects, seed=seed))]
     assert not [text for text in texts if text.startswith("a o")]

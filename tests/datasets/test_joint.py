@@ -23,7 +23,7 @@ def config(tmp_path: Path) -> JointDataset:
     return JointDataset("both", parts)
 
 
-def test_training_splits_are_put_together_without_mixing_videos(config: JointDataset) -> None:
+def test_joint_training_split_keeps_videos_of_its_parts_apart(config: JointDataset) -> None:
     joint = config.open("train")
     assert isinstance(joint, JointSplit)
     assert list(joint.videos) == ["mevis:a", "mevis:b", "ref_youtube_vos:a", "ref_youtube_vos:b"]
@@ -34,7 +34,7 @@ def test_training_splits_are_put_together_without_mixing_videos(config: JointDat
     assert len(joint.annotations_sha256) == 4
 
 
-def test_a_video_is_found_in_its_own_data_set(config: JointDataset) -> None:
+def test_joint_split_locates_a_video_in_its_data_set(config: JointDataset) -> None:
     joint = config.open("train")
     for video_id, video in joint.videos.items():
         part, own_id = joint.locate(video_id)
@@ -46,19 +46,19 @@ def test_a_video_is_found_in_its_own_data_set(config: JointDataset) -> None:
         assert all((decode(own[key]) == decode(found[key])).all() for key in own)
 
 
-def test_another_split_is_that_of_the_first_part(config: JointDataset) -> None:
+def test_other_splits_of_a_joint_dataset_are_those_of_its_first_part(config: JointDataset) -> None:
     valid = config.open("valid_u")
     assert isinstance(valid, MeViS)
     assert (valid.name, valid.split) == ("mevis", "valid_u")
 
 
-def test_parts_of_one_name_are_refused(config: JointDataset) -> None:
+def test_parts_with_equal_names_are_refused(config: JointDataset) -> None:
     mevis = config.parts["mevis"]
     with pytest.raises(UserError, match="mevis"):
         JointDataset("both", {"one": mevis, "two": mevis})
 
 
-def test_one_data_set_may_lie_elsewhere(
+def test_part_of_a_joint_dataset_may_have_another_root(
     config: JointDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(config.root).parent)

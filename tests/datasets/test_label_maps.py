@@ -21,7 +21,7 @@ def _train(root: Path) -> RefYouTubeVOS:
     return RefYouTubeVOS(root, "train", "ref_youtube_vos")
 
 
-def test_objects_come_from_the_values_of_pixels(tmp_path: Path) -> None:
+def test_objects_are_the_pixel_values(tmp_path: Path) -> None:
     split = _train(tmp_path)
     assert split.has_masks
     assert [e.object_ids for e in split.expressions] == [("1",), ("2",), ("1",)]
@@ -32,7 +32,7 @@ def test_objects_come_from_the_values_of_pixels(tmp_path: Path) -> None:
     assert (decode(split.ground_truth("b")["1"]) == [empty, right]).all()
 
 
-def test_label_maps_of_another_size_are_fitted_and_others_are_objects_of_nobody(
+def test_label_maps_of_another_size_are_resized(
     tmp_path: Path,
 ) -> None:
     split = _train(tmp_path)
@@ -41,7 +41,7 @@ def test_label_maps_of_another_size_are_fitted_and_others_are_objects_of_nobody(
     assert (decode(split.ground_truth("b")["1"])[0] == half("left")).all()
 
 
-def test_an_object_in_no_file_has_empty_masks(tmp_path: Path) -> None:
+def test_object_in_no_file_has_empty_masks(tmp_path: Path) -> None:
     trees.write_ref_youtube_vos(tmp_path)
     path = tmp_path / "meta_expressions/train/meta_expressions.json"
     trees.edit_text(path, '"obj_id": "2"', '"obj_id": "7"')
@@ -83,7 +83,7 @@ def test_videos_without_expressions_have_their_objects_or_none(tmp_path: Path) -
     assert RefYouTubeVOS(tmp_path, "train", "x").ground_truth("b") == {}
 
 
-def test_valid_is_what_test_does_not_name(tmp_path: Path) -> None:
+def test_valid_excludes_the_videos_of_test(tmp_path: Path) -> None:
     trees.write_ref_youtube_vos(tmp_path, "valid", has_objects=False)
     split = RefYouTubeVOS(tmp_path, "valid", "ref_youtube_vos")
     assert list(split.videos) == ["a", "b"]
@@ -94,21 +94,21 @@ def test_valid_is_what_test_does_not_name(tmp_path: Path) -> None:
     assert set(split.annotations_sha256) == {"meta_expressions.json", "test/meta_expressions.json"}
 
 
-def test_frames_of_test_may_lie_with_those_of_valid(tmp_path: Path) -> None:
+def test_frames_of_test_may_be_in_the_folder_of_valid(tmp_path: Path) -> None:
     trees.write_ref_youtube_vos(tmp_path, "valid", has_objects=False)
     assert RefYouTubeVOS(tmp_path, "test", "x").videos["t"].frame_paths[0].is_file()
     trees.write_frames(tmp_path / "test/JPEGImages/t", ["00000"])
     assert RefYouTubeVOS(tmp_path, "test", "x").frames_dir("t").parent.parent.name == "test"
 
 
-def test_valid_without_the_expressions_of_test_is_refused(tmp_path: Path) -> None:
+def test_valid_needs_the_expressions_of_test(tmp_path: Path) -> None:
     trees.write_ref_youtube_vos(tmp_path, "valid", has_objects=False)
     (tmp_path / "meta_expressions/test/meta_expressions.json").unlink()
     with pytest.raises(ValueError, match=r"test/meta_expressions.json: not found.* lists 3 videos"):
         RefYouTubeVOS(tmp_path, "valid", "ref_youtube_vos")
 
 
-def test_valid_of_202_videos_needs_no_expressions_of_test(tmp_path: Path) -> None:
+def test_valid_with_202_videos_does_not_need_the_expressions_of_test(tmp_path: Path) -> None:
     video = {"frames": ["00000"], "expressions": {"0": {"exp": "it"}}}
     videos = {f"v{number}": video for number in range(202)}
     path = tmp_path / "meta_expressions/valid/meta_expressions.json"
@@ -116,14 +116,14 @@ def test_valid_of_202_videos_needs_no_expressions_of_test(tmp_path: Path) -> Non
     assert len(RefYouTubeVOS(tmp_path, "valid", "x").videos) == 202
 
 
-def test_ground_truth_of_valid_is_used_where_it_is(tmp_path: Path) -> None:
+def test_ground_truth_of_valid_is_used_if_present(tmp_path: Path) -> None:
     trees.write_ref_youtube_vos(tmp_path, "valid")
     split = RefYouTubeVOS(tmp_path, "valid", "ref_youtube_vos")
     assert split.has_masks
     assert decode(split.ground_truth("a")["1"]).any()
 
 
-def test_annotations_of_first_frames_are_no_ground_truth(tmp_path: Path) -> None:
+def test_annotations_of_first_frames_only_are_not_ground_truth(tmp_path: Path) -> None:
     split = _train(tmp_path)
     for name in ("00005", "00010"):
         (tmp_path / f"train/Annotations/a/{name}.png").unlink()
@@ -133,7 +133,7 @@ def test_annotations_of_first_frames_are_no_ground_truth(tmp_path: Path) -> None
         split.ground_truth("a")
 
 
-def test_a_changed_annotation_changes_what_a_split_is_known_by(tmp_path: Path) -> None:
+def test_changed_annotation_changes_the_digest_of_a_split(tmp_path: Path) -> None:
     before = _train(tmp_path).annotations_sha256
     assert before == RefYouTubeVOS(tmp_path, "train", "x").annotations_sha256
     trees.write_labels(tmp_path / "train/Annotations/b/00010.png", np.zeros((90, 90), np.uint8))
@@ -152,7 +152,7 @@ def test_error_names_every_file_that_was_looked_for(tmp_path: Path) -> None:
     assert "Splits on disk: test, valid" in str(error.value)
 
 
-def test_expressions_of_ref_davis_tell_their_annotators(tmp_path: Path) -> None:
+def test_expression_ids_of_ref_davis_give_the_annotator(tmp_path: Path) -> None:
     trees.write_ref_davis(tmp_path)
     split = RefDAVIS(tmp_path, "valid", "ref_davis")
     of_a = [e for e in split.expressions if e.video_id == "a"]
@@ -169,7 +169,7 @@ def test_ref_davis_has_ground_truth_of_both_splits(tmp_path: Path, split: str) -
     assert RefDAVIS(tmp_path, split, "ref_davis").has_masks
 
 
-def test_colours_and_damaged_files_are_no_label_maps(tmp_path: Path) -> None:
+def test_colour_images_and_damaged_files_are_refused_as_label_maps(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.new("RGB", (6, 4)).save(path)
     with pytest.raises(ValueError, match=r"x.png: image of mode RGB, expected a palette"):
@@ -200,7 +200,7 @@ def test_every_layout_is_a_split(tmp_path: Path) -> None:
                 assert decode(masklet).shape == (len(video.frame_paths), *trees.SIZE)
 
 
-def test_ref_davis_knows_the_pixels_that_were_left_open(tmp_path: Path) -> None:
+def test_ref_davis_has_void_pixels(tmp_path: Path) -> None:
     trees.write_ref_davis(tmp_path)
     split = RefDAVIS(tmp_path, "valid", "ref_davis")
     (video_id, *_) = split.videos

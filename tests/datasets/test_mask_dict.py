@@ -30,7 +30,7 @@ def _write(path: Path, content: Any = None) -> Path:
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 100, 1 << 16])
 @pytest.mark.parametrize("layout", [{}, {"indent": 2}, {"separators": (",", ":")}])
 @pytest.mark.parametrize("ensure_ascii", [True, False])
-def test_chunks_of_any_size_give_what_json_gives(
+def test_masks_do_not_depend_on_the_size_of_chunks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     chunk_bytes: int,

@@ -53,7 +53,7 @@ def _meta(**entry: Any) -> dict[str, Any]:
     }
 
 
-def test_what_the_maker_writes_the_reader_reads(root: Path) -> None:
+def test_reader_reads_what_the_maker_writes(root: Path) -> None:
     dataset = MeViS(root, "train", "moving_shapes")
     assert list(dataset.videos) == ["shapes_00000010", "shapes_00000011"]
     assert dataset.has_masks
@@ -74,26 +74,26 @@ def test_expressions_carry_their_objects_and_kinds(root: Path) -> None:
         assert (expression.kind == "none") == (expression.object_ids == ())
 
 
-def test_a_split_is_written_once_and_other_settings_are_refused(root: Path) -> None:
+def test_split_is_written_once_and_other_settings_are_refused(root: Path) -> None:
     assert not MAKER.write(root, "train")
     other = replace(MAKER, jpeg_quality=50)
     with pytest.raises(UserError, match="jpeg_quality"):
         other.write(root, "train")
 
 
-def test_frames_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_frames_are_ordered_by_name(tmp_path: Path) -> None:
     names = [path.stem for path in _write(tmp_path, _meta()).videos["v"].frame_paths]
     assert names == ["00000", "00001", "00002"]
 
 
-def test_without_ground_truth_objects_are_unknown(tmp_path: Path) -> None:
+def test_objects_are_unknown_without_ground_truth(tmp_path: Path) -> None:
     dataset = _write(tmp_path, _meta())
     assert dataset.expressions[0].object_ids is None
     assert not dataset.has_masks
     assert dataset.ground_truth("v") == {}
 
 
-def test_masks_follow_their_frames_when_these_are_listed_out_of_order(tmp_path: Path) -> None:
+def test_masks_follow_frames_that_are_listed_out_of_order(tmp_path: Path) -> None:
     masks = np.zeros((3, 4, 6), bool)
     masks[0, 0, 0], masks[1, :, :3], masks[2] = True, True, True
     listed = [encode(masks[[idx]])[0] for idx in (2, 0, 1)]  # as _meta lists the frames
@@ -101,7 +101,7 @@ def test_masks_follow_their_frames_when_these_are_listed_out_of_order(tmp_path: 
     assert (decode(dataset.ground_truth("v")["7"]) == masks).all()
 
 
-def test_masks_of_another_size_are_fitted_to_the_frames(tmp_path: Path) -> None:
+def test_masks_of_another_size_are_resized_to_the_frames(tmp_path: Path) -> None:
     odd, fitting = encode(np.ones((1, 4, 5), bool))[0], encode(np.ones((1, 4, 6), bool))[0]
     dataset = _write(tmp_path, _meta(anno_id=[7]), {"7": [fitting, odd, None]})
     assert [mask["size"] for mask in dataset.ground_truth("v")["7"]] == [[4, 6]] * 3
@@ -144,7 +144,7 @@ def test_broken_files_are_named(tmp_path: Path, meta: Any, masks: Any, message: 
         _write(tmp_path, meta, masks).ground_truth("v")
 
 
-def test_a_missing_split_and_damaged_json_are_named(tmp_path: Path) -> None:
+def test_missing_split_and_damaged_json_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"meta_expressions.json: not found"):
         MeViS(tmp_path, "train")
     (tmp_path / "train").mkdir()
@@ -153,21 +153,21 @@ def test_a_missing_split_and_damaged_json_are_named(tmp_path: Path) -> None:
         MeViS(tmp_path, "train")
 
 
-def test_keys_that_are_there_twice_are_refused(tmp_path: Path) -> None:
+def test_duplicate_keys_are_refused(tmp_path: Path) -> None:
     trees.write_mevis(tmp_path)
     trees.edit_text(tmp_path / "valid_u/meta_expressions.json", '"1": {"exp"', '"0": {"exp"')
     with pytest.raises(ValueError, match="0 is there twice"):
         MeViS(tmp_path, "valid_u")
 
 
-def test_a_split_outside_of_the_root_is_refused(tmp_path: Path) -> None:
+def test_split_outside_the_root_is_refused(tmp_path: Path) -> None:
     trees.write_mevis(tmp_path, "valid_u")
     for split in ("../valid_u", f"{tmp_path}/valid_u", ""):
         with pytest.raises(ValueError, match="is no name within a folder"):
             MeViS(tmp_path / "elsewhere", split)
 
 
-def test_odd_data_is_read_as_it_is(tmp_path: Path) -> None:
+def test_odd_data_is_read_unchanged(tmp_path: Path) -> None:
     trees.write_odd_mevis(tmp_path)
     split = MeViS(tmp_path, "train")
     texts = {(e.video_id, e.expression_id): e.text for e in split.expressions}
@@ -186,7 +186,7 @@ def test_odd_data_is_read_as_it_is(tmp_path: Path) -> None:
     assert decode(split.ground_truth("b")["3"])[1].sum() == 12
 
 
-def test_expressions_that_mean_nothing_have_no_objects(tmp_path: Path) -> None:
+def test_expressions_without_a_target_have_no_objects(tmp_path: Path) -> None:
     trees.write_mevis(tmp_path, meta_file="meta_expressions_v2.json")
     by_text = {e.text: e.object_ids for e in MeViSv2(tmp_path, "valid_u", "mevis_v2").expressions}
     assert by_text["the flying one"] == ()
@@ -210,7 +210,7 @@ def test_every_published_file_name_is_found(
     assert set(split.annotations_sha256) == {meta_file, "mask_dict.json"}
 
 
-def test_v2_never_takes_the_expressions_of_v1(tmp_path: Path) -> None:
+def test_v2_does_not_read_the_expressions_of_v1(tmp_path: Path) -> None:
     trees.write_mevis(tmp_path)
     with pytest.raises(UserError, match=r"meta_expressions_v2.json: not found.*v2_release.json"):
         MeViSv2(tmp_path, "valid_u", "mevis_v2")

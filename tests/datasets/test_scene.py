@@ -41,25 +41,25 @@ def _find_alone(motion: str, count: int = 3) -> list[scene_module.Scene]:
     return [make_scene(seed, settings) for seed in islice(seeds, count)]
 
 
-def test_there_are_enough_shapes_colours_and_motions() -> None:
+def test_scenes_use_every_shape_colour_and_motion() -> None:
     assert (len(SHAPES), len(COLOURS)) == (6, 8)
     required = "left right up down still growing shrinking rotating reversing starting_late leaving"
     assert set(required.split()) <= set(MOTIONS)
 
 
-def test_a_seed_always_gives_the_same_scene() -> None:
+def test_scene_depends_on_its_seed_only() -> None:
     one, other = make_scene(3, SceneSettings()), make_scene(3, SceneSettings())
     assert (one.frames == other.frames).all()
     assert one.objects == other.objects
     assert (make_scene(4, SceneSettings()).frames != one.frames).any()
 
 
-def test_masks_do_not_depend_on_which_frames_are_drawn() -> None:
+def test_masks_do_not_depend_on_the_frames_that_are_drawn() -> None:
     whole, part = make_scene(5, SceneSettings()), make_scene(5, SceneSettings(), [0, 9])
     assert (part.masks == whole.masks[:, [0, 9]]).all()
 
 
-def test_visible_parts_never_overlap_and_scenes_have_two_to_six_objects() -> None:
+def test_masks_never_overlap_and_scenes_have_two_to_six_objects() -> None:
     counts = set()
     for seed in range(30):
         scene = make_scene(seed, SceneSettings(), [0, 8])
@@ -69,7 +69,7 @@ def test_visible_parts_never_overlap_and_scenes_have_two_to_six_objects() -> Non
 
 
 @pytest.mark.parametrize("motion", DIRECTIONS)
-def test_a_moving_object_moves_in_its_direction(motion: str) -> None:
+def test_object_moves_in_its_direction(motion: str) -> None:
     for scene in _find_alone(motion):
         _, centres = _areas_and_centres(scene.masks[0])
         step = centres[-1] - centres[0]
@@ -83,7 +83,7 @@ def test_growing_and_shrinking_change_the_area_steadily() -> None:
             assert (np.diff(areas.astype(int)[::5]) * sign > 0).all()
 
 
-def test_still_and_rotating_objects_stay_in_place_and_only_one_of_them_turns() -> None:
+def test_still_and_rotating_objects_stay_in_place() -> None:
     for motion in ("still", "rotating"):
         for scene in _find_alone(motion):
             _, centres = _areas_and_centres(scene.masks[0])
@@ -93,7 +93,7 @@ def test_still_and_rotating_objects_stay_in_place_and_only_one_of_them_turns() -
             assert not (motion == "rotating" and scene.objects[0].shape == "circle")
 
 
-def test_a_reversing_object_comes_back() -> None:
+def test_reversing_object_returns() -> None:
     for scene in _find_alone("reversing"):
         _, centres = _areas_and_centres(scene.masks[0])
         distance = np.linalg.norm(centres - centres[0], axis=1)
@@ -101,7 +101,7 @@ def test_a_reversing_object_comes_back() -> None:
         assert distance[-1] < 3
 
 
-def test_a_late_object_waits_first() -> None:
+def test_late_object_waits_first() -> None:
     for scene in _find_alone("starting_late"):
         _, centres = _areas_and_centres(scene.masks[0])
         distance = np.linalg.norm(centres - centres[0], axis=1)
@@ -117,7 +117,7 @@ def test_leaving_objects_end_outside_and_entering_ones_start_there() -> None:
             assert areas[full_idx] > 100
 
 
-def test_distractors_differ_in_motion_alone() -> None:
+def test_distractors_differ_in_motion_only() -> None:
     settings = dataclasses.replace(SceneSettings(), distractor_probability=1.0)
     for seed in range(5):
         objects = make_scene(seed, settings, [0]).objects
@@ -125,7 +125,7 @@ def test_distractors_differ_in_motion_alone() -> None:
         assert len({item.motion for item in objects}) > 1
 
 
-def test_background_drifts_or_stands_still() -> None:
+def test_background_drifts_or_is_static() -> None:
     for is_still in (True, False):
         scene = make_scene(1, SceneSettings(has_moving_background=not is_still, max_noise=0.0))
         background = ~scene.masks.any(axis=(0, 1))
@@ -134,7 +134,7 @@ def test_background_drifts_or_stands_still() -> None:
         assert (np.median(np.abs(first - last)[background]) == 0) == is_still
 
 
-def test_written_videos_keep_their_bytes(tmp_path: Path) -> None:
+def test_written_videos_are_byte_identical_to_earlier_ones(tmp_path: Path) -> None:
     """Published numbers, and tracks that users made, are those of these videos."""
     Maker(num_videos={"train": 2}, first_seed={"train": 7}, num_frames=4).write(tmp_path, "train")
     digest = hashlib.sha256()

@@ -33,7 +33,7 @@ def drawn(*rows: str) -> np.ndarray:
     return np.array([[pixel == "#" for pixel in row] for row in rows])
 
 
-def test_the_code_is_cocos_with_ascii_counts() -> None:
+def test_codes_are_coco_run_lengths_with_ascii_counts() -> None:
     mask = drawn(".##", ".#.", "...")
 
     (code,) = encode(mask[None])
@@ -44,7 +44,7 @@ def test_the_code_is_cocos_with_ascii_counts() -> None:
 
 
 @given(masklets(1))
-def test_what_was_encoded_comes_back(masks: np.ndarray) -> None:
+def test_decode_inverts_encode(masks: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(encode(masks[0])), masks[0])
 
 
@@ -62,7 +62,7 @@ def test_numbers_other_than_zero_are_inside() -> None:
 
 
 @given(masklets(3), masklets(2))
-def test_counts_are_those_of_the_arrays(ours: np.ndarray, others: np.ndarray) -> None:
+def test_areas_and_intersections_match_the_arrays(ours: np.ndarray, others: np.ndarray) -> None:
     codes, other_codes = [encode(m) for m in ours], [encode(m) for m in others]
 
     shared = intersections(codes, other_codes)
@@ -74,12 +74,12 @@ def test_counts_are_those_of_the_arrays(ours: np.ndarray, others: np.ndarray) ->
 
 
 @given(masklets(3))
-def test_the_union_is_that_of_the_arrays(ours: np.ndarray) -> None:
+def test_merge_matches_the_union_of_arrays(ours: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(merge([encode(m) for m in ours])), ours.any(axis=0))
 
 
 @given(masklets(1))
-def test_boxes_hold_their_masks_and_touch_them_on_every_side(masks: np.ndarray) -> None:
+def test_boxes_are_tight(masks: np.ndarray) -> None:
     for box, mask in zip(boxes(encode(masks[0])).tolist(), masks[0], strict=True):
         rows, columns = np.nonzero(mask)
         expected = [columns.min(), rows.min(), columns.max(), rows.max()] if mask.any() else [0] * 4
@@ -95,7 +95,7 @@ def test_large_intersections_are_exact() -> None:
     np.testing.assert_array_equal(shared, (ours[:, None] & others[None]).sum((-2, -1)))
 
 
-def test_hundreds_of_masks_are_no_trouble() -> None:
+def test_hundreds_of_masks_are_counted() -> None:
     rng = np.random.default_rng(1)
     ours, others = rng.random((300, 2, *SIZE)) < 0.5, rng.random((3, 2, *SIZE)) < 0.5
     codes, other_codes = [encode(m) for m in ours], [encode(m) for m in others]
@@ -110,7 +110,7 @@ def test_hundreds_of_masks_are_no_trouble() -> None:
     np.testing.assert_array_equal(areas([encode(long)]), [long.sum((-2, -1))])
 
 
-def test_an_empty_masklet_has_frames_and_size_and_no_pixels() -> None:
+def test_empty_masklet_has_frames_and_size_and_no_pixels() -> None:
     masks = decode(empty_masklet(FRAMES, SIZE))
 
     assert masks.shape == (FRAMES, *SIZE)
@@ -118,7 +118,7 @@ def test_an_empty_masklet_has_frames_and_size_and_no_pixels() -> None:
     assert empty_masklet(0, SIZE) == []
 
 
-def test_nothing_in_gives_nothing_out() -> None:
+def test_empty_input_gives_empty_output() -> None:
     some = [empty_masklet(FRAMES, SIZE)]
 
     assert encode(np.zeros((0, *SIZE), dtype=bool)) == []
@@ -133,7 +133,7 @@ def test_nothing_in_gives_nothing_out() -> None:
     assert common_size([[], []]) is None
 
 
-def test_masks_that_do_not_fit_together_are_refused() -> None:
+def test_masks_of_different_sizes_or_lengths_are_refused() -> None:
     one, two = empty_masklet(2, (4, 5)), empty_masklet(2, (5, 4))
     longer = empty_masklet(3, (4, 5))
     too_long = RunLength(size=[2, 2], counts=encode(np.ones((1, 9, 9)))[0]["counts"])
@@ -156,7 +156,7 @@ def test_masks_that_do_not_fit_together_are_refused() -> None:
         encode(np.zeros((2, 0, 5)))
 
 
-def test_a_truncated_code_is_refused_and_not_filled_up_with_what_was_in_memory() -> None:
+def test_truncated_code_is_refused() -> None:
     whole = encode(np.random.default_rng(0).random((1, 300, 400)) < 0.5)[0]
     cut = RunLength(size=whole["size"], counts=whole["counts"][: len(whole["counts"]) // 2])
     used_before = [np.full((300, 400), 255, dtype=np.uint8) for _ in range(20)]

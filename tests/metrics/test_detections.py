@@ -55,7 +55,7 @@ def test_each_frame_counts_its_best_supporting_prompt() -> None:
     np.testing.assert_allclose(detection_scores(evidence, tracks), [1.55 / 3, 1.1 / 3], rtol=1e-6)
 
 
-def test_own_prompt_counts_whatever_became_of_its_mask() -> None:
+def test_own_prompt_always_counts() -> None:
     own, other = prompt(LEFT, 1, 0.6), prompt(MOST_OF_LEFT, 1, 0.9)
     evidence = detection_evidence([own], [masklet(LEFT, RIGHT)], [own, other], [0, 1], 0.7)
 

@@ -105,7 +105,7 @@ def test_j_and_f_equal_vos_benchmark(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES[:5])
-def test_f_equals_the_definition_written_out(size: tuple[int, int]) -> None:
+def test_f_equals_the_plain_definition(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(size[0] * 1000 + size[1])
     preds, target = random_masks(rng, size), random_masks(rng, size)
 
@@ -126,7 +126,7 @@ def pairs(draw: st.DrawFn) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 @given(pairs())
-def test_every_form_of_masks_has_the_scores_of_the_definition_written_out(
+def test_every_form_of_masks_has_the_scores_of_the_plain_definition(
     masks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> None:
     preds, target = masks
@@ -161,13 +161,13 @@ def test_run_lengths_without_frames_have_no_scores() -> None:
         assert measure([], []).shape == (0,)
 
 
-def test_the_radius_is_that_of_the_frame_and_not_of_the_crop() -> None:
+def test_radius_depends_on_the_frame_not_on_the_crop() -> None:
     assert tolerance_radius_px((10, 10)) == 1
     assert tolerance_radius_px((300, 400)) == 4
     assert tolerance_radius_px((1080, 1920)) == 18
 
 
-def test_a_frame_empty_in_both_scores_one_and_in_one_scores_nothing() -> None:
+def test_frame_empty_in_both_scores_1_and_in_one_scores_0() -> None:
     nothing, something = drawn("....", "...."), drawn("....", ".#..")
 
     for measure in (region_similarity, boundary_f_measure):
@@ -177,7 +177,7 @@ def test_a_frame_empty_in_both_scores_one_and_in_one_scores_nothing() -> None:
         assert measure(something, something).item() == 1
 
 
-def test_a_mask_that_fills_the_frame_has_no_boundary() -> None:
+def test_mask_that_fills_the_frame_has_no_boundary() -> None:
     full, nothing, half = drawn("##", "##"), drawn("..", ".."), drawn("#.", "#.")
 
     assert boundary_f_measure(full, nothing).item() == 1
@@ -185,14 +185,14 @@ def test_a_mask_that_fills_the_frame_has_no_boundary() -> None:
     assert boundary_f_measure(full, half).item() == 0
 
 
-def test_j_of_a_drawing_is_counted_by_hand() -> None:
+def test_j_matches_a_count_by_hand() -> None:
     preds = drawn(".##.", ".##.")
     target = drawn("..##", "..#.")
 
     assert region_similarity(preds, target).item() == 2 / 5
 
 
-def test_f_of_a_drawing_is_counted_by_hand() -> None:
+def test_f_matches_a_count_by_hand() -> None:
     # Radius 1. Boundaries: a pixel at (1, 1) marks (0, 0), (0, 1), (1, 0), (1, 1); one at (1, 4)
     # marks (0, 3), (0, 4), (1, 3), (1, 4). No two of them are within 1 px: (., 1) and (., 3) are 2.
     left, right = drawn("......", ".#....", "......"), drawn("......", "....#.", "......")
@@ -205,7 +205,7 @@ def test_f_of_a_drawing_is_counted_by_hand() -> None:
     assert boundary_f_measure(left, drawn("......", "...#..", "......")).item() == 0.5
 
 
-def test_leading_dimensions_stay() -> None:
+def test_leading_dimensions_are_kept() -> None:
     rng = np.random.default_rng(3)
     preds, target = (
         torch.from_numpy(random_masks(rng, (9, 8)).reshape(2, 3, 2, 9, 8)) for _ in range(2)
@@ -220,7 +220,7 @@ def test_leading_dimensions_stay() -> None:
         assert measure(preds[:, :, :0], target[:, :, :0]).shape == (2, 3, 0)
 
 
-def test_masks_that_are_none_are_refused() -> None:
+def test_arrays_that_are_not_masks_are_refused() -> None:
     mask = drawn("..")
 
     for measure in (region_similarity, boundary_f_measure):

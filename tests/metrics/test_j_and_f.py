@@ -15,7 +15,7 @@ def masks(seed: int, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
     return preds, preds ^ (torch.rand(num_frames, 12, 14, generator=generator) < 0.2)
 
 
-def test_each_expression_counts_once_however_long_its_video() -> None:
+def test_expressions_count_equally_whatever_the_length_of_the_video() -> None:
     metric = JAndF()
     expressions = [masks(0, 1), masks(1, 5), masks(2, 3)]
     for preds, target in expressions:
@@ -43,7 +43,7 @@ def test_masks_of_every_form_count_the_same() -> None:
     assert others.compute() == metric.compute()
 
 
-def test_an_expression_without_frames_is_refused() -> None:
+def test_expression_without_frames_is_refused() -> None:
     for shape in [(0, 4, 4), (1, 2, 4, 4)]:
         masks = torch.zeros(shape, dtype=torch.bool)
         with pytest.raises(ValueError, match="at least one frame"):

@@ -19,12 +19,12 @@ def labels() -> Labels:
     )
 
 
-def test_frames_empty_in_both_count_as_one_or_are_left_out() -> None:
+def test_frames_empty_in_both_count_as_1_or_are_skipped() -> None:
     np.testing.assert_allclose(mean_iou(labels(), "count"), [[3.5 / 4, 3 / 4], [3 / 4, 1]])
     np.testing.assert_allclose(mean_iou(labels(), "skip"), [[0.5, 0], [0, 0]])
 
 
-def test_a_track_is_positive_above_the_threshold_for_its_best_object() -> None:
+def test_track_is_positive_if_its_best_iou_is_above_the_threshold() -> None:
     assert track_labels(labels(), ["7"], 0.7, "count").tolist() == [True, True]
     assert track_labels(labels(), ["7"], 0.75, "count").tolist() == [True, False]
     assert track_labels(labels(), ["7", "9"], 0.9, "count").tolist() == [False, True]
