@@ -56,6 +56,8 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
         run(job)()
     except _AlreadyShown:
         sys.exit(1)
+    except SystemExit as end:
+        sys.exit(1 if end.code == 2 else end.code)  # 2: argparse's, for a misspelt flag
     except Exception as error:
         if not has_started and _hides_interrupt(error):
             raise KeyboardInterrupt from error

@@ -105,3 +105,11 @@ def test_interrupt_is_not_taken_for_an_error_of_its_clean_up(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py"])
     with pytest.raises(KeyboardInterrupt):
         main("train", lambda config: None)
+
+
+def test_misspelt_flag_is_named_with_status_1(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--hlep"])
+    with pytest.raises(SystemExit) as end:
+        main("train", lambda config: None)
+    assert end.value.code == 1
+    assert "--hlep" in capsys.readouterr().err
