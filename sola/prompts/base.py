@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from sola.checks import at_least, folder_name
 from sola.errors import UserError
 from sola.files import sha256_of_code
-from sola.masks import encode
+from sola.masks import areas, encode
 from sola.prompts.selection import TrackingRule, same_frame_group
-from sola.trackers import BoxMask, GeneratedMask, Session
-from sola.types import Expression, Masklet, Prompt, Video
+from sola.trackers import GeneratedMask, Session
+from sola.types import Expression, Masklet, Prompt, RunLength, Video
 
 WHOLE_VIDEO = ""
 """Stands for a text where prompts are the video's own."""
@@ -84,7 +84,7 @@ class PromptedVideo:
         """One frame: (H, W, 3) uint8 RGB."""
         return self.session.frame(frame_idx)
 
-    def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[BoxMask]:
+    def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[GeneratedMask]:
         """The tracker's masks of boxes on a frame, which goes once through the image encoder.
 
         Args:
@@ -246,17 +246,17 @@ class PromptSource(ABC):
         """About how many tracks a video has, beside other videos: long ones are made first."""
         return len(expressions) if self.is_by_expression else 1
 
-    def prompt(self, frame_idx: int, mask: np.ndarray, **provenance: Any) -> Prompt:
+    def prompt(self, frame_idx: int, mask: np.ndarray | RunLength, **provenance: Any) -> Prompt:
         """A prompt of this source.
 
         Args:
             frame_idx: its frame.
-            mask: (H, W) bool, of the frame's size; of numbers, nonzero counts.
+            mask: (H, W) bool, of the frame's size (of numbers, nonzero counts), or its run-length
+                code.
             provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
         """
-        pixels = np.asarray(mask).astype(bool, copy=False)
-        code, area = encode(pixels[None])[0], int(pixels.sum())
-        return Prompt(frame_idx, code, area, self.name, **provenance)
+        code = mask if isinstance(mask, dict) else encode(np.asarray(mask).astype(bool)[None])[0]
+        return Prompt(frame_idx, code, int(areas([[code]])[0, 0]), self.name, **provenance)
 
     def _plain(self, without: Sequence[str]) -> dict[str, Any]:
         values = {

@@ -8,7 +8,7 @@ import torch
 from sola.checks import between
 from sola.prompts.base import Detector, KeptPrompts, PromptCounts, PromptedVideo, PromptSource
 from sola.prompts.selection import TrackingRule, leading_group
-from sola.trackers.stages import CODES, DETECTOR, stage
+from sola.trackers.stages import DETECTOR, stage
 from sola.types import Prompt
 
 
@@ -86,18 +86,15 @@ class DetectorBoxes(PromptSource):
                 if _has_area(row[0])
             ]
             masks = video.masks_of_boxes(frame_idx, [box for _, box, _, _ in rows])
-            with stage(CODES):
-                for (text, box, token_scores, phrase), mask in zip(rows, masks, strict=True):
-                    prompt = self.prompt(
-                        frame_idx,
-                        mask.mask,
-                        predicted_iou=mask.predicted_iou,
-                        stability_score=mask.stability_score,
-                        box=tuple(box.tolist()),
-                        phrase=phrase,
-                        token_scores=tuple(token_scores.tolist()),
-                    )
-                    by_text[text].append(prompt)
+            for (text, box, token_scores, phrase), mask in zip(rows, masks, strict=True):
+                prompt = self.prompt(
+                    frame_idx,
+                    **vars(mask),
+                    box=tuple(box.tolist()),
+                    phrase=phrase,
+                    token_scores=tuple(token_scores.tolist()),
+                )
+                by_text[text].append(prompt)
         return by_text
 
     def keep(self, found: Sequence[Prompt]) -> KeptPrompts:

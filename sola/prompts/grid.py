@@ -58,14 +58,7 @@ class Grid(PromptSource):
     ) -> dict[str, list[Prompt]]:
         """See ``PromptSource.find``."""
         prompts = [
-            Prompt(
-                frame_idx,
-                found.mask,
-                int(areas([[found.mask]])[0, 0]),
-                self.name,
-                predicted_iou=found.predicted_iou,
-                stability_score=found.stability_score,
-            )
+            self.prompt(frame_idx, **vars(found))
             for frame_idx in frame_idxs
             for found in video.automatic_masks(frame_idx)
         ]

@@ -54,7 +54,7 @@ class GroundTruth(PromptSource):
         for object_id, masklet in video.ground_truth.items():
             pixels = areas([masklet])[0]
             prompts += [
-                Prompt(idx, masklet[idx], int(pixels[idx]), self.name, object_id=object_id)
+                self.prompt(idx, masklet[idx], object_id=object_id)
                 for idx in choose_frames(pixels, self.frames, self.frames_per_object)
             ]
         return {WHOLE_VIDEO: prompts}

@@ -1,6 +1,7 @@
 """Batch sizes that shrink when a GPU runs out of memory."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -17,10 +18,10 @@ class BatchSize:
 
     Args:
         items: what is counted, for the log.
-        size: to begin with.
+        size: to begin with; all items unless given.
     """
 
-    def __init__(self, items: str, size: int) -> None:
+    def __init__(self, items: str, size: int = sys.maxsize) -> None:
         self.items, self.size = items, size
         self._whole_size, self._has_warned = size, False
 

@@ -14,7 +14,7 @@ from sola.prompts import DetectorBoxes, Grid, GroundTruth, PromptQueue, Tracking
 from sola.prompts.grid import drop_parts
 from sola.prompts.grounding_dino import Detections, GroundingDino
 from sola.prompts.selection import leading_group
-from sola.trackers import BoxMask, GeneratedMask
+from sola.trackers import GeneratedMask
 from sola.types import Prompt
 
 
@@ -106,15 +106,19 @@ def test_ground_truth_is_prompted_where_the_rule_says(
     assert {(item.object_id, item.source) for item in prompts} == {("7", "gt")}
 
 
+CORNER = encode(draw("##", "#.")[None])[0]
+NOTHING = encode(draw("..", "..")[None])[0]
+
+
 class Boxes:
     """A detector's boxes and the tracker's masks of them, on a frame of 2 x 2 pixels."""
 
     boxes = np.array([[0, 0, 1, 1], [0, 0, 2, 2], [1, 0, 2, 1]], np.float32)
     scores = np.array([[0.5, 0.25], [0.75, 0.5], [0.5, 0.2]], np.float32)
     masks = (
-        BoxMask(np.array([[True, True], [True, False]]), 0.5, 0.84),
-        BoxMask(np.array([[True, True], [True, False]]), 0.75, 0.9),
-        BoxMask(np.zeros((2, 2), bool), 0.5, 0.95),
+        GeneratedMask(CORNER, 0.5, 0.84),
+        GeneratedMask(CORNER, 0.75, 0.9),
+        GeneratedMask(NOTHING, 0.5, 0.95),
     )
 
     def detect(self, frame: Any, texts: list[str], box_threshold: float) -> list[Detections]:
@@ -129,7 +133,7 @@ class Boxes:
         assert found["a"] == found["b"]
         return found["a"]
 
-    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[BoxMask]:
+    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
         known = [box.tolist() for box in self.boxes]
         return [self.masks[known.index(box.tolist())] for box in boxes]
 

@@ -101,6 +101,20 @@ def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Modul
     return network.eval().requires_grad_(False)
 
 
+def compile_network(model: Any) -> None:
+    """Let torch compile the slow parts of SAM 2 when they first run.
+
+    Tracks change by rounding. Parts that fill a cache at their first run (positional encodings)
+    are left out: they would be compiled twice.
+    """
+    model.image_encoder.trunk.compile(dynamic=False)  # one image at a time
+    model.memory_attention.compile(dynamic=True)  # numbers of memories, pointers and objects vary
+    # only the number of objects varies here, which torch finds out at the second one
+    model.memory_encoder.mask_downsampler.compile()
+    model.memory_encoder.fuser.compile()
+    model.sam_mask_decoder.compile()
+
+
 def load_weights(model: torch.nn.Module, path: Path) -> None:
     """Load a checkpoint in the format of SAM 2: {"model": state dict}.
 

@@ -10,10 +10,10 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from sola.masks import encode
-from sola.trackers.base import Propagated, Session
+from sola.trackers.base import GeneratedMask, Propagated, Session
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.features import FrameFeatures
-from sola.trackers.sam2.tracker import MAX_OBJECTS
+from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.trackers.stages import CODES, PROPAGATION, stage
 from sola.types import RunLength
 
@@ -50,7 +50,7 @@ class VideoTracker(Session):
         super().__init__(frames)
         self.model = model
         self.features = FrameFeatures(model, frames, feature_budget_mib)
-        self.batch_size = batch_size or BatchSize("objects", MAX_OBJECTS)
+        self.batch_size = batch_size or BatchSize("objects")
         self._memory_positions: list[Tensor] = []  # the same for every frame and object
 
     @torch.inference_mode()
@@ -173,6 +173,37 @@ class VideoTracker(Session):
         if mask.shape != (size, size):
             pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True) >= 0.5
         return pixels.to(parameter.dtype)
+
+
+class Sam2Session(VideoTracker):
+    """See ``Session``; ``VideoTracker`` tracks.
+
+    Args:
+        generator: makes masks on single frames. It, its model and the batch size are those of all
+            videos.
+        frames: see ``Session``.
+        feature_budget_mib: see ``VideoTracker``.
+        batch_size: see ``VideoTracker``.
+    """
+
+    def __init__(
+        self,
+        generator: MaskGenerator,
+        frames: Sequence[np.ndarray],
+        feature_budget_mib: float,
+        batch_size: BatchSize,
+    ) -> None:
+        batch_size.restore()  # another video may need less memory
+        super().__init__(generator.model, frames, feature_budget_mib, batch_size)
+        self.generator = generator
+
+    def propose_masks(self, frame_idx: int) -> list[GeneratedMask]:
+        """See ``Session.propose_masks``."""
+        return self.generator.generate(self.frame(frame_idx))
+
+    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
+        """See ``Session.masks_of_boxes``; the frame goes once through the image encoder."""
+        return self.generator.masks_of(self.frame(frame_idx), boxes)
 
 
 def _join(batches: list[Propagated]) -> Propagated:
