@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,8 @@ def compile_network(model: Any) -> None:
     Tracks change by rounding. Parts that fill a cache at their first run (positional encodings)
     are left out: they would be compiled twice.
     """
+    # of rotary attention, whose complex numbers stay single operators
+    warnings.filterwarnings("ignore", "Torchinductor does not support code generation")
     model.image_encoder.trunk.compile(dynamic=False)  # one image at a time
     model.memory_attention.compile(dynamic=True)  # numbers of memories, pointers and objects vary
     # only the number of objects varies here, which torch finds out at the second one
