@@ -1,17 +1,16 @@
-"""Share a folder of tracks with other processes: locks, settings, failed videos, packing.
+"""Share the videos of a split with other processes: locks, settings, failed videos, packing.
 
 A lock belongs to a process; the kernel releases it when the process ends in any way. So nothing
 depends on clocks, and nothing needs cleaning up after a process that died.
 """
 
-import contextlib
 import errno
 import logging
 import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -102,11 +101,9 @@ class Job:
         """Videos with something to make."""
         return len(self._by_video)
 
-    @contextmanager
-    def claim(self, video_id: str) -> Iterator[bool]:
+    def claim(self, video_id: str) -> AbstractContextManager[bool]:
         """Hold the lock of a video; yields False if another process holds it."""
-        with self._lock(f"videos/{video_id}") as is_held:
-            yield is_held
+        return self._lock(f"videos/{video_id}")
 
     def unstaged(self) -> list[str]:
         """Return the videos that lack something."""
@@ -116,8 +113,7 @@ class Job:
         """Return whether a video has its tracks, or cannot get them in this run."""
         # in this order: staged entries disappear when the tracks are finished
         return (
-            video_id not in self._by_video
-            or self._is_staged(video_id)
+            self._is_staged(video_id)
             or self.writer.is_finished
             or is_there(self.failed_dir / f"{video_id}.json")
         )
@@ -173,10 +169,8 @@ class Job:
         shutil.rmtree(self.failed_dir, ignore_errors=True)  # of earlier runs: tried again
         own = f"part-{self.share.part}"
         for path in find_files(self.claims_dir, "part-*.lock"):
-            with (
-                self._lock(path.stem) if path.stem != own else contextlib.nullcontext(True) as free
-            ):
-                if free:
+            with nullcontext(True) if path.stem == own else self._lock(path.stem) as is_free:
+                if is_free:
                     continue
             path = self.writer.staging_dir / RUN_FILE
             found = read_json(path, f"Move {self.writer.tracks_dir} away.")
@@ -204,7 +198,7 @@ class Job:
             if error.errno not in NO_LOCKS:
                 raise
             self._do_without_locks(error)
-        with contextlib.suppress(OSError):  # a full disk
+        with suppress(OSError):  # a full disk
             path.write_text(self._who)
         try:
             yield True
@@ -261,3 +255,43 @@ class Job:
         for unfinished in self.writer.tracks_dir.glob("*.part"):
             unfinished.unlink()  # of a process that died while it wrote
         self.writer.finish(self.entries)
+
+
+class SharedVideos:
+    """The videos that this process gets to track, as a dataloader for ``Trainer.predict``.
+
+    Its length is an upper bound, the same in every process: without one, Lightning would take each
+    video one step ahead, and a process with nothing to do would not meet the others.
+    """
+
+    def __init__(self, job: Job, video_ids: Sequence[str]) -> None:
+        """Take from a list.
+
+        Args:
+            job: shares the videos with other processes.
+            video_ids: in the order to take them.
+        """
+        self.job, self.video_ids = job, video_ids
+        self.position = 0
+        """Videos at the head of the list that some process has taken or passed over."""
+
+    def __len__(self) -> int:
+        return self.job.num_videos
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield video ids; the claim on one is held until the next is requested."""
+        self.position = 0
+        left, has_taken = list(self.video_ids), True
+        while left and has_taken:  # again: a process may have died and left what it had
+            has_taken, others = False, []
+            for video_id in left:
+                self.position = min(self.position + 1, len(self.video_ids))
+                if self.job.is_settled(video_id):
+                    continue
+                with self.job.claim(video_id) as is_ours:
+                    if not is_ours:
+                        others.append(video_id)
+                    elif not self.job.is_settled(video_id):  # as long as it was not ours
+                        has_taken = True
+                        yield video_id
+            left = others

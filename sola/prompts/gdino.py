@@ -1,13 +1,15 @@
 """Boxes of a detector for each expression, made into masks by the tracker, as prompts."""
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from sola.checks import between
-from sola.prompts.base import Detector, KeptPrompts, PromptCounts, PromptedVideo, PromptSource
-from sola.prompts.selection import TrackingRule, leading_group
+from sola.prompts.base import Detector, KeptPrompts, PromptedVideo, PromptSource
+from sola.prompts.selection import TrackingRule
 from sola.trackers.stages import DETECTOR, stage
 from sola.types import Prompt
 
@@ -103,12 +105,19 @@ class DetectorBoxes(PromptSource):
         likely = [prompt for prompt in found if np.float32(max(prompt.token_scores)) > box]
         visible = super().keep(likely)
         kept = [p for p in visible.prompts if np.float32(p.stability_score) >= stability]
-        unstable = PromptCounts(unstable=len(visible.prompts) - len(kept))
+        unstable = Counter(unstable=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + unstable)
 
     def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
-        """See ``leading_group``."""
-        return leading_group(unused, size, room)
+        """Choose the first prompt and its direct successors of the same frame, fewer near the cap.
+
+        This is the rule of the published gdino script. It does not look beyond the first prompt of
+        another frame. It counts the group twice when it compares with the cap, so a group has at
+        most half of the room, rounded up.
+        """
+        most = size if room is None else min(size, -(-room // 2))
+        leading = itertools.takewhile(lambda p: p.frame_idx == unused[0].frame_idx, unused)
+        return list(leading)[:most]
 
 
 def _has_area(box: np.ndarray) -> bool:

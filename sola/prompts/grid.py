@@ -1,13 +1,14 @@
 """Masks of the automatic mask generator as prompts."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from sola.checks import between
 from sola.masks import areas, intersections
-from sola.prompts.base import WHOLE_VIDEO, KeptPrompts, PromptCounts, PromptedVideo, PromptSource
+from sola.prompts.base import WHOLE_VIDEO, KeptPrompts, PromptedVideo, PromptSource
 from sola.prompts.selection import TrackingRule
 from sola.types import Prompt, RunLength
 
@@ -76,7 +77,7 @@ class Grid(PromptSource):
             prompts = list(of_frame)
             wholes = drop_parts([prompt.mask for prompt in prompts], self.part_overlap)
             kept += [prompts[idx] for idx in wholes]
-        parts = PromptCounts(parts=len(visible.prompts) - len(kept))
+        parts = Counter(parts=len(visible.prompts) - len(kept))
         return KeptPrompts(kept, visible.counts + parts)
 
 

@@ -13,7 +13,6 @@ from sola.masks import decode, encode
 from sola.prompts import DetectorBoxes, Grid, GroundTruth, PromptQueue, TrackingRule
 from sola.prompts.grid import drop_parts
 from sola.prompts.grounding_dino import Detections, GroundingDino
-from sola.prompts.selection import leading_group
 from sola.trackers import GeneratedMask
 from sola.types import Prompt
 
@@ -81,7 +80,7 @@ def test_grid_keeps_wholes_frame_by_frame_and_largest_first() -> None:
     prompts = [prompt(APART, 1), prompt(PART, 1), prompt(PART), prompt(WHOLE, 1), prompt(APART)]
     kept = Grid().keep([*prompts, prompt(PART & False)])
     assert [(p.frame_idx, p.area) for p in kept.prompts] == [(0, 3), (0, 3), (1, 8), (1, 3)]
-    assert (kept.counts.found, kept.counts.empty, kept.counts.parts) == (6, 1, 1)
+    assert kept.counts == {"found": 6, "empty": 1, "parts": 1}
     assert Grid().keep([]).prompts == []
 
 
@@ -187,7 +186,7 @@ def test_likely_and_stable_boxes_are_kept_as_float32_compares() -> None:
 
 def _play(prompts: list[Prompt], rule: TrackingRule, num_frames: int = 2) -> list[list[int]]:
     """Areas of the prompts of each group, where a track is its prompt's mask on every frame."""
-    queue = PromptQueue(prompts, rule, num_frames)
+    queue = PromptQueue(prompts, rule, num_frames, Grid().choose_group)
     groups = []
     while group := queue.next_group():
         queue.drop_duplicates([[item.mask] * num_frames for item in group])
@@ -209,7 +208,9 @@ def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
 ) -> None:
     half = draw("####....", "........")  # IoU 0.5 with WHOLE
     rule = TrackingRule(duplicate_iou=duplicate_iou, group_size=1)
-    queue = PromptQueue([prompt(WHOLE), prompt(half, 1), prompt(APART, 1)], rule, 2)
+    queue = PromptQueue(
+        [prompt(WHOLE), prompt(half, 1), prompt(APART, 1)], rule, 2, Grid().choose_group
+    )
     queue.next_group()
     # two tracks, one of them empty on frame 1; what they are on frame 0 does not matter
     queue.drop_duplicates(
@@ -219,7 +220,9 @@ def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
 
 
 def test_two_empty_masks_are_no_duplicates() -> None:
-    queue = PromptQueue([prompt(WHOLE), prompt(WHOLE & False, 1)], TrackingRule(), 2)
+    queue = PromptQueue(
+        [prompt(WHOLE), prompt(WHOLE & False, 1)], TrackingRule(), 2, Grid().choose_group
+    )
     queue.next_group()
     queue.drop_duplicates([encode(np.stack([WHOLE, WHOLE & False]))])
     assert queue.num_duplicates == 0
@@ -247,7 +250,7 @@ def test_the_last_group_is_cut_to_the_cap() -> None:
     prompts = [prompt(WHOLE), prompt(APART), prompt(LEANING), prompt(PART)]
     rule = TrackingRule(group_size=2, max_tracks=3)
     assert _play(prompts, rule) == [[8, 5], [3]]
-    queue = PromptQueue(prompts, rule, 2)
+    queue = PromptQueue(prompts, rule, 2, Grid().choose_group)
     while queue.next_group():
         pass
     assert queue.num_over_cap == 1
@@ -328,6 +331,7 @@ def _compare_groups(seed: int) -> None:
 def test_a_leading_group_ends_at_another_frame_and_takes_at_most_half_of_the_room() -> None:
     on_frame = [prompt(WHOLE), prompt(LEANING), prompt(APART), prompt(PART)]
     other = prompt(WHOLE, 1)
+    leading_group = DetectorBoxes(GroundingDino("random")).choose_group
 
     assert leading_group([on_frame[0], other, *on_frame[1:]], 4, None) == on_frame[:1]
     assert leading_group(on_frame, 4, None) == on_frame
