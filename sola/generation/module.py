@@ -18,11 +18,11 @@ from sola.generation.job import Job, SharedVideos
 from sola.generation.recipe import Recipe
 from sola.generation.report import VideoReport
 from sola.generation.stop import StopSignals
-from sola.generation.track_video import PromptFinder, track_prompts
+from sola.generation.track_video import track_prompts
 from sola.prompts import WHOLE_VIDEO, KeptPrompts, PromptedVideo
 from sola.shards import PromptStore
 from sola.trackers.stages import FILES, FRAMES, measure_stages, stage
-from sola.types import Expression
+from sola.types import Expression, FoundPrompts
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,7 @@ class TrackGenerator(pl.LightningModule):
         """
         super().__init__()
         self.recipe, self.dataset, self.job, self.stop = recipe, dataset, job, stop
-        self.finder = PromptFinder(recipe, store)
-        self.is_training_split = is_training_split
+        self.store, self.is_training_split = store, is_training_split
         self._expressions: dict[str, list[Expression]] = defaultdict(list)
         for expression in dataset.expressions:
             self._expressions[expression.video_id].append(expression)
@@ -74,6 +73,8 @@ class TrackGenerator(pl.LightningModule):
         self._group: Any = None
         """The processes, connected as long as the longest video may take; None: this one only."""
         self._reasons: set[str] = set()
+        self._has_source = False
+        """Whether the source was opened, which happens when the first prompts are searched."""
 
     def predict_dataloader(self) -> SharedVideos:
         """Return the ids of this process's videos, possibly none."""
@@ -180,10 +181,32 @@ class TrackGenerator(pl.LightningModule):
     def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, KeptPrompts]]:
         """Yield prompts by expression that is not staged yet, or by "" if they are the video's."""
         if not self.recipe.source.is_by_expression:
-            yield "", self.finder.find(video, [WHOLE_VIDEO], self.device)[WHOLE_VIDEO]
+            yield "", self._find(video, (WHOLE_VIDEO,))[WHOLE_VIDEO]
             return
-        texts = [expression.text for expression in video.expressions]
-        by_text = self.finder.find(video, texts, self.device)
+        by_text = self._find(video, tuple(dict.fromkeys(e.text for e in video.expressions)))
         for expression in video.expressions:
             if not self.job.writer.has(video.video_id, expression.expression_id):
                 yield expression.expression_id, by_text[expression.text]
+
+    def _find(self, video: PromptedVideo, texts: tuple[str, ...]) -> dict[str, KeptPrompts]:
+        """Return the prompts to track, by text.
+
+        What is found is stored before any cap or threshold drops some of it, and read again.
+        """
+        source = self.recipe.source
+        frame_idxs = tuple(map(int, source.frame_idxs(video)))
+        found, threshold = None, source.found_threshold
+        if source.is_kept:
+            with stage(FILES):
+                found = self.store.read(video.video_id, video.size, frame_idxs, texts, threshold)
+        if found is None:
+            if not self._has_source:
+                self.recipe.open_source(self.device)
+                self._has_source = True
+            searched = source.find(video, frame_idxs, texts)
+            by_text = {text: tuple(searched[text]) for text in texts}
+            found = FoundPrompts(video.size, frame_idxs, threshold, by_text)
+            if source.is_kept:
+                with stage(FILES):
+                    self.store.write(video.video_id, found)
+        return {text: source.keep(prompts) for text, prompts in found.by_text.items()}

@@ -60,6 +60,7 @@ class Recipe:
     def _describe(self, dataset: Split, of_source: dict[str, Any]) -> dict[str, Any]:
         of_tracker = dict(self.tracker.describe())
         of_tracker.pop("checkpoint_sha256", None)  # among the weights
+        config = {"prompt_source": of_source, "tracker": of_tracker, "precision": self.precision}
         return {
             "dataset": dataset.name,
             "split": dataset.split,
@@ -67,11 +68,7 @@ class Recipe:
             **self._weights,
             "prompt_source_code_sha256": sha256_of_code(type(self.source)),
             "annotations_sha256": dataset.annotations_sha256,
-            "config": {
-                "prompt_source": of_source,
-                "tracker": of_tracker,
-                "precision": self.precision,
-            },
+            "config": config,
         }
 
     @cached_property

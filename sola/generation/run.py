@@ -198,14 +198,13 @@ def _show_progress(
     """Show each video of the first process: in a progress bar, and in the dashboard."""
     videos, num_videos = module.videos, module.job.num_videos
     title = f"{module.recipe.source.name} tracks of {module.dataset.name}/{module.dataset.split}"
-    num_done = num_videos - len(videos.video_ids)
-    with progress(title, num_videos, done=num_done) as advance:
+    num_shown = 0
+    with progress(title, num_videos, done=num_videos - len(videos.video_ids)) as advance:
 
         def show(*_: object) -> None:
-            nonlocal num_done
-            num_now = num_videos - len(videos.video_ids) + videos.position
-            advance(steps=num_now - num_done)  # other processes take some, too
-            num_done = num_now
+            nonlocal num_shown
+            advance(steps=videos.position - num_shown)  # other processes take some, too
+            num_shown = videos.position
             if dashboard is not None:
                 dashboard.log_videos(module.reports)
 
@@ -217,13 +216,7 @@ def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
     """(video id, expression id or "") of everything to make."""
     if not recipe.source.is_by_expression:
         return [(video_id, "") for video_id in dataset.videos]
-    entries = [(e.video_id, e.expression_id) for e in dataset.expressions]
-    if not entries:
-        raise UserError(
-            f"{dataset.split_dir}: split {dataset.split} has no expressions, which "
-            f"prompt_source={recipe.source.name} looks for. Use prompt_source=grid."
-        )
-    return entries
+    return [(e.video_id, e.expression_id) for e in dataset.expressions]
 
 
 def _no_tracks(recipe: Recipe, dataset: Split, folder: Path) -> str:

@@ -1,60 +1,13 @@
-"""One video: find its prompts, or read those found before, and make all tracks of them."""
+"""All tracks of one video, or of one of its expressions, from its prompts."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from sola.generation.recipe import Recipe
 from sola.masks import decode
 from sola.metrics import count_pixels, detection_evidence
 from sola.prompts import KeptPrompts, PromptedVideo, PromptQueue, PromptSource
-from sola.shards import PromptStore
-from sola.trackers.stages import FILES, stage
-from sola.types import DetectionEvidence, FoundPrompts, Masklet, Prompt, Tracks
-
-
-class PromptFinder:
-    """Finds prompts of videos; they are stored before any cap or threshold drops some of them."""
-
-    def __init__(self, recipe: Recipe, store: PromptStore) -> None:
-        """Take a source to videos.
-
-        Args:
-            recipe: has the prompt source; opened when the first prompts are searched.
-            store: of prompts that were found before, and will be.
-        """
-        self.recipe, self.store = recipe, store
-        self._is_open = False
-
-    def find(
-        self, video: PromptedVideo, texts: Sequence[str], device: torch.device
-    ) -> dict[str, KeptPrompts]:
-        """Return the prompts to track, by text.
-
-        Args:
-            video: the video.
-            texts: as for ``PromptSource.find``, possibly with repetitions.
-            device: of the source's networks.
-        """
-        source, wanted = self.recipe.source, tuple(dict.fromkeys(texts))
-        frame_idxs = tuple(map(int, source.frame_idxs(video)))
-        found, threshold = None, source.found_threshold
-        if source.is_kept:
-            with stage(FILES):
-                found = self.store.read(video.video_id, video.size, frame_idxs, wanted, threshold)
-        if found is None:
-            if not self._is_open:
-                self.recipe.open_source(device)
-                self._is_open = True
-            searched = source.find(video, frame_idxs, wanted)
-            by_text = {text: tuple(searched[text]) for text in wanted}
-            found = FoundPrompts(video.size, frame_idxs, threshold, by_text)
-            if source.is_kept:
-                with stage(FILES):
-                    self.store.write(video.video_id, found)
-        return {text: source.keep(prompts) for text, prompts in found.by_text.items()}
+from sola.types import Masklet, Prompt, Tracks
 
 
 def track_prompts(
@@ -89,6 +42,10 @@ def track_prompts(
             tokens.append(result.object_tokens)
         scores.append(result.object_scores)
     has_labels = bool(video.ground_truth) or source.needs_ground_truth
+    evidence = None  # unless the prompts are a detector's scored answers to one sentence
+    if source.is_by_expression and all(prompt.token_scores for prompt in kept.prompts):
+        frame_idxs, duplicate_iou = source.frame_idxs(video), source.rule.duplicate_iou
+        evidence = detection_evidence(tracked, masklets, kept.prompts, frame_idxs, duplicate_iou)
     tracks = Tracks(
         video_id=video.video_id,
         expression_id=expression_id,
@@ -98,22 +55,7 @@ def track_prompts(
         prompts=tuple(tracked),
         size=video.size,
         labels=count_pixels(masklets, video.ground_truth, num_frames) if has_labels else None,
-        evidence=_evidence(video, kept, source, tracked, masklets),
+        evidence=evidence,
     )
     dropped = Counter(duplicates=queue.num_duplicates, over_cap=queue.num_over_cap)
     return tracks, kept.counts + dropped
-
-
-def _evidence(
-    video: PromptedVideo,
-    kept: KeptPrompts,
-    source: PromptSource,
-    tracked: list[Prompt],
-    masklets: list[Masklet],
-) -> DetectionEvidence | None:
-    """None unless the prompts are a detector's scored answers to one sentence."""
-    is_scored = all(prompt.token_scores for prompt in kept.prompts)
-    if not source.is_by_expression or not is_scored:
-        return None
-    frame_idxs, duplicate_iou = tuple(source.frame_idxs(video)), source.rule.duplicate_iou
-    return detection_evidence(tracked, masklets, kept.prompts, frame_idxs, duplicate_iou)

@@ -145,14 +145,12 @@ def _recover_index(folder: Path, found: Found) -> None:
         except UserError as error:
             found.errors.append((path, error))
     if not found.index:
-        refused = [error for _, error in found.errors if isinstance(error, FileRefused)]
-        raise (
-            refused[0]
-            if refused
-            else UserError(
-                f"{folder}: index.json is damaged, and no shard can be read in its place. Move the "
-                "folder away and run generate.py again."
-            )
+        for _, refused in found.errors:
+            if isinstance(refused, FileRefused):
+                raise refused
+        raise UserError(
+            f"{folder}: index.json is damaged, and no shard can be read in its place. Move the "
+            "folder away and run generate.py again."
         )
     found.index["entries"] = entries
 

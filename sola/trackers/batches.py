@@ -22,12 +22,7 @@ class BatchSize:
     """
 
     def __init__(self, items: str, size: int = sys.maxsize) -> None:
-        self.items, self.size = items, size
-        self._whole_size, self._has_warned = size, False
-
-    def restore(self) -> None:
-        """Return to the first size, for other work."""
-        self.size = self._whole_size
+        self.items, self.size, self._has_warned = items, size, False
 
     def run(
         self,

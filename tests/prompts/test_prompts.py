@@ -11,8 +11,8 @@ from hypothesis.strategies import sampled_from
 
 from sola.masks import decode, encode
 from sola.prompts import DetectorBoxes, Grid, GroundTruth, PromptQueue, TrackingRule
-from sola.prompts.grid import drop_parts
 from sola.prompts.grounding_dino import Detections, GroundingDino
+from sola.prompts.sources import drop_parts
 from sola.trackers import GeneratedMask
 from sola.types import Prompt
 

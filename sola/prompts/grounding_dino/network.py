@@ -106,11 +106,9 @@ class OriginalNetwork(DetectorNetwork):
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
         """See ``DetectorNetwork.find_boxes``."""
         self.network.tokenizer = lambda captions, **options: tokens
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                out = self.network(image, captions=[""])
-        finally:  # after an error it would answer for this image again
-            self.network.unset_image_tensor()
+        self.network.unset_image_tensor()  # of a call that failed
+        with warnings.catch_warnings(action="ignore"):
+            out = self.network(image, captions=[""])
         return out["pred_logits"][0, :, : tokens.input_ids.shape[1]], out["pred_boxes"][0]
 
 

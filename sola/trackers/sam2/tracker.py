@@ -11,9 +11,8 @@ import torch
 
 from sola.checks import at_least, between
 from sola.errors import UserError
-from sola.files import is_there, refusals, sha256_of_file
+from sola.files import is_there, sha256_of_file
 from sola.trackers.base import RANDOM_WEIGHTS, Tracker, path_of
-from sola.trackers.batches import BatchSize
 from sola.trackers.sam2 import builder
 from sola.weights_file import refuse_stand_in
 
@@ -87,7 +86,6 @@ class Sam2Tracker(Tracker):
         self.network, self.checkpoint = network, checkpoint
         self.feature_budget_mib, self.compile = feature_budget_mib, compile
         self.mask_generator = mask_generator or MaskGeneratorConfig()
-        self._batch_size = BatchSize("objects")
         self._generator: MaskGenerator | None = None
 
     def check(self) -> None:
@@ -151,12 +149,10 @@ class Sam2Tracker(Tracker):
         from sola.trackers.sam2.propagation import Sam2Session
 
         assert self._generator is not None, "load comes first"
-        return Sam2Session(self._generator, frames, self.feature_budget_mib, self._batch_size)
+        return Sam2Session(self._generator, frames, self.feature_budget_mib)
 
     @cached_property
     def _checkpoint_sha256(self) -> str:
         if self.checkpoint == RANDOM_WEIGHTS:
             return RANDOM_WEIGHTS
-        path = path_of(self.checkpoint)
-        with refusals(path):
-            return sha256_of_file(path)
+        return sha256_of_file(path_of(self.checkpoint))
