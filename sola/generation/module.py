@@ -3,10 +3,12 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
@@ -18,11 +20,12 @@ from sola.generation.job import Job, SharedVideos
 from sola.generation.recipe import Recipe
 from sola.generation.report import VideoReport
 from sola.generation.stop import StopSignals
-from sola.generation.track_video import track_prompts
-from sola.prompts import WHOLE_VIDEO, KeptPrompts, PromptedVideo
+from sola.masks import decode
+from sola.metrics import count_pixels, detection_evidence
+from sola.prompts import WHOLE_VIDEO, PromptedVideo, PromptQueue, PromptSource
 from sola.shards import PromptStore
 from sola.trackers.stages import FILES, FRAMES, measure_stages, stage
-from sola.types import Expression, FoundPrompts
+from sola.types import Expression, FoundPrompts, Masklet, Prompt, Tracks
 
 log = logging.getLogger(__name__)
 
@@ -122,22 +125,22 @@ class TrackGenerator(pl.LightningModule):
             Stopped: if a signal arrives while this process waits for the others.
         """
         own = self.reports, self._seconds
-        if not dist.is_initialized():
-            self.stop.check()
-            return own[0], [own[1]]
-        gathered: list[tuple[list[VideoReport], float]] = [own] * dist.get_world_size()
-        try:
-            everyone = dist.barrier(self._group, async_op=True)
-            while not everyone.is_completed():
-                self.stop.check()
-                time.sleep(LOOK_EVERY_S)  # signals are not delivered while C++ waits
-            dist.all_gather_object(gathered, own, self._group)
-        except RuntimeError as error:
-            if dist.get_rank():  # the first process says why the run ended
-                raise SystemExit(1) from error
-            raise UserError(
-                "another process of this run has died. Run the same command again to resume."
-            ) from error
+        gathered: list[tuple[list[VideoReport], float]] = [own]
+        self.stop.check()
+        if dist.is_initialized():
+            gathered *= dist.get_world_size()
+            try:
+                everyone = dist.barrier(self._group, async_op=True)
+                while not everyone.is_completed():
+                    self.stop.check()
+                    time.sleep(LOOK_EVERY_S)  # signals are not delivered while C++ waits
+                dist.all_gather_object(gathered, own, self._group)
+            except RuntimeError as error:
+                if dist.get_rank():  # the first process says why the run ended
+                    raise SystemExit(1) from error
+                raise UserError(
+                    "another process of this run has died. Run the same command again to resume."
+                ) from error
         return [report for part, _ in gathered for report in part], [each for _, each in gathered]
 
     def _cost(self, video_id: str) -> int:
@@ -157,10 +160,10 @@ class TrackGenerator(pl.LightningModule):
         with measure_stages(self.stop.check) as stage_seconds:
             video = self._open(video_id)
             counts = Counter(frames=video.num_frames)
-            for expression_id, kept in self._find_prompts(video):
+            for expression_id, found in self._find_prompts(video):
                 token_dim = self.recipe.tracker.token_dim
                 tracks, prompts = track_prompts(
-                    video, kept, source, expression_id, token_dim=token_dim
+                    video, found, source, expression_id, token_dim=token_dim
                 )
                 with stage(FILES):
                     num_bytes = self.job.writer.stage(tracks)
@@ -178,7 +181,7 @@ class TrackGenerator(pl.LightningModule):
             is_training_split=self.is_training_split,
         )
 
-    def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, KeptPrompts]]:
+    def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, Sequence[Prompt]]]:
         """Yield prompts by expression that is not staged yet, or by "" if they are the video's."""
         if not self.recipe.source.is_by_expression:
             yield "", self._find(video, (WHOLE_VIDEO,))[WHOLE_VIDEO]
@@ -188,25 +191,82 @@ class TrackGenerator(pl.LightningModule):
             if not self.job.writer.has(video.video_id, expression.expression_id):
                 yield expression.expression_id, by_text[expression.text]
 
-    def _find(self, video: PromptedVideo, texts: tuple[str, ...]) -> dict[str, KeptPrompts]:
-        """Return the prompts to track, by text.
-
-        What is found is stored before any cap or threshold drops some of it, and read again.
-        """
-        source = self.recipe.source
+    def _find(self, video: PromptedVideo, texts: tuple[str, ...]) -> Mapping[str, Sequence[Prompt]]:
+        """Return prompts by text; they are stored before any rule drops some, and read again."""
+        source, found = self.recipe.source, None
         frame_idxs = tuple(map(int, source.frame_idxs(video)))
-        found, threshold = None, source.found_threshold
+        by_text: dict[str, tuple[Prompt, ...]] = dict.fromkeys(texts, ())
+        wanted = FoundPrompts(video.size, frame_idxs, source.found_threshold, by_text)
         if source.is_kept:
             with stage(FILES):
-                found = self.store.read(video.video_id, video.size, frame_idxs, texts, threshold)
+                found = self.store.read(video.video_id, wanted)
         if found is None:
             if not self._has_source:
                 self.recipe.open_source(self.device)
                 self._has_source = True
             searched = source.find(video, frame_idxs, texts)
-            by_text = {text: tuple(searched[text]) for text in texts}
-            found = FoundPrompts(video.size, frame_idxs, threshold, by_text)
+            found = replace(wanted, by_text={text: tuple(searched[text]) for text in texts})
             if source.is_kept:
                 with stage(FILES):
                     self.store.write(video.video_id, found)
-        return {text: source.keep(prompts) for text, prompts in found.by_text.items()}
+        return found.by_text
+
+
+def track_prompts(
+    video: PromptedVideo,
+    found: Sequence[Prompt],
+    source: PromptSource,
+    expression_id: str = "",
+    *,
+    token_dim: int | None,
+) -> tuple[Tracks, Counter[str]]:
+    """Propagate the prompts of a video, or of one expression, in the order of ``PromptQueue``.
+
+    Empty prompts, and those that the source does not keep, are dropped before. No prompts give a
+    valid answer of no tracks. Without tokens (``token_dim`` None) the width of ``object_tokens``
+    is 0.
+
+    Returns:
+        The tracks, and the numbers of prompts found and dropped by each rule.
+    """
+    session, num_frames = video.session, video.num_frames
+    visible = [prompt for prompt in found if prompt.area > 0]
+    kept = source.keep(visible)
+    queue = PromptQueue(kept, source.rule, num_frames, source.choose_group)
+    tracked: list[Prompt] = []
+    masklets: list[Masklet] = []
+    tokens = [np.zeros((0, num_frames, token_dim or 0), np.float32)]
+    scores = [np.zeros((0, num_frames), np.float32)]
+    while group := queue.next_group():
+        masks = decode([prompt.mask for prompt in group])
+        result = session.propagate(group[0].frame_idx, masks)
+        queue.drop_duplicates(result.masklets)
+        tracked += group
+        masklets += result.masklets
+        if result.object_tokens is not None:
+            tokens.append(result.object_tokens)
+        scores.append(result.object_scores)
+    has_labels = bool(video.ground_truth) or source.needs_ground_truth
+    evidence = None  # unless the prompts are a detector's scored answers to one sentence
+    if source.is_by_expression and all(prompt.token_scores for prompt in kept):
+        frame_idxs, duplicate_iou = source.frame_idxs(video), source.rule.duplicate_iou
+        evidence = detection_evidence(tracked, masklets, kept, frame_idxs, duplicate_iou)
+    tracks = Tracks(
+        video_id=video.video_id,
+        expression_id=expression_id,
+        object_tokens=np.concatenate(tokens).reshape(len(tracked), num_frames, token_dim or 0),
+        object_scores=np.concatenate(scores),
+        masklets=tuple(masklets),
+        prompts=tuple(tracked),
+        size=video.size,
+        labels=count_pixels(masklets, video.ground_truth, num_frames) if has_labels else None,
+        evidence=evidence,
+    )
+    counts = Counter(
+        found=len(found),
+        empty=len(found) - len(visible),
+        not_kept=len(visible) - len(kept),
+        duplicates=queue.num_duplicates,
+        over_cap=queue.num_over_cap,
+    )
+    return tracks, counts

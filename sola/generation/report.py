@@ -19,13 +19,14 @@ from sola.visualization.videos import draw_tracks_clip, show_video
 
 RULES = {
     "empty": "empty",
-    "unstable": "unstable",
-    "parts": "parts of another",
+    "not_kept": "by the source's own rule",
     "duplicates": "duplicates of a track",
     "over_cap": "over the cap",
 }
 """Label of each rule that drops prompts."""
 REST = "everything else"
+RATES = ("videos", "frames", "tracks")
+"""Counts that the dashboard also shows per second."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,8 @@ def total(reports: Sequence[VideoReport]) -> Counter[str]:
 
 def stage_seconds(reports: Sequence[VideoReport], seconds: Sequence[float]) -> dict[str, float]:
     """Return the seconds by stage, the longest first; what belongs to none comes last."""
-    by_stage: dict[str, float] = {}
-    for report in reports:
-        for name, spent in report.stage_seconds.items():
-            by_stage[name] = by_stage.get(name, 0.0) + spent
+    names = {name for report in reports for name in report.stage_seconds}
+    by_stage = {name: sum(r.stage_seconds.get(name, 0.0) for r in reports) for name in names}
     rest = sum(seconds) - sum(by_stage.values())
     return dict(sorted(by_stage.items(), key=lambda item: -item[1])) | {REST: rest}
 
@@ -101,7 +100,7 @@ class GenerationDashboard:
     def log_videos(self, reports: Sequence[VideoReport]) -> None:
         """Log those videos of the first process that were not logged yet."""
         for report in reports[self._step :]:
-            counts = {f"video/{name}": report.counts[name] for name in ("frames", "tracks")}
+            counts = {f"video/{name}": number for name, number in report.counts.items()}
             self.board.log({**counts, "video/seconds": report.seconds}, self._step)
             self._step += 1
 
@@ -115,15 +114,11 @@ class GenerationDashboard:
             seconds: run time of each process.
             num_failed: videos that cannot be tracked.
         """
-        counts, wall_s = total(reports), max(seconds)
-        values: dict[str, Value] = {"generate/failed_videos": num_failed}
-        for name in ("videos", "frames", "tracks"):
-            values[f"generate/{name}"] = counts[name]
-            values[f"generate/{name}_per_s"] = counts[name] / wall_s
-        values["generate/mebibytes"] = counts["bytes"] / 2**20
-        values |= {f"rules/{name}": counts[name] for name in ("found", *RULES)}
-        values["rules/tracked"] = counts["tracks"]
-        values |= {f"stage_seconds/{k}": v for k, v in stage_seconds(reports, seconds).items()}
+        counts, by_stage = total(reports), stage_seconds(reports, seconds)
+        rates = {f"{name}_per_s": counts[name] / max(seconds) for name in RATES}
+        numbers = {"failed_videos": num_failed} | dict.fromkeys(RULES, 0) | counts | rates
+        values: dict[str, Value] = {f"generate/{name}": each for name, each in numbers.items()}
+        values |= {f"stage_seconds/{name}": spent for name, spent in by_stage.items()}
         self.board.log(values, self._step)
 
     def show_tracks(

@@ -35,8 +35,6 @@ from sola.shards import PromptStore, ShardReader, ShardWriter, tracks_dir
 
 log = logging.getLogger(__name__)
 
-STRATEGIES = ("auto", "ddp")
-
 
 def run_generation(config: GenerateConfig) -> Path:
     """Make the tracks that a configuration describes.
@@ -88,7 +86,7 @@ def make_recipe(
     chosen = config.trainer.node
     precision = str(chosen.get("precision") or PRECISIONS[0])
     one_of(PRECISIONS, **{"trainer.precision": precision})
-    one_of(STRATEGIES, **{"trainer.strategy": chosen.get("strategy", "auto")})
+    one_of(("auto", "ddp"), **{"trainer.strategy": chosen.get("strategy", "auto")})
     check_precision(precision, pick_device(str(chosen.get("accelerator", "auto"))))
     config.tracker.check()
     source.check()

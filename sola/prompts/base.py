@@ -2,7 +2,6 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,15 +17,6 @@ from sola.types import Expression, Masklet, Prompt, RunLength, Video
 
 WHOLE_VIDEO = ""
 """Stands for a text where prompts are the video's own."""
-
-
-@dataclasses.dataclass(frozen=True)
-class KeptPrompts:
-    """Prompts that are to be tracked."""
-
-    prompts: list[Prompt]
-    counts: Counter[str]
-    """Number of prompts ``found``, and of those that each rule dropped: ``empty``, ..."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,11 +200,9 @@ class PromptSource(ABC):
                 video's own, the one text "".
         """
 
-    def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
-        """Those prompts of one text that are to be tracked: all but empty ones."""
-        visible = [prompt for prompt in found if prompt.area > 0]
-        counts = Counter(found=len(found), empty=len(found) - len(visible))
-        return KeptPrompts(visible, counts)
+    def keep(self, found: Sequence[Prompt]) -> Sequence[Prompt]:
+        """Those prompts of one text, none of them empty, that are to be tracked: all."""
+        return found
 
     def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
         """Choose the prompts to track next: the first one and all others of its frame.

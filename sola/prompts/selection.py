@@ -50,7 +50,7 @@ class PromptQueue:
 
     def __init__(
         self,
-        prompts: list[Prompt],
+        prompts: Sequence[Prompt],
         rule: TrackingRule,
         num_frames: int,
         choose_group: GroupRule,

@@ -1,7 +1,6 @@
 """The prompt sources: ground truth, automatic masks, and a detector's boxes made into masks."""
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 
 from sola.checks import at_least, between, one_of
 from sola.masks import areas, intersections
-from sola.prompts.base import WHOLE_VIDEO, Detector, KeptPrompts, PromptedVideo, PromptSource
+from sola.prompts.base import WHOLE_VIDEO, Detector, PromptedVideo, PromptSource
 from sola.prompts.selection import TrackingRule
 from sola.trackers.stages import DETECTOR, stage
 from sola.types import Expression, Prompt, RunLength
@@ -138,20 +137,18 @@ class Grid(PromptSource):
         ]
         return {WHOLE_VIDEO: prompts}
 
-    def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
+    def keep(self, found: Sequence[Prompt]) -> list[Prompt]:
         """Keep the prompts that are no part of another one on their frame; see ``drop_parts``.
 
         Frames come in the order of time, and the prompts of each largest first.
         """
-        visible = super().keep(found)
-        in_time = sorted(visible.prompts, key=lambda prompt: prompt.frame_idx)
+        in_time = sorted(found, key=lambda prompt: prompt.frame_idx)
         kept: list[Prompt] = []
         for _, of_frame in itertools.groupby(in_time, key=lambda prompt: prompt.frame_idx):
             prompts = list(of_frame)
             wholes = drop_parts([prompt.mask for prompt in prompts], self.part_overlap)
             kept += [prompts[idx] for idx in wholes]
-        parts = Counter(parts=len(visible.prompts) - len(kept))
-        return KeptPrompts(kept, visible.counts + parts)
+        return kept
 
 
 def drop_parts(masks: Sequence[RunLength], part_overlap: float) -> list[int]:
@@ -260,14 +257,11 @@ class DetectorBoxes(PromptSource):
                 by_text[text].append(prompt)
         return by_text
 
-    def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
+    def keep(self, found: Sequence[Prompt]) -> list[Prompt]:
         """Keep likely boxes with a stable mask, compared in float32 as the published code does."""
         box, stability = np.float32(self.box_threshold), np.float32(self.stability_threshold)
         likely = [prompt for prompt in found if np.float32(max(prompt.token_scores)) > box]
-        visible = super().keep(likely)
-        kept = [p for p in visible.prompts if np.float32(p.stability_score) >= stability]
-        unstable = Counter(unstable=len(visible.prompts) - len(kept))
-        return KeptPrompts(kept, visible.counts + unstable)
+        return [prompt for prompt in likely if np.float32(prompt.stability_score) >= stability]
 
     def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
         """Choose the first prompt and its direct successors of the same frame, fewer near the cap.

@@ -88,7 +88,7 @@ class Session(ABC):
         Raises:
             UserError: if the tracker proposes no masks.
         """
-        raise self._refusal("proposes no masks")
+        raise UserError(f"{type(self).__name__} proposes no masks. Use prompt_source=gt.")
 
     def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
         """Return one mask for each box on a frame.
@@ -100,11 +100,7 @@ class Session(ABC):
         Raises:
             UserError: if the tracker takes no boxes.
         """
-        raise self._refusal("makes no masks of boxes")
-
-    def _refusal(self, what: str) -> UserError:
-        name = type(self).__name__
-        return UserError(f"{name}: this tracker {what}. Use prompt_source=gt, or another tracker.")
+        raise UserError(f"{type(self).__name__} makes no masks of boxes. Use prompt_source=gt.")
 
 
 class Tracker(ABC):

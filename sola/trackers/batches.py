@@ -34,7 +34,7 @@ class BatchSize:
 
         Args:
             items: an array; batches are slices of it.
-            work: called again with half of a batch if memory runs out.
+            work: never returns None; called again with half of a batch if memory runs out.
             make_room: called if a single item is too large; returns whether it freed something.
 
         Raises:
@@ -43,17 +43,17 @@ class BatchSize:
         array, start = np.asarray(items), 0
         while start < len(array):
             batch = array[start : start + self.size]
-            results: list[Result] = []
+            result: Result | None = None
             try:
-                results.append(work(batch))
+                result = work(batch)
             except torch.OutOfMemoryError:
                 if len(batch) == 1 and not make_room():
                     raise
-            if results:
-                yield results[0]
-                start += len(batch)
-            else:  # outside of "except", whose error holds on to the memory
+            if result is None:  # outside of "except", whose error holds on to the memory
                 self._halve(len(batch))
+            else:
+                yield result
+                start += len(batch)
 
     def _halve(self, failed: int) -> None:
         if torch.cuda.is_available():

@@ -6,8 +6,8 @@ import pytest
 
 from sola.generation.report import REST, VideoReport, show_summary, stage_seconds
 
-FIRST = Counter(frames=10, tracks=3, bytes=2**20, found=9, parts=4, over_cap=2)
-SECOND = Counter(frames=30, tracks=1, bytes=2**20, found=2, unstable=1)
+FIRST = Counter(frames=10, tracks=3, bytes=2**20, found=9, not_kept=4, over_cap=2)
+SECOND = Counter(frames=30, tracks=1, bytes=2**20, found=2, empty=1)
 REPORTS = [
     VideoReport("a", FIRST, 3.0, {"labels": 1.0}),
     VideoReport("b", SECOND, 4.0, {"propagation": 3.0}),
@@ -23,6 +23,8 @@ def test_the_summary_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     show_summary(REPORTS, [4.0, 2.0], {"c": "c.jpg: not found."})
     text = capsys.readouterr().out
     assert "2 videos, 4 tracks, 2.0 MiB in 4 s: 1.0 tracks/s, 10.0 frames/s" in text
-    assert "11 prompts found, 4 tracked; dropped: 1 unstable, 4 parts of another, 2 over" in text
+    assert (
+        "11 prompts found, 4 tracked; dropped: 1 empty, 4 by the source's own rule, 2 over" in text
+    )
     assert "50% to the networks" in text
     assert "video c: c.jpg: not found." in text

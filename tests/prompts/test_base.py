@@ -46,7 +46,7 @@ class Corner(PromptSource):
         }
 
     def keep(self, found):
-        return super().keep([prompt for prompt in found if prompt.area > self.min_area])
+        return [prompt for prompt in found if prompt.area > self.min_area]
 '''
 Compose = Callable[..., Any]
 NUMBERS = count()
