@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -182,21 +182,15 @@ class TrackGenerator(pl.LightningModule):
         )
 
     def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, Sequence[Prompt]]]:
-        """Yield prompts by expression that is not staged yet, or by "" if they are the video's."""
-        if not self.recipe.source.is_by_expression:
-            yield "", self._find(video, (WHOLE_VIDEO,))[WHOLE_VIDEO]
-            return
-        by_text = self._find(video, tuple(dict.fromkeys(e.text for e in video.expressions)))
-        for expression in video.expressions:
-            if not self.job.writer.has(video.video_id, expression.expression_id):
-                yield expression.expression_id, by_text[expression.text]
+        """Yield prompts by expression that is not staged yet, or by "" if they are the video's.
 
-    def _find(self, video: PromptedVideo, texts: tuple[str, ...]) -> Mapping[str, Sequence[Prompt]]:
-        """Return prompts by text; they are stored before any rule drops some, and read again."""
-        source, found = self.recipe.source, None
-        frame_idxs = tuple(map(int, source.frame_idxs(video)))
-        by_text: dict[str, tuple[Prompt, ...]] = dict.fromkeys(texts, ())
-        wanted = FoundPrompts(video.size, frame_idxs, source.found_threshold, by_text)
+        What is found is stored before any rule drops some of it, and read again.
+        """
+        source, texts, found = self.recipe.source, {"": WHOLE_VIDEO}, None
+        if source.is_by_expression:
+            texts = {expression.expression_id: expression.text for expression in video.expressions}
+        frame_idxs, threshold = tuple(map(int, source.frame_idxs(video))), source.found_threshold
+        wanted = FoundPrompts(video.size, frame_idxs, threshold, dict.fromkeys(texts.values(), ()))
         if source.is_kept:
             with stage(FILES):
                 found = self.store.read(video.video_id, wanted)
@@ -204,12 +198,14 @@ class TrackGenerator(pl.LightningModule):
             if not self._has_source:
                 self.recipe.open_source(self.device)
                 self._has_source = True
-            searched = source.find(video, frame_idxs, texts)
-            found = replace(wanted, by_text={text: tuple(searched[text]) for text in texts})
+            by_text = source.find(video, frame_idxs, tuple(wanted.by_text))
+            found = replace(wanted, by_text={each: tuple(by_text[each]) for each in wanted.by_text})
             if source.is_kept:
                 with stage(FILES):
                     self.store.write(video.video_id, found)
-        return found.by_text
+        for expression_id, text in texts.items():
+            if not self.job.writer.has(video.video_id, expression_id):
+                yield expression_id, found.by_text[text]
 
 
 def track_prompts(

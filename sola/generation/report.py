@@ -3,17 +3,14 @@
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sola.config.entry_points import GenerateConfig
 from sola.datasets import Split
 from sola.shards import ShardReader
 from sola.trackers.stages import NETWORKS
-from sola.visualization.dashboard.board import Board, Cell, Value, git_state, record_tracks
-from sola.visualization.dashboard.loggers import finish_logger, make_logger
+from sola.visualization.dashboard.board import Board, Cell, Value, record_tracks
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.videos import draw_tracks_clip, show_video
 
@@ -25,8 +22,6 @@ RULES = {
 }
 """Label of each rule that drops prompts."""
 REST = "everything else"
-RATES = ("videos", "frames", "tracks")
-"""Counts that the dashboard also shows per second."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,8 @@ class GenerationDashboard:
             num_failed: videos that cannot be tracked.
         """
         counts, by_stage = total(reports), stage_seconds(reports, seconds)
-        rates = {f"{name}_per_s": counts[name] / max(seconds) for name in RATES}
+        names = ("videos", "frames", "tracks")
+        rates = {f"{name}_per_s": counts[name] / max(seconds) for name in names}
         numbers = {"failed_videos": num_failed} | dict.fromkeys(RULES, 0) | counts | rates
         values: dict[str, Value] = {f"generate/{name}": each for name, each in numbers.items()}
         values |= {f"stage_seconds/{name}": spent for name, spent in by_stage.items()}
@@ -152,18 +148,3 @@ class GenerationDashboard:
             "tracks": len(tracks.masklets),
             "masklets": draw_tracks_clip(folder / f"{video_id}.mp4", shown, caption),
         }
-
-
-@contextmanager
-def open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | None]:
-    """Open the dashboard of a run; yields None where no logger was chosen."""
-    if config.logger is None:
-        yield None
-        return
-    logger = make_logger(config.logger, job_type="generate")
-    board, options = Board(logger), config.dashboard
-    board.log_config(config.values | {"git": git_state()})
-    try:
-        yield GenerationDashboard(board, options.num_examples, options.example_frames)
-    finally:
-        finish_logger(logger)

@@ -23,15 +23,12 @@ from sola.errors import UserError
 from sola.generation.job import Job, Share
 from sola.generation.module import TrackGenerator
 from sola.generation.recipe import Recipe
-from sola.generation.report import (
-    GenerationDashboard,
-    VideoReport,
-    open_dashboard,
-    show_summary,
-)
+from sola.generation.report import GenerationDashboard, VideoReport, show_summary
 from sola.generation.stop import Stopped, StopSignals
 from sola.prompts import PromptSource
 from sola.shards import PromptStore, ShardReader, ShardWriter, tracks_dir
+from sola.visualization.dashboard.board import Board, git_state
+from sola.visualization.dashboard.loggers import finish_logger, make_logger
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +66,7 @@ def run_generation(config: GenerateConfig) -> Path:
         config.trainer,
         is_training_split=config.split == config.dataset.train_split,
         share=Share(config.part, config.num_parts, config.strict),
-        log_to=partial(open_dashboard, config),
+        log_to=partial(_open_dashboard, config),
     )
     return folder
 
@@ -208,6 +205,21 @@ def _show_progress(
 
         trainer.callbacks.append(LambdaCallback(on_predict_batch_end=show))  # type: ignore[attr-defined]
         yield
+
+
+@contextmanager
+def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | None]:
+    """Open the dashboard of the run; yields None where no logger was chosen."""
+    if config.logger is None:
+        yield None
+        return
+    logger = make_logger(config.logger, job_type="generate")
+    board, options = Board(logger), config.dashboard
+    board.log_config(config.values | {"git": git_state()})
+    try:
+        yield GenerationDashboard(board, options.num_examples, options.example_frames)
+    finally:
+        finish_logger(logger)
 
 
 def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:

@@ -64,10 +64,9 @@ class PromptQueue:
             choose_group: the source's rule for the next group.
         """
         self._unused = sorted(prompts, key=lambda prompt: -prompt.area)
-        self._duplicate_iou = rule.duplicate_iou
         is_long = num_frames > rule.long_video_frames
         self._group_size = rule.group_size_long if is_long else rule.group_size
-        self._room = rule.max_tracks
+        self._room, self._duplicate_iou = rule.max_tracks, rule.duplicate_iou
         self._choose_group = choose_group
         self.num_duplicates = 0
 

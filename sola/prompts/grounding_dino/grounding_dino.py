@@ -183,8 +183,7 @@ class GroundingDino(Detector):
         from sola.prompts.grounding_dino.network import load_original, load_transformers
 
         self.check()
-        size = {"shortest_edge": self.shortest_edge_px, "longest_edge": self.longest_edge_px}
-        self._to_image = GroundingDinoImageProcessorPil(size=size, do_pad=False)
+        self._processor = GroundingDinoImageProcessorPil(do_pad=False)
         if self.checkpoint == RANDOM_WEIGHTS:
             log.warning("the detector has random weights: its boxes mean nothing")
         load = load_original if self.implementation == ORIGINAL else load_transformers
@@ -205,7 +204,7 @@ class GroundingDino(Detector):
         device, (height, width) = next(self.loaded.parameters()).device, frame.shape[:2]
         found = []
         with stage(DETECTOR), torch.autocast(device.type, enabled=False):
-            image = self._to_image(frame, return_tensors="pt").pixel_values.to(device)
+            image = self.to_image(frame).to(device)
             self.loaded.encoder.features = None  # those of the frame before
             for text in texts:
                 tokens = self._words.tokens(text)
@@ -218,6 +217,18 @@ class GroundingDino(Detector):
                 phrases = [self._words.phrase(tokens, row > self.text_threshold) for row in scores]
                 found.append(Detections(corners.numpy(), scores.numpy(), tuple(phrases)))
         return found
+
+    def to_image(self, frame: np.ndarray) -> Tensor:
+        """Return a (H, W, 3) uint8 RGB frame as (1, 3, H', W') float32, as in training.
+
+        Its size is that of the original code: transformers' own differs by a pixel at times.
+        """
+        height, width = frame.shape[:2]
+        short, long = min(height, width), max(height, width)
+        edge = min(self.shortest_edge_px, round(self.longest_edge_px * short / long))
+        size = {"height": int(edge * height / short), "width": int(edge * width / short)}
+        image: Tensor = self._processor(frame, size=size, return_tensors="pt").pixel_values
+        return image
 
     def _weight_files(self) -> list[Path]:
         path = Path(self.checkpoint)

@@ -286,6 +286,5 @@ class _TextEncoder(nn.Module):
     def forward(self, attention_mask: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         # (1, L, L) -> (1, 1, L, L), the same for all heads
         mask = attention_mask.bool()[:, None]
-        return {
-            "last_hidden_state": self.encoder(self.embeddings(**inputs), attention_mask=mask)[0]
-        }
+        encoded = self.encoder(self.embeddings(**inputs), attention_mask=mask)
+        return {"last_hidden_state": encoded[0]}

