@@ -158,7 +158,7 @@ def read_index(tracks_dir: Path) -> dict[str, Any]:
         )
     with readable(path, repair_advice(tracks_dir)):
         index: dict[str, Any] = json.loads(path.read_bytes().decode())
-        if index.pop(CHECKSUM, None) != checksum_of(index):
+        if not isinstance(index, dict) or index.pop(CHECKSUM, None) != checksum_of(index):
             raise Damage("its checksum does not match")
         if index["format_version"] != FORMAT_VERSION:
             raise UserError(
