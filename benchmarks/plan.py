@@ -16,8 +16,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sola.generation.plan import longest_first
-
 DEVICES = (1, 2, 4, 8, 16, 32, 64)
 NUM_VIDEOS = 1662
 BAR = 1.05
@@ -66,9 +64,8 @@ def draw_videos(
 def makespan(estimates: Sequence[float], costs: Sequence[float], num_devices: int) -> float:
     """Time until the last of some devices is done, each taking the next video when it is free."""
     free_at = [0.0] * num_devices  # a heap
-    by_name = {str(number): estimate for number, estimate in enumerate(estimates)}
-    for name in longest_first(by_name):
-        heapq.heapreplace(free_at, free_at[0] + costs[int(name)])
+    for number in sorted(range(len(costs)), key=estimates.__getitem__, reverse=True):
+        heapq.heapreplace(free_at, free_at[0] + costs[number])
     return max(free_at)
 
 

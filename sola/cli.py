@@ -130,9 +130,9 @@ def _check(words: list[str]) -> None:
 
         run_entry("check", _check_data, words=("check", "data"))
     elif kind == "tracks":
-        from sola.shards.__main__ import main as check_tracks
+        from sola.shards.repair import main as check_tracks
 
-        check_tracks(["check", *rest])
+        check_tracks(rest)
     elif kind == "submission":
         from sola.prediction.check_submission import main as check_submission
 

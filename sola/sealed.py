@@ -19,9 +19,6 @@ import numpy as np
 
 from sola.files import Damage, readable, whole_file
 
-MAX_OPEN_FILES = 8
-"""Files that ``Hdf5Files`` keeps open."""
-
 SEAL = "digest"
 """Attribute of a group: 16 hexadecimal digits of the SHA-256 of its name and other attributes."""
 
@@ -47,34 +44,6 @@ def open_hdf5(path: Path, remedy: str) -> Iterator[h5py.File]:
     """Open an HDF5 file to read, without locks; see ``readable``."""
     with readable(path, remedy), h5py.File(path, "r", locking=False) as file:
         yield file
-
-
-class Hdf5Files:
-    """Open HDF5 files, at most ``MAX_OPEN_FILES``: the most recently read ones stay open.
-
-    It may be pickled, and shared by forked processes.
-    """
-
-    def __init__(self) -> None:
-        self._open: dict[Path, h5py.File] = {}
-
-    @contextmanager
-    def open(self, path: Path, remedy: str) -> Iterator[h5py.File]:
-        """Open a file, or use the open one; see ``readable``."""
-        with readable(path, remedy):
-            file = self._open.pop(path, None)
-            while file is None and len(self._open) >= MAX_OPEN_FILES:
-                self._open.pop(next(iter(self._open))).close()
-            file = file or h5py.File(path, "r", locking=False)
-            try:
-                yield file
-            except BaseException:
-                file.close()  # after an error of the system the handle may be dead
-                raise
-            self._open[path] = file
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_open": {}}
 
 
 def write_array(group: h5py.Group, path: str, values: Any) -> None:

@@ -14,7 +14,7 @@ from sola.generation.run import run_generation
 from sola.masks import encode
 from sola.metrics import mean_iou
 from sola.prediction.run import run_predict
-from sola.prompts import PromptQueue
+from sola.prompts import Grid, PromptQueue
 from sola.shards import ShardReader
 from sola.training.run import run_training
 from sola.types import Labels, Prompt
@@ -116,7 +116,6 @@ def test_long_videos_are_tracked_in_smaller_groups(compose: Compose, source: str
     rule = config.prompt_source.rule
     code = encode(np.ones((1, 2, 2), bool))[0]
     prompts = [Prompt(0, code, 4, source) for _ in range(5)]
-    sizes = [
-        len(PromptQueue(prompts, rule, num_frames).next_group()) for num_frames in (200, 201, 501)
-    ]
+    queues = [PromptQueue(prompts, rule, num, Grid().choose_group) for num in (200, 201, 501)]
+    sizes = [len(queue.next_group()) for queue in queues]
     assert sizes == [4, 2, 2]

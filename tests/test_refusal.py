@@ -64,7 +64,7 @@ def prompt_store(folder: Path) -> Use:
     mask = encode(np.eye(3, 4, dtype=bool)[None])[0]
     found = FoundPrompts((3, 4), (0,), 0.2, {"a dog": (Prompt(0, mask, 3, "gdino"),)})
     store.write("v", found)
-    return store.folder / "v.h5", lambda: store.read("v", (3, 4), (0,), ("a dog",), 0.2)
+    return store.folder / "v.h5", lambda: store.read("v", found)
 
 
 def cached_scores(folder: Path) -> Use:

@@ -1,17 +1,16 @@
-"""Share a folder of tracks with other processes: locks, settings, failed videos, packing.
+"""Share the videos of a split with other processes: locks, settings, failed videos, packing.
 
 A lock belongs to a process; the kernel releases it when the process ends in any way. So nothing
 depends on clocks, and nothing needs cleaning up after a process that died.
 """
 
-import contextlib
 import errno
 import logging
 import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -68,8 +67,8 @@ class Job:
             self._by_video.setdefault(video_id, []).append(expression_id)
         self._is_alone = share.num_parts == 1 and num_processes == 1
         self._has_locks = True
-        part = f"part {share.part} of {share.num_parts}, " if share.num_parts > 1 else ""
-        self._who = f"{part}process {os.getpid()} on {socket.gethostname()}"
+        of_job = f"part {share.part} of {share.num_parts}"
+        self._who = f"{of_job}, process {os.getpid()} on {socket.gethostname()}"
         self._held = ExitStack()
         self.claims_dir = writer.staging_dir / CLAIMS_DIR
         self.failed_dir = writer.staging_dir / FAILED_DIR
@@ -102,11 +101,9 @@ class Job:
         """Videos with something to make."""
         return len(self._by_video)
 
-    @contextmanager
-    def claim(self, video_id: str) -> Iterator[bool]:
+    def claim(self, video_id: str) -> AbstractContextManager[bool]:
         """Hold the lock of a video; yields False if another process holds it."""
-        with self._lock(f"videos/{video_id}") as is_held:
-            yield is_held
+        return self._lock(f"videos/{video_id}")
 
     def unstaged(self) -> list[str]:
         """Return the videos that lack something."""
@@ -116,8 +113,7 @@ class Job:
         """Return whether a video has its tracks, or cannot get them in this run."""
         # in this order: staged entries disappear when the tracks are finished
         return (
-            video_id not in self._by_video
-            or self._is_staged(video_id)
+            self._is_staged(video_id)
             or self.writer.is_finished
             or is_there(self.failed_dir / f"{video_id}.json")
         )
@@ -155,12 +151,21 @@ class Job:
             self.writer.discard_staging()
             log.info("%s: tracks of %d videos", folder, self.num_videos)
             return
-        others = {video_id: holder for video_id in missing if (holder := self._maker(video_id))}
+        held = {video_id: self._holder(f"videos/{video_id}") for video_id in missing}
+        others = {video_id: holder for video_id, holder in held.items() if holder}
         gaps = [video_id for video_id in missing if video_id not in others]
         if self.writer.is_finished or set(gaps) - set(self.unstaged()):
             self.finish(if_empty=if_empty)  # other processes have gone on meanwhile
             return
-        self._refuse_gaps(gaps)
+        if gaps:
+            reasons = self.failures()
+            told = [f"{each} ({reasons.get(each, 'its process died')})" for each in gaps[:SHOWN]]
+            more = f"; all are listed in {self.failed_dir}" if len(gaps) > SHOWN else ""
+            raise UserError(
+                f"{folder}: {len(gaps)} of {self.num_videos} videos cannot be tracked: "
+                f"{', '.join(told)}{more}. The others are kept. Fix these and run the same command "
+                "again, which retries only those; until then there is no index.json."
+            )
         log.info(
             "%s: part %d is done; %d videos are still being made, such as %s (%s). The last part "
             "to end writes the shards.",
@@ -171,22 +176,18 @@ class Job:
     def _start(self) -> None:
         """Write down the settings, or check that running jobs have the same."""
         shutil.rmtree(self.failed_dir, ignore_errors=True)  # of earlier runs: tried again
-        own = f"part-{self.share.part}"
-        for path in find_files(self.claims_dir, "part-*.lock"):
-            with (
-                self._lock(path.stem) if path.stem != own else contextlib.nullcontext(True) as free
-            ):
-                if free:
-                    continue
-            path = self.writer.staging_dir / RUN_FILE
-            found = read_json(path, f"Move {self.writer.tracks_dir} away.")
-            if difference := first_difference(found, self.writer.description):
-                raise UserError(
-                    f"{path}: other processes are making these tracks with {difference}. Wait for "
-                    f"them, or give tracker.name another name."
-                )
+        locks = find_files(self.claims_dir, "part-*.lock")
+        others = [path.stem for path in locks if path.stem != f"part-{self.share.part}"]
+        if not any(map(self._holder, others)):
+            self.writer.start()
             return
-        self.writer.start()
+        path = self.writer.staging_dir / RUN_FILE
+        found = read_json(path, f"Move {self.writer.tracks_dir} away.")
+        if difference := first_difference(found, self.writer.description):
+            raise UserError(
+                f"{path}: other processes are making these tracks with {difference}. Wait for "
+                f"them, or give tracker.name another name."
+            )
 
     @contextmanager
     def _lock(self, name: str, *, wait: bool = False) -> Iterator[bool]:
@@ -204,7 +205,7 @@ class Job:
             if error.errno not in NO_LOCKS:
                 raise
             self._do_without_locks(error)
-        with contextlib.suppress(OSError):  # a full disk
+        with suppress(OSError):  # a full disk
             path.write_text(self._who)
         try:
             yield True
@@ -226,32 +227,13 @@ class Job:
         return all(self.writer.has(video_id, each) for each in self._by_video[video_id])
 
     def _holder(self, name: str) -> str:
-        try:
-            return (self.claims_dir / f"{name}.lock").read_text() or "another process"
-        except FileNotFoundError:
-            return "another process"
-
-    def _maker(self, video_id: str) -> str:
-        """Return which process is making a video's tracks, or ""."""
-        with self.claim(video_id) as is_free:
-            return "" if is_free else self._holder(f"videos/{video_id}")
-
-    def _refuse_gaps(self, gaps: Sequence[str]) -> None:
-        reasons = self.failures()
-        failed = [f"{video_id} ({reasons[video_id]})" for video_id in gaps if video_id in reasons]
-        where = f"{self.writer.tracks_dir}: {len(failed) or len(gaps)} of {self.num_videos} videos"
-        if failed:
-            more = f"; all are listed in {self.failed_dir}" if len(failed) > SHOWN else ""
-            raise UserError(
-                f"{where} cannot be tracked: {', '.join(failed[:SHOWN])}{more}. The others are "
-                "kept. Fix these and run the same command again, which retries only those; until "
-                "then there is no index.json."
-            )
-        if gaps:
-            raise UserError(
-                f"{where} were left by a process that died, such as {gaps[0]}. Run the same "
-                "command again, which makes only those."
-            )
+        """Return which process holds a lock, or "" if none does."""
+        with self._lock(name) as is_free:
+            if is_free:
+                return ""
+            with suppress(FileNotFoundError):  # it has ended meanwhile
+                return (self.claims_dir / f"{name}.lock").read_text() or "another process"
+        return "another process"
 
     def _pack(self, if_empty: str | None) -> None:
         if self.writer.is_finished:  # another process packed while this one waited
@@ -261,3 +243,43 @@ class Job:
         for unfinished in self.writer.tracks_dir.glob("*.part"):
             unfinished.unlink()  # of a process that died while it wrote
         self.writer.finish(self.entries)
+
+
+class SharedVideos:
+    """The videos that this process gets to track, as a dataloader for ``Trainer.predict``.
+
+    Its length is an upper bound, the same in every process: without one, Lightning would take each
+    video one step ahead, and a process with nothing to do would not meet the others.
+    """
+
+    def __init__(self, job: Job, video_ids: Sequence[str]) -> None:
+        """Take from a list.
+
+        Args:
+            job: shares the videos with other processes.
+            video_ids: in the order to take them.
+        """
+        self.job, self.video_ids = job, video_ids
+        self.position = 0
+        """Videos at the head of the list that some process has taken or passed over."""
+
+    def __len__(self) -> int:
+        return self.job.num_videos
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield video ids; the claim on one is held until the next is requested."""
+        self.position = 0
+        left, has_taken = list(self.video_ids), True
+        while left and has_taken:  # again: a process may have died and left what it had
+            has_taken, others = False, []
+            for video_id in left:
+                self.position = min(self.position + 1, len(self.video_ids))
+                if self.job.is_settled(video_id):
+                    continue
+                with self.job.claim(video_id) as is_ours:
+                    if not is_ours:
+                        others.append(video_id)
+                    elif not self.job.is_settled(video_id):  # as long as it was not ours
+                        has_taken = True
+                        yield video_id
+            left = others

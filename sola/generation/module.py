@@ -1,12 +1,14 @@
 """The LightningModule that turns videos into staged tracks, one video a step."""
 
-import dataclasses
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
@@ -14,37 +16,22 @@ import torch.distributed as dist
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.errors import UserError
-from sola.generation.find_prompts import PromptFinder
-from sola.generation.job import Job
-from sola.generation.plan import SharedVideos, estimated_costs, longest_first
+from sola.generation.job import Job, SharedVideos
 from sola.generation.recipe import Recipe
+from sola.generation.report import VideoReport
 from sola.generation.stop import StopSignals
-from sola.generation.track_video import refuse_nan, track_prompts
-from sola.metrics import count_pixels
-from sola.prompts import WHOLE_VIDEO, KeptPrompts, PromptCounts, PromptedVideo, SettingsError
+from sola.masks import decode
+from sola.metrics import count_pixels, detection_evidence
+from sola.prompts import WHOLE_VIDEO, PromptedVideo, PromptQueue, PromptSource
 from sola.shards import PromptStore
-from sola.trackers.stages import FILES, FRAMES, LABELS, measure_stages, stage
-from sola.types import Expression, Video
+from sola.trackers.stages import FILES, FRAMES, measure_stages, stage
+from sola.types import Expression, FoundPrompts, Masklet, Prompt, Tracks
 
 log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(days=2)
 """How long a process that is done waits for the others, whose videos may be longer."""
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoReport:
-    """What one video took."""
-
-    video_id: str
-    num_frames: int
-    num_tracks: int
-    prompts: PromptCounts
-    num_bytes: int
-    """Of its tracks, on disk."""
-    seconds: float
-    stage_seconds: Mapping[str, float]
-    """Seconds by stage; what is left of ``seconds`` belongs to none."""
+LOOK_EVERY_S = 0.1
 
 
 class TrackGenerator(pl.LightningModule):
@@ -76,21 +63,21 @@ class TrackGenerator(pl.LightningModule):
         """
         super().__init__()
         self.recipe, self.dataset, self.job, self.stop = recipe, dataset, job, stop
-        self.finder = PromptFinder(recipe, store)
-        self.is_training_split = is_training_split
-        missing = set(job.unstaged())
-        order = longest_first(estimated_costs(recipe.source, dataset))
-        self.videos = SharedVideos(job, [name for name in order if name in missing])
+        self.store, self.is_training_split = store, is_training_split
+        self._expressions: dict[str, list[Expression]] = defaultdict(list)
+        for expression in dataset.expressions:
+            self._expressions[expression.video_id].append(expression)
+        self.videos = SharedVideos(job, sorted(job.unstaged(), key=self._cost, reverse=True))
+        """The most expensive first."""
         self.reports: list[VideoReport] = []
         """Of this process's videos."""
-        self.seconds = 0.0
+        self._seconds = 0.0
         """From the first video to the last, in this process."""
-        self._expressions: dict[str, list[Expression]] = {}
-        for expression in dataset.expressions:
-            self._expressions.setdefault(expression.video_id, []).append(expression)
-        self.group: Any = None
+        self._group: Any = None
         """The processes, connected as long as the longest video may take; None: this one only."""
         self._reasons: set[str] = set()
+        self._has_source = False
+        """Whether the source was opened, which happens when the first prompts are searched."""
 
     def predict_dataloader(self) -> SharedVideos:
         """Return the ids of this process's videos, possibly none."""
@@ -103,7 +90,7 @@ class TrackGenerator(pl.LightningModule):
         self.job.join()
         self.job.writer.refuse_others()  # another node may have been started differently
         if dist.is_initialized():
-            self.group = dist.new_group(backend="gloo", timeout=PATIENCE)
+            self._group = dist.new_group(backend="gloo", timeout=PATIENCE)
         precision = self.trainer.precision_plugin.predict_step_context()
         with torch.inference_mode(mode=False), precision:
             self.recipe.tracker.load(self.device, self.recipe.seed)
@@ -111,19 +98,55 @@ class TrackGenerator(pl.LightningModule):
 
     def on_predict_end(self) -> None:
         """Stop the clock."""
-        self.seconds = time.perf_counter() - self._start
+        self._seconds = time.perf_counter() - self._start
 
     def predict_step(self, video_id: str) -> str:
         """Make and stage all tracks of a video, or record why not; returns its id."""
         try:
             self.reports.append(self._make_tracks(video_id))
         except torch.OutOfMemoryError as error:
-            self._skip(video_id, _too_large(self.dataset.videos[video_id]), error)
-        except SettingsError:  # the same for every video
-            raise
+            num_frames = len(self.dataset.videos[video_id].frame_paths)
+            reason = (
+                f"video {video_id}, {num_frames} frames: one object at a time takes more memory "
+                "than the GPU has. Free the GPU of other processes, or use a smaller tracker."
+            )
+            self._skip(video_id, reason, error)
         except UserError as error:
             self._skip(video_id, str(error), error)
         return video_id
+
+    def gather_reports(self) -> tuple[list[VideoReport], list[float]]:
+        """Return the reports of all processes, and the seconds each of them ran.
+
+        Called after the last video of this process.
+
+        Raises:
+            UserError: if another process has died.
+            Stopped: if a signal arrives while this process waits for the others.
+        """
+        own = self.reports, self._seconds
+        gathered: list[tuple[list[VideoReport], float]] = [own]
+        self.stop.check()
+        if dist.is_initialized():
+            gathered *= dist.get_world_size()
+            try:
+                everyone = dist.barrier(self._group, async_op=True)
+                while not everyone.is_completed():
+                    self.stop.check()
+                    time.sleep(LOOK_EVERY_S)  # signals are not delivered while C++ waits
+                dist.all_gather_object(gathered, own, self._group)
+            except RuntimeError as error:
+                if dist.get_rank():  # the first process says why the run ended
+                    raise SystemExit(1) from error
+                raise UserError(
+                    "another process of this run has died. Run the same command again to resume."
+                ) from error
+        return [report for part, _ in gathered for report in part], [each for _, each in gathered]
+
+    def _cost(self, video_id: str) -> int:
+        """Frames times tracks: about how long a video takes, beside others."""
+        num_tracks = self.recipe.source.num_tracks(self._expressions[video_id])
+        return len(self.dataset.videos[video_id].frame_paths) * max(1, num_tracks)
 
     def _skip(self, video_id: str, reason: str, error: Exception) -> None:
         if self.job.share.is_strict or reason in self._reasons:  # twice: no fault of the video
@@ -133,66 +156,113 @@ class TrackGenerator(pl.LightningModule):
         log.warning("video %s cannot be tracked: %s", video_id, reason)
 
     def _make_tracks(self, video_id: str) -> VideoReport:
-        start = time.perf_counter()
-        counts, num_tracks, num_bytes = PromptCounts(), 0, 0
+        start, source = time.perf_counter(), self.recipe.source
         with measure_stages(self.stop.check) as stage_seconds:
             video = self._open(video_id)
-            for expression_id, kept in self._find_prompts(video):
-                tracks, tracked = track_prompts(
-                    video_id,
-                    video.session,
-                    kept,
-                    self.recipe.source,
-                    expression_id,
-                    token_dim=self.recipe.tracker.token_dim,
+            counts = Counter(frames=video.num_frames)
+            for expression_id, found in self._find_prompts(video):
+                token_dim = self.recipe.tracker.token_dim
+                tracks, prompts = track_prompts(
+                    video, found, source, expression_id, token_dim=token_dim
                 )
-                refuse_nan(tracks)
-                if video.ground_truth or self.recipe.source.needs_ground_truth:
-                    with stage(LABELS):
-                        labels = count_pixels(
-                            tracks.masklets, video.ground_truth, video.session.num_frames
-                        )
-                    tracks = dataclasses.replace(tracks, labels=labels)
                 with stage(FILES):
-                    num_bytes += self.job.writer.stage(tracks)
-                counts, num_tracks = counts + tracked, num_tracks + len(tracks.masklets)
-        return VideoReport(
-            video_id=video_id,
-            num_frames=video.session.num_frames,
-            num_tracks=num_tracks,
-            prompts=counts,
-            num_bytes=num_bytes,
-            seconds=time.perf_counter() - start,
-            stage_seconds=dict(stage_seconds),
-        )
+                    num_bytes = self.job.writer.stage(tracks)
+                counts += prompts + Counter(tracks=len(tracks.masklets), bytes=num_bytes)
+        return VideoReport(video_id, counts, time.perf_counter() - start, dict(stage_seconds))
 
     def _open(self, video_id: str) -> PromptedVideo:
-        video = self.dataset.videos[video_id]
-        ground_truth = self.dataset.ground_truth(video_id) if self.dataset.has_masks else {}
         with stage(FRAMES):  # the first frame tells their size
-            session = self.recipe.tracker.open(VideoFrames(video))
+            session = self.recipe.tracker.open(VideoFrames(self.dataset.videos[video_id]))
         return PromptedVideo(
-            video,
+            self.dataset.videos[video_id],
             session,
-            tuple(self._expressions.get(video_id, ())),
-            ground_truth,
+            tuple(self._expressions[video_id]),
+            self.dataset.ground_truth(video_id) if self.dataset.has_masks else {},
             is_training_split=self.is_training_split,
         )
 
-    def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, KeptPrompts]]:
-        """Yield prompts by expression that is not staged yet, or by "" if they are the video's."""
-        if not self.recipe.source.is_by_expression:
-            yield "", self.finder.find(video, [WHOLE_VIDEO], self.device)[WHOLE_VIDEO]
-            return
-        texts = [expression.text for expression in video.expressions]
-        by_text = self.finder.find(video, texts, self.device)
-        for expression in video.expressions:
-            if not self.job.writer.has(video.video_id, expression.expression_id):
-                yield expression.expression_id, by_text[expression.text]
+    def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, Sequence[Prompt]]]:
+        """Yield prompts by expression that is not staged yet, or by "" if they are the video's.
+
+        What is found is stored before any rule drops some of it, and read again.
+        """
+        source, texts, found = self.recipe.source, {"": WHOLE_VIDEO}, None
+        if source.is_by_expression:
+            texts = {expression.expression_id: expression.text for expression in video.expressions}
+        frame_idxs, threshold = tuple(map(int, source.frame_idxs(video))), source.found_threshold
+        wanted = FoundPrompts(video.size, frame_idxs, threshold, dict.fromkeys(texts.values(), ()))
+        if source.is_kept:
+            with stage(FILES):
+                found = self.store.read(video.video_id, wanted)
+        if found is None:
+            if not self._has_source:
+                self.recipe.open_source(self.device)
+                self._has_source = True
+            by_text = source.find(video, frame_idxs, tuple(wanted.by_text))
+            found = replace(wanted, by_text={each: tuple(by_text[each]) for each in wanted.by_text})
+            if source.is_kept:
+                with stage(FILES):
+                    self.store.write(video.video_id, found)
+        for expression_id, text in texts.items():
+            if not self.job.writer.has(video.video_id, expression_id):
+                yield expression_id, found.by_text[text]
 
 
-def _too_large(video: Video) -> str:
-    return (
-        f"video {video.video_id}, {len(video.frame_paths)} frames: one object at a time takes more "
-        f"memory than the GPU has. Free the GPU of other processes, or use a smaller tracker."
+def track_prompts(
+    video: PromptedVideo,
+    found: Sequence[Prompt],
+    source: PromptSource,
+    expression_id: str = "",
+    *,
+    token_dim: int | None,
+) -> tuple[Tracks, Counter[str]]:
+    """Propagate the prompts of a video, or of one expression, in the order of ``PromptQueue``.
+
+    Empty prompts, and those that the source does not keep, are dropped before. No prompts give a
+    valid answer of no tracks. Without tokens (``token_dim`` None) the width of ``object_tokens``
+    is 0.
+
+    Returns:
+        The tracks, and the numbers of prompts found and dropped by each rule.
+    """
+    session, num_frames = video.session, video.num_frames
+    visible = [prompt for prompt in found if prompt.area > 0]
+    kept = source.keep(visible)
+    queue = PromptQueue(kept, source.rule, num_frames, source.choose_group)
+    tracked: list[Prompt] = []
+    masklets: list[Masklet] = []
+    tokens = [np.zeros((0, num_frames, token_dim or 0), np.float32)]
+    scores = [np.zeros((0, num_frames), np.float32)]
+    while group := queue.next_group():
+        masks = decode([prompt.mask for prompt in group])
+        result = session.propagate(group[0].frame_idx, masks)
+        queue.drop_duplicates(result.masklets)
+        tracked += group
+        masklets += result.masklets
+        if result.object_tokens is not None:
+            tokens.append(result.object_tokens)
+        scores.append(result.object_scores)
+    has_labels = bool(video.ground_truth) or source.needs_ground_truth
+    evidence = None  # unless the prompts are a detector's scored answers to one sentence
+    if source.is_by_expression and all(prompt.token_scores for prompt in kept):
+        frame_idxs, duplicate_iou = source.frame_idxs(video), source.rule.duplicate_iou
+        evidence = detection_evidence(tracked, masklets, kept, frame_idxs, duplicate_iou)
+    tracks = Tracks(
+        video_id=video.video_id,
+        expression_id=expression_id,
+        object_tokens=np.concatenate(tokens).reshape(len(tracked), num_frames, token_dim or 0),
+        object_scores=np.concatenate(scores),
+        masklets=tuple(masklets),
+        prompts=tuple(tracked),
+        size=video.size,
+        labels=count_pixels(masklets, video.ground_truth, num_frames) if has_labels else None,
+        evidence=evidence,
     )
+    counts = Counter(
+        found=len(found),
+        empty=len(found) - len(visible),
+        not_kept=len(visible) - len(kept),
+        duplicates=queue.num_duplicates,
+        over_cap=queue.num_over_cap,
+    )
+    return tracks, counts

@@ -1,17 +1,8 @@
 """Prompt sources: which masks of a video become prompts, and in which order they are tracked."""
 
-from sola.prompts.base import (
-    WHOLE_VIDEO,
-    KeptPrompts,
-    PromptCounts,
-    PromptedVideo,
-    PromptSource,
-    SettingsError,
-)
-from sola.prompts.gdino import DetectorBoxes
-from sola.prompts.grid import Grid
-from sola.prompts.gt import GroundTruth
+from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptSource
 from sola.prompts.selection import PromptQueue, TrackingRule
+from sola.prompts.sources import DetectorBoxes, Grid, GroundTruth
 
-__all__ = ["WHOLE_VIDEO", "DetectorBoxes", "Grid", "GroundTruth", "KeptPrompts", "PromptCounts"]
-__all__ += ["PromptQueue", "PromptSource", "PromptedVideo", "SettingsError", "TrackingRule"]
+__all__ = ["WHOLE_VIDEO", "DetectorBoxes", "Grid", "GroundTruth", "PromptQueue"]
+__all__ += ["PromptSource", "PromptedVideo", "TrackingRule"]

@@ -10,46 +10,13 @@ import torch
 from numpy.typing import ArrayLike
 
 from sola.checks import at_least, folder_name
-from sola.errors import UserError
-from sola.files import sha256_of_code
-from sola.masks import encode
-from sola.prompts.selection import TrackingRule, same_frame_group
-from sola.trackers import BoxMask, GeneratedMask, Session
-from sola.types import Expression, Masklet, Prompt, Video
+from sola.masks import areas, encode
+from sola.prompts.selection import TrackingRule
+from sola.trackers import GeneratedMask, Session
+from sola.types import Expression, Masklet, Prompt, RunLength, Video
 
 WHOLE_VIDEO = ""
 """Stands for a text where prompts are the video's own."""
-
-
-class SettingsError(UserError):
-    """Something is wrong that is the same for every video."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PromptCounts:
-    """Outcome of prompts: how many were found, and how many each rule dropped."""
-
-    found: int = 0
-    empty: int = 0
-    unstable: int = 0
-    parts: int = 0
-    duplicates: int = 0
-    over_cap: int = 0
-
-    def __add__(self, other: "PromptCounts") -> "PromptCounts":
-        return PromptCounts(
-            *map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True))
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class KeptPrompts:
-    """Prompts that are to be tracked."""
-
-    prompts: list[Prompt]
-    counts: PromptCounts
-    frame_idxs: tuple[int, ...] | None = None
-    """Frames that were searched; None where they are not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +51,7 @@ class PromptedVideo:
         """One frame: (H, W, 3) uint8 RGB."""
         return self.session.frame(frame_idx)
 
-    def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[BoxMask]:
+    def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[GeneratedMask]:
         """The tracker's masks of boxes on a frame, which goes once through the image encoder.
 
         Args:
@@ -154,8 +121,9 @@ class Detector(ABC):
 class PromptSource(ABC):
     """Finds the prompts of videos: docs/adding_a_prompt_source.md shows how to write one.
 
-    Public attributes with plain values, and detectors, are the settings of a source. Together with
-    its code they decide whether prompts that were found before can be used again.
+    Public attributes with plain values, and detectors, are the settings of a source; a ``Path`` is
+    none, as ``digests`` says what it holds. Together with its code they decide whether prompts that
+    were found before can be used again.
 
     Args:
         name: of its folders of prompts and tracks.
@@ -169,8 +137,6 @@ class PromptSource(ABC):
     """Whether splits without ground truth are refused."""
     is_kept: ClassVar[bool] = True
     """Whether what is found stays in data/prompts; False where finding costs nothing."""
-    places: ClassVar[tuple[str, ...]] = ()
-    """Attributes that say where something lies; ``digests`` says what it holds."""
     thresholds: ClassVar[tuple[str, ...]] = ()
     """Attributes that only ``keep`` uses: prompts found with other values are used again."""
     causes_of_nothing: ClassVar[str] = "Check the options of the source, and its find and keep."
@@ -199,18 +165,20 @@ class PromptSource(ABC):
         """SHA-256 of files that prompts depend on, by the name that index.json gives them."""
         return {}
 
-    def code(self) -> dict[str, str]:
-        """SHA-256 of the file of a source outside sola: other code may find other prompts."""
-        sha256 = sha256_of_code(type(self))
-        return {"prompt_source_code_sha256": sha256} if sha256 else {}
+    def describe(self) -> dict[str, Any]:
+        """Values that decide which tracks there are."""
+        values = {
+            name: value.describe() if isinstance(value, Detector) else value
+            for name, value in vars(self).items()
+            if not name.startswith("_")
+        }
+        values["rule"] = dataclasses.asdict(self.rule)
+        return {name: value for name, value in values.items() if _is_plain(value)}
 
-    def settings(self) -> dict[str, Any]:
+    def describe_search(self) -> dict[str, Any]:
         """Values that decide what is found on a frame."""
-        return self._plain(without=("name", "frame_stride", *self.places, *self.thresholds))
-
-    def description(self) -> dict[str, Any]:
-        """Values that decide which tracks there are: all but those that say where files lie."""
-        return self._plain(without=self.places) | dataclasses.asdict(self.rule)
+        others = ("name", "frame_stride", "rule", *self.thresholds)
+        return {name: value for name, value in self.describe().items() if name not in others}
 
     def open(self, device: torch.device) -> None:  # noqa: B027
         """Load what finding needs; called once, before the first ``find``."""
@@ -232,39 +200,33 @@ class PromptSource(ABC):
                 video's own, the one text "".
         """
 
-    def keep(self, found: Sequence[Prompt]) -> KeptPrompts:
-        """Those prompts of one text that are to be tracked: all but empty ones."""
-        visible = [prompt for prompt in found if prompt.area > 0]
-        counts = PromptCounts(found=len(found), empty=len(found) - len(visible))
-        return KeptPrompts(visible, counts)
+    def keep(self, found: Sequence[Prompt]) -> Sequence[Prompt]:
+        """Those prompts of one text, none of them empty, that are to be tracked: all."""
+        return found
 
     def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
-        """Choose the prompts to track next, all on one frame; see ``GroupRule``."""
-        return same_frame_group(unused, size, room)
+        """Choose the prompts to track next: the first one and all others of its frame.
+
+        This is the rule of the published grid script; ``GroupRule`` describes the arguments.
+        """
+        same_frame = [prompt for prompt in unused if prompt.frame_idx == unused[0].frame_idx]
+        return same_frame[: size if room is None else min(size, room)]
 
     def num_tracks(self, expressions: Sequence[Expression]) -> int:
         """About how many tracks a video has, beside other videos: long ones are made first."""
         return len(expressions) if self.is_by_expression else 1
 
-    def prompt(self, frame_idx: int, mask: np.ndarray, **provenance: Any) -> Prompt:
+    def prompt(self, frame_idx: int, mask: np.ndarray | RunLength, **provenance: Any) -> Prompt:
         """A prompt of this source.
 
         Args:
             frame_idx: its frame.
-            mask: (H, W) bool, of the frame's size; of numbers, nonzero counts.
+            mask: (H, W) bool, of the frame's size (of numbers, nonzero counts), or its run-length
+                code.
             provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
         """
-        pixels = np.asarray(mask).astype(bool, copy=False)
-        code, area = encode(pixels[None])[0], int(pixels.sum())
-        return Prompt(frame_idx, code, area, self.name, **provenance)
-
-    def _plain(self, without: Sequence[str]) -> dict[str, Any]:
-        values = {
-            name: value.describe() if isinstance(value, Detector) else value
-            for name, value in vars(self).items()
-            if not name.startswith("_") and name not in without
-        }
-        return {name: value for name, value in values.items() if _is_plain(value)}
+        code = mask if isinstance(mask, dict) else encode(np.asarray(mask).astype(bool)[None])[0]
+        return Prompt(frame_idx, code, int(areas([[code]])[0, 0]), self.name, **provenance)
 
 
 def _is_plain(value: Any) -> bool:

@@ -12,31 +12,6 @@ GroupRule = Callable[[Sequence[Prompt], int, int | None], list[Prompt]]
 tracks left until the cap, None without a cap) -> the prompts of one frame to track together."""
 
 
-def same_frame_group(unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
-    """The first prompt and all others of its frame, cut to the size and the room.
-
-    The rule of the published grid script; ``GroupRule`` describes the arguments.
-    """
-    same_frame = [prompt for prompt in unused if prompt.frame_idx == unused[0].frame_idx]
-    return same_frame[: size if room is None else min(size, room)]
-
-
-def leading_group(unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
-    """The first prompt and its direct successors of the same frame, fewer near the cap.
-
-    The rule of the published gdino script; ``GroupRule`` describes the arguments. It does not look
-    beyond the first prompt of another frame. It counts the group twice when it compares with the
-    cap, so a group has at most half of the room, rounded up.
-    """
-    most = size if room is None else min(size, -(-room // 2))
-    group: list[Prompt] = []
-    for prompt in unused:
-        if len(group) == most or prompt.frame_idx != unused[0].frame_idx:
-            break
-        group.append(prompt)
-    return group
-
-
 @dataclass(frozen=True)
 class TrackingRule:
     """How prompts are grouped, deduplicated and capped; defaults are the published values."""
@@ -75,10 +50,10 @@ class PromptQueue:
 
     def __init__(
         self,
-        prompts: list[Prompt],
+        prompts: Sequence[Prompt],
         rule: TrackingRule,
         num_frames: int,
-        choose_group: GroupRule = same_frame_group,
+        choose_group: GroupRule,
     ) -> None:
         """Sort the prompts by area.
 
@@ -89,10 +64,9 @@ class PromptQueue:
             choose_group: the source's rule for the next group.
         """
         self._unused = sorted(prompts, key=lambda prompt: -prompt.area)
-        self._duplicate_iou = rule.duplicate_iou
         is_long = num_frames > rule.long_video_frames
         self._group_size = rule.group_size_long if is_long else rule.group_size
-        self._room = rule.max_tracks
+        self._room, self._duplicate_iou = rule.max_tracks, rule.duplicate_iou
         self._choose_group = choose_group
         self.num_duplicates = 0
 

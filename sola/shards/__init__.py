@@ -12,13 +12,5 @@ def tracks_dir(data_dir: Path, dataset: str, split: str, source: str, tracker: s
     return data_dir / "tracks" / dataset / split / source / tracker
 
 
-__all__ = [
-    "FORMAT_VERSION",
-    "PROMPTS_VERSION",
-    "PromptStore",
-    "ShardReader",
-    "ShardWriter",
-    "fingerprint",
-    "short_digest",
-    "tracks_dir",
-]
+__all__ = ["FORMAT_VERSION", "PROMPTS_VERSION", "PromptStore", "ShardReader", "ShardWriter"]
+__all__ += ["fingerprint", "short_digest", "tracks_dir"]

@@ -28,11 +28,11 @@ def entry_name(video_id: str, expression_id: str = "") -> str:
     return f"{video_id}/{expression_id}" if expression_id else video_id
 
 
-def write_entry(group: h5py.Group, tracks: Tracks, token_dtype: str = FULL_DTYPE) -> None:
-    """Write an entry into an empty group, and seal it.
+def write_entry(file: h5py.File, tracks: Tracks, token_dtype: str = FULL_DTYPE) -> None:
+    """Write an entry into a group of its name, and seal it.
 
     Args:
-        group: takes the arrays.
+        file: takes the group.
         tracks: the entry.
         token_dtype: of object tokens on disk, float16 or float32. If float16 would make a finite
             value infinite, the entry's tokens are written as float32, with a warning.
@@ -41,6 +41,7 @@ def write_entry(group: h5py.Group, tracks: Tracks, token_dtype: str = FULL_DTYPE
         UserError: if an object token is not finite.
     """
     name = entry_name(tracks.video_id, tracks.expression_id)
+    group = file.create_group(name)
     group.attrs["size"] = np.array(tracks.size, np.int64)
     codes = [code["counts"].encode() for masklet in tracks.masklets for code in masklet]
     lengths = np.array([len(code) for code in codes], np.int32)
@@ -140,12 +141,14 @@ def to_prompt(fields: dict[str, Any]) -> Prompt:
 
 def _in_range(name: str, tokens: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return object tokens in a type that holds them."""
-    largest = np.abs(tokens).max(initial=0)
-    if not np.isfinite(largest):
+    broken = np.argwhere(~np.isfinite(tokens).all(axis=-1))
+    if len(broken):
+        track, frame_idx = broken[0].tolist()
         raise UserError(
-            f"{name}: the tracker made object tokens that are NaN or infinite. Check its "
-            "checkpoint, or use trainer.precision=32-true."
+            f"{name}: track {track}, frame {frame_idx}: the object token is NaN or infinite, one "
+            f"of {len(broken)}. Check tracker.checkpoint, or use trainer.precision=32-true."
         )
+    largest = np.abs(tokens).max(initial=0)
     if largest <= np.finfo(dtype).max:
         return tokens.astype(dtype)
     problem = "%s: an object token is %g, beyond the range of %s; stored as %s"

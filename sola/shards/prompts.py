@@ -40,37 +40,29 @@ class PromptStore:
         self.folder = data_dir.joinpath("prompts", *names, short_digest(description))
         self.description = description
 
-    def read(
-        self,
-        video_id: str,
-        size: tuple[int, int],
-        frames: tuple[int, ...],
-        texts: tuple[str, ...],
-        box_threshold: float,
-    ) -> FoundPrompts | None:
+    def read(self, video_id: str, wanted: FoundPrompts) -> FoundPrompts | None:
         """Return the prompts on some frames for some texts; None if not all were searched.
 
         Args:
             video_id: the video.
-            size: (H, W) of its frames; prompts found on frames of another size do not count.
-            frames: frames to return prompts of.
-            texts: texts to return prompts of.
-            box_threshold: the search must not have dropped boxes above it.
+            wanted: the frames, and the texts, whose prompts are ignored. The search must have been
+                of the same size, and must not have dropped boxes above its threshold.
         """
         path = self._path(video_id)
         if not is_there(path):
             return None
         with open_hdf5(path, "Move it away: its prompts are then searched again.") as file:
             found = from_json(read_array(open_group(file, "", video_id), FOUND))
-        is_covered = set(frames) <= set(found["frames"]) and set(texts) <= found["by_text"].keys()
-        is_same = tuple(found["size"]) == size and found["box_threshold"] <= box_threshold
-        if not (is_covered and is_same):
+        frames, by_text = set(wanted.frames), found["by_text"]
+        is_covered = frames <= set(found["frames"]) and wanted.by_text.keys() <= by_text.keys()
+        is_same = tuple(found["size"]) == wanted.size
+        if not (is_covered and is_same and found["box_threshold"] <= wanted.box_threshold):
             return None
-        by_text = {
-            text: tuple(to_prompt(e) for e in found["by_text"][text] if e["frame_idx"] in frames)
-            for text in texts
+        prompts = {
+            text: tuple(to_prompt(each) for each in by_text[text] if each["frame_idx"] in frames)
+            for text in wanted.by_text
         }
-        return FoundPrompts(size, frames, found["box_threshold"], by_text)
+        return FoundPrompts(wanted.size, wanted.frames, found["box_threshold"], prompts)
 
     def write(self, video_id: str, found: FoundPrompts) -> None:
         """Store the prompts of a video, in place of earlier ones."""

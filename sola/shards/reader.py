@@ -1,5 +1,6 @@
 """Read tracks from shards."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sola.errors import DamagedFile, UserError
-from sola.files import Damage, is_there, read_json, sha256_of_file, unsafe_name
-from sola.sealed import Hdf5Files, open_array, open_group
+from sola.errors import UserError
+from sola.files import Damage, is_there, readable, sha256_of_file, unsafe_name
+from sola.sealed import open_array, open_group, open_hdf5
 from sola.shards import entry as entry_module
 from sola.shards.entry import entry_name
 from sola.shards.writer import CHECKSUM, FORMAT_VERSION, INDEX_FILE, checksum_of, repair_advice
@@ -19,8 +20,6 @@ from sola.types import DetectionEvidence, Labels, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
 """Keys of the names in the path of tracks, the innermost folder first."""
-KEYS = ("source", "token_dim", "entries")
-"""Required keys of index.json."""
 COUNTS = ("num_tracks", "num_frames")
 """Keys of an entry in index.json, beside its shard."""
 SHARD_NAME = r"shard-\d{5,}\.h5"
@@ -29,8 +28,8 @@ SHARD_NAME = r"shard-\d{5,}\.h5"
 class ShardReader:
     """The finished tracks of one (dataset, split, prompt source, tracker).
 
-    A few files stay open; a reader may be pickled to another process, which opens its own. Every
-    array is verified when it is read.
+    No file stays open, so that processes may share a reader. Every array is verified when it is
+    read.
     """
 
     def __init__(self, tracks_dir: Path, *, index: dict[str, Any] | None = None) -> None:
@@ -46,14 +45,13 @@ class ShardReader:
             DamagedFile: if the content of a file is wrong.
         """
         self.tracks_dir = tracks_dir
-        self._files = Hdf5Files()
         self._remedy = repair_advice(tracks_dir)
         if index is not None:
             self.index = index
             return
         self.index = read_index(tracks_dir)
         for name in {entry["shard"]: None for entry in self.index["entries"].values()}:
-            with self._files.open(tracks_dir / name, self._remedy):
+            with open_hdf5(tracks_dir / name, self._remedy):
                 pass
 
     @property
@@ -116,7 +114,7 @@ class ShardReader:
     def _group(self, video_id: str, expression_id: str) -> Iterator[h5py.Group]:
         name = entry_name(video_id, expression_id)
         listed = self._entry(name)
-        with self._files.open(self.tracks_dir / listed["shard"], self._remedy) as file:
+        with open_hdf5(self.tracks_dir / listed["shard"], self._remedy) as file:
             group = open_group(file, name, name)
             shape = open_array(group, "object_scores").shape
             if tuple(map(listed.get, COUNTS, shape)) != shape:
@@ -158,29 +156,18 @@ def read_index(tracks_dir: Path) -> dict[str, Any]:
             f"{tracks_dir}: no finished tracks. Make them with: python generate.py {choice} "
             "(an interrupted run resumes)."
         )
-    remedy = repair_advice(tracks_dir)
-    index: Any = read_json(path, remedy)
-    if not isinstance(index, dict) or index.pop(CHECKSUM, None) != checksum_of(index):
-        raise DamagedFile(f"{path}: damaged, its checksum does not match. {remedy}")
-    if index["format_version"] != FORMAT_VERSION:
-        raise UserError(
-            f"{path}: shard format {index['format_version']}, this code reads {FORMAT_VERSION}. "
-            "Move the folder away and run generate.py again."
-        )
-    problems = [f"no {key} in it" for key in KEYS if key not in index]
-    problems = problems or [_wrong_entry(*item) for item in index["entries"].items()]
-    for problem in filter(None, problems):
-        raise DamagedFile(f"{path}: damaged, {problem}. {remedy}")
+    with readable(path, repair_advice(tracks_dir)):
+        index: dict[str, Any] = json.loads(path.read_bytes().decode())
+        if not isinstance(index, dict) or index.pop(CHECKSUM, None) != checksum_of(index):
+            raise Damage("its checksum does not match")
+        if index["format_version"] != FORMAT_VERSION:
+            raise UserError(
+                f"{path}: shard format {index['format_version']}, this code reads "
+                f"{FORMAT_VERSION}. Move the folder away and run generate.py again."
+            )
+        for name, entry in index["entries"].items():
+            for reason in filter(None, map(unsafe_name, name.split("/", 1))):
+                raise Damage(f"the name {name!r} {reason}")
+            if not re.fullmatch(SHARD_NAME, str(entry["shard"])):
+                raise Damage(f"entry {name} lies in {entry['shard']!r}, which is no shard")
     return index
-
-
-def _wrong_entry(name: str, entry: dict[str, Any]) -> str:
-    """Return what is wrong with an entry, such as a name that leads out of the folder; or ""."""
-    for part in name.split("/", 1):
-        if unsafe_name(part):
-            return f"the name {name!r} {unsafe_name(part)}"
-    if any(type(entry.get(key)) is not int or entry[key] < 0 for key in COUNTS):
-        return f"entry {name} lacks {' or '.join(COUNTS)}"
-    if not re.fullmatch(SHARD_NAME, str(entry.get("shard"))):
-        return f"entry {name} lies in {entry.get('shard')!r}, which is no shard"
-    return ""

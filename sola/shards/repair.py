@@ -1,16 +1,20 @@
-"""Find damage in finished tracks, and turn the sound entries into staged ones.
+"""Check finished tracks for damage: ``sola check tracks <folder>``.
 
-Nothing is deleted: damaged files are moved aside. Nothing is changed while a file cannot be read.
+--repair moves damaged files into the folder damaged/ and deletes nothing. The command that made the
+tracks then makes the damaged entries again, and nothing else. While a file cannot be read
+(permissions, a disk that is not mounted, too many open files), nothing is changed.
 """
 
+import argparse
 import json
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
-
+from sola.config.entry import run_program
 from sola.config.progress import progress
 from sola.errors import DamagedFile, FileRefused, UserError
 from sola.files import find_files, is_there, unsafe_name, write_json
@@ -46,6 +50,33 @@ class Found:
         return not any(map(os.path.lexists, refused))
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Run the command; ends the process."""
+    parser = argparse.ArgumentParser(prog="sola check tracks", description=__doc__)
+    places = "data/tracks/<dataset>/<split>/<source>/<tracker>"
+    parser.add_argument("folder", type=Path, help=places)
+    parser.add_argument("--repair", action="store_true")
+    options = parser.parse_args(arguments)
+    run_program(lambda: _check(options.folder, is_repair=options.repair))
+
+
+def _check(folder: Path, *, is_repair: bool) -> int:
+    """Check, and repair where requested; returns 1 if something is still wrong."""
+    found = check_tracks(folder)
+    lines = list(dict.fromkeys(str(error) for _, error in found.errors))
+    has_errors, is_repaired = bool(lines), is_repair and found.is_known and bool(lines)
+    lines += [f"{folder}: {len(found.sound)} of {len(found.index['entries'])} entries are sound"]
+    if is_repaired:
+        lines += [f"moved to {path}" for path in unfinish(folder, found)]
+        lines += ["All sound entries are kept. Run generate.py as before to make the others."]
+    elif not found.is_known:
+        lines += ["Nothing was changed: a file that cannot be read may be sound."]
+    elif has_errors:
+        lines += [f"sola check tracks {folder} --repair moves the damage aside."]
+    sys.stdout.write("\n".join([*lines, ""]))
+    return int(has_errors and not is_repaired)
+
+
 def check_tracks(folder: Path) -> Found:
     """Read all finished tracks of a folder.
 
@@ -63,20 +94,12 @@ def check_tracks(folder: Path) -> Found:
     with progress("checking", len(entries)) as advance:
         for name, entry in entries.items():
             try:
-                _check_twice(reader, name)
+                reader.check(*name.split("/"))
                 found.sound.append(name)
             except UserError as error:
                 found.errors.append((folder / entry["shard"], error))
             advance("")
     return found
-
-
-def _check_twice(reader: ShardReader, name: str) -> None:
-    """Check an entry, and again if it seems damaged: an error of the disk may have passed."""
-    try:
-        reader.check(*name.split("/"))
-    except DamagedFile:
-        reader.check(*name.split("/"))
 
 
 def unfinish(folder: Path, found: Found) -> list[Path]:
@@ -101,7 +124,7 @@ def unfinish(folder: Path, found: Found) -> list[Path]:
         for name in found.sound:
             path = folder / entries[name]["shard"]
             with open_hdf5(path, "") as shard, whole_hdf5(staging_dir / f"{name}.h5") as staged:
-                _copy(shard[name], staged)
+                shard.copy(name, staged, name)
             advance("")
     # the index first: without it, staged entries count
     paths = dict.fromkeys([folder / INDEX_FILE, *found.damaged])
@@ -122,14 +145,12 @@ def _recover_index(folder: Path, found: Found) -> None:
         except UserError as error:
             found.errors.append((path, error))
     if not found.index:
-        refused = [error for _, error in found.errors if isinstance(error, FileRefused)]
-        raise (
-            refused[0]
-            if refused
-            else UserError(
-                f"{folder}: index.json is damaged, and no shard can be read in its place. Move the "
-                "folder away and run generate.py again."
-            )
+        for _, refused in found.errors:
+            if isinstance(refused, FileRefused):
+                raise refused
+        raise UserError(
+            f"{folder}: index.json is damaged, and no shard can be read in its place. Move the "
+            "folder away and run generate.py again."
         )
     found.index["entries"] = entries
 
@@ -142,10 +163,3 @@ def _move_aside(path: Path) -> Path:
     while os.path.lexists(target):
         target, number = folder / f"{path.stem}-{number}{path.suffix}", number + 1
     return path.rename(target)
-
-
-def _copy(group: h5py.Group, file: h5py.File) -> None:
-    for key, value in group.attrs.items():
-        file.attrs[key] = value
-    for key in group:
-        group.copy(key, file)

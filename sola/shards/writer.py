@@ -4,11 +4,13 @@ Nothing is ever appended to, because HDF5 does not survive a kill during a write
 atomically, and index.json last. Staged files that are damaged are made again.
 """
 
+import itertools
 import json
 import logging
 import shutil
 import zlib
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ DESCRIPTION = "description"
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"
 MAX_SHARD_BYTES = 1 << 28
-"""Shards are packed in memory."""
+"""Shards are packed in memory; one is larger by its last entry at most."""
 
 
 class ShardWriter:
@@ -87,7 +89,7 @@ class ShardWriter:
             with open_hdf5(path, "It is made again.") as file:
                 modified = path.stat().st_mtime_ns
                 if self._sound.get(name, (0, 0))[0] != modified:
-                    num_tracks, _ = check_entry(open_group(file, "", name))
+                    num_tracks, _ = check_entry(open_group(file, name, name))
                     self._sound[name] = modified, num_tracks
         except DamagedFile as error:
             log.warning("%s", error)
@@ -155,22 +157,17 @@ class ShardWriter:
         return self.staging_dir / f"{name}.h5"
 
     def _split_by_size(self, names: Sequence[str]) -> list[list[str]]:
-        groups: list[list[str]] = [[]]
-        size = 0
-        for name in names:
-            num_bytes = self._staged_path(name).stat().st_size
-            if groups[-1] and size + num_bytes > MAX_SHARD_BYTES:
-                groups.append([])
-                size = 0
-            groups[-1].append(name)
-            size += num_bytes
-        return groups
+        sizes = (self._staged_path(name).stat().st_size for name in names)
+        starts = itertools.accumulate(sizes, initial=0)
+        numbered = zip((start // MAX_SHARD_BYTES for start in starts), names, strict=False)
+        groups = itertools.groupby(numbered, key=itemgetter(0))
+        return [[name for _, name in group] for _, group in groups]
 
     def _pack(self, name: str, shard: h5py.File) -> tuple[int, int]:
         """Copy a staged entry into a shard; returns its (N, T)."""
         remedy = "Run the same command again, which makes it again."
         with open_hdf5(self._staged_path(name), remedy) as staged:
-            staged.copy(staged["/"], shard, name=name)
+            staged.copy(name, shard, name)
             return check_entry(open_group(shard, name, name))
 
 

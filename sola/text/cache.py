@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from sola.errors import UserError
 from sola.files import Damage, find_files
 from sola.sealed import (
-    Hdf5Files,
     as_texts,
     open_array,
     open_group,
@@ -62,7 +61,6 @@ class TextTokens:
         self.identity = encoder.identity()
         """Distinguishes the encoder, its weights included, from others."""
         self._prefix = _digest(self.identity)[:12]
-        self._files = Hdf5Files()
         self._read_paths: set[Path] = set()
         self._places: dict[str, Place] = {}
         self._refresh()
@@ -111,7 +109,7 @@ class TextTokens:
 
     def _read(self, text: str) -> NDArray[np.float32]:
         place = self._places[_digest(text)]
-        with self._files.open(place.path, REMEDY) as file:
+        with open_hdf5(place.path, REMEDY) as file:
             stored = open_array(file, "tokens")
             tokens: NDArray[np.float32] = stored[place.start : place.start + place.length]
             if _crc32(tokens) != place.crc32 or not np.isfinite(tokens).all():

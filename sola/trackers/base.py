@@ -36,25 +36,13 @@ class Propagated:
 
 @dataclass(frozen=True)
 class GeneratedMask:
-    """One mask of everything that is on a frame."""
+    """A mask that the tracker makes on one frame, of a box or of whatever is there."""
 
     mask: RunLength
     predicted_iou: float
     """IoU with the object as the tracker estimates it, 0 to 1."""
     stability_score: float
-    """IoU of the masks at a higher and at a lower threshold, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class BoxMask:
-    """The mask of one box."""
-
-    mask: np.ndarray
-    """(H, W) bool."""
-    predicted_iou: float
-    """See ``GeneratedMask``."""
-    stability_score: float
-    """See ``GeneratedMask``; 0 where both masks are empty."""
+    """IoU of the masks at a higher and at a lower threshold, 0 to 1; 0 if a box has no mask."""
 
 
 class Session(ABC):
@@ -100,23 +88,19 @@ class Session(ABC):
         Raises:
             UserError: if the tracker proposes no masks.
         """
-        raise self._refusal("proposes no masks")
+        raise UserError(f"{type(self).__name__} proposes no masks. Use prompt_source=gt.")
 
-    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[BoxMask]:
+    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
         """Return one mask for each box on a frame.
 
         Args:
             frame_idx: the frame.
-            boxes: (n, 4) float32, left, top, right, bottom in pixels; n may be 0.
+            boxes: (n, 4) float32, left, top, right, bottom in pixels, n >= 1.
 
         Raises:
             UserError: if the tracker takes no boxes.
         """
-        raise self._refusal("makes no masks of boxes")
-
-    def _refusal(self, what: str) -> UserError:
-        name = type(self).__name__
-        return UserError(f"{name}: this tracker {what}. Use prompt_source=gt, or another tracker.")
+        raise UserError(f"{type(self).__name__} makes no masks of boxes. Use prompt_source=gt.")
 
 
 class Tracker(ABC):

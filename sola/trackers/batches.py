@@ -1,6 +1,7 @@
 """Batch sizes that shrink when a GPU runs out of memory."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -17,16 +18,11 @@ class BatchSize:
 
     Args:
         items: what is counted, for the log.
-        size: to begin with.
+        size: to begin with; all items unless given.
     """
 
-    def __init__(self, items: str, size: int) -> None:
-        self.items, self.size = items, size
-        self._whole_size, self._has_warned = size, False
-
-    def restore(self) -> None:
-        """Return to the first size, for other work."""
-        self.size = self._whole_size
+    def __init__(self, items: str, size: int = sys.maxsize) -> None:
+        self.items, self.size, self._has_warned = items, size, False
 
     def run(
         self,
@@ -38,7 +34,7 @@ class BatchSize:
 
         Args:
             items: an array; batches are slices of it.
-            work: called again with half of a batch if memory runs out.
+            work: never returns None; called again with half of a batch if memory runs out.
             make_room: called if a single item is too large; returns whether it freed something.
 
         Raises:
@@ -47,17 +43,17 @@ class BatchSize:
         array, start = np.asarray(items), 0
         while start < len(array):
             batch = array[start : start + self.size]
-            results: list[Result] = []
+            result: Result | None = None
             try:
-                results.append(work(batch))
+                result = work(batch)
             except torch.OutOfMemoryError:
                 if len(batch) == 1 and not make_room():
                     raise
-            if results:
-                yield results[0]
-                start += len(batch)
-            else:  # outside of "except", whose error holds on to the memory
+            if result is None:  # outside of "except", whose error holds on to the memory
                 self._halve(len(batch))
+            else:
+                yield result
+                start += len(batch)
 
     def _halve(self, failed: int) -> None:
         if torch.cuda.is_available():

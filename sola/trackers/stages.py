@@ -18,38 +18,22 @@ DETECTOR = "detector"
 MASK_FILTERS = "mask filters"
 """Stability of the masks of a grid or of boxes; of a grid, also which are the same."""
 CODES = "run-length codes"
-RULES = "prompt rules"
-"""Parts, duplicates."""
-LABELS = "labels"
 FILES = "files"
 
 NETWORKS = (IMAGE_ENCODER, PROPAGATION, PROMPT_MASKS, DETECTOR)
 """Stages in which the tracker or the detector computes."""
 
 
-class _Clock:
+class _Measurement:
     """Seconds of each stage, without those of the stages inside it."""
 
     def __init__(self, on_stage: Callable[[], None]) -> None:
         self.on_stage, self.seconds = on_stage, defaultdict[str, float](float)
-        self._running: list[str] = []
-        self._since = 0.0
-
-    def switch(self, name: str | None) -> None:
-        """Enter a stage, or leave the innermost one (None)."""
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize()  # kernels belong to the stage that started them
-        now = time.perf_counter()
-        if self._running:
-            self.seconds[self._running[-1]] += now - self._since
-        self._since = now
-        if name is None:
-            self._running.pop()
-        else:
-            self._running.append(name)
+        self.inner_s = 0.0
+        """Of the stages that ended inside the running one."""
 
 
-_clock: _Clock | None = None
+_running: _Measurement | None = None
 
 
 @contextmanager
@@ -62,24 +46,32 @@ def measure_stages(on_stage: Callable[[], None] = lambda: None) -> Iterator[Mapp
     Yields:
         Seconds by stage, which grow meanwhile. The time of an inner stage counts for it only.
     """
-    global _clock
-    before, _clock = _clock, _Clock(on_stage)
+    global _running
+    before, _running = _running, _Measurement(on_stage)
     try:
-        yield _clock.seconds
+        yield _running.seconds
     finally:
-        _clock = before
+        _running = before
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Add the time inside to a stage. Free if nobody measures."""
-    clock = _clock
-    if clock is None:
+    running = _running
+    if running is None:
         yield
         return
-    clock.on_stage()
-    clock.switch(name)
+    running.on_stage()
+    start, outer_s, running.inner_s = _now(), running.inner_s, 0.0
     try:
         yield
     finally:
-        clock.switch(None)
+        spent_s = _now() - start
+        running.seconds[name] += spent_s - running.inner_s
+        running.inner_s = outer_s + spent_s
+
+
+def _now() -> float:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()  # kernels belong to the stage that started them
+    return time.perf_counter()

@@ -13,7 +13,6 @@ from small_runs import assert_equal, assert_nothing_left, contents
 from sola.config.entry_points import GenerateConfig
 from sola.errors import UserError
 from sola.generation import module as module_module
-from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.shards import ShardWriter
 from sola.trackers.sam2 import Sam2Tracker
@@ -81,7 +80,7 @@ def test_a_damaged_video_is_passed_over_and_tried_again(
 @pytest.mark.fault
 def test_a_strict_run_ends_with_the_first(config: Config, fault: Callable[..., None]) -> None:
     made = config("strict=true")
-    run_module.make_dataset(made.dataset, "train")
+    made.dataset.make("train")
     for number in range(3):
         _frame(made, number).write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"00001\.jpg"):
@@ -105,7 +104,7 @@ def test_a_fault_of_the_program_ends_the_run(
 
 def test_the_same_fault_twice_is_no_videos_fault(config: Config) -> None:
     made = config()
-    run_module.make_dataset(made.dataset, "train")
+    made.dataset.make("train")
     (Path(made.dataset.root) / "train/mask_dict.json").write_text("{")
     with pytest.raises(UserError, match=r"mask_dict\.json"):
         run_generation(made)

@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 from dataset_trees import write_mevis
+from small_tracker import small_tracker
 
 from sola.datasets import MeViS
 from sola.errors import UserError
-from sola.generation.job import Job, Share
-from sola.generation.plan import SharedVideos, estimated_costs, longest_first
+from sola.generation.job import Job, Share, SharedVideos
+from sola.generation.module import TrackGenerator
+from sola.generation.recipe import Recipe
+from sola.generation.stop import StopSignals
 from sola.prompts import DetectorBoxes, Grid, GroundTruth, PromptSource
 from sola.prompts.grounding_dino import GroundingDino
-from sola.shards import ShardWriter
+from sola.shards import PromptStore, ShardWriter
 
 VIDEOS = ["long", "middle", "short"]
 
@@ -67,10 +70,6 @@ def end(child: int) -> None:
         pass
 
 
-def test_the_longest_video_is_taken_first() -> None:
-    assert longest_first({"a": 3, "b": 9, "c": 3}) == ["b", "a", "c"]
-
-
 @pytest.mark.parametrize(
     ("source", "costs"),
     [
@@ -79,12 +78,19 @@ def test_the_longest_video_is_taken_first() -> None:
         (DetectorBoxes(GroundingDino("random")), [9, 2]),
     ],
 )
-def test_costs_are_frames_times_tracks(
-    tmp_path: Path, source: PromptSource, costs: list[float]
+def test_most_expensive_video_is_taken_first(
+    tmp_path: Path, source: PromptSource, costs: list[int]
 ) -> None:
     write_mevis(tmp_path, "train")
-    found = estimated_costs(source, MeViS(tmp_path, "train"))
-    assert list(found.values()) == costs
+    dataset, tracker = MeViS(tmp_path, "train"), small_tracker()
+    entries = [(video_id, "") for video_id in reversed(dataset.videos)]
+    writer = ShardWriter(tmp_path / "tracks", {})
+    job = Job(writer, entries, Share(), num_processes=1, is_leader=True)
+    recipe = Recipe(source, tracker, 0, "32-true")
+    store = PromptStore(tmp_path, {"dataset": "d", "split": "train", "source": "s"})
+    stop = StopSignals(is_child=False)
+    module = TrackGenerator(recipe, dataset, job, store, stop, is_training_split=True)
+    assert [module._cost(video_id) for video_id in module.videos.video_ids] == costs
 
 
 def test_processes_take_every_video_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

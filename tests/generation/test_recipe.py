@@ -11,7 +11,7 @@ from small_detector import GDINO
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.generation.recipe import Recipe
-from sola.generation.run import make_dataset
+from sola.generation.run import make_recipe
 from sola.prompts import DetectorBoxes
 from sola.prompts.grounding_dino import GroundingDino
 from sola.shards import PromptStore
@@ -19,8 +19,8 @@ from sola.shards import PromptStore
 Compose = Callable[..., Any]
 
 
-def _recipe(compose: Compose, source: str, *overrides: str) -> tuple[Recipe, Split]:
-    config = compose(
+def _config(compose: Compose, source: str, *overrides: str) -> Any:
+    return compose(
         "generate",
         "split=train",
         "dataset.maker.num_videos={train: 1}",
@@ -28,10 +28,14 @@ def _recipe(compose: Compose, source: str, *overrides: str) -> tuple[Recipe, Spl
         f"prompt_source={source}",
         *overrides,
     )
-    make_dataset(config.dataset, "train")
-    recipe = Recipe(
-        config.prompt_source, config.tracker, config.trainer, config.seed, config.token_dtype
-    )
+
+
+def _recipe(compose: Compose, source: str, *overrides: str) -> tuple[Recipe, Split]:
+    config = _config(compose, source, *overrides)
+    config.dataset.make("train")
+    chosen = config.prompt_source
+    precision = config.trainer.node["precision"] or "32-true"
+    recipe = Recipe(chosen, config.tracker, config.seed, precision, config.token_dtype)
     return recipe, config.dataset.open("train")
 
 
@@ -116,9 +120,9 @@ def _opened(recipe: Recipe) -> dict[str, torch.Tensor]:
     ],
 )
 def test_a_trainer_that_cannot_generate_is_refused(compose: Compose, override: str) -> None:
-    recipe, _ = _recipe(compose, "grid", override)
+    config = _config(compose, "grid", override)
     with pytest.raises(UserError, match=override.partition("=")[0]):
-        recipe.check()
+        make_recipe(config.prompt_source, config)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from small_detector import GDINO
 
 from sola.config.entry_points import GenerateConfig
 from sola.errors import UserError
-from sola.generation import run as run_module
 from sola.generation.run import run_generation
 from sola.prompts import Grid, PromptedVideo
 from sola.prompts.grounding_dino import Detections, GroundingDino
@@ -208,7 +207,7 @@ def test_a_split_without_a_visible_object_is_refused(
     compose: Compose, damage: Callable[[Path], None]
 ) -> None:
     config = _config(compose, "gt")
-    run_module.make_dataset(config.dataset, "train")
+    config.dataset.make("train")
     damage(Path(config.dataset.root) / "train")
 
     with pytest.raises(UserError, match=f"{config.dataset.root}/train: .*obj_id or anno_id"):

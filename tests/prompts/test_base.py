@@ -19,6 +19,8 @@ from sola.shards import ShardReader
 CORNER = '''
 """Corner: a square in a corner of every frame, for every expression of more than some letters."""
 
+from pathlib import Path
+
 import numpy as np
 
 from sola.prompts import PromptSource
@@ -28,12 +30,11 @@ LOOKED = []
 
 class Corner(PromptSource):
     is_by_expression = True
-    places = ("folder",)
     thresholds = ("min_area",)
 
     def __init__(self, letters, folder="here", min_area=0):
         super().__init__("corner", frame_stride=2)
-        self.letters, self.folder, self.min_area = letters, folder, min_area
+        self.letters, self.folder, self.min_area = letters, Path(folder), min_area
 
     def find(self, video, frame_idxs, texts):
         LOOKED.append(video.video_id)
@@ -45,7 +46,7 @@ class Corner(PromptSource):
         }
 
     def keep(self, found):
-        return super().keep([prompt for prompt in found if prompt.area > self.min_area])
+        return [prompt for prompt in found if prompt.area > self.min_area]
 '''
 Compose = Callable[..., Any]
 NUMBERS = count()
@@ -107,7 +108,7 @@ def test_scored_prompts_by_expression_leave_evidence(
         assert evidence.scores.max() == 0.5
 
 
-def test_thresholds_and_places_reuse_found_prompts_and_other_settings_do_not(
+def test_thresholds_and_paths_reuse_found_prompts_and_other_settings_do_not(
     compose: Compose, module: str
 ) -> None:
     run_generation(_config(compose, module, letters=20))

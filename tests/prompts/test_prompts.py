@@ -11,10 +11,9 @@ from hypothesis.strategies import sampled_from
 
 from sola.masks import decode, encode
 from sola.prompts import DetectorBoxes, Grid, GroundTruth, PromptQueue, TrackingRule
-from sola.prompts.grid import drop_parts
 from sola.prompts.grounding_dino import Detections, GroundingDino
-from sola.prompts.selection import leading_group
-from sola.trackers import BoxMask, GeneratedMask
+from sola.prompts.sources import drop_parts
+from sola.trackers import GeneratedMask
 from sola.types import Prompt
 
 
@@ -79,10 +78,9 @@ def test_grid_prompts_carry_their_scores() -> None:
 
 def test_grid_keeps_wholes_frame_by_frame_and_largest_first() -> None:
     prompts = [prompt(APART, 1), prompt(PART, 1), prompt(PART), prompt(WHOLE, 1), prompt(APART)]
-    kept = Grid().keep([*prompts, prompt(PART & False)])
-    assert [(p.frame_idx, p.area) for p in kept.prompts] == [(0, 3), (0, 3), (1, 8), (1, 3)]
-    assert (kept.counts.found, kept.counts.empty, kept.counts.parts) == (6, 1, 1)
-    assert Grid().keep([]).prompts == []
+    kept = Grid().keep(prompts)
+    assert [(p.frame_idx, p.area) for p in kept] == [(0, 3), (0, 3), (1, 8), (1, 3)]
+    assert Grid().keep([]) == []
 
 
 @pytest.mark.parametrize(
@@ -106,15 +104,19 @@ def test_ground_truth_is_prompted_where_the_rule_says(
     assert {(item.object_id, item.source) for item in prompts} == {("7", "gt")}
 
 
+CORNER = encode(draw("##", "#.")[None])[0]
+NOTHING = encode(draw("..", "..")[None])[0]
+
+
 class Boxes:
     """A detector's boxes and the tracker's masks of them, on a frame of 2 x 2 pixels."""
 
     boxes = np.array([[0, 0, 1, 1], [0, 0, 2, 2], [1, 0, 2, 1]], np.float32)
     scores = np.array([[0.5, 0.25], [0.75, 0.5], [0.5, 0.2]], np.float32)
     masks = (
-        BoxMask(np.array([[True, True], [True, False]]), 0.5, 0.84),
-        BoxMask(np.array([[True, True], [True, False]]), 0.75, 0.9),
-        BoxMask(np.zeros((2, 2), bool), 0.5, 0.95),
+        GeneratedMask(CORNER, 0.5, 0.84),
+        GeneratedMask(CORNER, 0.75, 0.9),
+        GeneratedMask(NOTHING, 0.5, 0.95),
     )
 
     def detect(self, frame: Any, texts: list[str], box_threshold: float) -> list[Detections]:
@@ -129,7 +131,7 @@ class Boxes:
         assert found["a"] == found["b"]
         return found["a"]
 
-    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[BoxMask]:
+    def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
         known = [box.tolist() for box in self.boxes]
         return [self.masks[known.index(box.tolist())] for box in boxes]
 
@@ -170,20 +172,21 @@ def test_no_boxes_give_no_prompts() -> None:
 
 def test_likely_and_stable_boxes_are_kept_as_float32_compares() -> None:
     prompts = Boxes().find()
+    visible = prompts[:2]  # the third mask is empty
 
     def kept(box: float, stability: float) -> list[Prompt]:
         thresholds = {"box_threshold": box, "stability_threshold": stability}
-        return DetectorBoxes(GroundingDino("random"), **thresholds).keep(prompts).prompts
+        return DetectorBoxes(GroundingDino("random"), **thresholds).keep(visible)
 
     assert kept(0.5, 0) == prompts[1:2]
-    assert kept(0.49, 0) == prompts[:2]  # the third mask is empty
+    assert kept(0.49, 0) == prompts[:2]
     assert kept(0, 0.9) == prompts[1:2]  # 0.9 is equal to itself only in float32
     assert kept(0, 0.84) == prompts[:2]
 
 
 def _play(prompts: list[Prompt], rule: TrackingRule, num_frames: int = 2) -> list[list[int]]:
     """Areas of the prompts of each group, where a track is its prompt's mask on every frame."""
-    queue = PromptQueue(prompts, rule, num_frames)
+    queue = PromptQueue(prompts, rule, num_frames, Grid().choose_group)
     groups = []
     while group := queue.next_group():
         queue.drop_duplicates([[item.mask] * num_frames for item in group])
@@ -205,7 +208,9 @@ def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
 ) -> None:
     half = draw("####....", "........")  # IoU 0.5 with WHOLE
     rule = TrackingRule(duplicate_iou=duplicate_iou, group_size=1)
-    queue = PromptQueue([prompt(WHOLE), prompt(half, 1), prompt(APART, 1)], rule, 2)
+    queue = PromptQueue(
+        [prompt(WHOLE), prompt(half, 1), prompt(APART, 1)], rule, 2, Grid().choose_group
+    )
     queue.next_group()
     # two tracks, one of them empty on frame 1; what they are on frame 0 does not matter
     queue.drop_duplicates(
@@ -215,7 +220,9 @@ def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
 
 
 def test_two_empty_masks_are_no_duplicates() -> None:
-    queue = PromptQueue([prompt(WHOLE), prompt(WHOLE & False, 1)], TrackingRule(), 2)
+    queue = PromptQueue(
+        [prompt(WHOLE), prompt(WHOLE & False, 1)], TrackingRule(), 2, Grid().choose_group
+    )
     queue.next_group()
     queue.drop_duplicates([encode(np.stack([WHOLE, WHOLE & False]))])
     assert queue.num_duplicates == 0
@@ -243,7 +250,7 @@ def test_the_last_group_is_cut_to_the_cap() -> None:
     prompts = [prompt(WHOLE), prompt(APART), prompt(LEANING), prompt(PART)]
     rule = TrackingRule(group_size=2, max_tracks=3)
     assert _play(prompts, rule) == [[8, 5], [3]]
-    queue = PromptQueue(prompts, rule, 2)
+    queue = PromptQueue(prompts, rule, 2, Grid().choose_group)
     while queue.next_group():
         pass
     assert queue.num_over_cap == 1
@@ -324,6 +331,7 @@ def _compare_groups(seed: int) -> None:
 def test_a_leading_group_ends_at_another_frame_and_takes_at_most_half_of_the_room() -> None:
     on_frame = [prompt(WHOLE), prompt(LEANING), prompt(APART), prompt(PART)]
     other = prompt(WHOLE, 1)
+    leading_group = DetectorBoxes(GroundingDino("random")).choose_group
 
     assert leading_group([on_frame[0], other, *on_frame[1:]], 4, None) == on_frame[:1]
     assert leading_group(on_frame, 4, None) == on_frame

@@ -1,7 +1,7 @@
 """What was found in a video is kept, and handed out only for what was looked for."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +36,6 @@ FOUND = FoundPrompts(
     box_threshold=0.2,
     by_text={"a dog": (_prompt(0, 0.5), _prompt(8, 0.25)), "nobody": ()},
 )
-TEXTS = tuple(FOUND.by_text)
 
 
 @pytest.fixture
@@ -45,32 +44,32 @@ def store(tmp_path: Path) -> PromptStore:
 
 
 def test_what_is_written_is_read(store: PromptStore) -> None:
-    assert store.read("v", SIZE, FOUND.frames, TEXTS, 0.2) is None
+    assert store.read("v", FOUND) is None
     store.write("v", FOUND)
-    assert store.read("v", SIZE, FOUND.frames, TEXTS, 0.2) == FOUND
-    assert store.read("w", SIZE, FOUND.frames, TEXTS, 0.2) is None
+    assert store.read("v", FOUND) == FOUND
+    assert store.read("w", FOUND) is None
 
 
 def test_fewer_frames_and_texts_are_a_part_of_it(store: PromptStore) -> None:
     store.write("v", FOUND)
-    found = store.read("v", SIZE, (0, 4), ("a dog",), 0.3)
+    found = store.read("v", FoundPrompts(SIZE, (0, 4), 0.3, {"a dog": ()}))
     assert found is not None
     assert found.frames == (0, 4)
     assert found.by_text == {"a dog": FOUND.by_text["a dog"][:1]}
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "wanted",
     [
-        (SIZE, (0, 2), TEXTS, 0.2),
-        (SIZE, (0,), ("a cat",), 0.2),
-        (SIZE, (0,), TEXTS, 0.1),
-        ((4, 3), (0,), TEXTS, 0.2),
+        replace(FOUND, frames=(0, 2)),
+        replace(FOUND, by_text={"a cat": ()}),
+        replace(FOUND, box_threshold=0.1),
+        replace(FOUND, size=(4, 3)),
     ],
 )
-def test_what_was_not_looked_for_is_not_there(store: PromptStore, asked: Any) -> None:
+def test_what_was_not_looked_for_is_not_there(store: PromptStore, wanted: FoundPrompts) -> None:
     store.write("v", FOUND)
-    assert store.read("v", *asked) is None
+    assert store.read("v", wanted) is None
 
 
 def test_a_write_that_is_cut_off_leaves_what_was_there(
@@ -84,7 +83,7 @@ def test_a_write_that_is_cut_off_leaves_what_was_there(
     monkeypatch.setattr(prompts_module, "seal", stop)
     with pytest.raises(KeyboardInterrupt):
         store.write("v", FoundPrompts((3, 4), (0,), 0.0, {"a cat": ()}))
-    assert store.read("v", SIZE, FOUND.frames, TEXTS, 0.2) == FOUND
+    assert store.read("v", FOUND) == FOUND
     assert [path.name for path in store.folder.glob("v*")] == ["v.h5"]
 
 

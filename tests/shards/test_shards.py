@@ -142,9 +142,7 @@ def test_a_kill_while_packing_loses_nothing(
             patch.setattr(
                 h5py.Group,
                 "copy",
-                lambda *args, name, **rest: (
-                    copy(*args, name=name, **rest) if name == "a" else _kill()
-                ),
+                lambda *args: copy(*args) if args[-1] == "a" else _kill(),
             )
         else:
             patch.setattr(Path, "write_text", lambda *_: _kill())

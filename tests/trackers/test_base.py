@@ -11,8 +11,7 @@ import pytest
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.tracks import check_has_tokens
-from sola.generation.recipe import Recipe
-from sola.generation.run import make_dataset, make_tracks
+from sola.generation.run import make_recipe, make_tracks
 from sola.masks import decode
 from sola.shards import ShardReader
 from sola.trackers import Propagated, Tracker
@@ -45,12 +44,11 @@ def generate(
             "dataset.maker.num_videos={train: 2}",
             "dataset.maker.first_seed={train: 1}",
         )
-        make_dataset(config.dataset, "train")
-        dataset = config.dataset.open("train")
-        recipe = Recipe(config.prompt_source, tracker, config.trainer, config.seed)
-        recipe.check()
+        config.dataset.make("train")
+        dataset, config.tracker = config.dataset.open("train"), tracker
+        recipe = make_recipe(config.prompt_source, config)
         folder = tmp_path / "tracks" / source / tracker.name
-        make_tracks(recipe, dataset, tmp_path, folder)
+        make_tracks(recipe, dataset, tmp_path, folder, config.trainer)
         return ShardReader(folder), dataset
 
     return run

@@ -19,8 +19,6 @@ def test_batches_are_halved_until_they_fit_and_nothing_is_done_twice() -> None:
     size = BatchSize("things", 8)
     assert list(size.run(range(5), work)) == [1, 5, 4]
     assert done == [[0, 1], [2, 3], [4]]
-    size.restore()
-    assert size.size == 8
 
 
 def test_what_is_kept_goes_last() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
@@ -17,7 +18,7 @@ from sola.evaluation.tracks import TrackSources
 from sola.files import plain, write_json
 from sola.generation.job import Share
 from sola.generation.recipe import Recipe
-from sola.generation.run import make_tracks
+from sola.generation.run import make_recipe, make_tracks
 from sola.masks import decode
 from sola.prediction.clip.extraction import Clip, ClipSplit, open_clip
 from sola.prediction.run import (
@@ -64,9 +65,9 @@ def run_clip(config: PredictConfig) -> Path:
     Raises:
         UserError: if the clip cannot be read, or something is missing or does not fit.
     """
-    recipes = [_recipe(config, source) for source in config.sources]
-    for recipe in recipes:
-        recipe.check()
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    recipes = [make_recipe(config.prompt_sources[source], config) for source in config.sources]
     if config.ckpt_path is not None:  # before hours of tracking
         checkpoint_of(config).load(recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
@@ -89,11 +90,6 @@ def run_clip(config: PredictConfig) -> Path:
     return output_dir / PREDICTION_FILE
 
 
-def _recipe(config: PredictConfig, source: str) -> Recipe:
-    prompts, threads = config.prompt_sources[source], config.num_threads
-    return Recipe(prompts, config.tracker, config.trainer, config.seed, num_threads=threads)
-
-
 def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> ShardReader:
     """Tracks of the clip; only those of boxes depend on the sentences.
 
@@ -104,7 +100,8 @@ def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> Sha
     source, tracker = recipe.source.name, recipe.tracker.name
     folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
     folder /= short_digest(recipe.describe_tracks(shown))
-    make_tracks(recipe, shown, data_dir, folder, may_be_empty=True, share=Share(is_strict=True))
+    share = Share(is_strict=True)
+    make_tracks(recipe, shown, data_dir, folder, config.trainer, may_be_empty=True, share=share)
     return ShardReader(folder)
 
 

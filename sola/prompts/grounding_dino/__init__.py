@@ -4,7 +4,6 @@ The network is that of transformers or the original code (an extra); both give t
 """
 
 from sola.prompts.base import Detections, Detector
-from sola.prompts.grounding_dino.grounding_dino import GroundingDino
-from sola.prompts.grounding_dino.network import NetworkShape
+from sola.prompts.grounding_dino.grounding_dino import GroundingDino, NetworkShape
 
 __all__ = ["Detections", "Detector", "GroundingDino", "NetworkShape"]

@@ -1,30 +1,29 @@
 """GroundingDINO as a detector of the configuration."""
 
 import hashlib
-import importlib
 import importlib.util
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from sola.checks import at_least, between, one_of
 from sola.errors import UserError
 from sola.files import sha256_of_file
 from sola.prompts.base import Detections, Detector
-from sola.prompts.grounding_dino.network import DELIMITERS, DetectorNetwork, NetworkShape
 from sola.text.encoder import quiet_transformers, resolve
 from sola.trackers import RANDOM_WEIGHTS
 from sola.trackers.stages import DETECTOR, stage
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
+
+    from sola.prompts.grounding_dino.network import DetectorNetwork
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +33,72 @@ MAX_TOKENS = 256
 BERT = "bert-base-uncased"
 BERT_REVISION = "86b5e0934494bd15c9632b12f734a8a67f723594"
 KEY = "prompt_source.detector.vocabulary"
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+DELIMITERS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
+"""Tokens that separate phrases; the network knows them by their ids in BERT's vocabulary."""
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """Widths and counts. Defaults are those of the published network with a Swin-T.
+
+    Used for a .pth file and for random weights; a folder of transformers has its own.
+    """
+
+    swin_dim: int = 96
+    """Channels of the image encoder's first stage, doubled in each of the other three."""
+    swin_depths: tuple[int, ...] = (2, 2, 6, 2)
+    """Blocks of each of the image encoder's four stages."""
+    swin_heads: tuple[int, ...] = (3, 6, 12, 24)
+    """Attention heads of each stage."""
+    swin_window: int = 7
+    """Width and height of an attention window, in patches of the image encoder."""
+    hidden_dim: int = 256
+    """Channels between the encoders and the boxes."""
+    ffn_dim: int = 2048
+    """Width of the feed-forward layers between the encoders and the boxes."""
+    num_heads: int = 8
+    """Attention heads there; an even number that divides hidden_dim."""
+    encoder_layers: int = 6
+    """Layers in which image and text attend to each other."""
+    decoder_layers: int = 6
+    """Layers that make boxes; at least 2."""
+    num_queries: int = 900
+    """Boxes proposed for a text, before the threshold."""
+    bert_dim: int = 768
+    """Width of the text encoder, a BERT."""
+    bert_layers: int = 12
+    """Its layers."""
+    bert_heads: int = 12
+    """Its attention heads; they divide bert_dim."""
+    bert_ffn_dim: int = 3072
+    """Width of its feed-forward layers."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: if one is out of range.
+        """
+        at_least(1, **{key: value for key, value in vars(self).items() if isinstance(value, int)})
+        at_least(2, decoder_layers=self.decoder_layers)  # transformers ties the others to the first
+
+    def swin(self) -> dict[str, Any]:
+        """Return the arguments of the image encoder, by the names of both codes."""
+        return {
+            "embed_dim": self.swin_dim,
+            "depths": list(self.swin_depths),
+            "num_heads": list(self.swin_heads),
+            "window_size": self.swin_window,
+        }
+
+    def bert(self) -> dict[str, Any]:
+        """Return the arguments of ``transformers.BertConfig``."""
+        return {
+            "hidden_size": self.bert_dim,
+            "num_hidden_layers": self.bert_layers,
+            "num_attention_heads": self.bert_heads,
+            "intermediate_size": self.bert_ffn_dim,
+        }
 
 
 class GroundingDino(Detector):
@@ -93,7 +156,8 @@ class GroundingDino(Detector):
                 f"{key}.implementation={ORIGINAL}: the package is not installed. Run pip install "
                 "rf-groundingdino, or set it to transformers."
             )
-        Vocabulary(self._vocabulary)
+        is_folder = Path(self.checkpoint).is_dir()
+        self._words = Vocabulary(self.vocabulary or (self.checkpoint if is_folder else BERT))
 
     def digests(self) -> dict[str, str]:
         """See ``Detector.digests``; "random" for random weights."""
@@ -114,13 +178,16 @@ class GroundingDino(Detector):
         Raises:
             UserError: if something is missing, or the weights are of another network.
         """
+        from transformers import GroundingDinoImageProcessorPil
+
+        from sola.prompts.grounding_dino.network import load_original, load_transformers
+
         self.check()
-        self._words = Vocabulary(self._vocabulary)
+        self._processor = GroundingDinoImageProcessorPil(do_pad=False)
         if self.checkpoint == RANDOM_WEIGHTS:
             log.warning("the detector has random weights: its boxes mean nothing")
-        name = "original_code" if self.implementation == ORIGINAL else "transformers_code"
-        code = importlib.import_module(f"sola.prompts.grounding_dino.{name}")
-        self.loaded = code.load(self.checkpoint, self.network).to(device).eval()
+        load = load_original if self.implementation == ORIGINAL else load_transformers
+        self.loaded = load(self.checkpoint, self.network).to(device).eval()
 
     @torch.inference_mode()
     def detect(
@@ -131,74 +198,43 @@ class GroundingDino(Detector):
         Always in float32: half precision moves boxes across the thresholds. A frame goes through
         the network alone and in its own shape: padding beside others would move its boxes.
         """
+        from torchvision.ops import box_convert
+
         assert self.loaded is not None, "load comes first"
-        device = next(self.loaded.parameters()).device
+        device, (height, width) = next(self.loaded.parameters()).device, frame.shape[:2]
         found = []
         with stage(DETECTOR), torch.autocast(device.type, enabled=False):
-            size = resized(
-                frame.shape[0], frame.shape[1], self.shortest_edge_px, self.longest_edge_px
-            )
-            image = to_image(frame, size).to(device)
+            image = self.to_image(frame).to(device)
             self.loaded.encoder.features = None  # those of the frame before
             for text in texts:
                 tokens = self._words.tokens(text)
                 logits, boxes = self.loaded.find_boxes(image, tokens.to(device))
                 scores = logits.float().sigmoid()
                 is_kept = scores.amax(dim=1) > box_threshold
-                found.append(self._detections(frame, tokens, scores[is_kept], boxes[is_kept]))
+                scores, boxes = scores[is_kept].cpu(), boxes[is_kept].float().cpu()
+                corners = box_convert(boxes, "cxcywh", "xyxy")
+                corners *= torch.tensor([width, height, width, height])
+                phrases = [self._words.phrase(tokens, row > self.text_threshold) for row in scores]
+                found.append(Detections(corners.numpy(), scores.numpy(), tuple(phrases)))
         return found
 
-    def _detections(
-        self, frame: np.ndarray, tokens: "BatchEncoding", scores: Tensor, boxes: Tensor
-    ) -> Detections:
-        is_word = (scores > self.text_threshold).tolist()
-        return Detections(
-            boxes=to_corners(boxes.float().cpu(), frame.shape[:2]).numpy(),
-            token_scores=scores.cpu().numpy(),
-            phrases=tuple(self._words.phrase(tokens, row) for row in is_word),
-        )
+    def to_image(self, frame: np.ndarray) -> Tensor:
+        """Return a (H, W, 3) uint8 RGB frame as (1, 3, H', W') float32, as in training.
+
+        Its size is that of the original code: transformers' own differs by a pixel at times.
+        """
+        height, width = frame.shape[:2]
+        short, long = min(height, width), max(height, width)
+        edge = min(self.shortest_edge_px, round(self.longest_edge_px * short / long))
+        size = {"height": int(edge * height / short), "width": int(edge * width / short)}
+        image: Tensor = self._processor(frame, size=size, return_tensors="pt").pixel_values
+        return image
 
     def _weight_files(self) -> list[Path]:
         path = Path(self.checkpoint)
-        if not path.is_dir():
-            return [path] * path.exists()
-        return [] if self.implementation == ORIGINAL else sorted(path.glob("*.safetensors"))
-
-    @property
-    def _vocabulary(self) -> str:
-        if self.vocabulary is not None:
-            return self.vocabulary
-        return self.checkpoint if Path(self.checkpoint).is_dir() else BERT
-
-
-def resized(height: int, width: int, shortest_px: int, longest_px: int) -> tuple[int, int]:
-    """Return the (H, W) to which a frame is resized; see ``GroundingDino``."""
-    short, long = min(height, width), max(height, width)
-    edge = min(shortest_px, round(longest_px * short / long))
-    if height <= width:
-        return edge, int(edge * width / height)
-    return int(edge * height / width), edge
-
-
-def to_image(frame: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Return a (H, W, 3) uint8 RGB frame as (1, 3, *size) float32, normalised as in training."""
-    from torchvision.transforms.functional import normalize, to_tensor
-
-    picture = Image.fromarray(frame).resize(size[::-1], Image.Resampling.BILINEAR)
-    return normalize(to_tensor(picture), PIXEL_MEAN, PIXEL_STD)[None]
-
-
-def to_corners(boxes: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Return (n, 4) left, top, right, bottom in pixels.
-
-    Args:
-        boxes: (n, 4), centre x, centre y, width, height as shares of the frame.
-        size: (H, W) in pixels.
-    """
-    from torchvision.ops import box_convert
-
-    height, width = size
-    return box_convert(boxes, "cxcywh", "xyxy") * torch.tensor([width, height, width, height])
+        if path.is_dir() and self.implementation != ORIGINAL:
+            return sorted(path.glob("*.safetensors"))
+        return [path] if path.is_file() else []
 
 
 class Vocabulary:
@@ -219,9 +255,7 @@ class Vocabulary:
         try:
             with quiet_transformers():
                 self.tokenizer = AutoTokenizer.from_pretrained(
-                    folder,
-                    local_files_only=Path(folder).is_dir(),
-                    revision=BERT_REVISION if path == BERT else "main",
+                    folder, revision=BERT_REVISION if path == BERT else "main"
                 )
             ids = self.tokenizer.convert_tokens_to_ids(list(DELIMITERS))
             if ids != expected:
@@ -249,8 +283,7 @@ class Vocabulary:
         )
         return tokens
 
-    def phrase(self, tokens: "BatchEncoding", is_word: Sequence[bool]) -> str:
+    def phrase(self, tokens: "BatchEncoding", is_word: Tensor) -> str:
         """Return the words of the marked tokens, without [CLS], [SEP] and full stops."""
-        ids = tokens.input_ids[0].tolist()
-        chosen = [idx for idx, counts in zip(ids, is_word, strict=True) if counts]
+        chosen = tokens.input_ids[0, is_word].tolist()
         return str(self.tokenizer.decode(chosen, skip_special_tokens=True)).replace(".", "").strip()

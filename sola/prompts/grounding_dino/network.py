@@ -1,99 +1,44 @@
-"""Code shared by the two implementations of GroundingDINO's network."""
+"""GroundingDINO's network, in the code of transformers and in the original code.
+
+The original code is the package rf-groundingdino. ``_TextEncoder`` replaces its wrapper of BERT,
+which does not work with transformers 5.
+"""
 
 import copy
 import re
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
+import yaml
 from torch import Tensor, nn
+from transformers import (
+    BatchEncoding,
+    BertConfig,
+    BertModel,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+)
 
-from sola.checks import at_least
 from sola.errors import UserError
-from sola.weights_file import read_weights
+from sola.prompts.grounding_dino.grounding_dino import DELIMITERS, NetworkShape
+from sola.text.encoder import quiet_transformers
+from sola.trackers import RANDOM_WEIGHTS
+from sola.weights_file import read_weights, refuse_stand_in
 
-if TYPE_CHECKING:
-    from transformers import BatchEncoding
-
-DELIMITERS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
-"""Tokens that separate phrases; the network knows them by their ids in BERT's vocabulary."""
+NAMES_PATH = Path(__file__).with_name("module_names.yaml")
+JOINED = re.compile(r"(.*)\.(?:qkv\.|in_proj_)(weight|bias)")
+"""Projections of query, key and value: one parameter in the original, three in transformers."""
+TIED = re.compile(r"transformer\.decoder\.bbox_embed\..*|bbox_embed\.[1-9]\d*\..*")
+"""The same parameters as ``bbox_embed.0``."""
 NOT_LOADED = re.compile(
     r"label_enc\..*|bert\.pooler\..*|bert\.embeddings\.position_ids|.*\.relative_position_index"
 )
 """Weights of the training only, and what follows from the shape."""
-
-
-@dataclass(frozen=True)
-class NetworkShape:
-    """Widths and counts. Defaults are those of the published network with a Swin-T.
-
-    Used for a .pth file and for random weights; a folder of transformers has its own.
-    """
-
-    swin_dim: int = 96
-    """Channels of the image encoder's first stage, doubled in each of the other three."""
-    swin_depths: tuple[int, ...] = (2, 2, 6, 2)
-    """Blocks of each of the image encoder's four stages."""
-    swin_heads: tuple[int, ...] = (3, 6, 12, 24)
-    """Attention heads of each stage."""
-    swin_window: int = 7
-    """Width and height of an attention window, in patches of the image encoder."""
-    hidden_dim: int = 256
-    """Channels between the encoders and the boxes."""
-    ffn_dim: int = 2048
-    """Width of the feed-forward layers between the encoders and the boxes."""
-    num_heads: int = 8
-    """Attention heads there; an even number that divides hidden_dim."""
-    encoder_layers: int = 6
-    """Layers in which image and text attend to each other."""
-    decoder_layers: int = 6
-    """Layers that make boxes; at least 2."""
-    num_queries: int = 900
-    """Boxes proposed for a text, before the threshold."""
-    bert_dim: int = 768
-    """Width of the text encoder, a BERT."""
-    bert_layers: int = 12
-    """Its layers."""
-    bert_heads: int = 12
-    """Its attention heads; they divide bert_dim."""
-    bert_ffn_dim: int = 3072
-    """Width of its feed-forward layers."""
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: if one is out of range.
-        """
-        at_least(1, **{key: value for key, value in vars(self).items() if isinstance(value, int)})
-        at_least(2, decoder_layers=self.decoder_layers)  # transformers ties the others to the first
-        for key in ("swin_depths", "swin_heads"):
-            if len(getattr(self, key)) != 4:
-                raise UserError(f"{key}: must have 4 entries, got {list(getattr(self, key))}.")
-        if self.num_heads % 2 or self.hidden_dim % self.num_heads:
-            raise UserError(f"num_heads: must be even and divide hidden_dim, got {self.num_heads}.")
-        if self.bert_dim % self.bert_heads:
-            raise UserError(f"bert_heads: must divide bert_dim, got {self.bert_heads}.")
-
-    def swin(self) -> dict[str, Any]:
-        """Return the arguments of the image encoder, by the names of both codes."""
-        return {
-            "embed_dim": self.swin_dim,
-            "depths": list(self.swin_depths),
-            "num_heads": list(self.swin_heads),
-            "window_size": self.swin_window,
-        }
-
-    def bert(self) -> dict[str, Any]:
-        """Return the arguments of ``transformers.BertConfig``."""
-        return {
-            "hidden_size": self.bert_dim,
-            "num_hidden_layers": self.bert_layers,
-            "num_attention_heads": self.bert_heads,
-            "intermediate_size": self.bert_ffn_dim,
-        }
 
 
 class KeptFeatures(nn.Module):
@@ -124,7 +69,7 @@ class DetectorNetwork(nn.Module, ABC):
         self.encoder = encoder
 
     @abstractmethod
-    def find_boxes(self, image: Tensor, tokens: "BatchEncoding") -> tuple[Tensor, Tensor]:
+    def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
         """Return the boxes of one text on one image.
 
         Args:
@@ -135,6 +80,89 @@ class DetectorNetwork(nn.Module, ABC):
             Logits (Q, L), and boxes (Q, 4) as centre x, centre y, width, height, shares of the
             image.
         """
+
+
+class TransformersNetwork(DetectorNetwork):
+    """See ``DetectorNetwork``."""
+
+    def __init__(self, network: Any) -> None:
+        backbone = network.model.backbone
+        backbone.conv_encoder = KeptFeatures(backbone.conv_encoder)
+        super().__init__(network, backbone.conv_encoder)
+
+    def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
+        """See ``DetectorNetwork.find_boxes``."""
+        out = self.network(pixel_values=image, **tokens)
+        return out.logits[0, :, : tokens.input_ids.shape[1]], out.pred_boxes[0]
+
+
+class OriginalNetwork(DetectorNetwork):
+    """See ``DetectorNetwork``."""
+
+    def __init__(self, network: Any) -> None:
+        network.backbone[0] = KeptFeatures(network.backbone[0])
+        super().__init__(network, network.backbone[0])
+
+    def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
+        """See ``DetectorNetwork.find_boxes``."""
+        self.network.tokenizer = lambda captions, **options: tokens
+        self.network.unset_image_tensor()  # of a call that failed
+        with warnings.catch_warnings(action="ignore"):
+            out = self.network(image, captions=[""])
+        return out["pred_logits"][0, :, : tokens.input_ids.shape[1]], out["pred_boxes"][0]
+
+
+def load_transformers(checkpoint: str, shape: NetworkShape) -> TransformersNetwork:
+    """Return the network with the weights of a folder of transformers or of an original .pth file.
+
+    Args:
+        checkpoint: the folder, the file, or "random".
+        shape: of the network; a folder has its own.
+
+    Raises:
+        UserError: if the weights cannot be read, or are of another network.
+    """
+    if checkpoint == RANDOM_WEIGHTS:
+        return TransformersNetwork(GroundingDinoForObjectDetection(network_config(shape)))
+    path, options = Path(checkpoint), dict[str, Any]()
+    if path.is_dir():
+        refuse_stand_in(path)
+        options = {"local_files_only": True, "use_safetensors": True}
+    else:
+        weights = to_transformers(read_original(path))
+        options = {"config": network_config(shape), "state_dict": weights}
+    from_pretrained: Any = GroundingDinoForObjectDetection.from_pretrained
+    try:
+        with quiet_transformers():
+            network, report = from_pretrained(
+                path if path.is_dir() else None, output_loading_info=True, **options
+            )
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: not a GroundingDINO ({str(error).strip()[:200]}).") from error
+    refuse_other_weights(path, [*report["missing_keys"], *report["unexpected_keys"]])
+    return TransformersNetwork(network)
+
+
+def load_original(checkpoint: str, shape: NetworkShape) -> OriginalNetwork:
+    """Return the network with the weights of a .pth file.
+
+    Args:
+        checkpoint: the file, or "random".
+        shape: of the network.
+
+    Raises:
+        UserError: if the weights cannot be read, or are of another network.
+    """
+    network = build(shape)
+    if checkpoint != RANDOM_WEIGHTS:
+        path = Path(checkpoint)
+        try:
+            missing, unexpected = network.load_state_dict(read_original(path), strict=False)
+        except RuntimeError as error:  # of a shape
+            missing, unexpected = [], str(error).splitlines()[1:]
+        missing = [name for name in missing if not NOT_LOADED.fullmatch(name)]
+        refuse_other_weights(path, [*unexpected, *missing])
+    return OriginalNetwork(network)
 
 
 def read_original(path: Path) -> dict[str, Tensor]:
@@ -162,3 +190,101 @@ def refuse_other_weights(path: Path, wrong: Sequence[str]) -> None:
             f"{wrong[0].strip()[:120]}). Choose the detector that belongs to the file, such as "
             "detector@prompt_source.detector=swin_b."
         )
+
+
+def network_config(shape: NetworkShape) -> GroundingDinoConfig:
+    """Return a network's shape under transformers' names."""
+    return GroundingDinoConfig(
+        backbone_config={"model_type": "swin", "out_indices": [2, 3, 4], **shape.swin()},
+        text_config={"model_type": "bert", **shape.bert()},
+        d_model=shape.hidden_dim,
+        num_queries=shape.num_queries,
+        encoder_layers=shape.encoder_layers,
+        decoder_layers=shape.decoder_layers,
+        encoder_ffn_dim=shape.ffn_dim,
+        decoder_ffn_dim=shape.ffn_dim,
+        encoder_attention_heads=shape.num_heads,
+        decoder_attention_heads=shape.num_heads,
+    )
+
+
+def to_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return original weights under the names that transformers' files have."""
+    names = yaml.safe_load(NAMES_PATH.read_text())
+    rules = {
+        re.escape(old).replace(r"\#", r"(\d+)") + r"(?=\.|$)": new.replace("#", r"\1", 1).replace(
+            "#", r"\2"
+        )
+        for old, new in sorted(names.items(), key=lambda item: -len(item[0]))
+    }
+    renamed: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        if TIED.fullmatch(name):
+            continue
+        joined = JOINED.fullmatch(_rename(name, rules))
+        if joined:
+            for part, chunk in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                renamed[f"{joined[1]}.{part}.{joined[2]}"] = chunk.clone()
+        else:
+            renamed[_rename(name, rules)] = value
+    return renamed
+
+
+def _rename(name: str, rules: Mapping[str, str]) -> str:
+    for old, new in rules.items():
+        if re.match(old, name):
+            return re.sub(old, new, name, count=1)
+    return name  # the same in both, or unknown, which transformers reports
+
+
+def build(shape: NetworkShape) -> nn.Module:
+    """Return an untrained network of this shape; all else is that of the published Swin-T."""
+    with warnings.catch_warnings(action="ignore"):  # of the original code and its dependencies
+        from groundingdino.config import GroundingDINO_SwinT_OGC as published
+        from groundingdino.models.GroundingDINO import groundingdino as code
+        from groundingdino.models.GroundingDINO.backbone import backbone
+        from groundingdino.models.GroundingDINO.backbone.swin_transformer import SwinTransformer
+
+        arguments = SimpleNamespace(
+            **vars(published)
+            | {
+                "enc_layers": shape.encoder_layers,
+                "dec_layers": shape.decoder_layers,
+                "dim_feedforward": shape.ffn_dim,
+                "hidden_dim": shape.hidden_dim,
+                "nheads": shape.num_heads,
+                "num_queries": shape.num_queries,
+                "use_checkpoint": False,  # of activations, for training
+                "use_transformer_ckpt": False,
+            }
+        )
+        swin = SwinTransformer(out_indices=(1, 2, 3), **shape.swin())
+        joined = backbone.Joiner(swin, backbone.build_position_encoding(arguments))
+        joined.num_channels = swin.num_features[1:]
+        tokenizer = SimpleNamespace(convert_tokens_to_ids=lambda _: list(DELIMITERS.values()))
+        encoders: dict[str, Any] = {  # of any shape, and without a download
+            "build_backbone": lambda _: joined,
+            "get_tokenlizer": SimpleNamespace(
+                get_tokenlizer=lambda _: tokenizer,
+                get_pretrained_language_model=lambda _: BertModel(BertConfig(**shape.bert())),
+            ),
+            "BertModelWarper": _TextEncoder,
+        }
+        with mock.patch.multiple(code, **encoders):
+            network: nn.Module = code.build_groundingdino(arguments)
+    return network
+
+
+class _TextEncoder(nn.Module):
+    """BERT with an attention mask per token; its parts keep their names in a checkpoint."""
+
+    def __init__(self, bert_model: BertModel) -> None:
+        super().__init__()
+        self.config = bert_model.config
+        self.embeddings, self.encoder = bert_model.embeddings, bert_model.encoder
+
+    def forward(self, attention_mask: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+        # (1, L, L) -> (1, 1, L, L), the same for all heads
+        mask = attention_mask.bool()[:, None]
+        encoded = self.encoder(self.embeddings(**inputs), attention_mask=mask)
+        return {"last_hidden_state": encoded[0]}

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,22 @@ def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Modul
     if not was_initialised:  # importing sam2 initialises Hydra for itself
         GlobalHydra.instance().clear()
     return network.eval().requires_grad_(False)
+
+
+def compile_network(model: Any) -> None:
+    """Let torch compile the slow parts of SAM 2 when they first run.
+
+    Tracks change by rounding. Parts that fill a cache at their first run (positional encodings)
+    are left out: they would be compiled twice.
+    """
+    # of rotary attention, whose complex numbers stay single operators
+    warnings.filterwarnings("ignore", "Torchinductor does not support code generation")
+    model.image_encoder.trunk.compile(dynamic=False)  # one image at a time
+    model.memory_attention.compile(dynamic=True)  # numbers of memories, pointers and objects vary
+    # only the number of objects varies here, which torch finds out at the second one
+    model.memory_encoder.mask_downsampler.compile()
+    model.memory_encoder.fuser.compile()
+    model.sam_mask_decoder.compile()
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from sola.masks import boxes, encode
-from sola.trackers.base import BoxMask, GeneratedMask
+from sola.trackers.base import GeneratedMask
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.tracker import MaskGeneratorConfig
 from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
@@ -61,7 +61,7 @@ class MaskGenerator:
             return _drop_same_boxes(found, self.config.box_nms_thresh)
 
     @torch.inference_mode()
-    def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
+    def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[GeneratedMask]:
         """Return the mask of each box; the frame goes through the image encoder once.
 
         Always without autocast, as in the published code: half precision moves stability scores
@@ -69,10 +69,8 @@ class MaskGenerator:
 
         Args:
             frame: (H, W, 3) uint8 RGB.
-            boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
+            boxes: (n, 4) left, top, right, bottom in pixels, n >= 1.
         """
-        if not len(boxes):
-            return []
         with stage(PROMPT_MASKS), torch.autocast(self.predictor.device.type, enabled=False):
             self.predictor.set_image(frame)
             batches = self._box_batch_size.run(boxes, self._masks_in)
@@ -124,17 +122,15 @@ class MaskGenerator:
         )
         return logits.flatten(0, 1), ious.flatten(0, 1)  # (points, masks, ...) -> (n, ...)
 
-    def _masks_in(self, boxes: np.ndarray) -> list[BoxMask]:
+    def _masks_in(self, boxes: np.ndarray) -> list[GeneratedMask]:
         logits, ious, low_res = self.predictor.predict(
             box=boxes, multimask_output=False, return_logits=True
         )
         # upstream drops the axis of one box
         logits, low_res = (each.reshape(-1, *each.shape[-2:]) for each in (logits, low_res))
         with stage(MASK_FILTERS):
-            return [
-                BoxMask(mask > 0, float(iou), stability_score(small))
-                for mask, iou, small in zip(logits, ious.reshape(-1), low_res, strict=True)
-            ]
+            scores = map(stability_score, low_res)
+            return list(map(GeneratedMask, encode(logits > 0), ious.flatten().tolist(), scores))
 
 
 def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:

