@@ -16,7 +16,7 @@ import torch
 from sola.config.sections import DataOptions
 from sola.masks import encode
 from sola.metrics import mean_iou
-from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR
+from sola.published.importing import MASKLETS_DIR, TOKENS_DIR
 from sola.shards import ShardReader, ShardWriter
 from sola.text import TextEncoder, TextTokens
 from sola.training.data import SelectionDataset, SelectorDataModule

@@ -33,8 +33,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def run(options: argparse.Namespace) -> int:
     """Import a tree."""
-    from sola.published.importing import import_tracks
-    from sola.published.track_file import PROMPT_TYPES
+    from sola.published.importing import PROMPT_TYPES, import_tracks
     from sola.shards import ShardWriter, tracks_dir
 
     config: GenerateConfig = compose("generate", ["paths.output_dir=none", *options.values])
@@ -67,12 +66,6 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process."""
-    options = parse_arguments(arguments)
-    run_program(lambda: run(options))
-
-
 def _weights_sha256(checkpoint: str | None) -> str:
     """Return the SHA-256 of the tracker's weights, as given or of a file; or "unknown"."""
     if checkpoint == UNKNOWN or re.fullmatch("[0-9a-f]{64}", checkpoint or ""):
@@ -86,4 +79,4 @@ def _weights_sha256(checkpoint: str | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: run(parse_arguments()))
