@@ -115,7 +115,7 @@ def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Ste
     torch.manual_seed(0)
     scorer: Any = None  # nothing is validated
     adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=True)
-    module = SelectorModule(TrackSelector(), SelectionLoss(), adamw, None, scorer)
+    module = SelectorModule(TrackSelector(), SelectionLoss(1.5, 0.3, 0.07), adamw, None, scorer)
     clock = Clock()
     target = "sola.visualization.dashboard.loggers.wandb_logger"
     node = {"_target_": target, "save_dir": str(run_dir), "project": "sola"}

@@ -44,8 +44,11 @@ class Selector(
 
     @property
     def description(self) -> dict[str, Any]:
-        """The network as a ``_target_`` node."""
-        return {"_target_": target_of(type(self)), **self.kwargs}
+        """The network as a ``_target_`` node; one of ours whatever its module is called."""
+        own = type(self)
+        is_ours = own.__module__.startswith("sola.selector.")
+        package = "sola.selector" if is_ours else own.__module__
+        return {"_target_": f"{package}.{own.__qualname__}", **self.kwargs}
 
     @abstractmethod
     def forward(
@@ -83,13 +86,6 @@ class Selector(
         provenance = {**self.provenance, "selector": self.description}
         content = {**self.kwargs, PROVENANCE_KEY: provenance}
         (save_directory / "config.json").write_text(json.dumps(content, indent=1, sort_keys=True))
-
-
-def target_of(selector_class: type[Selector]) -> str:
-    """The import path of a selector; of one of ours it does not depend on the module."""
-    module = selector_class.__module__
-    package = "sola.selector" if module.startswith("sola.selector.") else module
-    return f"{package}.{selector_class.__qualname__}"
 
 
 def mean_of_existing(tokens: Tensor, mask: Tensor | None) -> Tensor:

@@ -11,29 +11,17 @@ STD_EPS = 1e-5
 NEGATIVE_SLOPE = 0.01
 
 
-class TokenGroupNorm(nn.Module):
+class TokenGroupNorm(nn.GroupNorm):
     """Group normalisation with statistics over all tokens of a set and the group's channels.
 
     It computes in the precision of its parameters: in float32 under mixed precision.
-
-    Args:
-        num_groups: groups into which the channels are split; must divide ``num_channels``.
-        num_channels: C.
-        eps: added to the variance.
     """
-
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.num_groups, self.eps = num_groups, eps
-        self.weight = nn.Parameter(torch.ones(num_channels))
-        self.bias = nn.Parameter(torch.zeros(num_channels))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Normalise (A, S, C): A sets of S tokens."""
         # (A, S, C) -> (A, C, S, 1), which torch sees to be channels-last: nothing is copied
         channels_first = tokens.to(self.weight.dtype).unsqueeze(2).permute(0, 3, 1, 2)
-        normalised = F.group_norm(channels_first, self.num_groups, self.weight, self.bias, self.eps)
-        return normalised.permute(0, 2, 3, 1).squeeze(2)
+        return super().forward(channels_first).permute(0, 2, 3, 1).squeeze(2)
 
 
 class WeightStandardizedConv1d(nn.Conv1d):
@@ -214,10 +202,7 @@ class AlignmentLayer(nn.Module):
         # all tokens of a sample are a set: (R * N, T, E) -> (R, N * T, E)
         hidden = hidden.unflatten(0, (num_videos, num_tracks)).flatten(1, 2)
         attention = self.language_attention
-        query, key, value = (
-            attention.query(hidden),
-            attention.key(language),
-            attention.value(language),
-        )
-        hidden = spread(hidden) + attention.attend(spread(query), key, value, mask)
+        query = spread(attention.query(hidden))
+        aligned = attention.attend(query, attention.key(language), attention.value(language), mask)
+        hidden = spread(hidden) + aligned
         return self.language_norm(hidden).unflatten(1, (num_tracks, num_frames))

@@ -12,18 +12,11 @@ from sola.errors import UserError
 from sola.selector.base import Selector, mean_of_existing
 from sola.selector.grouping import Group, group_by_shape
 from sola.selector.layers import AlignmentLayer, MotionEncoder
-from sola.selector.reference import from_reference, to_reference
+from sola.selector.reference import reference_names
 
 STRIDES = (2, 2, 2, 1, 1)
 """The paper's, of the motion encoder."""
 TEXT_TOKENS = ("all", "words", "mean")
-PAPERS_OPTIONS = {
-    "motion_strides": list(STRIDES),
-    "motion_gain": 1,
-    "time_unit": 100,
-    "normalise_tokens": False,
-    "text_tokens": "all",
-}
 
 
 class TrackSelector(Selector):
@@ -168,33 +161,25 @@ class TrackSelector(Selector):
         """Load weights saved under the reference implementation's parameter names.
 
         Args:
-            state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``.
+            state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``; its names may
+                begin with "module.".
 
         Raises:
             UserError: if names or shapes are not those of this network.
         """
-        renamed = from_reference(state_dict, num_layers=len(self.layers))
-        for name, tensor in self.state_dict().items():
-            if renamed[name].shape != tensor.shape:
-                raise UserError(
-                    f"selector weights: {name} has shape {tuple(renamed[name].shape)}, this "
-                    f"network needs {tuple(tensor.shape)}. Build it with the widths of the weights."
-                )
-        self.load_state_dict(renamed)
-
-    def reference_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the reference implementation's parameter names.
-
-        Raises:
-            UserError: if an option differs from the paper's: the names cannot hold it.
-        """
-        for name, papers in PAPERS_OPTIONS.items():
-            if self.kwargs[name] != papers:
-                raise UserError(
-                    f"selector.{name}: must be {papers} under the reference's names, got "
-                    f"{self.kwargs[name]}."
-                )
-        return to_reference(self.state_dict(), num_layers=len(self.layers))
+        names, weights = reference_names(len(self.layers)), {}
+        for name, tensor in state_dict.items():
+            theirs = name.removeprefix("module.")
+            ours = names.get(theirs, theirs)
+            weights[ours] = tensor.flatten() if ours == "temporal_frequencies" else tensor
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:240]
+            raise UserError(
+                f"selector weights: {reason}. Build the network with the number of layers and the "
+                "widths of the weights."
+            ) from error
 
     def _temporal_encoding(self, num_frames: int) -> Tensor:
         """(T', E): sine and cosine of random frequencies."""

@@ -15,14 +15,14 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from sola.errors import UserError
 from sola.selector import Loss, Selector
 from sola.selector.base import PROVENANCE_KEY
-from sola.selector.losses import BatchLoss, LossInputs, SelectorOutputs, combine_terms
+from sola.selector.losses import TOTAL, LossInputs, SelectorOutputs, combine_terms
 from sola.training.batch import Batch
 from sola.training.finite import REMEDY, LossCheck
 from sola.training.optimization import make_schedules
 from sola.training.scoring import GRID, NUM_SCORES, ScoredBatch, ValidationScorer, summarize
 
-TOTAL, POSITIVES = "loss", "train/positives"
-"""Beside the terms of the loss: their weighted sum, and the positive tracks of an expression."""
+POSITIVES = "train/positives"
+"""Mean number of positive tracks of an expression."""
 SCORED = "scored"
 MAX_STEPS = 1 << 40
 """Stands for the steps of a run without an end."""
@@ -86,7 +86,7 @@ class SelectorModule(pl.LightningModule):
         names = [f"train/{name}_step" for name in self.names[:-1]]
         self.step_metrics = dict(zip(names, means, strict=True))
         share = num_processes * own[1, 0] / totals[1, 0].clamp(min=1)
-        return loss.total * share.to(loss.total.dtype)
+        return loss[TOTAL] * share.to(loss[TOTAL].dtype)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's means."""
@@ -205,8 +205,8 @@ class SelectorModule(pl.LightningModule):
         ).T
         self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
 
-    def compute(self, batch: Batch) -> tuple[BatchLoss, Tensor]:
-        """Loss of a batch, and logits (B, N)."""
+    def compute(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses of a batch by name, see ``combine_terms``, and logits (B, N)."""
         logits, track_tokens = self.selector(
             batch.tokens,
             batch.text,
@@ -224,20 +224,20 @@ class SelectorModule(pl.LightningModule):
             terms = self.loss(outputs, inputs)
             return combine_terms(terms, self.loss.weights, batch.has_tracks), logits
 
-    def _no_loss(self) -> BatchLoss:
+    def _no_loss(self) -> dict[str, Tensor]:
         """0, with gradient 0 for every parameter: what other processes wait for."""
         zero = torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
-        return BatchLoss(zero, dict.fromkeys(self.loss.weights, zero))
+        return dict.fromkeys((TOTAL, *self.loss.weights), zero)
 
     def _no_totals(self) -> Tensor:
         return torch.zeros(2, len(self.names), dtype=torch.double)
 
-    def _totals(self, loss: BatchLoss, batch: Batch) -> Tensor:
+    def _totals(self, loss: dict[str, Tensor], batch: Batch) -> Tensor:
         """(2, K): sums over a batch's expressions, and how many these are, by ``names``."""
         num_scored = sum(count > 0 for count in batch.num_tracks)
         counts = [float(num_scored)] * (len(self.names) - 1) + [float(len(batch.labels))]
-        losses = [loss.total, *(loss.terms[name] for name in self.loss.weights)]
-        sums = torch.stack(losses).detach().double() * num_scored
+        losses = torch.stack([loss[name] for name in self.names[:-1]])
+        sums = losses.detach().double() * num_scored
         return torch.stack([torch.cat([sums, batch.labels.sum()[None]]), sums.new_tensor(counts)])
 
     def _train_metrics(self) -> dict[str, Tensor]:
