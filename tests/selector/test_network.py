@@ -384,5 +384,5 @@ def test_weights_of_another_width_or_depth_are_refused(selector: TrackSelector) 
     with pytest.raises(UserError, match=r"selector weights: .*Missing key.*layers\.2"):
         deeper.load_reference_state_dict(weights)
     wider = TrackSelector(TOKEN_DIM, 32, num_negatives=3, num_groups=4)
-    with pytest.raises(UserError, match="selector weights: .*size mismatch"):
+    with pytest.raises(UserError, match=r"selector weights: .*size mismatch"):
         wider.load_reference_state_dict(weights)
