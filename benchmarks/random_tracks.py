@@ -91,7 +91,7 @@ def open_data(
         max_tokens=config.max_tokens,
     )
     return SelectorDataModule(
-        samples,
+        [samples],
         samples,
         batch_size=config.batch_size,
         window=config.window,

@@ -1,12 +1,15 @@
 """The best checkpoint, early stopping, averaged weights, logged steps and progress of a run."""
 
 import logging
+import re
 import time
+from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -14,17 +17,18 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
     WeightAveraging,
 )
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
-from sola.checks import at_least, one_of
+from sola.checks import at_least, between
 from sola.config.progress import Advance, progress
-from sola.errors import UserError
 from sola.training import scoring
-from sola.training.module import MAX_STEPS
+from sola.training.module import MAX_STEPS, VALID_LOSS, SelectorModule
 from sola.training.resuming import BEST_FILE
 
 log = logging.getLogger(__name__)
 
-LEARNING_RATE = "train/lr"
 LOSS_EVERY_S = 1.0
 
 
@@ -37,10 +41,7 @@ class BestCheckpoint(ModelCheckpoint):
         mode: max or min.
     """
 
-    def __init__(
-        self, dirpath: str | Path, monitor: str = scoring.VALID_JF, mode: str = "max"
-    ) -> None:
-        one_of(("max", "min"), mode=mode)
+    def __init__(self, dirpath: str | Path, monitor: str, mode: str) -> None:
         options: dict[str, Any] = {"save_weights_only": True, "enable_version_counter": False}
         super().__init__(dirpath, Path(BEST_FILE).stem, monitor, mode=mode, **options)
 
@@ -52,10 +53,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def early_stopping(
-    patience: int | None = None,
-    monitor: str = scoring.VALID_JF,
-    mode: str = "max",
-    min_delta: float = 0.0,
+    patience: int | None, monitor: str, mode: str, min_delta: float
 ) -> EarlyStopping | None:
     """Lightning's EarlyStopping on validations; None without patience.
 
@@ -72,25 +70,22 @@ def early_stopping(
     return EarlyStopping(monitor, min_delta, patience, mode=mode, check_on_train_epoch_end=False)
 
 
-def weight_averaging(decay: float | None = None) -> EMAWeightAveraging | None:
+def weight_averaging(decay: float | None) -> EMAWeightAveraging | None:
     """Exponential moving average of the weights, which is validated and saved; None without decay.
 
     Args:
-        decay: share of the average that stays at a step, in (0, 1).
+        decay: share of the average that stays at a step, in [0, 1].
 
     Raises:
         UserError: if it is out of range.
     """
-    if decay is None:
-        return None
-    if not 0 < decay < 1:
-        raise UserError(f"decay: must be between 0 and 1, got {decay}.")
+    between(0, 1, decay=decay)
     # buffers are constants, which an average would round
-    return EMAWeightAveraging(decay=decay, use_buffers=False)
+    return None if decay is None else EMAWeightAveraging(decay=decay, use_buffers=False)
 
 
 class StepMetrics(Callback):
-    """Logs losses and learning rate of an optimiser step in one row, now and then.
+    """Logs losses, learning rate and gradient norms of an optimiser step in one row, now and then.
 
     Lightning logs after ``on_train_batch_end``, in which last.ckpt is written: a run that dies
     between the two would lack a row.
@@ -101,25 +96,35 @@ class StepMetrics(Callback):
 
     def __init__(self, every_n_steps: int) -> None:
         self.every_n_steps = every_n_steps
-        self._step, self._rate = 0, float("nan")
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Note the step's rate: schedules move on before it ends."""
-        self._step = trainer.global_step
-        self._rate = trainer.optimizers[0].param_groups[0]["lr"]
+        """Log the row, if one is due; gradients are those of all devices, before clipping."""
+        step = trainer.global_step
+        if (step + 1) % self.every_n_steps or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, SelectorModule)
+        row = {"train/lr": optimizer.param_groups[0]["lr"], "epoch": trainer.current_epoch}
+        row |= {name: float(value) for name, value in pl_module.step_metrics.items()}
+        row |= gradient_norms(pl_module.selector)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=step)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
-    ) -> None:
-        """Log the row, if one is due."""
-        step, metrics = trainer.global_step, getattr(pl_module, "step_metrics", {})
-        if step > self._step and step % self.every_n_steps == 0:
-            row = {LEARNING_RATE: self._rate, "epoch": trainer.current_epoch}
-            row |= {name: float(value) for name, value in metrics.items()}
-            for logger in trainer.loggers:
-                logger.log_metrics(row, step=step - 1)
+
+def gradient_norms(selector: nn.Module) -> dict[str, float]:
+    """Return the L2 norms of the gradients of each part, such as ``layers.0``, and of all parts.
+
+    Args:
+        selector: after a backward pass.
+    """
+    parts: dict[str, list[Tensor]] = defaultdict(list)
+    for name, parameter in selector.named_parameters():
+        if parameter.grad is not None and parameter.numel() > 0:
+            parts[re.sub(r"^(\w+(\.\d+)?).*", r"\1", name)].append(parameter.grad)
+    norms = [get_total_norm(grads) for grads in parts.values()]
+    values = torch.stack([*norms, get_total_norm(norms)]).tolist()
+    return dict(zip((f"grad_norm/{part}" for part in [*parts, "all"]), values, strict=True))
 
 
 class TrainingProgress(Callback):
@@ -148,9 +153,11 @@ class TrainingProgress(Callback):
         if self._advance is None or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        loss, now = getattr(pl_module, "step_metrics", {}).get("train/loss_step"), time.monotonic()
-        if loss is not None and now - self._read_at >= LOSS_EVERY_S:
-            self._loss, self._read_at = f", loss {float(loss):.3f}", now
+        now = time.monotonic()
+        if now - self._read_at >= LOSS_EVERY_S:
+            assert isinstance(pl_module, SelectorModule)
+            loss = float(pl_module.step_metrics["train/loss_step"])
+            self._loss, self._read_at = f", loss {loss:.3f}", now
         self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{self._loss}")
 
     def on_validation_batch_end(
@@ -171,7 +178,7 @@ class TrainingProgress(Callback):
             "oracle %.1f)",
             trainer.current_epoch + 1,
             trainer.max_epochs,
-            metrics.get("valid/loss", float("nan")),
+            metrics.get(VALID_LOSS, float("nan")),
             *(100 * metrics[name] for name in names),
             round(metrics[scoring.VALID_THRESHOLD_BEST], 2),  # of a float32
             100 * metrics[scoring.VALID_ORACLE_JF],

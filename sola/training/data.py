@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, get_worker_info
 
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
@@ -18,7 +18,7 @@ from sola.training.sources import LabelledTracks
 from sola.types import Expression
 
 
-class SelectionDataset(Dataset[Sample]):
+class SelectionDataset(Dataset[Sample | UserError]):
     """The expressions of a split with the tracks that may answer them.
 
     Args:
@@ -60,8 +60,19 @@ class SelectionDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample:
-        expressions = self.samples[index]
+    def __getitem__(self, index: int) -> Sample | UserError:
+        """A sample; a worker process returns the error that the main process raises.
+
+        DataLoader would put it into the traceback of the worker.
+        """
+        try:
+            return self._sample(self.samples[index])
+        except UserError as error:
+            if get_worker_info() is None:
+                raise
+            return UserError(str(error))  # a subclass may not survive the way between processes
+
+    def _sample(self, expressions: tuple[Expression, ...]) -> Sample:
         tokens = self.tracks.tokens(expressions[0])  # the same for all of them
         labels = [torch.from_numpy(self.tracks.labels(e)) for e in expressions]
         texts = self.text.tokens([e.text for e in expressions])
@@ -71,18 +82,6 @@ class SelectionDataset(Dataset[Sample]):
             labels=torch.stack(labels),
             expressions=expressions,
         )
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch | UserError:
-        """The batch of some samples; a worker process returns the error that the other raises.
-
-        DataLoader would put it into the traceback of the worker.
-        """
-        try:
-            return collate([self[index] for index in indices])
-        except UserError as error:
-            if get_worker_info() is None:
-                raise
-            return UserError(str(error))  # a subclass may not survive the way between processes
 
     def num_tokens(self, expressions: Sequence[Expression]) -> int:
         """Object tokens of a sample: expressions x tracks x frames."""
@@ -104,7 +103,7 @@ class SelectorDataModule(pl.LightningDataModule):
     """Batches of training and validation samples; a checkpoint holds the place in the epoch.
 
     Args:
-        train_set: its samples are shuffled and, with ``max_tokens``, packed.
+        train_sets: one a data set; their samples are shuffled and, with ``max_tokens``, packed.
         valid_set: its samples are served one a step, in their own order.
         batch_size: samples of a step, on each device.
         window: videos whose samples are shuffled among each other.
@@ -114,7 +113,7 @@ class SelectorDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        train_set: SelectionDataset,
+        train_sets: Sequence[SelectionDataset],
         valid_set: SelectionDataset,
         *,
         batch_size: int = 1,
@@ -123,7 +122,7 @@ class SelectorDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.train_set, self.valid_set = train_set, valid_set
+        self.train_sets, self.valid_set = train_sets, valid_set
         self.batch_size, self.window = batch_size, window
         self.num_workers, self.seed = num_workers, seed
         self._sampler: StepSampler | None = None
@@ -131,8 +130,9 @@ class SelectorDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Encode all expressions that are not in the text cache, in one process."""
-        samples = [*self.train_set.samples, *self.valid_set.samples]
-        self.train_set.text.prepare([e.text for expressions in samples for e in expressions])
+        parts = (*self.train_sets, self.valid_set)
+        texts = [e.text for part in parts for sample in part.samples for e in sample]
+        self.valid_set.text.prepare(texts)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """This process' part of every step: ``batch_size`` samples, or a pack of them.
@@ -146,7 +146,7 @@ class SelectorDataModule(pl.LightningDataModule):
             items,
             groups,
             batch_size=self.batch_size,
-            window=1 if self.train_set.max_tokens else self.window,
+            window=1 if self.train_sets[0].max_tokens else self.window,
             seed=self.seed,
             rank=rank,
             num_ranks=num_ranks,
@@ -159,7 +159,7 @@ class SelectorDataModule(pl.LightningDataModule):
                     f"{own}. Resume with its configuration and devices."
                 )
             self._sampler.steps_done[self._resumed["epoch"]] = self._resumed["steps_done"]
-        return self._loader(self.train_set, self._sampler)
+        return self._loader(ConcatDataset(self.train_sets), self._sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """This process' samples, one a step; empty steps make the processes equal."""
@@ -188,12 +188,13 @@ class SelectorDataModule(pl.LightningDataModule):
 
     def _items(self) -> tuple[list[Item], list[Hashable]]:
         """Samples and their videos, or packs of samples and the windows that they begin in."""
-        samples, max_tokens = self.train_set.samples, self.train_set.max_tokens
-        videos: list[Hashable] = [expressions[0].video_id for expressions in samples]
+        samples = [(n, each) for n, part in enumerate(self.train_sets) for each in part.samples]
+        videos: list[Hashable] = [(n, sample[0].video_id) for n, sample in samples]
+        max_tokens = self.train_sets[0].max_tokens
         if max_tokens is None:
             return [(idx,) for idx in range(len(samples))], videos
         order = draw_order(videos, window=self.window, seed=self.seed, epoch=0)
-        sizes = [self.train_set.num_tokens(expressions) for expressions in samples]
+        sizes = [self.train_sets[n].num_tokens(sample) for n, sample in samples]
         packs = pack(sizes, max_tokens, order)
         numbers = {video: n for n, video in enumerate(dict.fromkeys(videos[i] for i in order))}
         return packs, [numbers[videos[members[0]]] // self.window for members in packs]
@@ -204,12 +205,12 @@ class SelectorDataModule(pl.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _loader(self, dataset: SelectionDataset, steps: Any) -> DataLoader[Any]:
+    def _loader(self, dataset: Dataset[Any], steps: Any) -> DataLoader[Any]:
         return _LazyLoader(
             dataset,
             batch_sampler=steps,
             num_workers=self.num_workers,
-            collate_fn=_as_it_is,
+            collate_fn=_collate,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # of its own: the numbers that dropout draws depend on the steps only
@@ -224,5 +225,7 @@ class _LazyLoader(DataLoader[Any]):
         yield from super().__iter__()
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
+def _collate(samples: list[Sample | UserError]) -> Batch | UserError:
+    """The batch of some samples, or the first error."""
+    errors = [each for each in samples if isinstance(each, UserError)]
+    return errors[0] if errors else collate([s for s in samples if isinstance(s, Sample)])

@@ -16,10 +16,11 @@ from sola.config.job import is_first_process
 from sola.errors import UserError
 from sola.files import is_there, whole_file
 from sola.selector import Selector
-from sola.selector.checkpoint import load_selector
+from sola.selector.base import PROVENANCE_KEY
 from sola.weights_file import read_weights
 
 BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
+LAST_NEEDED = f"Use the run's {LAST_FILE}."
 
 
 class WholeFileIO(TorchCheckpointIO):
@@ -47,10 +48,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(
-        self,
-        dirpath: str | Path,
-        every_n_steps: int | None = None,
-        every_n_minutes: float | None = None,
+        self, dirpath: str | Path, every_n_steps: int | None, every_n_minutes: float | None
     ) -> None:
         at_least(1, every_n_steps=every_n_steps)
         above(0, every_n_minutes=every_n_minutes)
@@ -66,23 +64,19 @@ class LastCheckpoint(Checkpoint):
                 unfinished.unlink()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
     ) -> None:
         """Save between two optimiser steps of an epoch, but not before a validation.
 
         A resumed run would skip it. The last step of an epoch is saved by ``on_train_epoch_end``.
+        ``step`` is outputs, batch and its place.
         """
         is_step, self._step = trainer.global_step > self._step, trainer.global_step
         if not is_step or trainer.is_last_batch:
             return
         self._is_pending |= self._is_due(trainer)
         by_epoch = trainer.check_val_every_n_epoch is not None
-        position = batch_idx if by_epoch else trainer.fit_loop.total_batch_idx
+        position = step[2] if by_epoch else trainer.fit_loop.total_batch_idx
         interval = trainer.val_check_batch or math.inf
         is_validated = (position + 1) % interval == 0
         if self._is_pending and not is_validated:
@@ -195,15 +189,17 @@ def check_resume(path: Path, selector: Selector) -> int:
     Raises:
         UserError: if it is not.
     """
-    found, _ = load_selector(path, own=(selector.description["_target_"],))
+    content = read_weights(path, is_checked=True, remedy=LAST_NEEDED)
+    provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
+    if provenance is None:
+        raise UserError(f"{path}: not a checkpoint of train.py. {LAST_NEEDED}")
     for key, wanted in selector.description.items():
-        own = found.description.get(key)
+        own = provenance["selector"].get(key)
         if own != wanted and "dropout" not in key:
             raise UserError(
                 f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
                 "Resume with the configuration that the run was started with."
             )
-    content = read_weights(path)
     if "optimizer_states" not in content:
-        raise UserError(f"{path}: has no optimizer state to resume from. Use the run's last.ckpt.")
+        raise UserError(f"{path}: has no optimizer state to resume from. {LAST_NEEDED}")
     return int(content["global_step"])

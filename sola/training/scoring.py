@@ -2,12 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
@@ -22,8 +20,6 @@ VALID_THRESHOLD_BEST = "valid/threshold_best"
 VALID_ORACLE_JF = "valid/oracle_J&F"
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Thresholds compared in training. Every threshold would take several times as long."""
-NUM_SCORES = len(GRID) + 2
-"""Scores of an expression: at the configured threshold, at those of ``GRID``, the oracle's."""
 MAX_PIXELS_KEPT = 1 << 26
 """Frames x height x width of the videos whose masks are kept: 256 small videos, or 1 of MeViS."""
 MAX_ORACLE_PIXELS = 1 << 40
@@ -31,45 +27,38 @@ MAX_ORACLE_PIXELS = 1 << 40
 some 250 choices of 60 tracks in videos of MeViS."""
 
 
-@dataclass(frozen=True)
-class ScoredBatch:
-    """Scores of a validation step's expressions, which are of one video."""
+class Finding(NamedTuple):
+    """What a validation found of one expression.
 
-    expressions: tuple[Expression, ...]
-    """B."""
-    scores: list[NDArray[np.float32]]
-    """B arrays (N,), by the order of the expression's tracks."""
-    labels: list[NDArray[np.bool_]]
-    """B arrays (N,), tracks that the expression refers to."""
-    curves: list[Curve]
-    """B, exact at the configured threshold and at those of ``GRID``."""
-    oracles: list[Score | None]
-    """B; None: unknown."""
+    Attributes:
+        expression: the expression.
+        scores: (N,) by the order of the expression's tracks.
+        labels: (N,) bool, tracks that it refers to.
+        curve: J and F at the configured threshold and at those of ``GRID``.
+        oracle: J and F of the oracle; None: unknown.
+        breakdowns: J&F at the configured threshold, by breakdown, such as valid_by_size/small.
+    """
 
-    def totals(self, threshold: float) -> NDArray[np.float64]:
-        """(2, ``NUM_SCORES``, 2): sums of J and F over the expressions, and counts of the known."""
-        unknown = Score(np.nan, np.nan)
-        values = np.array(
-            [
-                [*(curve.at(each) for each in (threshold, *GRID)), oracle or unknown]
-                for curve, oracle in zip(self.curves, self.oracles, strict=True)
-            ]
-        )
-        return np.stack([np.nansum(values, axis=0), np.isfinite(values).sum(axis=0)])
+    expression: Expression
+    scores: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+    curve: list[Score]
+    oracle: Score | None
+    breakdowns: dict[str, float]
 
 
-def summarize(totals: Tensor, threshold: float) -> dict[str, float]:
-    """Mean scores of a validation, by the names in logs; NaN where nothing was scored.
+def summarize(findings: Sequence[Finding]) -> dict[str, float]:
+    """Mean scores of a validation, by the names in logs; NaN if no oracle is known.
 
     The best threshold is the first of ``GRID`` with the highest J&F.
 
     Args:
-        totals: (2, ``NUM_SCORES``, 2), the sum of those of all batches and processes.
-        threshold: the configured one.
+        findings: of all processes, at least one.
     """
-    means = totals[0] / totals[1]
-    jf = means.mean(dim=1)
-    best = 1 + int(jf[1:-1].argmax())
+    means = np.mean([found.curve for found in findings], axis=0)  # (1 + K, 2)
+    jf = means.mean(axis=1)
+    best = 1 + int(jf[1:].argmax())
+    oracles = [found.oracle.jf for found in findings if found.oracle is not None]
     return {
         VALID_J: float(means[0, 0]),
         VALID_F: float(means[0, 1]),
@@ -77,8 +66,8 @@ def summarize(totals: Tensor, threshold: float) -> dict[str, float]:
         VALID_J_BEST: float(means[best, 0]),
         VALID_F_BEST: float(means[best, 1]),
         VALID_JF_BEST: float(jf[best]),
-        VALID_THRESHOLD_BEST: (threshold, *GRID)[best],
-        VALID_ORACLE_JF: float(jf[-1]),
+        VALID_THRESHOLD_BEST: GRID[best - 1],
+        VALID_ORACLE_JF: float(np.mean(oracles)) if oracles else float("nan"),
     }
 
 
@@ -91,17 +80,55 @@ class ValidationScorer:
     Args:
         tracks: video id -> its tracks, those of all its expressions.
         ground_truth: video id -> masklets of its objects by id.
+        threshold: the configured one.
+        sources: prompt sources of the tracks, for the breakdown by source.
     """
 
     def __init__(
         self,
         tracks: Callable[[str], VideoTracks],
         ground_truth: Callable[[str], Mapping[str, Masklet]],
+        threshold: float = 0.5,
+        sources: Sequence[str] = (),
     ) -> None:
         self.read, self._ground_truth = tracks, ground_truth
+        self.threshold, self.sources = threshold, sources
         self._videos: OrderedDict[str, tuple[VideoTracks, VideoScorer]] = OrderedDict()
         self._oracles: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Score] = {}
         self._num_oracle_pixels = 0
+
+    def score(
+        self,
+        expressions: Sequence[Expression],
+        scores: Sequence[NDArray[np.float32]],
+        labels: Sequence[NDArray[np.bool_]],
+    ) -> list[Finding]:
+        """What is found of some expressions.
+
+        Args:
+            expressions: of one video, with known objects.
+            scores: of each (N,), by the order of the expression's tracks.
+            labels: of each (N,), tracks that it refers to.
+        """
+        curves = self.trace(expressions, scores, thresholds=sorted({self.threshold, *GRID}))
+        by_source = {}
+        for source in self.sources:
+            own = curves
+            if len(self.sources) > 1:
+                own = self.trace(expressions, scores, thresholds=[self.threshold], source=source)
+            by_source[f"valid_by_source/{source}"] = [curve.at(self.threshold).jf for curve in own]
+        findings = []
+        for idx, expression in enumerate(expressions):
+            curve = [curves[idx].at(threshold) for threshold in (self.threshold, *GRID)]
+            breakdowns = {name: values[idx] for name, values in by_source.items()}
+            breakdowns[f"valid_by_size/{self.size_group(expression)}"] = curve[0].jf
+            if expression.kind:
+                breakdowns[f"valid_by_kind/{expression.kind}"] = curve[0].jf
+            oracle = self.oracle(expression)
+            findings.append(
+                Finding(expression, scores[idx], labels[idx], curve, oracle, breakdowns)
+            )
+        return findings
 
     def trace(
         self,
@@ -114,8 +141,8 @@ class ValidationScorer:
         """J and F of the union of the selected tracks, by threshold.
 
         Args:
-            expressions: of one video, with known objects.
-            scores: of each (N,), by the order of the expression's tracks.
+            expressions: see ``score``.
+            scores: see ``score``.
             thresholds: the only ones at which the curves are needed, ascending.
             source: prompt source of the tracks that may be selected; None: all.
         """
@@ -128,19 +155,14 @@ class ValidationScorer:
             scored.append(Scored([tracks[n] for n in own], row[own].tolist(), objects))
         return trace(scorer, scored, thresholds=thresholds)
 
-    def trace_source(self, source: str, *of_batch: Sequence[Any], threshold: float) -> list[Score]:
-        """As ``trace``, of the selected tracks of only one prompt source, at one threshold."""
-        curves = self.trace(*of_batch, thresholds=[threshold], source=source)
-        return [curve.at(threshold) for curve in curves]
-
     def tracks_of(self, expression: Expression) -> tuple[int, ...]:
         """The tracks that may answer an expression, by their place among those of the video."""
         return self._open(expression.video_id)[0].candidates[expression.expression_id]
 
-    def groups(self, expression: Expression) -> dict[str, str]:
-        """The groups that an expression belongs to, see ``groups_of``."""
+    def size_group(self, expression: Expression) -> str:
+        """The size of an expression's objects, see ``groups_of``."""
         scorer = self._open(expression.video_id)[1]
-        return groups_of(expression, scorer.union(expression.object_ids or ()))
+        return groups_of(expression, scorer.union(expression.object_ids or ()))["size"]
 
     def oracle(self, expression: Expression) -> Score | None:
         """J and F of the best selection of an expression's tracks, see ``best_selection``.

@@ -10,7 +10,6 @@ import torch
 from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
 from sola.training import module
-from sola.training.finite import MAX_UNREAD
 from sola.training.run import run_training
 
 
@@ -37,7 +36,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     max_unread: int,
     fault: Callable[..., None],
 ) -> None:
-    monkeypatch.setitem(MAX_UNREAD, "cpu", max_unread)
+    monkeypatch.setitem(module.MAX_UNREAD, "cpu", max_unread)
     config = make_config("data.train_sources=[grid]", "trainer.max_epochs=1")
     run_training(config)
     folder = Path(config.paths.output_dir)

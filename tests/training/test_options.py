@@ -123,7 +123,7 @@ def test_each_expression_is_in_one_pack_within_the_budget(
     text = TextTokens(data_dir / "text", config.text_encoder)
     by_video = group_by == "video"
     samples = SelectionDataset(split.expressions, tracks, text, by_video=by_video, max_tokens=200)
-    data = SelectorDataModule(samples, samples)
+    data = SelectorDataModule([samples], samples)
 
     steps = [[samples[idx] for idx in step] for step in data.train_dataloader().batch_sampler]
 
