@@ -1,6 +1,7 @@
-"""The best checkpoint, early stopping, averaged weights, logged steps and progress of a run."""
+"""Callbacks of a run: checkpoints, bit-for-bit resume, averaged weights, logged steps, progress."""
 
 import logging
+import math
 import re
 import time
 from collections import defaultdict
@@ -10,26 +11,51 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.callbacks import (
     Callback,
+    Checkpoint,
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
     WeightAveraging,
 )
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from sola.checks import at_least, between
+from sola.checks import above, at_least, between
+from sola.config.job import is_first_process
 from sola.config.progress import Advance, progress
+from sola.errors import UserError
+from sola.files import is_there, whole_file
+from sola.selector import Selector
+from sola.selector.base import PROVENANCE_KEY
 from sola.training import scoring
 from sola.training.module import MAX_STEPS, VALID_LOSS, SelectorModule
-from sola.training.resuming import BEST_FILE
+from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
 
+BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
+LAST_NEEDED = f"Use the run's {LAST_FILE}."
 LOSS_EVERY_S = 1.0
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Writes checkpoints that are complete or absent, whenever the process dies.
+
+    Lightning writes to the system's temporary folder first; moving a file from there to another
+    disk is not atomic.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write beside the path, then rename."""
+        with whole_file(Path(path)) as unfinished:
+            torch.save(checkpoint, unfinished)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -50,6 +76,173 @@ class BestCheckpoint(ModelCheckpoint):
         averages = any(isinstance(each, WeightAveraging) for each in trainer.callbacks)  # type: ignore[attr-defined]
         self.save_weights_only = not averages
         super().setup(trainer, pl_module, stage)
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes last.ckpt, all that a run needs to resume: after every epoch, and within epochs.
+
+    Args:
+        dirpath: folder of the run.
+        every_n_steps: optimiser steps from one to the next within an epoch; None: not by steps.
+        every_n_minutes: the same by time.
+    """
+
+    def __init__(
+        self, dirpath: str | Path, every_n_steps: int | None, every_n_minutes: float | None
+    ) -> None:
+        at_least(1, every_n_steps=every_n_steps)
+        above(0, every_n_minutes=every_n_minutes)
+        self.path = Path(dirpath) / LAST_FILE
+        self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
+        self._step, self._saved_at, self._is_pending = 0, time.monotonic(), False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock; remove the unfinished file of a killed run."""
+        self._step, self._saved_at = trainer.global_step, time.monotonic()
+        if trainer.is_global_zero:
+            for unfinished in self.path.parent.glob("*.part"):
+                unfinished.unlink()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
+    ) -> None:
+        """Save between two optimiser steps of an epoch, but not before a validation.
+
+        A resumed run would skip it. The last step of an epoch is saved by ``on_train_epoch_end``.
+        ``step`` is outputs, batch and its place.
+        """
+        is_step, self._step = trainer.global_step > self._step, trainer.global_step
+        if not is_step or trainer.is_last_batch:
+            return
+        self._is_pending |= self._is_due(trainer)
+        by_epoch = trainer.check_val_every_n_epoch is not None
+        position = step[2] if by_epoch else trainer.fit_loop.total_batch_idx
+        interval = trainer.val_check_batch or math.inf
+        is_validated = (position + 1) % interval == 0
+        if self._is_pending and not is_validated:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save an epoch's result, its validation included."""
+        self._save(trainer)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            return True
+        if self.every_n_minutes is None:
+            return False
+        is_late = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
+        return bool(trainer.strategy.broadcast(is_late))  # clocks differ, and all save together
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        for logger in trainer.loggers:  # first: a resumed run does not log these rows again
+            logger.save()
+        trainer.save_checkpoint(self.path)
+        self._saved_at, self._is_pending = time.monotonic(), False
+
+
+class Resumption(Callback):
+    """Restores what Lightning leaves out: random states, and the place between two epochs.
+
+    Random states are those of torch, which dropout uses, in every process.
+    """
+
+    def __init__(self) -> None:
+        self._random_states: list[dict[str, Any]] = []
+        self._is_between_epochs = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random states of all processes; all of them have to call it."""
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+        own = {"torch": torch.get_rng_state(), "cuda": cuda}
+        states = [own]
+        if dist.is_available() and dist.is_initialized():
+            states *= dist.get_world_size()
+            dist.all_gather_object(states, own)
+        return {"random_states": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep them until training starts: what happens before draws numbers, too."""
+        self._random_states = state_dict["random_states"]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Close an epoch that was saved in its last hook.
+
+        Lightning would repeat its end, as an epoch without steps, and count it twice.
+        """
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        self._is_between_epochs = epochs["current"]["processed"] == epochs["current"]["ready"]
+        if self._is_between_epochs:
+            for part in ("total", "current"):
+                epochs[part]["completed"] = epochs[part]["processed"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the random states; processes of a new run differ."""
+        rank = trainer.global_rank
+        if rank < len(self._random_states):
+            torch.set_rng_state(self._random_states[rank]["torch"])
+            cuda = self._random_states[rank]["cuda"]
+            if cuda is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(cuda)
+        elif rank:
+            torch.manual_seed(torch.initial_seed() + rank)
+        if self._is_between_epochs:  # or Lightning takes the next epoch for the end of this one
+            trainer.fit_loop.epoch_loop.restarting = False
+        stopping = trainer.early_stopping_callback
+        if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True
+
+
+def find_checkpoint(
+    output_dir: Path, ckpt_path: str | None, *, resume: bool, is_dry: bool
+) -> Path | None:
+    """The checkpoint to resume from, if any.
+
+    Raises:
+        UserError: if the folder holds a run that would be overwritten.
+    """
+    last = output_dir / LAST_FILE
+    if resume and is_there(last):
+        return last
+    path = None if ckpt_path is None else Path(ckpt_path)
+    if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
+        return path
+    # a run that was killed before its first last.ckpt may have a metrics.csv
+    names, state, fix = [LAST_FILE, BEST_FILE, "metrics.csv"], "a run already", "Add resume=true"
+    if resume:
+        names, state, fix = [BEST_FILE], f"but no {LAST_FILE} to resume from", "Move it away"
+    for name in names:
+        if is_there(output_dir / name):
+            raise UserError(
+                f"{output_dir}: holds {name}, {state}. {fix}, or choose another hydra.run.dir."
+            )
+    return path
+
+
+def check_resume(path: Path, selector: Selector) -> int:
+    """Return the steps of a checkpoint, which must be a last.ckpt of the same network.
+
+    Raises:
+        UserError: if it is not.
+    """
+    content = read_weights(path, is_checked=True, remedy=LAST_NEEDED)
+    provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
+    if provenance is None:
+        raise UserError(f"{path}: not a checkpoint of train.py. {LAST_NEEDED}")
+    for key, wanted in selector.description.items():
+        own = provenance["selector"].get(key)
+        if own != wanted and "dropout" not in key:
+            raise UserError(
+                f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
+                "Resume with the configuration that the run was started with."
+            )
+    if "optimizer_states" not in content:
+        raise UserError(f"{path}: has no optimizer state to resume from. {LAST_NEEDED}")
+    return int(content["global_step"])
 
 
 def early_stopping(

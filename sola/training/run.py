@@ -27,17 +27,19 @@ from sola.evaluation.tracks import check_same_tokens
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.text import TextTokens
-from sola.training.callbacks import BestCheckpoint, StepMetrics, TrainingProgress
-from sola.training.dashboard import ValidationDashboard, record_checkpoint
-from sola.training.data import SelectionDataset, SelectorDataModule
-from sola.training.module import SelectorModule
-from sola.training.resuming import (
+from sola.training.callbacks import (
     BEST_FILE,
+    BestCheckpoint,
     Resumption,
+    StepMetrics,
+    TrainingProgress,
     WholeFileIO,
     check_resume,
     find_checkpoint,
 )
+from sola.training.dashboard import ValidationDashboard, record_checkpoint
+from sola.training.data import SelectionDataset, SelectorDataModule
+from sola.training.module import SelectorModule
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, check_widths, open_tracks
 from sola.visualization.dashboard.board import Board, git_state, record_inputs

@@ -82,10 +82,7 @@ class LabelledTracks:
         return self._labels[key]
 
     def _label(
-        self,
-        reader: ShardReader,
-        read: Callable[..., Labels | None],
-        expression: Expression,
+        self, reader: ShardReader, read: Callable[..., Labels | None], expression: Expression
     ) -> NDArray[np.bool_]:
         entry, objects = entry_of(reader, expression), expression.object_ids
         num_tracks = reader.num_tracks(*entry)

@@ -7,7 +7,7 @@ from collections import Counter
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from sola.training.order import StepSampler, deal, draw_order, pack
+from sola.training.data import StepSampler, deal, draw_order, pack
 
 VIDEOS = st.lists(st.integers(0, 12), min_size=1, max_size=60)
 COUNT = st.integers(1, 9)
