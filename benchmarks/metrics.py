@@ -24,7 +24,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -200,11 +201,10 @@ def _measure_epoch() -> None:
         of_video = {
             e.video_id: [o for o in expressions if o.video_id == e.video_id] for e in expressions
         }
-        sources = TrackSources([_Renamed(tracks_dir)])
-        scorer = ValidationScorer(
-            lambda video_id: sources.read(of_video[video_id]),
-            lambda v: truth[int(v) % EPOCH_DISTINCT],
+        split: Any = SimpleNamespace(
+            expressions=expressions, ground_truth=lambda v: truth[int(v) % EPOCH_DISTINCT]
         )
+        scorer = ValidationScorer(TrackSources([_Renamed(tracks_dir)]), split)
         rng = np.random.default_rng(3)
         thresholds, jfs = GRID, []
         rows = [_draw_scores(rng, selected) for selected, _ in pairs]

@@ -20,13 +20,11 @@ class Group:
     """T."""
     samples: Tensor
     """(B,) long, which of the batch's samples these are."""
-    videos: Tensor | None
-    """(B,) long, the video of each sample, in 0..R-1; None: the b-th has the b-th video."""
+    videos: Tensor
+    """(B,) long, the video of each sample, in 0..R-1."""
 
     def spread(self, per_video: Tensor) -> Tensor:
         """(B, ...), one a sample, from (R, ...), one a video."""
-        if self.videos is None:
-            return per_video
         if len(per_video) == 1:  # a view, where indexing would copy
             return per_video.expand(len(self.videos), *per_video.shape[1:])
         return per_video[self.videos]
@@ -75,12 +73,11 @@ def group_by_shape(
     for (count, length), samples in by_shape.items():
         own = [videos[sample] for sample in samples]
         distinct = list(dict.fromkeys(own))
-        place = None if own == distinct else torch.tensor([distinct.index(video) for video in own])
         group = Group(
             tracks=torch.stack([tracks[video] for video in distinct]).to(tokens.device),
             num_frames=length,
             samples=torch.tensor(samples, device=tokens.device),
-            videos=None if place is None else place.to(tokens.device),
+            videos=torch.tensor([distinct.index(video) for video in own], device=tokens.device),
         )
         groups += [group] if count and length else []
     return groups

@@ -47,17 +47,10 @@ class Batch:
     """(V, T) bool."""
     text_mask: Tensor | None = None
     """(B, L) bool."""
+    label_mask: Tensor | None = None
+    """(B, N) bool, tracks that exist, expression by expression."""
     video_idx: Tensor | None = None
     """(B,) long, each expression's sample; None: one for all, or one an expression."""
-
-    @property
-    def label_mask(self) -> Tensor | None:
-        """(B, N) bool, tracks that exist, expression by expression."""
-        if self.track_mask is None:
-            return None
-        if self.video_idx is None:
-            return self.track_mask.expand(len(self.labels), -1)
-        return self.track_mask[self.video_idx]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """The same batch on a device."""
@@ -84,6 +77,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     num_tracks, num_frames = torch.tensor([sample.tokens.shape[:2] for sample in samples]).T
     longest = (int(num_tracks.max()), int(num_frames.max()))
     video_idx = torch.arange(len(samples)).repeat_interleave(torch.tensor(counts))
+    track_mask = _mask(num_tracks)
     return Batch(
         tokens=torch.stack([_pad(sample.tokens, longest) for sample in samples]),
         text=nn.utils.rnn.pad_sequence(texts, batch_first=True),
@@ -91,9 +85,10 @@ def collate(samples: Sequence[Sample]) -> Batch:
         has_tracks=num_tracks[video_idx] > 0,
         expressions=tuple(e for sample in samples for e in sample.expressions),
         num_tracks=tuple(num_tracks[video_idx].tolist()),
-        track_mask=_mask(num_tracks),
+        track_mask=track_mask,
         frame_mask=_mask(num_frames),
         text_mask=_mask(torch.tensor([len(text) for text in texts])),
+        label_mask=None if track_mask is None else track_mask[video_idx],
         video_idx=None if len(samples) == 1 or set(counts) == {1} else video_idx,
     )
 

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from sola.config.sections import DashboardOptions
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.selector.base import PROVENANCE_KEY
@@ -52,24 +53,14 @@ class ValidationDashboard(Callback):
         board: of the run.
         scorer: of the validation split.
         dataset: the split.
-        num_examples: rows of the table.
-        every_n_validations: validations from one table to the next.
-        num_frames: maximum length of an overlay video.
+        options: of the table of examples and its overlay videos.
     """
 
     def __init__(
-        self,
-        board: Board,
-        scorer: ValidationScorer,
-        dataset: Split,
-        *,
-        num_examples: int,
-        every_n_validations: int,
-        num_frames: int,
+        self, board: Board, scorer: ValidationScorer, dataset: Split, options: DashboardOptions
     ) -> None:
-        self.board, self.scorer, self.dataset = board, scorer, dataset
-        self.every_n_validations, self.num_frames = every_n_validations, num_frames
-        self.num_examples = num_examples if board.shows_pictures else 0
+        self.board, self.scorer, self.dataset, self.options = board, scorer, dataset, options
+        self.num_examples = options.num_examples if board.shows_pictures else 0
         self._num_validations = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,7 +79,7 @@ class ValidationDashboard(Callback):
         values["valid/threshold_curve"] = _curve(findings)
         values["valid/scores_correct"] = Histogram(*np.histogram(scores[labels], BIN_EDGES))
         values["valid/scores_wrong"] = Histogram(*np.histogram(scores[~labels], BIN_EDGES))
-        is_due = self._num_validations % self.every_n_validations == 0
+        is_due = self._num_validations % self.options.examples_every_n_validations == 0
         self._num_validations += 1
         with tempfile.TemporaryDirectory() as folder:
             if is_due and (rows := self._examples(findings, Path(folder))):
@@ -115,7 +106,9 @@ class ValidationDashboard(Callback):
         truth = self.dataset.ground_truth(expression.video_id)
         objects = {name: truth[name] for name in expression.object_ids or ()}
         frames = self.dataset.videos[expression.video_id]
-        shown = show_video(frames, tracks.size, self.num_frames, tracks.masklets, objects)
+        shown = show_video(
+            frames, tracks.size, self.options.example_frames, tracks.masklets, objects
+        )
         of_expression = np.array(self.scorer.tracks_of(expression))
         selected = of_expression[found.scores > self.scorer.threshold]
         caption = f"J&F {100 * found.curve[0].jf:.1f}, tracks: {len(selected)}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
@@ -21,7 +21,7 @@ Item = tuple[int, ...]
 """Samples that a device always sees in the same step: one, or a pack of them."""
 
 
-class SelectionDataset(Dataset[Sample | UserError]):
+class SelectionDataset(Dataset[Sample]):
     """The expressions of a split with the tracks that may answer them.
 
     Args:
@@ -63,19 +63,8 @@ class SelectionDataset(Dataset[Sample | UserError]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Sample | UserError:
-        """A sample; a worker process returns the error that the main process raises.
-
-        DataLoader would put it into the traceback of the worker.
-        """
-        try:
-            return self._sample(self.samples[index])
-        except UserError as error:
-            if get_worker_info() is None:
-                raise
-            return UserError(str(error))  # a subclass may not survive the way between processes
-
-    def _sample(self, expressions: tuple[Expression, ...]) -> Sample:
+    def __getitem__(self, index: int) -> Sample:
+        expressions = self.samples[index]
         tokens = self.tracks.tokens(expressions[0])  # the same for all of them
         labels = [torch.from_numpy(self.tracks.labels(e)) for e in expressions]
         texts = self.text.tokens([e.text for e in expressions])
@@ -274,17 +263,11 @@ class SelectorDataModule(pl.LightningDataModule):
                     f"{own}. Resume with its configuration and devices."
                 )
             self._sampler.steps_done[self._resumed["epoch"]] = self._resumed["steps_done"]
-        return self._loader(ConcatDataset(self.train_sets), self._sampler)
+        return self._loader(self.train_sets, self._sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """This process' samples, one a step; empty steps make the processes equal."""
-        return self._loader(self.valid_set, deal(len(self.valid_set), *self._place()))
-
-    def on_before_batch_transfer(self, batch: Batch | UserError, dataloader_idx: int) -> Batch:
-        """Raise the error that a worker process returned in place of a batch."""
-        if isinstance(batch, UserError):
-            raise batch
-        return batch
+        return self._loader([self.valid_set], deal(len(self.valid_set), *self._place()))
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the epoch, and what its order depends on."""
@@ -320,12 +303,12 @@ class SelectorDataModule(pl.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _loader(self, dataset: Dataset[Any], steps: Any) -> DataLoader[Any]:
-        return _LazyLoader(
-            dataset,
+    def _loader(self, datasets: Sequence[SelectionDataset], steps: Any) -> DataLoader[Any]:
+        return _Loader(
+            _Batches(datasets),
             batch_sampler=steps,
             num_workers=self.num_workers,
-            collate_fn=_collate,
+            collate_fn=_as_it_is,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # of its own: the numbers that dropout draws depend on the steps only
@@ -333,14 +316,26 @@ class SelectorDataModule(pl.LightningDataModule):
         )
 
 
-class _LazyLoader(DataLoader[Any]):
+class _Batches(ConcatDataset[Any]):
+    """Batches of one or several data sets."""
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch | UserError:
+        """A batch; an error is returned, as DataLoader would add the traceback of a worker."""
+        try:
+            return collate([self[index] for index in indices])
+        except UserError as error:
+            return UserError(str(error))  # a subclass may not survive the way between processes
+
+
+class _Loader(DataLoader[Any]):
     """Begins at the first batch: Lightning asks for an iterator before it sets the epoch."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its own class is private
-        yield from super().__iter__()
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
 
-def _collate(samples: list[Sample | UserError]) -> Batch | UserError:
-    """The batch of some samples, or the first error."""
-    errors = [each for each in samples if isinstance(each, UserError)]
-    return errors[0] if errors else collate([s for s in samples if isinstance(s, Sample)])
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -22,7 +22,6 @@ from sola.config.job import starts_processes
 from sola.config.targets import Later, check_kind, locate
 from sola.datasets import Split
 from sola.errors import INTERRUPTED, UserError, did_you_mean
-from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import check_same_tokens
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
@@ -114,11 +113,12 @@ def train(config: TrainConfig) -> TrainingResult:
         config.logger, job_type="train", is_dry=is_dry, first_step=first_step, goes_on=goes_on
     )
     board = Board(logger)
-    scorer = _build_scorer(config, valid_split, data.valid_set.tracks)
+    sources, threshold = config.data.valid_sources, config.threshold
+    scorer = ValidationScorer(data.valid_set.tracks.sources, valid_split, threshold, sources)
     scheduler = _with_num_steps(config.scheduler)
     module = SelectorModule(selector, config.loss, optimizer, scheduler, scorer)
     if not is_dry:
-        callbacks.append(_build_dashboard(config, board, scorer, valid_split))
+        callbacks.append(ValidationDashboard(board, scorer, valid_split, config.dashboard))
     with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
@@ -211,29 +211,6 @@ def _open_data(config: TrainConfig, train: Sequence[Split], valid: Split) -> Sel
         window=options.window,
         num_workers=options.num_workers,
         seed=config.seed,
-    )
-
-
-def _build_scorer(config: TrainConfig, split: Split, tracks: LabelledTracks) -> ValidationScorer:
-    expressions = group_by_video(split.expressions)
-    return ValidationScorer(
-        lambda video_id: tracks.sources.read(expressions[video_id]),
-        split.ground_truth,
-        config.threshold,
-        config.data.valid_sources,
-    )
-
-
-def _build_dashboard(
-    config: TrainConfig, board: Board, scorer: ValidationScorer, valid_split: Split
-) -> ValidationDashboard:
-    return ValidationDashboard(
-        board,
-        scorer,
-        valid_split,
-        num_examples=config.dashboard.num_examples,
-        every_n_validations=config.dashboard.examples_every_n_validations,
-        num_frames=config.dashboard.example_frames,
     )
 
 

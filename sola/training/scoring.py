@@ -1,18 +1,20 @@
 """J and F of selections on the validation split, at several thresholds, and those of the oracle."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sola.datasets import Split
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scorer import Score, VideoScorer
-from sola.evaluation.tracks import VideoTracks
-from sola.types import Expression, Masklet
+from sola.evaluation.scores import group_by_video
+from sola.evaluation.tracks import VideoReader, VideoTracks
+from sola.types import Expression
 
 VALID_J, VALID_F, VALID_JF = "valid/J", "valid/F", "valid/J&F"
 VALID_J_BEST, VALID_F_BEST, VALID_JF_BEST = "valid/J_best", "valid/F_best", "valid/J&F_best"
@@ -78,20 +80,21 @@ class ValidationScorer:
     only in the first videos where that would take long.
 
     Args:
-        tracks: video id -> its tracks, those of all its expressions.
-        ground_truth: video id -> masklets of its objects by id.
+        tracks: of the split.
+        split: its expressions and ground truth.
         threshold: the configured one.
         sources: prompt sources of the tracks, for the breakdown by source.
     """
 
     def __init__(
         self,
-        tracks: Callable[[str], VideoTracks],
-        ground_truth: Callable[[str], Mapping[str, Masklet]],
+        tracks: VideoReader,
+        split: Split,
         threshold: float = 0.5,
         sources: Sequence[str] = (),
     ) -> None:
-        self.read, self._ground_truth = tracks, ground_truth
+        self._tracks, self._split = tracks, split
+        self._expressions = group_by_video(split.expressions)
         self.threshold, self.sources = threshold, sources
         self._videos: OrderedDict[str, tuple[VideoTracks, VideoScorer]] = OrderedDict()
         self._oracles: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Score] = {}
@@ -155,6 +158,10 @@ class ValidationScorer:
             scored.append(Scored([tracks[n] for n in own], row[own].tolist(), objects))
         return trace(scorer, scored, thresholds=thresholds)
 
+    def read(self, video_id: str) -> VideoTracks:
+        """The tracks of a video, those of all its expressions."""
+        return self._tracks.read(self._expressions[video_id])
+
     def tracks_of(self, expression: Expression) -> tuple[int, ...]:
         """The tracks that may answer an expression, by their place among those of the video."""
         return self._open(expression.video_id)[0].candidates[expression.expression_id]
@@ -180,15 +187,14 @@ class ValidationScorer:
     def _open(self, video_id: str) -> tuple[VideoTracks, VideoScorer]:
         if video_id not in self._videos:
             video = self.read(video_id)
-            scorer = VideoScorer(video.masklets, self._ground_truth(video_id))
+            scorer = VideoScorer(video.masklets, self._split.ground_truth(video_id))
             self._videos[video_id] = (video, scorer)
         self._videos.move_to_end(video_id)
-        while len(self._videos) > 1 and self._num_pixels() > MAX_PIXELS_KEPT:
+        kept = [_pixels(scorer) for _, scorer in self._videos.values()]
+        while len(kept) > 1 and sum(kept) > MAX_PIXELS_KEPT:
             self._videos.popitem(last=False)
+            del kept[0]
         return self._videos[video_id]
-
-    def _num_pixels(self) -> int:
-        return sum(_pixels(scorer) for _, scorer in self._videos.values())
 
 
 def _pixels(scorer: VideoScorer) -> int:

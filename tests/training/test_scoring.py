@@ -10,13 +10,17 @@ import pytest
 
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scorer import Score
-from sola.evaluation.tracks import TrackSources, VideoTracks
+from sola.evaluation.tracks import TrackSources
 from sola.training import scoring
 from sola.training.scoring import GRID, Finding, ValidationScorer, summarize
 from sola.types import Tracks
 
 LENGTHS = {"0": 3, "1": 2, "2": 4, "3": 3}
 """Tracks of v1's expressions: two of the video, and their own."""
+
+SPLIT: Any = SimpleNamespace(
+    expressions=drawn.EXPRESSIONS, ground_truth=lambda video_id: drawn.GROUND_TRUTH[video_id]
+)
 
 
 def reader(source: str) -> SimpleNamespace:
@@ -29,12 +33,7 @@ def reader(source: str) -> SimpleNamespace:
 
 @pytest.fixture
 def scorer() -> ValidationScorer:
-    sources = TrackSources([reader("grid"), reader("gdino")])
-
-    def read(video_id: str) -> VideoTracks:
-        return sources.read([e for e in drawn.EXPRESSIONS if e.video_id == video_id])
-
-    return ValidationScorer(read, lambda video_id: drawn.GROUND_TRUTH[video_id])
+    return ValidationScorer(TrackSources([reader("grid"), reader("gdino")]), SPLIT)
 
 
 def row(num_tracks: int, selected: Sequence[int]) -> np.ndarray:
@@ -67,11 +66,7 @@ def test_positions_are_those_of_the_expressions_tracks(
 
 
 def test_an_expression_without_tracks_is_answered_by_nothing(scorer: ValidationScorer) -> None:
-    own = TrackSources([reader("gdino")])
-    scorer = ValidationScorer(
-        lambda video_id: own.read(drawn.EXPRESSIONS[:4]),
-        lambda video_id: drawn.GROUND_TRUTH[video_id],
-    )
+    scorer = ValidationScorer(TrackSources([reader("gdino")]), SPLIT)
 
     (curve,) = scorer.trace([drawn.EXPRESSIONS[1]], [row(0, [])], thresholds=GRID)
 
