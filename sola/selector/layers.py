@@ -1,7 +1,7 @@
 """Layers of the track selector: short-term motion encoder, attention, alignment with language."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -178,31 +178,33 @@ class AlignmentLayer(nn.Module):
         encoding: Tensor,
         language: Tensor,
         mask: Tensor | None,
-        spread: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """Tokens of every sample, aligned with its expression.
 
         Args:
-            tokens: (R, N, T', E), motion tokens of R videos.
+            tokens: (R, N, T', E), motion tokens of R videos, each with B / R samples.
             encoding: (T', E), temporal encoding.
             language: (B, L + K, E), text and negative tokens of each sample.
             mask: (B, L + K) bool, which of them exist; None: all.
-            spread: (R, ...) of videos -> (B, ...) of samples.
 
         Returns:
             (B, N, T', E).
         """
-        num_videos, num_tracks, num_frames = tokens.shape[:3]
+        num_rows, num_tracks, num_frames = tokens.shape[:3]
         # the tracks of each frame are a set: (R, N, T, E) -> (R * T, N, E)
         hidden = tokens.transpose(1, 2).flatten(0, 1)
         hidden = self.track_norm(hidden + self.track_attention(hidden, hidden))
         # the frames of each track are a set: (R * T, N, E) -> (R * N, T, E)
-        hidden = hidden.unflatten(0, (num_videos, num_frames)).transpose(1, 2).flatten(0, 1)
+        hidden = hidden.unflatten(0, (num_rows, num_frames)).transpose(1, 2).flatten(0, 1)
         hidden = self.time_norm(hidden + self.time_attention(hidden + encoding, hidden))
         # all tokens of a sample are a set: (R * N, T, E) -> (R, N * T, E)
-        hidden = hidden.unflatten(0, (num_videos, num_tracks)).flatten(1, 2)
+        hidden = hidden.unflatten(0, (num_rows, num_tracks)).flatten(1, 2)
         attention = self.language_attention
-        query = spread(attention.query(hidden))
+        # (R, ...) of videos -> (B, ...) of samples
+        query, hidden = (
+            tensor[:, None].expand(-1, len(language) // num_rows, -1, -1).flatten(0, 1)
+            for tensor in (attention.query(hidden), hidden)
+        )
         aligned = attention.attend(query, attention.key(language), attention.value(language), mask)
-        hidden = spread(hidden) + aligned
+        hidden = hidden + aligned
         return self.language_norm(hidden).unflatten(1, (num_tracks, num_frames))
