@@ -90,13 +90,7 @@ def open_data(
         by_video=config.group_by == "video",
         max_tokens=config.max_tokens,
     )
-    return SelectorDataModule(
-        [samples],
-        samples,
-        batch_size=config.batch_size,
-        window=config.window,
-        num_workers=config.num_workers,
-    )
+    return SelectorDataModule([samples], samples, config)
 
 
 def read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
+from sola.config.sections import DataOptions
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import entry_of
@@ -147,24 +148,21 @@ class StepSampler(Sampler[list[int]]):
         batch_size: items a step and device.
         window: see ``draw_order``.
         seed: of the run.
-        rank: of the device.
-        num_ranks: how many devices there are.
+        place: rank of the device, and how many devices there are.
     """
 
     def __init__(
         self,
         items: Sequence[Item],
         groups: Sequence[Hashable],
-        *,
         batch_size: int,
         window: int,
         seed: int,
-        rank: int = 0,
-        num_ranks: int = 1,
+        place: tuple[int, int] = (0, 1),
     ) -> None:
         self.items, self.groups, self.window, self.seed = items, groups, window, seed
-        self.rank, self.num_ranks = rank, num_ranks
-        self.items_per_step = batch_size * num_ranks
+        self.rank, self.num_ranks = place
+        self.items_per_step = batch_size * self.num_ranks
         self.sampler = self  # where Lightning looks for ``set_epoch``
         self.epoch = 0
         self.steps_done: dict[int, int] = {}
@@ -209,9 +207,7 @@ class SelectorDataModule(pl.LightningDataModule):
     Args:
         train_sets: one a data set; their samples are shuffled and, with ``max_tokens``, packed.
         valid_set: its samples are served one a step, in their own order.
-        batch_size: samples of a step, on each device.
-        window: videos whose samples are shuffled among each other.
-        num_workers: processes that load samples, on each device.
+        options: size of a step, window of the order, processes that load.
         seed: of the order, and of what is packed together.
     """
 
@@ -219,16 +215,12 @@ class SelectorDataModule(pl.LightningDataModule):
         self,
         train_sets: Sequence[SelectionDataset],
         valid_set: SelectionDataset,
-        *,
-        batch_size: int = 1,
-        window: int = 32,
-        num_workers: int = 0,
+        options: DataOptions,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.train_sets, self.valid_set = train_sets, valid_set
-        self.batch_size, self.window = batch_size, window
-        self.num_workers, self.seed = num_workers, seed
+        self.options, self.seed = options, seed
         self._sampler: StepSampler | None = None
         self._resumed: Mapping[str, Any] = {}
 
@@ -244,16 +236,11 @@ class SelectorDataModule(pl.LightningDataModule):
         Raises:
             UserError: if the run resumes within an epoch that had another order.
         """
+        options = self.options
         items, groups = self._items()
-        rank, num_ranks = self._place()
+        window = 1 if options.max_tokens else options.window
         self._sampler = StepSampler(
-            items,
-            groups,
-            batch_size=self.batch_size,
-            window=1 if self.train_sets[0].max_tokens else self.window,
-            seed=self.seed,
-            rank=rank,
-            num_ranks=num_ranks,
+            items, groups, options.batch_size, window, self.seed, self._place()
         )
         if self._resumed.get("steps_done"):
             before, own = self._resumed["order"], self._sampler.description
@@ -288,14 +275,14 @@ class SelectorDataModule(pl.LightningDataModule):
         """Samples and their videos, or packs of samples and the windows that they begin in."""
         samples = [(n, each) for n, part in enumerate(self.train_sets) for each in part.samples]
         videos: list[Hashable] = [(n, sample[0].video_id) for n, sample in samples]
-        max_tokens = self.train_sets[0].max_tokens
+        max_tokens, window = self.options.max_tokens, self.options.window
         if max_tokens is None:
             return [(idx,) for idx in range(len(samples))], videos
-        order = draw_order(videos, window=self.window, seed=self.seed, epoch=0)
+        order = draw_order(videos, window=window, seed=self.seed, epoch=0)
         sizes = [self.train_sets[n].num_tokens(sample) for n, sample in samples]
         packs = pack(sizes, max_tokens, order)
         numbers = {video: n for n, video in enumerate(dict.fromkeys(videos[i] for i in order))}
-        return packs, [numbers[videos[members[0]]] // self.window for members in packs]
+        return packs, [numbers[videos[members[0]]] // window for members in packs]
 
     def _place(self) -> tuple[int, int]:
         """This process' rank, and the number of processes."""
@@ -307,9 +294,9 @@ class SelectorDataModule(pl.LightningDataModule):
         return _Loader(
             _Batches(datasets),
             batch_sampler=steps,
-            num_workers=self.num_workers,
+            num_workers=self.options.num_workers,
             collate_fn=_as_it_is,
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=self.options.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # of its own: the numbers that dropout draws depend on the steps only
             generator=torch.Generator().manual_seed(self.seed),

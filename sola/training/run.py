@@ -100,8 +100,7 @@ def train(config: TrainConfig) -> TrainingResult:
     optimizer(selector.parameters())  # refuses its values before data is read
     callbacks = _build_callbacks(config.callbacks)
 
-    train_split, valid_split = _open_splits(config)
-    data = _open_data(config, list(train_split.parts.values()), valid_split)
+    valid_split, data = _open_data(config)
     tracks = [part.tracks for part in (*data.train_sets, data.valid_set)]
     for other in tracks[1:]:
         check_same_tokens(tracks[0].readers[0], other.readers[0])
@@ -179,7 +178,11 @@ def _build_callbacks(nodes: Mapping[str, Later[Callback | None]]) -> list[Callba
     return [callback for _, callback in built]
 
 
-def _open_splits(config: TrainConfig) -> tuple[Split, Split]:
+def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
+    """The validation split, and the samples of both.
+
+    Validation goes by video where expressions share tracks: no score depends on it.
+    """
     train = config.dataset.open(config.dataset.train_split)
     valid = config.dataset.open(config.dataset.valid_split)
     if not valid.has_masks:
@@ -187,11 +190,6 @@ def _open_splits(config: TrainConfig) -> tuple[Split, Split]:
             f"{valid.split_dir}: split {valid.split} has no ground truth to measure J&F with. "
             "Set dataset.valid_split to one that has."
         )
-    return train, valid
-
-
-def _open_data(config: TrainConfig, train: Sequence[Split], valid: Split) -> SelectorDataModule:
-    """Validation goes by video where expressions share tracks: no score depends on it."""
     options, data_dir = config.data, Path(config.paths.data_dir)
     text = TextTokens(data_dir / "text", config.text_encoder)
     rule = {"label_iou": options.label_iou, "empty_frames": options.empty_frames}
@@ -204,14 +202,11 @@ def _open_data(config: TrainConfig, train: Sequence[Split], valid: Split) -> Sel
     how = {"by_video": by_video, "skip_empty": True, "max_tokens": options.max_tokens}
     # a video's expressions may be spread over the steps of a window
     keep = 1 if by_video and options.max_tokens is None else options.window
-    return SelectorDataModule(
-        [open_set(part, options.train_sources, keep, **how) for part in train],
-        open_set(valid, options.valid_sources, 1, by_video=True),
-        batch_size=options.batch_size,
-        window=options.window,
-        num_workers=options.num_workers,
-        seed=config.seed,
-    )
+    train_sets = [
+        open_set(part, options.train_sources, keep, **how) for part in train.parts.values()
+    ]
+    valid_set = open_set(valid, options.valid_sources, 1, by_video=True)
+    return valid, SelectorDataModule(train_sets, valid_set, options, config.seed)
 
 
 def _build_trainer(
