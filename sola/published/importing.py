@@ -99,7 +99,9 @@ def _read_entry(
     frame_paths = dataset.videos[entry[0]].frame_paths
     num_frames, size = len(frame_paths), frame_size(frame_paths[0])
     masklets, tokens = [], []
-    for json_path, npy_path in _track_paths(split_dir, entry):
+    folders = [(split_dir / name).joinpath(*entry) for name in (MASKLETS_DIR, TOKENS_DIR)]
+    for name in sorted({path.stem for folder in folders for path in folder.glob("*.*")}):
+        json_path, npy_path = folders[0] / f"{name}.json", folders[1] / f"{name}.npy"
         masklet, of_track = read_track(json_path, npy_path, source)
         if (len(masklet), common_size([masklet])) != (num_frames, size):
             raise UserError(
@@ -126,22 +128,6 @@ def _read_entry(
         size=size,
         labels=labels,
     )
-
-
-def _track_paths(split_dir: Path, entry: tuple[str, str]) -> list[tuple[Path, Path]]:
-    """Return the JSON and the npy file of every track of an entry, in order."""
-    masklets_dir, tokens_dir = (
-        (split_dir / name).joinpath(*entry) for name in (MASKLETS_DIR, TOKENS_DIR)
-    )
-    names = {path.stem for path in (*masklets_dir.glob("*.json"), *tokens_dir.glob("*.npy"))}
-    pairs = [(masklets_dir / f"{name}.json", tokens_dir / f"{name}.npy") for name in sorted(names)]
-    for pair in pairs:
-        if not pair[0].stem.isdecimal():
-            raise UserError(f"{pair[0]}: expected the number of a track, such as 00003.json.")
-        for path, other in (pair, reversed(pair)):
-            if not path.exists():
-                raise UserError(f"{path}: not found, and {other} needs it. Copy the tree again.")
-    return pairs
 
 
 def _read_masklet(path: Path, codes: Any) -> Masklet:

@@ -113,13 +113,7 @@ class TextTokens:
             attributes = open_group(file, "", path.stem).attrs
             found = int(attributes["format_version"])
             if found != FORMAT_VERSION:
-                log.info(
-                    "%s: text cache format %d, this code reads %d: its texts are encoded again. "
-                    "Delete the file.",
-                    path,
-                    found,
-                    FORMAT_VERSION,
-                )
+                log.info("%s: text cache format %d, its texts are encoded again", path, found)
                 return []
             return list(file) if attributes["encoder"].decode() == self.identity else []
 

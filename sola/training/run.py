@@ -241,12 +241,10 @@ def _fit(
         is_sigterm = isinstance(ended, SIGTERMException)
         if not (is_sigterm or trainer.interrupted):
             raise
-        log.warning(
-            "%s: %s at step %d. The same command with resume=true resumes.",
-            trainer.default_root_dir,
-            "stopped by SIGTERM" if is_sigterm else "interrupted",
-            trainer.global_step,
-        )
+        how = "stopped by SIGTERM" if is_sigterm else "interrupted"
+        where = f"{how} at step {trainer.global_step}"
+        remedy = "The same command with resume=true resumes."
+        log.warning("%s: %s. %s", trainer.default_root_dir, where, remedy)
         raise SystemExit(128 + signal.SIGTERM if is_sigterm else INTERRUPTED) from ended
 
 
@@ -254,9 +252,9 @@ def _validate_short_run(
     trainer: pl.Trainer, module: SelectorModule, data: SelectorDataModule
 ) -> None:
     best = _best_checkpoint(trainer)
-    if best is None or best.best_model_score is not None or trainer.global_step == 0:
+    if best is None or best.best_model_score is not None:
         return
-    if trainer.limit_val_batches == 0:
+    if trainer.global_step == 0 or trainer.limit_val_batches == 0:
         return
     trainer.validate(module, data, verbose=False)
     monitor, metrics = str(best.monitor), trainer.callback_metrics
@@ -303,12 +301,8 @@ def _report(trainer: pl.Trainer, config: TrainConfig) -> TrainingResult:
     best_path = Path(config.paths.output_dir) / BEST_FILE
     stopping: Any = trainer.early_stopping_callback
     if stopping is not None and stopping.stopped_epoch:
-        log.info(
-            "stopped after epoch %d: %s did not get better in %d validations",
-            stopping.stopped_epoch + 1,
-            stopping.monitor,
-            stopping.patience,
-        )
+        reason = f"{stopping.monitor} did not get better in {stopping.patience} validations"
+        log.info("stopped after epoch %d: %s", stopping.stopped_epoch + 1, reason)
     best = _best_checkpoint(trainer)
     if best is None or best.best_model_score is None:
         return TrainingResult(best_path, None)
