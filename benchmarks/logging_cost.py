@@ -33,14 +33,13 @@ from random_tracks import data_options, open_data, write_data
 
 from sola.config.targets import Later
 from sola.selector import SelectionLoss, TrackSelector
-from sola.training.callbacks import StepMetrics
 from sola.training.module import SelectorModule
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 
 BAR = 1.02
 LOGGING_CALLS = (
     (_LoggerConnector, "update_train_step_metrics"),
-    (StepMetrics, "on_before_optimizer_step"),
+    (SelectorModule, "on_before_optimizer_step"),
 )
 """All that a step calls for a logger's sake, ``log_metrics`` of the logger within."""
 
@@ -125,7 +124,7 @@ def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Ste
         limit_train_batches=num_steps + 2,
         limit_val_batches=0,
         log_every_n_steps=every,
-        callbacks=[clock, StepMetrics(every)],
+        callbacks=[clock],
         logger=logger,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -2,11 +2,14 @@
 
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+
+from sola.errors import UserError
 
 PROVENANCE_KEY = "sola"
 """Where a checkpoint says what it is, in plain types."""
@@ -49,6 +52,25 @@ class Selector(
         is_ours = own.__module__.startswith("sola.selector.")
         package = "sola.selector" if is_ours else own.__module__
         return {"_target_": f"{package}.{own.__qualname__}", **self.kwargs}
+
+    def load_weights(self, weights: Mapping[str, Tensor], where: str) -> None:
+        """Load a state dict.
+
+        Args:
+            weights: by name.
+            where: names them in a message.
+
+        Raises:
+            UserError: if names or shapes are not those of this network.
+        """
+        try:
+            self.load_state_dict(weights)
+        except (TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:240].rstrip(".")
+            raise UserError(
+                f"{where}: do not fit the network ({reason}). Use a network with the number of "
+                "layers and the widths of the weights."
+            ) from error
 
     @abstractmethod
     def forward(

@@ -171,14 +171,7 @@ class TrackSelector(Selector):
             theirs = name.removeprefix("module.")
             ours = names.get(theirs, theirs)
             weights[ours] = tensor.flatten() if ours == "temporal_frequencies" else tensor
-        try:
-            self.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:240]
-            raise UserError(
-                f"selector weights: {reason}. Build the network with the number of layers and the "
-                "widths of the weights."
-            ) from error
+        self.load_weights(weights, "selector weights")
 
     def _temporal_encoding(self, num_frames: int) -> Tensor:
         """(T', E): sine and cosine of random frequencies."""

@@ -1,10 +1,8 @@
-"""Callbacks of a run: checkpoints, bit-for-bit resume, averaged weights, logged steps, progress."""
+"""Callbacks of a run: checkpoints, bit-for-bit resume, averaged weights, progress of a run."""
 
 import logging
 import math
-import re
 import time
-from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,6 @@ from pytorch_lightning.callbacks import (
     WeightAveraging,
 )
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
 
 from sola.checks import above, at_least, between
 from sola.config.job import is_first_process
@@ -275,49 +270,6 @@ def weight_averaging(decay: float | None) -> EMAWeightAveraging | None:
     between(0, 1, decay=decay)
     # buffers are constants, which an average would round
     return None if decay is None else EMAWeightAveraging(decay=decay, use_buffers=False)
-
-
-class StepMetrics(Callback):
-    """Logs losses, learning rate and gradient norms of an optimiser step in one row, now and then.
-
-    Lightning logs after ``on_train_batch_end``, in which last.ckpt is written: a run that dies
-    between the two would lack a row.
-
-    Args:
-        every_n_steps: optimiser steps from one row to the next.
-    """
-
-    def __init__(self, every_n_steps: int) -> None:
-        self.every_n_steps = every_n_steps
-
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
-        """Log the row, if one is due; gradients are those of all devices, before clipping."""
-        step = trainer.global_step
-        if (step + 1) % self.every_n_steps or not trainer.is_global_zero:
-            return
-        assert isinstance(pl_module, SelectorModule)
-        row = {"train/lr": optimizer.param_groups[0]["lr"], "epoch": trainer.current_epoch}
-        row |= {name: float(value) for name, value in pl_module.step_metrics.items()}
-        row |= gradient_norms(pl_module.selector)
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=step)
-
-
-def gradient_norms(selector: nn.Module) -> dict[str, float]:
-    """Return the L2 norms of the gradients of each part, such as ``layers.0``, and of all parts.
-
-    Args:
-        selector: after a backward pass.
-    """
-    parts: dict[str, list[Tensor]] = defaultdict(list)
-    for name, parameter in selector.named_parameters():
-        if parameter.grad is not None and parameter.numel() > 0:
-            parts[re.sub(r"^(\w+(\.\d+)?).*", r"\1", name)].append(parameter.grad)
-    norms = [get_total_norm(grads) for grads in parts.values()]
-    values = torch.stack([*norms, get_total_norm(norms)]).tolist()
-    return dict(zip((f"grad_norm/{part}" for part in [*parts, "all"]), values, strict=True))
 
 
 class TrainingProgress(Callback):

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import re
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
@@ -69,7 +72,7 @@ class SelectorModule(pl.LightningModule):
         self.provenance: dict[str, Any] = {}
         """Plain values that checkpoints carry, see ``load_selector``."""
         self.step_metrics: dict[str, Tensor] = {}
-        """Losses of the last step, scalars: what ``StepMetrics`` logs."""
+        """Losses of the last step, scalars."""
         self.findings: list[Finding] = []
         """Of the last validation, of all processes."""
         self._train_totals = self._valid_totals = self._no_totals()
@@ -91,13 +94,28 @@ class SelectorModule(pl.LightningModule):
         totals, num_processes = _sum_over_processes(own)
         self._train_totals = self._train_totals.to(totals.device) + totals
         means = (totals[0] / totals[1].clamp(min=1)).float()[:-1]
-        names = [f"train/{name}_step" for name in self.names[:-1]]
-        self.step_metrics = dict(zip(names, means, strict=True))
+        named = zip(self.names[:-1], means, strict=True)
+        self.step_metrics = {f"train/{name}_step": mean for name, mean in named}
         self._unread.append((self.global_step, means, batch.expressions))
         if len(self._unread) >= MAX_UNREAD.get(means.device.type, 1):
             self._check_losses()
         share = num_processes * own[1, 0] / totals[1, 0].clamp(min=1)
         return losses[TOTAL] * share.to(losses[TOTAL].dtype)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log losses, learning rate and gradient norms of a step in one row, now and then.
+
+        Lightning would do so after last.ckpt is written: a run that dies between the two would lack
+        a row. Gradients are those of all devices, before clipping.
+        """
+        step, every_n_steps = self.global_step, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        is_due = every_n_steps and (step + 1) % every_n_steps == 0
+        if is_due and self.loggers and self.trainer.is_global_zero:
+            row = {"train/lr": optimizer.param_groups[0]["lr"], "epoch": self.current_epoch}
+            row |= {name: float(value) for name, value in self.step_metrics.items()}
+            row |= gradient_norms(self.selector)
+            for logger in self.loggers:
+                logger.log_metrics(row, step=step)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's means."""
@@ -260,6 +278,21 @@ class SelectorModule(pl.LightningModule):
     def _train_metrics(self) -> dict[str, Tensor]:
         means = _means(self._train_totals, self.names).items()
         return {name if name == POSITIVES else f"train/{name}_epoch": mean for name, mean in means}
+
+
+def gradient_norms(selector: nn.Module) -> dict[str, float]:
+    """Return the L2 norms of the gradients of each part, such as ``layers.0``, and of all parts.
+
+    Args:
+        selector: after a backward pass.
+    """
+    parts: dict[str, list[Tensor]] = defaultdict(list)
+    for name, parameter in selector.named_parameters():
+        if parameter.grad is not None and parameter.numel() > 0:
+            parts[re.sub(r"^(\w+(\.\d+)?).*", r"\1", name)].append(parameter.grad)
+    norms = [get_total_norm(grads) for grads in parts.values()]
+    values = torch.stack([*norms, get_total_norm(norms)]).tolist()
+    return dict(zip((f"grad_norm/{part}" for part in [*parts, "all"]), values, strict=True))
 
 
 def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> dict[str, Any]:

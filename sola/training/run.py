@@ -30,7 +30,6 @@ from sola.training.callbacks import (
     BEST_FILE,
     BestCheckpoint,
     Resumption,
-    StepMetrics,
     TrainingProgress,
     WholeFileIO,
     check_resume,
@@ -213,10 +212,9 @@ def _build_trainer(
     config: TrainConfig, logger: Logger, callbacks: list[Callback], *, uses_gpu: bool
 ) -> pl.Trainer:
     node = config.trainer.node
-    every_n_steps = int(node.get("log_every_n_steps") or 50)
     options: dict[str, Any] = {
         "logger": logger,
-        "callbacks": [*callbacks, Resumption(), StepMetrics(every_n_steps), TrainingProgress()],
+        "callbacks": [*callbacks, Resumption(), TrainingProgress()],
         "default_root_dir": config.paths.output_dir,
         "use_distributed_sampler": False,  # the data module shards the samples
         "enable_progress_bar": False,
