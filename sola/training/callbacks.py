@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from pytorch_lightning.callbacks import (
     Callback,
     Checkpoint,
@@ -139,28 +139,22 @@ class LastCheckpoint(Checkpoint):
 
 
 class Resumption(Callback):
-    """Restores what Lightning leaves out: random states, and the place between two epochs.
+    """Makes a resumed run the same as an uninterrupted one, where Lightning does not.
 
-    Random states are those of torch, which dropout uses, in every process.
+    Args:
+        seed: of the run. Random numbers of a step, such as those of dropout, depend on it, on the
+            step and on the process, not on what was drawn before.
     """
 
-    def __init__(self) -> None:
-        self._random_states: list[dict[str, Any]] = []
-        self._is_between_epochs = False
+    def __init__(self, seed: int) -> None:
+        self.seed, self._is_between_epochs = seed, False
 
-    def state_dict(self) -> dict[str, Any]:
-        """Random states of all processes; all of them have to call it."""
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-        own = {"torch": torch.get_rng_state(), "cuda": cuda}
-        states = [own]
-        if dist.is_available() and dist.is_initialized():
-            states *= dist.get_world_size()
-            dist.all_gather_object(states, own)
-        return {"random_states": states}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep them until training starts: what happens before draws numbers, too."""
-        self._random_states = state_dict["random_states"]
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed the step."""
+        step = (self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(step).generate_state(1)[0]))
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -176,15 +170,7 @@ class Resumption(Callback):
                 epochs[part]["completed"] = epochs[part]["processed"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set the random states; processes of a new run differ."""
-        rank = trainer.global_rank
-        if rank < len(self._random_states):
-            torch.set_rng_state(self._random_states[rank]["torch"])
-            cuda = self._random_states[rank]["cuda"]
-            if cuda is not None and torch.cuda.is_available():
-                torch.cuda.set_rng_state(cuda)
-        elif rank:
-            torch.manual_seed(torch.initial_seed() + rank)
+        """Begin with the next epoch; end a run that early stopping had ended."""
         if self._is_between_epochs:  # or Lightning takes the next epoch for the end of this one
             trainer.fit_loop.epoch_loop.restarting = False
         stopping = trainer.early_stopping_callback

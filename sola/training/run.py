@@ -214,7 +214,7 @@ def _build_trainer(
     node = config.trainer.node
     options: dict[str, Any] = {
         "logger": logger,
-        "callbacks": [*callbacks, Resumption(), TrainingProgress()],
+        "callbacks": [*callbacks, Resumption(config.seed), TrainingProgress()],
         "default_root_dir": config.paths.output_dir,
         "use_distributed_sampler": False,  # the data module shards the samples
         "enable_progress_bar": False,
