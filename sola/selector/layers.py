@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STD_EPS = 1e-5
-NEGATIVE_SLOPE = 0.01
 
 
 class TokenGroupNorm(nn.GroupNorm):
@@ -42,22 +41,6 @@ class WeightStandardizedConv1d(nn.Conv1d):
         return F.linear(windows.flatten(2), centred / (std + STD_EPS)[:, None], self.bias)
 
 
-class MotionBlock(nn.Module):
-    """Convolution of kernel 3, group normalisation over time, leaky ReLU, dropout."""
-
-    def __init__(
-        self, in_dim: int, out_dim: int, *, stride: int, num_groups: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.conv = WeightStandardizedConv1d(in_dim, out_dim, 3, stride=stride, padding=1)
-        self.norm = TokenGroupNorm(num_groups, out_dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Encode (A, T, C_in) into (A, T', C_out)."""
-        return self.dropout(F.leaky_relu(self.norm(self.conv(tokens)), NEGATIVE_SLOPE))
-
-
 class MotionEncoder(nn.Module):
     """Object tokens of each track -> fewer, wider tokens that know what happens around them.
 
@@ -86,10 +69,14 @@ class MotionEncoder(nn.Module):
         self.gain = gain
         hidden_dim = 2 * token_dim
         widths = (token_dim, hidden_dim, hidden_dim, hidden_dim, text_dim, text_dim)
-        self.blocks = nn.ModuleList(
-            MotionBlock(in_dim, out_dim, stride=stride, num_groups=num_groups, dropout=dropout)
-            for in_dim, out_dim, stride in zip(widths[:-1], widths[1:], strides, strict=True)
-        )
+        self.blocks = nn.Sequential()
+        for in_dim, out_dim, stride in zip(widths[:-1], widths[1:], strides, strict=True):
+            block = nn.Sequential()
+            block.conv = WeightStandardizedConv1d(in_dim, out_dim, 3, stride=stride)
+            block.norm = TokenGroupNorm(num_groups, out_dim)
+            block.activation = nn.LeakyReLU()
+            block.dropout = nn.Dropout(dropout)
+            self.blocks.append(block)
         self.output = WeightStandardizedConv1d(text_dim, text_dim, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -98,9 +85,7 @@ class MotionEncoder(nn.Module):
         if self.gain != 1:
             mean = hidden.mean(dim=1, keepdim=True)
             hidden = mean + self.gain * (hidden - mean)
-        for block in self.blocks:
-            hidden = block(hidden)
-        return self.output(hidden).unflatten(0, tokens.shape[:2])
+        return self.output(self.blocks(hidden)).unflatten(0, tokens.shape[:2])
 
 
 class Attention(nn.Module):

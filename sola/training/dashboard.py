@@ -126,22 +126,14 @@ class ValidationDashboard(Callback):
         def names(chosen: set[int]) -> str:
             return ", ".join(map(str, sorted(chosen)))
 
-        return {
-            "video": expression.video_id,
-            "expression": expression.expression_id,
-            "sentence": expression.text,
-            "kind": expression.kind,
-            "size": self.scorer.size_group(expression),
-            "overlay": clip,
-            "J": score.j,
-            "F": score.boundary_f,
-            "J&F": score.jf,
-            "oracle J&F": None if found.oracle is None else found.oracle.jf,
-            "selected": names(selected),
-            "missed": names(correct - selected),
-            "wrong": names(selected - correct),
-            "scores": ", ".join(words[:NUM_SCORES]) + more,
-        }
+        row: dict[str, Cell] = {"video": expression.video_id}
+        row |= {"expression": expression.expression_id, "sentence": expression.text}
+        row |= {"kind": expression.kind, "size": self.scorer.size_group(expression)}
+        row |= {"overlay": clip, "J": score.j, "F": score.boundary_f, "J&F": score.jf}
+        row |= {"oracle J&F": None if found.oracle is None else found.oracle.jf}
+        row |= {"selected": names(selected), "missed": names(correct - selected)}
+        row |= {"wrong": names(selected - correct)}
+        return row | {"scores": ", ".join(words[:NUM_SCORES]) + more}
 
 
 def _curve(findings: Sequence[Finding]) -> LinePlot:
