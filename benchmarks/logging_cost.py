@@ -33,17 +33,13 @@ from random_tracks import data_options, open_data, write_data
 
 from sola.config.targets import Later
 from sola.selector import SelectionLoss, TrackSelector
-from sola.training.callbacks import StepMetrics
-from sola.training.dashboard import GradientNorms
 from sola.training.module import SelectorModule
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 
 BAR = 1.02
 LOGGING_CALLS = (
     (_LoggerConnector, "update_train_step_metrics"),
-    (GradientNorms, "on_before_optimizer_step"),
-    (StepMetrics, "on_train_batch_start"),
-    (StepMetrics, "on_train_batch_end"),
+    (SelectorModule, "on_before_optimizer_step"),
 )
 """All that a step calls for a logger's sake, ``log_metrics`` of the logger within."""
 
@@ -115,7 +111,7 @@ def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Ste
     torch.manual_seed(0)
     scorer: Any = None  # nothing is validated
     adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=True)
-    module = SelectorModule(TrackSelector(), SelectionLoss(), adamw, None, scorer)
+    module = SelectorModule(TrackSelector(), SelectionLoss(1.5, 0.3, 0.07), adamw, None, scorer)
     clock = Clock()
     target = "sola.visualization.dashboard.loggers.wandb_logger"
     node = {"_target_": target, "save_dir": str(run_dir), "project": "sola"}
@@ -128,7 +124,7 @@ def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Ste
         limit_train_batches=num_steps + 2,
         limit_val_batches=0,
         log_every_n_steps=every,
-        callbacks=[clock, GradientNorms(every), StepMetrics(every)],
+        callbacks=[clock],
         logger=logger,
         enable_checkpointing=False,
         enable_progress_bar=False,

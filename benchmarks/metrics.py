@@ -24,7 +24,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -32,12 +33,12 @@ import torch
 from numpy.typing import NDArray
 
 from sola.evaluation.oracle import best_selection, best_track
-from sola.evaluation.scorer import Score, VideoScorer
+from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.tracks import TrackSources
 from sola.masks import decode, encode, merge
 from sola.metrics import boundary_f_measure, region_similarity
 from sola.shards import ShardReader, ShardWriter
-from sola.training.scoring import GRID, ScoredBatch, ValidationScorer
+from sola.training.scoring import GRID, ValidationScorer
 from sola.types import Expression, Masklet, Prompt, Tracks
 
 SIZES = {"480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920)}
@@ -200,20 +201,18 @@ def _measure_epoch() -> None:
         of_video = {
             e.video_id: [o for o in expressions if o.video_id == e.video_id] for e in expressions
         }
-        sources = TrackSources([_Renamed(tracks_dir)])
-        scorer = ValidationScorer(
-            lambda video_id: sources.read(of_video[video_id]),
-            lambda v: truth[int(v) % EPOCH_DISTINCT],
+        split: Any = SimpleNamespace(
+            expressions=expressions, ground_truth=lambda v: truth[int(v) % EPOCH_DISTINCT]
         )
-        rng, totals = np.random.default_rng(3), np.zeros(())
-        thresholds = GRID
+        scorer = ValidationScorer(TrackSources([_Renamed(tracks_dir)]), split)
+        rng = np.random.default_rng(3)
+        thresholds, jfs = GRID, []
         rows = [_draw_scores(rng, selected) for selected, _ in pairs]
         wall, cpu = time.perf_counter(), time.process_time()
         for expressions in of_video.values():
             of_rows = [rows[int(e.expression_id)] for e in expressions]
             curves = scorer.trace(expressions, of_rows, thresholds=thresholds)
-            oracles: list[Score | None] = [None] * len(curves)
-            totals = totals + ScoredBatch((), [], [], curves, oracles).totals(0.5)
+            jfs += [[curve.at(threshold).jf for threshold in thresholds] for curve in curves]
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(
             f"epoch: {len(pairs)} expressions, {EPOCH_VIDEOS} videos, {EPOCH_FRAMES} frames of "

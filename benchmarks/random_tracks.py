@@ -16,7 +16,7 @@ import torch
 from sola.config.sections import DataOptions
 from sola.masks import encode
 from sola.metrics import mean_iou
-from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR
+from sola.published.importing import MASKLETS_DIR, TOKENS_DIR
 from sola.shards import ShardReader, ShardWriter
 from sola.text import TextEncoder, TextTokens
 from sola.training.data import SelectionDataset, SelectorDataModule
@@ -90,13 +90,7 @@ def open_data(
         by_video=config.group_by == "video",
         max_tokens=config.max_tokens,
     )
-    return SelectorDataModule(
-        samples,
-        samples,
-        batch_size=config.batch_size,
-        window=config.window,
-        num_workers=config.num_workers,
-    )
+    return SelectorDataModule([samples], samples, config)
 
 
 def read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, torch.Tensor]:

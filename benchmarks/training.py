@@ -38,7 +38,7 @@ from random_tracks import (
 
 from sola.config.sections import DataOptions
 from sola.selector import SelectionLoss, TrackSelector
-from sola.selector.losses import LossInputs, SelectorOutputs, combine_terms
+from sola.selector.losses import TOTAL, LossInputs, SelectorOutputs, combine_terms
 from sola.training.module import SelectorModule
 from sola.types import Expression
 
@@ -107,7 +107,7 @@ def _measure_plain(
     )
     encoder = RobertaModel(roberta_large, add_pooling_layer=False).to(options.device)
     selector = TrackSelector().to(options.device)
-    selection_loss = SelectionLoss()
+    selection_loss = SelectionLoss(1.5, 0.3, 0.07)
     optimizer = torch.optim.AdamW(selector.parameters(), lr=5e-6)
     num_steps = max(2, options.expressions // 7)
     order = torch.randperm(len(expressions)).repeat(num_steps)[: num_steps + 1]
@@ -125,7 +125,7 @@ def _measure_plain(
         outputs = SelectorOutputs(logits, track_tokens, selector.negative_tokens)
         terms = selection_loss(outputs, LossInputs(labels, text))
         has_tracks = torch.ones(1, dtype=torch.bool, device=options.device)
-        loss = combine_terms(terms, selection_loss.weights, has_tracks).total
+        loss = combine_terms(terms, selection_loss.weights, has_tracks)[TOTAL]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(selector.parameters(), 1.0)
@@ -184,7 +184,7 @@ def _measure_ours(
     scorer: Any = None  # nothing is validated
     is_mixed = options.precision == "bf16"
     adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=not is_mixed)
-    module = SelectorModule(TrackSelector(), SelectionLoss(), adamw, None, scorer)
+    module = SelectorModule(TrackSelector(), SelectionLoss(1.5, 0.3, 0.07), adamw, None, scorer)
     clock = Clock(options.device)
     loader = open_data(folder, expressions, config).train_dataloader()
     per_step = len(expressions) / len(loader)

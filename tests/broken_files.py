@@ -11,6 +11,7 @@ import drawn_tracks
 import h5py
 import torch
 from commands import run_command
+from reference_weights import reference_state_dict
 from sound_world import COMMANDS, GENERATE, MEVIS, SELECTOR, tracks_of, write_tracks
 
 from sola.sealed import seal
@@ -159,7 +160,7 @@ def reference(**changes: torch.Tensor | None) -> Break:
     """Weights of the published code's selector; None takes one of them away."""
 
     def apply() -> None:
-        weights = TrackSelector(**SELECTOR).reference_state_dict() | changes
+        weights = reference_state_dict(TrackSelector(**SELECTOR)) | changes
         torch.save({name: value for name, value in weights.items() if value is not None}, "e.pth")
 
     return apply

@@ -16,6 +16,7 @@ import cv2
 import dataset_trees as trees
 import torch
 from published_tree import write_tree
+from reference_weights import reference_state_dict
 from small_detector import GDINO
 from sound_world import hide_ground_truth
 
@@ -154,5 +155,5 @@ def write_world(folder: Path) -> None:
     )
     torch.manual_seed(0)
     torch.save(
-        TrackSelector(token_dim=128, text_dim=384).reference_state_dict(), folder / "epoch_14.pth"
+        reference_state_dict(TrackSelector(token_dim=128, text_dim=384)), folder / "epoch_14.pth"
     )

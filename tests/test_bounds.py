@@ -25,7 +25,7 @@ from sola.evaluation.submission_faults import find_faults
 from sola.files import read_json
 from sola.masks import check_codes, decode
 from sola.prediction.clip import footage
-from sola.published.track_file import read_track
+from sola.published.importing import read_track
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.weights_file import read_weights

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reference_weights import reference_state_dict
 
 from sola.generation.run import run_generation
 from sola.masks import decode, encode
@@ -117,7 +118,7 @@ def test_predictions_and_overlays_have_the_size_of_the_footage(
 ) -> None:
     _generate(compose, root, "tracker=small", "prompt_source=grid")
     ckpt_path = tmp_path / "epoch_0.pth"
-    torch.save(TrackSelector(128, 384, num_negatives=8).reference_state_dict(), ckpt_path)
+    torch.save(reference_state_dict(TrackSelector(128, 384, num_negatives=8)), ckpt_path)
     config = compose(
         "predict",
         "dataset=mevis",
@@ -140,7 +141,7 @@ def test_sentences_about_a_video_are_answered_at_its_size_and_times(
     compose: Callable[..., Any], tmp_path: Path
 ) -> None:
     ckpt_path = tmp_path / "epoch_0.pth"
-    torch.save(TrackSelector(128, 384, num_negatives=8).reference_state_dict(), ckpt_path)
+    torch.save(reference_state_dict(TrackSelector(128, 384, num_negatives=8)), ckpt_path)
     config = compose(
         "predict", f"ckpt_path={ckpt_path}", f"video={CUPS}", "expressions=[the red cups]"
     )

@@ -33,8 +33,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def run(options: argparse.Namespace) -> int:
     """Import a tree."""
-    from sola.published.importing import import_tracks
-    from sola.published.track_file import PROMPT_TYPES
+    from sola.published.importing import PROMPT_TYPES, import_tracks
     from sola.shards import ShardWriter, tracks_dir
 
     config: GenerateConfig = compose("generate", ["paths.output_dir=none", *options.values])
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"prompt_source={source}: the published code only has tracks of {known}.")
     split_dir = options.tree / f"{source}_tracks" / (options.dataset_dir or name) / config.split
     folder = tracks_dir(Path(config.paths.data_dir), name, config.split, source, tracker.name)
-    weights = _weights_sha256(config.values["tracker"].get("checkpoint"))
+    weights = _weights_sha256(str(config.values["tracker"].get("checkpoint")))
     dataset = config.dataset.open(config.split)
     description = {
         "dataset": name,
@@ -67,23 +66,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process."""
-    options = parse_arguments(arguments)
-    run_program(lambda: run(options))
-
-
-def _weights_sha256(checkpoint: str | None) -> str:
+def _weights_sha256(checkpoint: str) -> str:
     """Return the SHA-256 of the tracker's weights, as given or of a file; or "unknown"."""
-    if checkpoint == UNKNOWN or re.fullmatch("[0-9a-f]{64}", checkpoint or ""):
-        return str(checkpoint)
-    if checkpoint is None or not Path(checkpoint).is_file():
+    if Path(checkpoint).is_file():
+        return sha256_of_file(Path(checkpoint))
+    if not re.fullmatch(f"{UNKNOWN}|[0-9a-f]{{64}}", checkpoint):
         raise UserError(
             f"tracker.checkpoint={checkpoint}: not found. Set it to the weights that made the "
             f"tracks: SAM 2's file, its SHA-256, or {UNKNOWN}."
         )
-    return sha256_of_file(Path(checkpoint))
+    return checkpoint
 
 
 if __name__ == "__main__":
-    main()
+    run_program(lambda: run(parse_arguments()))

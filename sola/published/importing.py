@@ -1,7 +1,7 @@
-"""Convert the published code's files to shards, video by video."""
+"""Convert the published code's files (masks as JSON, object tokens as npy) to shards."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,11 +9,15 @@ from sola.config.progress import progress
 from sola.datasets import Split
 from sola.datasets.frames import frame_size
 from sola.errors import UserError
-from sola.masks import common_size, empty_masklet
+from sola.files import Damage, read_json, readable
+from sola.masks import check_codes, common_size, empty_masklet
 from sola.metrics import count_pixels
-from sola.published.track_file import MASKLETS_DIR, TOKENS_DIR, read_track, track_paths
 from sola.shards import ShardWriter
 from sola.types import Masklet, Prompt, Tracks
+
+MASKLETS_DIR, TOKENS_DIR = "sam2_masklets", "sam2_object_tokens"
+PROMPT_TYPES = {"gt": "GT MASK", "grid": "SAM2 AMG MASK", "gdino": "SAM2 AMG MASK"}
+COPY_AGAIN = "Copy it again."
 
 
 def import_tracks(
@@ -35,62 +39,36 @@ def import_tracks(
     entries = _entries(split_dir, source, dataset)
     writer.start()
     with progress(f"importing {split_dir}", len(entries)) as advance:
-        for video_id, expression_id in entries:
-            if not writer.has(video_id, expression_id):
-                paths = track_paths(split_dir, f"{video_id}/{expression_id}".rstrip("/"))
-                frame_paths = dataset.videos[video_id].frame_paths
-                shape = (len(frame_paths), frame_size(frame_paths[0]), token_dim)
-                masklets, tokens = _read_all(paths, source, shape)
-                empty = empty_masklet(1, shape[1])[0]
-                labels = None
-                if dataset.has_masks:
-                    truth = dataset.ground_truth(video_id)
-                    labels = count_pixels(masklets, truth, len(frame_paths))
-                writer.stage(
-                    Tracks(
-                        video_id=video_id,
-                        expression_id=expression_id,
-                        object_tokens=tokens,
-                        object_scores=np.full(tokens.shape[:2], np.nan, np.float32),
-                        masklets=tuple(masklets),
-                        prompts=tuple(Prompt(-1, empty, -1, source) for _ in masklets),
-                        size=shape[1],
-                        labels=labels,
-                    )
-                )
-            advance("")
+        for entry in entries:
+            if not writer.has(*entry):
+                writer.stage(_read_entry(split_dir, entry, source, token_dim, dataset))
+            advance()
     writer.finish(entries)
 
 
-def _read_all(
-    paths: Sequence[tuple[Path, Path]], source: str, shape: tuple[int, tuple[int, int], int]
-) -> tuple[list[Masklet], np.ndarray]:
-    """Return N masklets and (N, T, D) object tokens; ``shape`` is T, (H, W), D."""
-    num_frames, size, token_dim = shape
-    masklets, tokens = [], np.zeros((len(paths), num_frames, token_dim), np.float32)
-    for idx, (json_path, npy_path) in enumerate(paths):
-        masklet, of_track = read_track(json_path, npy_path, source)
-        found = (len(masklet), common_size([masklet]))
-        if found != (num_frames, size):
-            raise UserError(
-                f"{json_path}: {found[0]} masks of (height, width) {found[1]}; the video has "
-                f"{num_frames} frames of {size}."
-            )
-        if of_track.shape[1] != token_dim:
-            raise UserError(
-                f"{json_path}: its object tokens are {of_track.shape[1]} wide, tracker.token_dim "
-                f"is {token_dim}. Choose the tracker that made them."
-            )
-        masklets.append(masklet)
-        tokens[idx] = of_track
-    return masklets, tokens
+def read_track(json_path: Path, npy_path: Path, source: str) -> tuple[Masklet, np.ndarray]:
+    """Return T masks and (T, D) float32 object tokens of one track.
+
+    Raises:
+        UserError: if a file is unreadable or of another source.
+    """
+    content = read_json(json_path, COPY_AGAIN)
+    if not isinstance(content, dict) or not {"rle", "prompt_type"} <= content.keys():
+        raise UserError(f"{json_path}: not a track's file, expected the keys rle, prompt_type.")
+    if content["prompt_type"] != PROMPT_TYPES[source]:
+        raise UserError(
+            f"{json_path}: prompt_type must be {PROMPT_TYPES[source]!r} for source {source}, got "
+            f"{content['prompt_type']!r}. Choose the tree's own prompt_source."
+        )
+    return _read_masklet(json_path, content["rle"]), _read_tokens(npy_path)
 
 
 def _entries(split_dir: Path, source: str, dataset: Split) -> list[tuple[str, str]]:
     """Return (video id, expression id or "") of a split; the tree must have its videos."""
-    if not (split_dir / MASKLETS_DIR).is_dir():
+    masklets_dir = split_dir / MASKLETS_DIR
+    if not masklets_dir.is_dir():
         raise UserError(
-            f"{split_dir / MASKLETS_DIR}: not found, expected a tree of the published code: "
+            f"{masklets_dir}: not found, expected a tree of the published code: "
             f"{source}_tracks/<dataset>/<split>/{MASKLETS_DIR}/<video>/00000.json."
         )
     folders = [path for name in (MASKLETS_DIR, TOKENS_DIR) for path in (split_dir / name).iterdir()]
@@ -105,13 +83,72 @@ def _entries(split_dir: Path, source: str, dataset: Split) -> list[tuple[str, st
         entries = [(video_id, "") for video_id in dataset.videos]
     else:  # an expression without a folder has no tracks
         entries = [(e.video_id, e.expression_id) for e in dataset.expressions]
-    depth = "*/*/*.json" if source == "gdino" else "*/*.json"
-    names = {"/".join(entry).rstrip("/") for entry in entries}
-    for path in (split_dir / MASKLETS_DIR).rglob("*.json"):
-        folder = path.parent.relative_to(split_dir / MASKLETS_DIR)
-        if not path.match(depth) or folder.as_posix() not in names:
-            raise UserError(
-                f"{path.parent}: no entry of source {source} in {dataset.split} of {dataset.name}. "
-                "Choose the tree's own prompt_source, dataset and split."
-            )
+    known = {masklets_dir.joinpath(*entry) for entry in entries}
+    for folder in {path.parent for path in masklets_dir.rglob("*.json")} - known:
+        raise UserError(
+            f"{folder}: no entry of source {source} in {dataset.split} of {dataset.name}. "
+            "Choose the tree's own prompt_source, dataset and split."
+        )
     return entries
+
+
+def _read_entry(
+    split_dir: Path, entry: tuple[str, str], source: str, token_dim: int, dataset: Split
+) -> Tracks:
+    """Read all tracks of a video or an expression; scores and prompts are not in the files."""
+    frame_paths = dataset.videos[entry[0]].frame_paths
+    num_frames, size = len(frame_paths), frame_size(frame_paths[0])
+    masklets, tokens = [], []
+    folders = [(split_dir / name).joinpath(*entry) for name in (MASKLETS_DIR, TOKENS_DIR)]
+    for name in sorted({path.stem for folder in folders for path in folder.glob("*.*")}):
+        json_path, npy_path = folders[0] / f"{name}.json", folders[1] / f"{name}.npy"
+        masklet, of_track = read_track(json_path, npy_path, source)
+        if (len(masklet), common_size([masklet])) != (num_frames, size):
+            raise UserError(
+                f"{json_path}: {len(masklet)} masks of (height, width) {common_size([masklet])}; "
+                f"the video has {num_frames} frames of {size}."
+            )
+        if of_track.shape != (num_frames, token_dim):
+            raise UserError(
+                f"{npy_path}: object tokens must have shape {(num_frames, token_dim)} (frames, "
+                f"tracker.token_dim), got {of_track.shape}. Choose the tracker that made them."
+            )
+        masklets.append(masklet)
+        tokens.append(of_track)
+    labels = None
+    if dataset.has_masks:
+        labels = count_pixels(masklets, dataset.ground_truth(entry[0]), num_frames)
+    nowhere = empty_masklet(1, size)[0]
+    return Tracks(
+        *entry,
+        object_tokens=np.array(tokens, np.float32).reshape(-1, num_frames, token_dim),
+        object_scores=np.full((len(tokens), num_frames), np.nan, np.float32),
+        masklets=tuple(masklets),
+        prompts=tuple(Prompt(-1, nowhere, -1, source) for _ in masklets),
+        size=size,
+        labels=labels,
+    )
+
+
+def _read_masklet(path: Path, codes: Any) -> Masklet:
+    try:
+        masklet: Masklet = [
+            {"size": [int(side) for side in code["size"]], "counts": str(code["counts"])}
+            for code in codes
+        ]
+        check_codes(masklet, common_size([masklet]) or (0, 0))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f'{path}: "rle" is not a list of masks ({error!s}).') from error
+    return masklet
+
+
+def _read_tokens(path: Path) -> np.ndarray:
+    # a memory map checks the size first; no code in the file is run
+    with readable(path, COPY_AGAIN), np.errstate(over="raise"):
+        try:
+            tokens = np.lib.format.open_memmap(path, mode="r")
+        except FloatingPointError as error:
+            raise Damage("claims more values than a file can hold") from error
+    if tokens.dtype != np.float32 or not np.isfinite(tokens).all():
+        raise UserError(f"{path}: object tokens must be float32 and finite, got {tokens.dtype}.")
+    return np.array(tokens)

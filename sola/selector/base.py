@@ -2,11 +2,14 @@
 
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+
+from sola.errors import UserError
 
 PROVENANCE_KEY = "sola"
 """Where a checkpoint says what it is, in plain types."""
@@ -44,8 +47,30 @@ class Selector(
 
     @property
     def description(self) -> dict[str, Any]:
-        """The network as a ``_target_`` node."""
-        return {"_target_": target_of(type(self)), **self.kwargs}
+        """The network as a ``_target_`` node; one of ours whatever its module is called."""
+        own = type(self)
+        is_ours = own.__module__.startswith("sola.selector.")
+        package = "sola.selector" if is_ours else own.__module__
+        return {"_target_": f"{package}.{own.__qualname__}", **self.kwargs}
+
+    def load_weights(self, weights: Mapping[str, Tensor], where: str) -> None:
+        """Load a state dict.
+
+        Args:
+            weights: by name.
+            where: names them in a message.
+
+        Raises:
+            UserError: if names or shapes are not those of this network.
+        """
+        try:
+            self.load_state_dict(weights)
+        except (TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:240].rstrip(".")
+            raise UserError(
+                f"{where}: do not fit the network ({reason}). Use a network with the number of "
+                "layers and the widths of the weights."
+            ) from error
 
     @abstractmethod
     def forward(
@@ -83,13 +108,6 @@ class Selector(
         provenance = {**self.provenance, "selector": self.description}
         content = {**self.kwargs, PROVENANCE_KEY: provenance}
         (save_directory / "config.json").write_text(json.dumps(content, indent=1, sort_keys=True))
-
-
-def target_of(selector_class: type[Selector]) -> str:
-    """The import path of a selector; of one of ours it does not depend on the module."""
-    module = selector_class.__module__
-    package = "sola.selector" if module.startswith("sola.selector.") else module
-    return f"{package}.{selector_class.__qualname__}"
 
 
 def mean_of_existing(tokens: Tensor, mask: Tensor | None) -> Tensor:

@@ -119,14 +119,7 @@ def _rebuild(
     kwargs = {name: value for name, value in node.items() if name != TARGET}
     check_arguments(found, kwargs, f"{path}: selector")
     selector: Selector = call(found, f"{path}: selector", **kwargs)
-    try:
-        selector.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"{path}: its weights do not fit the network that it describes ({reason}). "
-            "Use best.ckpt or last.ckpt as train.py wrote it."
-        ) from error
+    selector.load_weights(weights, f"{path}: its weights")
     selector.provenance = provenance
     return selector
 

@@ -1,39 +1,26 @@
 """Layers of the track selector: short-term motion encoder, attention, alignment with language."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 STD_EPS = 1e-5
-NEGATIVE_SLOPE = 0.01
 
 
-class TokenGroupNorm(nn.Module):
+class TokenGroupNorm(nn.GroupNorm):
     """Group normalisation with statistics over all tokens of a set and the group's channels.
 
     It computes in the precision of its parameters: in float32 under mixed precision.
-
-    Args:
-        num_groups: groups into which the channels are split; must divide ``num_channels``.
-        num_channels: C.
-        eps: added to the variance.
     """
-
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.num_groups, self.eps = num_groups, eps
-        self.weight = nn.Parameter(torch.ones(num_channels))
-        self.bias = nn.Parameter(torch.zeros(num_channels))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Normalise (A, S, C): A sets of S tokens."""
         # (A, S, C) -> (A, C, S, 1), which torch sees to be channels-last: nothing is copied
         channels_first = tokens.to(self.weight.dtype).unsqueeze(2).permute(0, 3, 1, 2)
-        normalised = F.group_norm(channels_first, self.num_groups, self.weight, self.bias, self.eps)
-        return normalised.permute(0, 2, 3, 1).squeeze(2)
+        return super().forward(channels_first).permute(0, 2, 3, 1).squeeze(2)
 
 
 class WeightStandardizedConv1d(nn.Conv1d):
@@ -52,22 +39,6 @@ class WeightStandardizedConv1d(nn.Conv1d):
         centred = weight - weight.mean(dim=1, keepdim=True)
         std = torch.linalg.vector_norm(centred, dim=1) / math.sqrt(weight.shape[1] - 1)
         return F.linear(windows.flatten(2), centred / (std + STD_EPS)[:, None], self.bias)
-
-
-class MotionBlock(nn.Module):
-    """Convolution of kernel 3, group normalisation over time, leaky ReLU, dropout."""
-
-    def __init__(
-        self, in_dim: int, out_dim: int, *, stride: int, num_groups: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.conv = WeightStandardizedConv1d(in_dim, out_dim, 3, stride=stride, padding=1)
-        self.norm = TokenGroupNorm(num_groups, out_dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Encode (A, T, C_in) into (A, T', C_out)."""
-        return self.dropout(F.leaky_relu(self.norm(self.conv(tokens)), NEGATIVE_SLOPE))
 
 
 class MotionEncoder(nn.Module):
@@ -98,10 +69,14 @@ class MotionEncoder(nn.Module):
         self.gain = gain
         hidden_dim = 2 * token_dim
         widths = (token_dim, hidden_dim, hidden_dim, hidden_dim, text_dim, text_dim)
-        self.blocks = nn.ModuleList(
-            MotionBlock(in_dim, out_dim, stride=stride, num_groups=num_groups, dropout=dropout)
-            for in_dim, out_dim, stride in zip(widths[:-1], widths[1:], strides, strict=True)
-        )
+        self.blocks = nn.Sequential()
+        for in_dim, out_dim, stride in zip(widths[:-1], widths[1:], strides, strict=True):
+            block = nn.Sequential()
+            block.conv = WeightStandardizedConv1d(in_dim, out_dim, 3, stride=stride)
+            block.norm = TokenGroupNorm(num_groups, out_dim)
+            block.activation = nn.LeakyReLU()
+            block.dropout = nn.Dropout(dropout)
+            self.blocks.append(block)
         self.output = WeightStandardizedConv1d(text_dim, text_dim, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -110,9 +85,7 @@ class MotionEncoder(nn.Module):
         if self.gain != 1:
             mean = hidden.mean(dim=1, keepdim=True)
             hidden = mean + self.gain * (hidden - mean)
-        for block in self.blocks:
-            hidden = block(hidden)
-        return self.output(hidden).unflatten(0, tokens.shape[:2])
+        return self.output(self.blocks(hidden)).unflatten(0, tokens.shape[:2])
 
 
 class Attention(nn.Module):
@@ -190,34 +163,33 @@ class AlignmentLayer(nn.Module):
         encoding: Tensor,
         language: Tensor,
         mask: Tensor | None,
-        spread: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """Tokens of every sample, aligned with its expression.
 
         Args:
-            tokens: (R, N, T', E), motion tokens of R videos.
+            tokens: (R, N, T', E), motion tokens of R videos, each with B / R samples.
             encoding: (T', E), temporal encoding.
             language: (B, L + K, E), text and negative tokens of each sample.
             mask: (B, L + K) bool, which of them exist; None: all.
-            spread: (R, ...) of videos -> (B, ...) of samples.
 
         Returns:
             (B, N, T', E).
         """
-        num_videos, num_tracks, num_frames = tokens.shape[:3]
+        num_rows, num_tracks, num_frames = tokens.shape[:3]
         # the tracks of each frame are a set: (R, N, T, E) -> (R * T, N, E)
         hidden = tokens.transpose(1, 2).flatten(0, 1)
         hidden = self.track_norm(hidden + self.track_attention(hidden, hidden))
         # the frames of each track are a set: (R * T, N, E) -> (R * N, T, E)
-        hidden = hidden.unflatten(0, (num_videos, num_frames)).transpose(1, 2).flatten(0, 1)
+        hidden = hidden.unflatten(0, (num_rows, num_frames)).transpose(1, 2).flatten(0, 1)
         hidden = self.time_norm(hidden + self.time_attention(hidden + encoding, hidden))
         # all tokens of a sample are a set: (R * N, T, E) -> (R, N * T, E)
-        hidden = hidden.unflatten(0, (num_videos, num_tracks)).flatten(1, 2)
+        hidden = hidden.unflatten(0, (num_rows, num_tracks)).flatten(1, 2)
         attention = self.language_attention
-        query, key, value = (
-            attention.query(hidden),
-            attention.key(language),
-            attention.value(language),
+        # (R, ...) of videos -> (B, ...) of samples
+        query, hidden = (
+            tensor[:, None].expand(-1, len(language) // num_rows, -1, -1).flatten(0, 1)
+            for tensor in (attention.query(hidden), hidden)
         )
-        hidden = spread(hidden) + attention.attend(spread(query), key, value, mask)
+        aligned = attention.attend(query, attention.key(language), attention.value(language), mask)
+        hidden = hidden + aligned
         return self.language_norm(hidden).unflatten(1, (num_tracks, num_frames))

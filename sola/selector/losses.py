@@ -19,6 +19,9 @@ from torch import Tensor
 from sola.checks import above, at_least
 from sola.selector.base import mean_of_existing
 
+TOTAL = "loss"
+"""Name of the weighted sum of the terms."""
+
 
 @dataclass(frozen=True)
 class SelectorOutputs:
@@ -37,23 +40,13 @@ class LossInputs:
     """Labels, text and masks that a loss compares the outputs with."""
 
     labels: Tensor
-    """(B, N), 1 for tracks that the expression refers to, 0 for others."""
+    """(B, N), 1 for tracks that the expression refers to, 0 for others; floats, as the logits."""
     text: Tensor
     """(B, L, E), text tokens."""
     track_mask: Tensor | None = None
     """(B, N) bool, tracks that exist; None: all."""
     text_mask: Tensor | None = None
     """(B, L) bool, text tokens that exist; None: all."""
-
-
-@dataclass(frozen=True)
-class BatchLoss:
-    """The loss of a batch, scalars with gradient."""
-
-    total: Tensor
-    """Weighted sum of the terms."""
-    terms: Mapping[str, Tensor]
-    """By name, unweighted."""
 
 
 class Loss(ABC):
@@ -91,12 +84,7 @@ class SelectionLoss(Loss):
         UserError: if a weight is out of range.
     """
 
-    def __init__(
-        self,
-        positive_weight: float = 1.5,
-        alignment_weight: float = 0.3,
-        temperature: float = 0.07,
-    ) -> None:
+    def __init__(self, positive_weight: float, alignment_weight: float, temperature: float) -> None:
         above(0, positive_weight=positive_weight)
         at_least(0, alignment_weight=alignment_weight)
         self.positive_weight, self.temperature = positive_weight, temperature
@@ -104,87 +92,62 @@ class SelectionLoss(Loss):
 
     def __call__(self, outputs: SelectorOutputs, inputs: LossInputs) -> dict[str, Tensor]:
         """See ``Loss``."""
-        labels, mask, weight = inputs.labels, inputs.track_mask, self.positive_weight
-        bce = classification_loss(outputs.logits, labels, mask, positive_weight=weight)
-        alignment = alignment_loss(
-            outputs.track_tokens,
-            inputs.text,
-            outputs.negatives,
-            labels,
-            mask,
-            text_mask=inputs.text_mask,
-            temperature=self.temperature,
-            positive_weight=weight,
-        )
-        return {"bce": bce, "alignment": alignment}
+        weight = self.positive_weight
+        return {
+            "bce": classification_loss(outputs, inputs, weight),
+            "alignment": alignment_loss(outputs, inputs, weight, self.temperature),
+        }
 
 
 def classification_loss(
-    logits: Tensor,
-    labels: Tensor,
-    track_mask: Tensor | None = None,
-    *,
-    positive_weight: float = 1.5,
+    outputs: SelectorOutputs, inputs: LossInputs, positive_weight: float
 ) -> Tensor:
     """Binary cross entropy of every sample's logits, mean over its tracks.
 
     Args:
-        logits: (B, N).
-        labels: (B, N), 1 for tracks that the expression refers to, 0 for others.
-        track_mask: (B, N) bool, tracks that exist; None: all.
+        outputs: of the selector, for B expressions.
+        inputs: labels and masks of the same.
         positive_weight: factor on the loss of positive tracks.
 
     Returns:
         (B,); 0 for a sample without tracks.
     """
-    weight = logits.new_tensor(positive_weight)
+    logits = outputs.logits
     losses = F.binary_cross_entropy_with_logits(
-        logits, labels.to(logits.dtype), pos_weight=weight, reduction="none"
+        logits, inputs.labels, pos_weight=logits.new_tensor(positive_weight), reduction="none"
     )
-    return _mean_over_tracks(losses, track_mask)
+    return _mean_over_tracks(losses, inputs.track_mask)
 
 
 def alignment_loss(
-    track_tokens: Tensor,
-    text: Tensor,
-    negatives: Tensor | None,
-    labels: Tensor,
-    track_mask: Tensor | None = None,
-    *,
-    text_mask: Tensor | None = None,
-    temperature: float = 0.07,
-    positive_weight: float = 1.5,
+    outputs: SelectorOutputs, inputs: LossInputs, positive_weight: float, temperature: float
 ) -> Tensor:
     """Draw positive tracks to the text and every other one to its nearest negative token.
 
     Args:
-        track_tokens: (B, N, E), from the selector.
-        text: (B, L, E), text tokens.
-        negatives: (K, E), the selector's negative tokens; None, or K = 0: it has none, and there is
-            no term towards them.
-        labels: (B, N), 1 for tracks that the expression refers to, 0 for others.
-        track_mask: (B, N) bool, tracks that exist; None: all.
-        text_mask: (B, L) bool, text tokens that exist; None: all.
-        temperature: dot products are scaled by its exponential.
+        outputs: of the selector, for B expressions; without negative tokens there is no term
+            towards them.
+        inputs: labels, text and masks of the same.
         positive_weight: factor on the term towards the text.
+        temperature: dot products are scaled by its exponential.
 
     Returns:
         (B,); 0 for a sample without tracks.
     """
-    scale = math.exp(temperature)
-    labels = labels.to(track_tokens.dtype)
-    to_text = scale * torch.einsum("bne,be->bn", track_tokens, mean_of_existing(text, text_mask))
+    scale, tracks, labels = math.exp(temperature), outputs.track_tokens, inputs.labels
+    mean_text = mean_of_existing(inputs.text, inputs.text_mask)
+    to_text = scale * torch.einsum("bne,be->bn", tracks, mean_text)
     towards_text = F.binary_cross_entropy_with_logits(to_text, labels, reduction="none")
 
     losses = positive_weight * towards_text
-    if negatives is not None and len(negatives) > 0:
-        losses = losses + _towards_negatives(scale * (track_tokens @ negatives.T), labels)
-    return _mean_over_tracks(losses, track_mask)
+    if outputs.negatives is not None and len(outputs.negatives) > 0:
+        losses = losses + _towards_negatives(scale * (tracks @ outputs.negatives.T), labels)
+    return _mean_over_tracks(losses, inputs.track_mask)
 
 
 def combine_terms(
     terms: Mapping[str, Tensor], weights: Mapping[str, float], has_tracks: Tensor
-) -> BatchLoss:
+) -> dict[str, Tensor]:
     """The loss of a batch: means over the expressions that have tracks, weighted and summed.
 
     Args:
@@ -193,7 +156,8 @@ def combine_terms(
         has_tracks: (B,) bool.
 
     Returns:
-        Scalars; 0, with gradient 0, when no expression has tracks.
+        Scalars: the mean of each term, unweighted, and their weighted sum under ``TOTAL``. They
+        are 0, with gradient 0, when no expression has tracks.
 
     Raises:
         ValueError: if terms and weights have different names.
@@ -205,7 +169,7 @@ def combine_terms(
         share = has_tracks.to(terms[name].dtype) / has_tracks.sum().clamp(min=1)
         means[name] = (terms[name] * share).sum()
     total = torch.stack([weights[name] * mean for name, mean in means.items()]).sum()
-    return BatchLoss(total, means)
+    return means | {TOTAL: total}
 
 
 def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:

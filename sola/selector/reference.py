@@ -1,11 +1,6 @@
 """Parameter names of the published implementation of SOLA, and ours."""
 
-from collections.abc import Mapping
 from itertools import product
-
-from torch import Tensor
-
-from sola.errors import UserError
 
 BLOCK_STRIDE = 4
 """Convolution, normalisation, activation, dropout: a block of its ``nn.Sequential``."""
@@ -40,36 +35,3 @@ def reference_names(num_layers: int) -> dict[str, str]:
         for kind in ("weight", "bias")
     }
     return names | {"negative_token.weight": "negative_tokens", FREQUENCIES: "temporal_frequencies"}
-
-
-def from_reference(state_dict: Mapping[str, Tensor], *, num_layers: int) -> dict[str, Tensor]:
-    """The weights under our names.
-
-    Args:
-        state_dict: under the reference's names, with or without a leading "module.".
-        num_layers: alignment layers of the network.
-
-    Raises:
-        UserError: if a name is missing or unknown.
-    """
-    found = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
-    names = reference_names(num_layers)
-    missing, unknown = sorted(names.keys() - found.keys()), sorted(found.keys() - names.keys())
-    if missing or unknown:
-        raise UserError(
-            f"selector weights: {len(missing)} names missing {missing[:3]}, {len(unknown)} unknown "
-            f"{unknown[:3]}, expected the reference network with {num_layers} layers. Set "
-            "selector.num_layers to that of the weights."
-        )
-    return {
-        ours: found[theirs].flatten() if theirs == FREQUENCIES else found[theirs]
-        for theirs, ours in names.items()
-    }
-
-
-def to_reference(state_dict: Mapping[str, Tensor], *, num_layers: int) -> dict[str, Tensor]:
-    """The inverse of :func:`from_reference`."""
-    return {
-        theirs: state_dict[ours][None] if theirs == FREQUENCIES else state_dict[ours]
-        for theirs, ours in reference_names(num_layers).items()
-    }

@@ -1,7 +1,9 @@
 """TrackSelector: scores every candidate track of a video against an expression."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,20 +12,12 @@ from torch import Tensor, nn
 from sola.checks import above, at_least, between, one_of
 from sola.errors import UserError
 from sola.selector.base import Selector, mean_of_existing
-from sola.selector.grouping import Group, group_by_shape
 from sola.selector.layers import AlignmentLayer, MotionEncoder
-from sola.selector.reference import from_reference, to_reference
+from sola.selector.reference import reference_names
 
 STRIDES = (2, 2, 2, 1, 1)
 """The paper's, of the motion encoder."""
 TEXT_TOKENS = ("all", "words", "mean")
-PAPERS_OPTIONS = {
-    "motion_strides": list(STRIDES),
-    "motion_gain": 1,
-    "time_unit": 100,
-    "normalise_tokens": False,
-    "text_tokens": "all",
-}
 
 
 class TrackSelector(Selector):
@@ -130,20 +124,20 @@ class TrackSelector(Selector):
         # zero where there is no track
         logits = text.new_zeros(len(text), tokens.shape[1])
         track_tokens = text.new_zeros(*logits.shape, text.shape[2])
-        for group in group_by_shape(tokens, len(text), track_mask, frame_mask, video_idx):
-            own_mask = None if mask is None else mask[group.samples]
-            own = self._score(group, group.take(tokens), language[group.samples], own_mask)
-            group.put(own[0], logits)
-            group.put(own[1], track_tokens)
+        for group in _groups(tokens, len(text), track_mask, frame_mask, video_idx):
+            samples = group.samples.flatten()
+            own_mask = None if mask is None else mask[samples]
+            own = self._score(group.tokens, language[samples], own_mask)
+            tracks = group.tracks.repeat_interleave(group.samples.shape[1], dim=0)
+            logits[samples[:, None], tracks], track_tokens[samples[:, None], tracks] = own
         return logits, track_tokens
 
     def _score(
-        self, group: Group, tokens: Tensor, language: Tensor, mask: Tensor | None
+        self, tokens: Tensor, language: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Logits (B, N) and track tokens (B, N, E) of a group.
+        """Logits (B, N) and track tokens (B, N, E) of R videos, each with B / R samples.
 
         Args:
-            group: of R videos and B samples.
             tokens: (R, N, T, D).
             language: (B, L + K, E), text and negative tokens.
             mask: (B, L + K) bool, which of them exist; None: all.
@@ -152,10 +146,8 @@ class TrackSelector(Selector):
             tokens = F.layer_norm(tokens, tokens.shape[-1:])
         hidden = self.motion_encoder(tokens)
         encoding = self._temporal_encoding(hidden.shape[2])
-        spread: Callable[[Tensor], Tensor] = group.spread
         for layer in self.layers:
-            hidden = layer(hidden, encoding, language, mask, spread)
-            spread = nn.Identity()  # from here on there is one row a sample
+            hidden = layer(hidden, encoding, language, mask)
         # the mean over language tokens of dot products is the dot product with their mean; mixed
         # precision ends here, as scores are sums of large terms
         mean = mean_of_existing(language, mask)
@@ -168,33 +160,18 @@ class TrackSelector(Selector):
         """Load weights saved under the reference implementation's parameter names.
 
         Args:
-            state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``.
+            state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``; its names may
+                begin with "module.".
 
         Raises:
             UserError: if names or shapes are not those of this network.
         """
-        renamed = from_reference(state_dict, num_layers=len(self.layers))
-        for name, tensor in self.state_dict().items():
-            if renamed[name].shape != tensor.shape:
-                raise UserError(
-                    f"selector weights: {name} has shape {tuple(renamed[name].shape)}, this "
-                    f"network needs {tuple(tensor.shape)}. Build it with the widths of the weights."
-                )
-        self.load_state_dict(renamed)
-
-    def reference_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the reference implementation's parameter names.
-
-        Raises:
-            UserError: if an option differs from the paper's: the names cannot hold it.
-        """
-        for name, papers in PAPERS_OPTIONS.items():
-            if self.kwargs[name] != papers:
-                raise UserError(
-                    f"selector.{name}: must be {papers} under the reference's names, got "
-                    f"{self.kwargs[name]}."
-                )
-        return to_reference(self.state_dict(), num_layers=len(self.layers))
+        names, weights = reference_names(len(self.layers)), {}
+        for name, tensor in state_dict.items():
+            theirs = name.removeprefix("module.")
+            ours = names.get(theirs, theirs)
+            weights[ours] = tensor.flatten() if ours == "temporal_frequencies" else tensor
+        self.load_weights(weights, "selector weights")
 
     def _temporal_encoding(self, num_frames: int) -> Tensor:
         """(T', E): sine and cosine of random frequencies."""
@@ -202,6 +179,47 @@ class TrackSelector(Selector):
         time = torch.arange(num_frames, device=frequencies.device, dtype=frequencies.dtype)
         angles = 2 * math.pi * (time / self.time_unit)[:, None] * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class _Group(NamedTuple):
+    """R videos of a batch with equally many tracks, frames and samples, without padding.
+
+    Attributes:
+        tokens: (R, N, T, D).
+        tracks: (R, N) long, where the tracks are among those of the batch.
+        samples: (R, S) long, the batch's samples that are about each video.
+    """
+
+    tokens: Tensor
+    tracks: Tensor
+    samples: Tensor
+
+
+def _groups(
+    tokens: Tensor,
+    num_samples: int,
+    track_mask: Tensor | None,
+    frame_mask: Tensor | None,
+    video_idx: Tensor | None,
+) -> Iterator[_Group]:
+    """Group the videos that have tracks, frames and samples: nothing is computed for padding."""
+    num_videos, num_tracks, num_frames = tokens.shape[:3]
+    if video_idx is None:
+        video_idx = torch.arange(num_samples) if num_videos > 1 else torch.zeros(num_samples)
+    # masks are read by the host: shapes are needed to start anything
+    exists = torch.ones(num_videos, num_tracks) if track_mask is None else track_mask.cpu()
+    lengths = [num_frames] * num_videos if frame_mask is None else frame_mask.sum(dim=1).tolist()
+    video_idx = video_idx.cpu()
+    by_shape: dict[tuple[int, int, int], list[tuple[Tensor, ...]]] = defaultdict(list)
+    for video, length in enumerate(lengths):
+        tracks, samples = exists[video].nonzero()[:, 0], (video_idx == video).nonzero()[:, 0]
+        shape = (len(tracks), length, len(samples))
+        by_shape[shape].append((torch.tensor([video]), tracks, samples))
+    for shape, videos in by_shape.items():
+        if all(shape):
+            parts = zip(*videos, strict=True)
+            rows, tracks, samples = (torch.stack(part).to(tokens.device) for part in parts)
+            yield _Group(tokens[rows, tracks, : shape[1]], tracks, samples)
 
 
 def _choose_text(

@@ -172,14 +172,11 @@ def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
     """Ask the hub only for what is not here: without a network it tries for a minute."""
     from transformers import AutoModel, AutoTokenizer
 
-    def load(*, local_files_only: bool) -> tuple[Any, Any]:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local_files_only)
-        return tokenizer, AutoModel.from_pretrained(path, local_files_only=local_files_only)
-
+    here = {"local_files_only": True}
     try:
-        return load(local_files_only=True)
+        return AutoTokenizer.from_pretrained(path, **here), AutoModel.from_pretrained(path, **here)
     except (OSError, ValueError):
         if Path(path).is_dir():
             raise
-        log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
-        return load(local_files_only=False)
+    log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
+    return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path)

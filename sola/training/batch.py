@@ -47,17 +47,10 @@ class Batch:
     """(V, T) bool."""
     text_mask: Tensor | None = None
     """(B, L) bool."""
+    label_mask: Tensor | None = None
+    """(B, N) bool, tracks that exist, expression by expression."""
     video_idx: Tensor | None = None
     """(B,) long, each expression's sample; None: one for all, or one an expression."""
-
-    @property
-    def label_mask(self) -> Tensor | None:
-        """(B, N) bool, tracks that exist, expression by expression."""
-        if self.track_mask is None:
-            return None
-        if self.video_idx is None:
-            return self.track_mask.expand(len(self.labels), -1)
-        return self.track_mask[self.video_idx]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """The same batch on a device."""
@@ -81,21 +74,21 @@ def collate(samples: Sequence[Sample]) -> Batch:
         return Batch(*no_tokens, no_flags, no_flags.flatten(), (), ())
     texts = [text for sample in samples for text in sample.texts]
     counts = [len(sample.texts) for sample in samples]
-    num_tracks = torch.tensor([sample.tokens.shape[0] for sample in samples])
-    num_frames = torch.tensor([sample.tokens.shape[1] for sample in samples])
+    num_tracks, num_frames = torch.tensor([sample.tokens.shape[:2] for sample in samples]).T
+    longest = (int(num_tracks.max()), int(num_frames.max()))
     video_idx = torch.arange(len(samples)).repeat_interleave(torch.tensor(counts))
+    track_mask = _mask(num_tracks)
     return Batch(
-        tokens=_pad_tokens(samples, int(num_tracks.max()), int(num_frames.max())),
+        tokens=torch.stack([_pad(sample.tokens, longest) for sample in samples]),
         text=nn.utils.rnn.pad_sequence(texts, batch_first=True),
-        labels=torch.cat(
-            [F.pad(s.labels, (0, int(num_tracks.max()) - s.labels.shape[1])) for s in samples]
-        ),
+        labels=torch.cat([_pad(s.labels, (len(s.labels), longest[0])) for s in samples]),
         has_tracks=num_tracks[video_idx] > 0,
         expressions=tuple(e for sample in samples for e in sample.expressions),
         num_tracks=tuple(num_tracks[video_idx].tolist()),
-        track_mask=_mask(num_tracks),
+        track_mask=track_mask,
         frame_mask=_mask(num_frames),
         text_mask=_mask(torch.tensor([len(text) for text in texts])),
+        label_mask=None if track_mask is None else track_mask[video_idx],
         video_idx=None if len(samples) == 1 or set(counts) == {1} else video_idx,
     )
 
@@ -106,13 +99,7 @@ def _mask(lengths: Tensor) -> Tensor | None:
     return None if (lengths == longest).all() else torch.arange(longest) < lengths[:, None]
 
 
-def _pad_tokens(samples: Sequence[Sample], num_tracks: int, num_frames: int) -> Tensor:
-    """(V, N, T, D); a view of the only sample."""
-    if len(samples) == 1:
-        return samples[0].tokens[None]
-    out = samples[0].tokens.new_zeros(
-        len(samples), num_tracks, num_frames, samples[0].tokens.shape[-1]
-    )
-    for row, sample in zip(out, samples, strict=True):
-        row[: sample.tokens.shape[0], : sample.tokens.shape[1]] = sample.tokens
-    return out
+def _pad(tensor: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Zeros behind the first two dimensions; a tensor of that shape stays as it is."""
+    missing = [0, shape[1] - tensor.shape[1], 0, shape[0] - tensor.shape[0]]
+    return F.pad(tensor, [0, 0] * (tensor.dim() - 2) + missing) if any(missing) else tensor

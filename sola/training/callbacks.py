@@ -1,31 +1,56 @@
-"""The best checkpoint, early stopping, averaged weights, logged steps and progress of a run."""
+"""Callbacks of a run: checkpoints, bit-for-bit resume, averaged weights, progress of a run."""
 
 import logging
+import math
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import (
     Callback,
+    Checkpoint,
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
     WeightAveraging,
 )
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from sola.checks import at_least, one_of
+from sola.checks import above, at_least, between
+from sola.config.job import is_first_process
 from sola.config.progress import Advance, progress
 from sola.errors import UserError
+from sola.files import is_there, whole_file
+from sola.selector import Selector
+from sola.selector.base import PROVENANCE_KEY
 from sola.training import scoring
-from sola.training.module import MAX_STEPS
-from sola.training.resuming import BEST_FILE
+from sola.training.module import MAX_STEPS, VALID_LOSS, SelectorModule
+from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
 
-LEARNING_RATE = "train/lr"
+BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
+LAST_NEEDED = f"Use the run's {LAST_FILE}."
 LOSS_EVERY_S = 1.0
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Writes checkpoints that are complete or absent, whenever the process dies.
+
+    Lightning writes to the system's temporary folder first; moving a file from there to another
+    disk is not atomic.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write beside the path, then rename."""
+        with whole_file(Path(path)) as unfinished:
+            torch.save(checkpoint, unfinished)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -37,10 +62,7 @@ class BestCheckpoint(ModelCheckpoint):
         mode: max or min.
     """
 
-    def __init__(
-        self, dirpath: str | Path, monitor: str = scoring.VALID_JF, mode: str = "max"
-    ) -> None:
-        one_of(("max", "min"), mode=mode)
+    def __init__(self, dirpath: str | Path, monitor: str, mode: str) -> None:
         options: dict[str, Any] = {"save_weights_only": True, "enable_version_counter": False}
         super().__init__(dirpath, Path(BEST_FILE).stem, monitor, mode=mode, **options)
 
@@ -51,11 +73,161 @@ class BestCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
 
+class LastCheckpoint(Checkpoint):
+    """Writes last.ckpt, all that a run needs to resume: after every epoch, and within epochs.
+
+    Args:
+        dirpath: folder of the run.
+        every_n_steps: optimiser steps from one to the next within an epoch; None: not by steps.
+        every_n_minutes: the same by time.
+    """
+
+    def __init__(
+        self, dirpath: str | Path, every_n_steps: int | None, every_n_minutes: float | None
+    ) -> None:
+        at_least(1, every_n_steps=every_n_steps)
+        above(0, every_n_minutes=every_n_minutes)
+        self.path = Path(dirpath) / LAST_FILE
+        self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
+        self._step, self._saved_at, self._is_pending = 0, time.monotonic(), False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock; remove the unfinished file of a killed run."""
+        self._step, self._saved_at = trainer.global_step, time.monotonic()
+        if trainer.is_global_zero:
+            for unfinished in self.path.parent.glob("*.part"):
+                unfinished.unlink()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
+    ) -> None:
+        """Save between two optimiser steps of an epoch, but not before a validation.
+
+        A resumed run would skip it. The last step of an epoch is saved by ``on_train_epoch_end``.
+        ``step`` is outputs, batch and its place.
+        """
+        is_step, self._step = trainer.global_step > self._step, trainer.global_step
+        if not is_step or trainer.is_last_batch:
+            return
+        self._is_pending |= self._is_due(trainer)
+        by_epoch = trainer.check_val_every_n_epoch is not None
+        position = step[2] if by_epoch else trainer.fit_loop.total_batch_idx
+        interval = trainer.val_check_batch or math.inf
+        is_validated = (position + 1) % interval == 0
+        if self._is_pending and not is_validated:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save an epoch's result, its validation included."""
+        self._save(trainer)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            return True
+        if self.every_n_minutes is None:
+            return False
+        is_late = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
+        return bool(trainer.strategy.broadcast(is_late))  # clocks differ, and all save together
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        for logger in trainer.loggers:  # first: a resumed run does not log these rows again
+            logger.save()
+        trainer.save_checkpoint(self.path)
+        self._saved_at, self._is_pending = time.monotonic(), False
+
+
+class Resumption(Callback):
+    """Makes a resumed run the same as an uninterrupted one, where Lightning does not.
+
+    Args:
+        seed: of the run. Random numbers of a step, such as those of dropout, depend on it, on the
+            step and on the process, not on what was drawn before.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self._is_between_epochs = seed, False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed the step."""
+        step = (self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(step).generate_state(1)[0]))
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Close an epoch that was saved in its last hook.
+
+        Lightning would repeat its end, as an epoch without steps, and count it twice.
+        """
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        self._is_between_epochs = epochs["current"]["processed"] == epochs["current"]["ready"]
+        if self._is_between_epochs:
+            for part in ("total", "current"):
+                epochs[part]["completed"] = epochs[part]["processed"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin with the next epoch; end a run that early stopping had ended."""
+        if self._is_between_epochs:  # or Lightning takes the next epoch for the end of this one
+            trainer.fit_loop.epoch_loop.restarting = False
+        stopping = trainer.early_stopping_callback
+        if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True
+
+
+def find_checkpoint(
+    output_dir: Path, ckpt_path: str | None, *, resume: bool, is_dry: bool
+) -> Path | None:
+    """The checkpoint to resume from, if any.
+
+    Raises:
+        UserError: if the folder holds a run that would be overwritten.
+    """
+    last = output_dir / LAST_FILE
+    if resume and is_there(last):
+        return last
+    path = None if ckpt_path is None else Path(ckpt_path)
+    if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
+        return path
+    # a run that was killed before its first last.ckpt may have a metrics.csv
+    names, state, fix = [LAST_FILE, BEST_FILE, "metrics.csv"], "a run already", "Add resume=true"
+    if resume:
+        names, state, fix = [BEST_FILE], f"but no {LAST_FILE} to resume from", "Move it away"
+    for name in names:
+        if is_there(output_dir / name):
+            raise UserError(
+                f"{output_dir}: holds {name}, {state}. {fix}, or choose another hydra.run.dir."
+            )
+    return path
+
+
+def check_resume(path: Path, selector: Selector) -> int:
+    """Return the steps of a checkpoint, which must be a last.ckpt of the same network.
+
+    Raises:
+        UserError: if it is not.
+    """
+    content = read_weights(path, is_checked=True, remedy=LAST_NEEDED)
+    provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
+    if provenance is None:
+        raise UserError(f"{path}: not a checkpoint of train.py. {LAST_NEEDED}")
+    for key, wanted in selector.description.items():
+        own = provenance["selector"].get(key)
+        if own != wanted and "dropout" not in key:
+            raise UserError(
+                f"{path}: its selector has {key}={own}, this run requests selector.{key}={wanted}. "
+                "Resume with the configuration that the run was started with."
+            )
+    if "optimizer_states" not in content:
+        raise UserError(f"{path}: has no optimizer state to resume from. {LAST_NEEDED}")
+    return int(content["global_step"])
+
+
 def early_stopping(
-    patience: int | None = None,
-    monitor: str = scoring.VALID_JF,
-    mode: str = "max",
-    min_delta: float = 0.0,
+    patience: int | None, monitor: str, mode: str, min_delta: float
 ) -> EarlyStopping | None:
     """Lightning's EarlyStopping on validations; None without patience.
 
@@ -72,54 +244,18 @@ def early_stopping(
     return EarlyStopping(monitor, min_delta, patience, mode=mode, check_on_train_epoch_end=False)
 
 
-def weight_averaging(decay: float | None = None) -> EMAWeightAveraging | None:
+def weight_averaging(decay: float | None) -> EMAWeightAveraging | None:
     """Exponential moving average of the weights, which is validated and saved; None without decay.
 
     Args:
-        decay: share of the average that stays at a step, in (0, 1).
+        decay: share of the average that stays at a step, in [0, 1].
 
     Raises:
         UserError: if it is out of range.
     """
-    if decay is None:
-        return None
-    if not 0 < decay < 1:
-        raise UserError(f"decay: must be between 0 and 1, got {decay}.")
+    between(0, 1, decay=decay)
     # buffers are constants, which an average would round
-    return EMAWeightAveraging(decay=decay, use_buffers=False)
-
-
-class StepMetrics(Callback):
-    """Logs losses and learning rate of an optimiser step in one row, now and then.
-
-    Lightning logs after ``on_train_batch_end``, in which last.ckpt is written: a run that dies
-    between the two would lack a row.
-
-    Args:
-        every_n_steps: optimiser steps from one row to the next.
-    """
-
-    def __init__(self, every_n_steps: int) -> None:
-        self.every_n_steps = every_n_steps
-        self._step, self._rate = 0, float("nan")
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
-    ) -> None:
-        """Note the step's rate: schedules move on before it ends."""
-        self._step = trainer.global_step
-        self._rate = trainer.optimizers[0].param_groups[0]["lr"]
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
-    ) -> None:
-        """Log the row, if one is due."""
-        step, metrics = trainer.global_step, getattr(pl_module, "step_metrics", {})
-        if step > self._step and step % self.every_n_steps == 0:
-            row = {LEARNING_RATE: self._rate, "epoch": trainer.current_epoch}
-            row |= {name: float(value) for name, value in metrics.items()}
-            for logger in trainer.loggers:
-                logger.log_metrics(row, step=step - 1)
+    return None if decay is None else EMAWeightAveraging(decay=decay, use_buffers=False)
 
 
 class TrainingProgress(Callback):
@@ -148,9 +284,11 @@ class TrainingProgress(Callback):
         if self._advance is None or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        loss, now = getattr(pl_module, "step_metrics", {}).get("train/loss_step"), time.monotonic()
-        if loss is not None and now - self._read_at >= LOSS_EVERY_S:
-            self._loss, self._read_at = f", loss {float(loss):.3f}", now
+        now = time.monotonic()
+        if now - self._read_at >= LOSS_EVERY_S:
+            assert isinstance(pl_module, SelectorModule)
+            loss = float(pl_module.step_metrics["train/loss_step"])
+            self._loss, self._read_at = f", loss {loss:.3f}", now
         self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{self._loss}")
 
     def on_validation_batch_end(
@@ -171,7 +309,7 @@ class TrainingProgress(Callback):
             "oracle %.1f)",
             trainer.current_epoch + 1,
             trainer.max_epochs,
-            metrics.get("valid/loss", float("nan")),
+            metrics.get(VALID_LOSS, float("nan")),
             *(100 * metrics[name] for name in names),
             round(metrics[scoring.VALID_THRESHOLD_BEST], 2),  # of a float32
             100 * metrics[scoring.VALID_ORACLE_JF],

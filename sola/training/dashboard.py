@@ -1,29 +1,22 @@
-"""Callbacks that log what a training shows beside its losses."""
+"""What a training shows beside its numbers: breakdowns, curves, histograms, examples."""
 
 import logging
-import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
-from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
+from sola.config.sections import DashboardOptions
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.scorer import Score
 from sola.selector.base import PROVENANCE_KEY
-from sola.training.module import SCORED, SelectorModule
-from sola.training.scoring import GRID, ScoredBatch, ValidationScorer
-from sola.types import Expression
+from sola.training.module import SelectorModule
+from sola.training.scoring import GRID, Finding, ValidationScorer
 from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, VideoClip
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.plots import LinePlot
@@ -34,43 +27,6 @@ NUM_SCORES = 20
 BIN_EDGES = np.linspace(0, 1, 51)
 
 log = logging.getLogger(__name__)
-
-
-class GradientNorms(Callback):
-    """Gradient norms of each part of the selector, of all devices, before clipping.
-
-    They go into the row of ``StepMetrics``, and are computed only on the steps that are logged.
-
-    Args:
-        every_n_steps: as for ``StepMetrics``.
-    """
-
-    def __init__(self, every_n_steps: int) -> None:
-        self.every_n_steps = every_n_steps
-
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
-    ) -> None:
-        """Add them to the losses of the step."""
-        is_due = (trainer.global_step + 1) % self.every_n_steps == 0
-        if trainer.is_global_zero and is_due:
-            assert isinstance(pl_module, SelectorModule)
-            pl_module.step_metrics |= gradient_norms(pl_module.selector)
-
-
-def gradient_norms(selector: nn.Module) -> dict[str, float]:
-    """Return the L2 norms of the gradients of each part, such as ``layers.0``, and of all parts.
-
-    Args:
-        selector: after a backward pass.
-    """
-    parts: dict[str, list[Tensor]] = defaultdict(list)
-    for name, parameter in selector.named_parameters():
-        if parameter.grad is not None and parameter.numel() > 0:
-            parts[re.sub(r"^(\w+(\.\d+)?).*", r"\1", name)].append(parameter.grad)
-    norms = [get_total_norm(grads) for grads in parts.values()]
-    values = torch.stack([*norms, get_total_norm(norms)]).tolist()
-    return dict(zip((f"grad_norm/{part}" for part in [*parts, "all"]), values, strict=True))
 
 
 def record_checkpoint(board: Board, path: Path, *, keep_copy: bool) -> None:
@@ -88,24 +44,6 @@ def record_checkpoint(board: Board, path: Path, *, keep_copy: bool) -> None:
         board.add_artifact(name, "selector", path, metadata=content, keep_copy=keep_copy)
 
 
-class Finding(NamedTuple):
-    """What a validation found of one expression.
-
-    Attributes:
-        scores: (N,) of its tracks.
-        labels: (N,) bool, tracks that it refers to.
-        curve: J and F at the configured threshold and at those of ``GRID``.
-        oracle: J and F of the oracle, if known.
-        by_name: J&F at the configured threshold, by breakdown, such as valid_by_size/small.
-    """
-
-    scores: NDArray[np.float32]
-    labels: NDArray[np.bool_]
-    curve: list[Score]
-    oracle: Score | None
-    by_name: dict[str, float]
-
-
 class ValidationDashboard(Callback):
     """Logs breakdowns, threshold curve, histograms and a table of examples of every validation.
 
@@ -115,66 +53,25 @@ class ValidationDashboard(Callback):
         board: of the run.
         scorer: of the validation split.
         dataset: the split.
-        threshold: the configured one.
-        sources: prompt sources of the tracks.
-        num_examples: rows of the table.
-        every_n_validations: validations from one table to the next.
-        num_frames: maximum length of an overlay video.
+        options: of the table of examples and its overlay videos.
     """
 
     def __init__(
-        self,
-        board: Board,
-        scorer: ValidationScorer,
-        dataset: Split,
-        *,
-        threshold: float,
-        sources: Sequence[str],
-        num_examples: int,
-        every_n_validations: int,
-        num_frames: int,
+        self, board: Board, scorer: ValidationScorer, dataset: Split, options: DashboardOptions
     ) -> None:
-        self.board, self.scorer, self.dataset = board, scorer, dataset
-        self.threshold, self.sources = threshold, sources
-        self.every_n_validations, self.num_frames = every_n_validations, num_frames
-        self.num_examples = num_examples if board.shows_pictures else 0
+        self.board, self.scorer, self.dataset, self.options = board, scorer, dataset, options
+        self.num_examples = options.num_examples if board.shows_pictures else 0
         self._num_validations = 0
-        self._findings: dict[tuple[str, str], Finding] = {}
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget the last validation."""
-        self._findings = {}
-
-    def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *unused: Any
-    ) -> None:
-        """Keep what a step found."""
-        if outputs is None:
-            return
-        batch: ScoredBatch = outputs[SCORED]
-        by_source = {source: self._of_source(source, batch) for source in self.sources}
-        for idx, expression in enumerate(batch.expressions):
-            curve = [batch.curves[idx].at(threshold) for threshold in (self.threshold, *GRID)]
-            size = self.scorer.groups(expression)["size"]
-            labels = {"size": size} | ({"kind": expression.kind} if expression.kind else {})
-            by_name = {f"valid_by_{name}/{label}": curve[0].jf for name, label in labels.items()}
-            by_name |= {f"valid_by_source/{name}": of[idx].jf for name, of in by_source.items()}
-            self._findings[expression.video_id, expression.expression_id] = Finding(
-                batch.scores[idx], batch.labels[idx], curve, batch.oracles[idx], by_name
-            )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log everything."""
-        if dist.is_available() and dist.is_initialized():
-            parts: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(parts, self._findings)
-            self._findings = {name: found for part in parts for name, found in part.items()}
-        findings = list(self._findings.values())
-        if not (trainer.is_global_zero and findings):
+        if not trainer.is_global_zero:
             return
+        assert isinstance(pl_module, SelectorModule)
+        findings = pl_module.findings
         by_name: dict[str, list[float]] = defaultdict(list)
         for found in findings:
-            for name, jf in found.by_name.items():
+            for name, jf in found.breakdowns.items():
                 by_name[name].append(jf)
         scores = np.concatenate([found.scores for found in findings])
         labels = np.concatenate([found.labels for found in findings])
@@ -182,67 +79,61 @@ class ValidationDashboard(Callback):
         values["valid/threshold_curve"] = _curve(findings)
         values["valid/scores_correct"] = Histogram(*np.histogram(scores[labels], BIN_EDGES))
         values["valid/scores_wrong"] = Histogram(*np.histogram(scores[~labels], BIN_EDGES))
-        is_due = self._num_validations % self.every_n_validations == 0
+        is_due = self._num_validations % self.options.examples_every_n_validations == 0
         self._num_validations += 1
         with tempfile.TemporaryDirectory() as folder:
-            if is_due and (rows := self._examples(Path(folder))):
+            if is_due and (rows := self._examples(findings, Path(folder))):
                 values["valid/examples"] = rows
             self.board.log(values, step=trainer.global_step - 1)
 
-    def _of_source(self, source: str, batch: ScoredBatch) -> list[Score]:
-        """Scores of the selection among the tracks of one prompt source."""
-        if len(self.sources) == 1:
-            return [curve.at(self.threshold) for curve in batch.curves]
-        return self.scorer.trace_source(
-            source, batch.expressions, batch.scores, threshold=self.threshold
-        )
-
-    def _examples(self, folder: Path) -> list[dict[str, Cell]]:
+    def _examples(self, findings: Sequence[Finding], folder: Path) -> list[dict[str, Cell]]:
         """The rows of the table; some may be missing by trainer.limit_val_batches."""
+        by_expression = {found.expression: found for found in findings}
         everything = self.dataset.expressions
-        chosen = (everything[i] for i in evenly_spaced(len(everything), self.num_examples))
-        shown = [(e, self._findings.get((e.video_id, e.expression_id))) for e in chosen]
-        pairs = [(expression, found) for expression, found in shown if found is not None]
-        clips: list[VideoClip | None] = [None] * len(pairs)
+        chosen = [everything[i] for i in evenly_spaced(len(everything), self.num_examples)]
+        shown = [by_expression[each] for each in chosen if each in by_expression]
+        clips: list[VideoClip | None] = [None] * len(shown)
         try:
-            for idx, pair in enumerate(pairs):
-                clips[idx] = self._draw(folder / f"{idx}.mp4", *pair)
+            for idx, found in enumerate(shown):
+                clips[idx] = self._draw(folder / f"{idx}.mp4", found)
         except UserError as error:  # training itself needs no frames
             log.warning("no overlay video for the dashboard: %s", error)
-        return [self._row(*pair, clip) for pair, clip in zip(pairs, clips, strict=True)]
+        return [self._row(found, clip) for found, clip in zip(shown, clips, strict=True)]
 
-    def _draw(self, path: Path, expression: Expression, found: Finding) -> VideoClip:
-        video, tracks = expression.video_id, self.scorer.read(expression.video_id)
-        truth = self.dataset.ground_truth(video)
+    def _draw(self, path: Path, found: Finding) -> VideoClip:
+        expression = found.expression
+        tracks = self.scorer.read(expression.video_id)
+        truth = self.dataset.ground_truth(expression.video_id)
         objects = {name: truth[name] for name in expression.object_ids or ()}
-        frames = self.dataset.videos[video]
-        shown = show_video(frames, tracks.size, self.num_frames, tracks.masklets, objects)
-        selected = np.array(self.scorer.tracks_of(expression))[found.scores > self.threshold]
+        frames = self.dataset.videos[expression.video_id]
+        shown = show_video(
+            frames, tracks.size, self.options.example_frames, tracks.masklets, objects
+        )
+        of_expression = np.array(self.scorer.tracks_of(expression))
+        selected = of_expression[found.scores > self.scorer.threshold]
         caption = f"J&F {100 * found.curve[0].jf:.1f}, tracks: {len(selected)}"
         return draw_answer_clip(path, shown, expression.text, selected.tolist(), caption)
 
-    def _row(
-        self, expression: Expression, found: Finding, clip: VideoClip | None
-    ) -> dict[str, Cell]:
+    def _row(self, found: Finding, clip: VideoClip | None) -> dict[str, Cell]:
+        expression, score = found.expression, found.curve[0]
         tracks = self.scorer.tracks_of(expression)
         by_score = sorted(zip(found.scores, tracks, found.labels, strict=True), reverse=True)
         words = [f"{idx}: {score:.2f}{' correct' if own else ''}" for score, idx, own in by_score]
         more = f" and {len(words) - NUM_SCORES} more" if len(words) > NUM_SCORES else ""
-        selected = {idx for score, idx, _ in by_score if score > self.threshold}
+        selected = {idx for score, idx, _ in by_score if score > self.scorer.threshold}
         correct = {idx for _, idx, is_correct in by_score if is_correct}
-        score, oracle = found.curve[0], None if found.oracle is None else found.oracle.jf
-        size = self.scorer.groups(expression)["size"]
 
         def names(chosen: set[int]) -> str:
             return ", ".join(map(str, sorted(chosen)))
 
         row: dict[str, Cell] = {"video": expression.video_id}
         row |= {"expression": expression.expression_id, "sentence": expression.text}
-        row |= {"kind": expression.kind, "size": size, "overlay": clip}
-        row |= {"J": score.j, "F": score.boundary_f, "J&F": score.jf, "oracle J&F": oracle}
+        row |= {"kind": expression.kind, "size": self.scorer.size_group(expression)}
+        row |= {"overlay": clip, "J": score.j, "F": score.boundary_f, "J&F": score.jf}
+        row |= {"oracle J&F": None if found.oracle is None else found.oracle.jf}
         row |= {"selected": names(selected), "missed": names(correct - selected)}
-        scores = ", ".join(words[:NUM_SCORES]) + more
-        return row | {"wrong": names(selected - correct), "scores": scores}
+        row |= {"wrong": names(selected - correct)}
+        return row | {"scores": ", ".join(words[:NUM_SCORES]) + more}
 
 
 def _curve(findings: Sequence[Finding]) -> LinePlot:

@@ -1,21 +1,25 @@
-"""Samples of a split and the DataModule that serves them."""
+"""Samples of a split, their order in an epoch, and the DataModule that serves them."""
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
+from sola.config.sections import DataOptions
 from sola.errors import UserError
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import entry_of
 from sola.text import TextTokens
 from sola.training.batch import Batch, Sample, collate
-from sola.training.order import Item, StepSampler, deal, draw_order, pack
 from sola.training.sources import LabelledTracks
 from sola.types import Expression
+
+Item = tuple[int, ...]
+"""Samples that a device always sees in the same step: one, or a pack of them."""
 
 
 class SelectionDataset(Dataset[Sample]):
@@ -72,18 +76,6 @@ class SelectionDataset(Dataset[Sample]):
             expressions=expressions,
         )
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch | UserError:
-        """The batch of some samples; a worker process returns the error that the other raises.
-
-        DataLoader would put it into the traceback of the worker.
-        """
-        try:
-            return collate([self[index] for index in indices])
-        except UserError as error:
-            if get_worker_info() is None:
-                raise
-            return UserError(str(error))  # a subclass may not survive the way between processes
-
     def num_tokens(self, expressions: Sequence[Expression]) -> int:
         """Object tokens of a sample: expressions x tracks x frames."""
         first = expressions[0]  # the others have the same tracks
@@ -100,39 +92,143 @@ class SelectionDataset(Dataset[Sample]):
         return [tuple(group[part::num_parts]) for part in range(num_parts)]
 
 
+def draw_order(groups: Sequence[Hashable], *, window: int, seed: int, epoch: int) -> list[int]:
+    """Every position once, in an order that is random and yet comes back soon to a group.
+
+    Groups are shuffled and cut into windows; the positions of a window are shuffled.
+
+    Args:
+        groups: of each position, such as the video of each sample.
+        window: groups in a window.
+        seed: of the run.
+        epoch: each has an order of its own.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    positions: dict[Hashable, list[int]] = {}
+    for position, group in enumerate(groups):
+        positions.setdefault(group, []).append(position)
+    shuffled = list(positions.values())
+    shuffled = [shuffled[idx] for idx in rng.permutation(len(shuffled))]
+    order: list[int] = []
+    for start in range(0, len(shuffled), window):
+        members = [position for group in shuffled[start : start + window] for position in group]
+        order += rng.permutation(members).tolist()
+    return order
+
+
+def pack(sizes: Sequence[int], max_tokens: int, order: Sequence[int]) -> list[Item]:
+    """Every position once, in packs whose sizes add up to at most ``max_tokens``.
+
+    Args:
+        sizes: of the things to pack.
+        max_tokens: a size beyond it has a pack of its own.
+        order: of all positions; packs are filled in it.
+    """
+    packs: list[list[int]] = []
+    room = -1
+    for idx in order:
+        if sizes[idx] > room:
+            packs.append([])
+            room = max_tokens
+        packs[-1].append(idx)
+        room -= sizes[idx]
+    return [tuple(members) for members in packs]
+
+
+class StepSampler(Sampler[list[int]]):
+    """One device's samples in each step of an epoch: a function of the arguments and the epoch.
+
+    A step takes ``batch_size`` items for every device, which are dealt like cards: all devices
+    together see what one with ``num_ranks`` times the batch size sees. In the last step some may
+    get fewer, or none: an empty list.
+
+    Args:
+        items: to be seen once an epoch.
+        groups: of each item, see ``draw_order``.
+        batch_size: items a step and device.
+        window: see ``draw_order``.
+        seed: of the run.
+        place: rank of the device, and how many devices there are.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        groups: Sequence[Hashable],
+        batch_size: int,
+        window: int,
+        seed: int,
+        place: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.items, self.groups, self.window, self.seed = items, groups, window, seed
+        self.rank, self.num_ranks = place
+        self.items_per_step = batch_size * self.num_ranks
+        self.sampler = self  # where Lightning looks for ``set_epoch``
+        self.epoch = 0
+        self.steps_done: dict[int, int] = {}
+        """By epoch, steps that a resumed run passes over."""
+
+    def __len__(self) -> int:
+        """Steps of a whole epoch, the same for every device."""
+        return math.ceil(len(self.items) / self.items_per_step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = draw_order(self.groups, window=self.window, seed=self.seed, epoch=self.epoch)
+        start = self.steps_done.get(self.epoch, 0) * self.items_per_step
+        for first in range(start, len(order), self.items_per_step):
+            own = order[first : first + self.items_per_step][self.rank :: self.num_ranks]
+            yield [sample for position in own for sample in self.items[position]]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass."""
+        self.epoch = epoch
+
+    @property
+    def description(self) -> dict[str, int]:
+        """What the order depends on; a run can only resume within an epoch of the same order."""
+        return {
+            "samples": sum(map(len, self.items)),
+            "samples or packs a step": self.items_per_step,
+            "data.window": self.window,
+            "seed": self.seed,
+        }
+
+
+def deal(num_samples: int, rank: int, num_ranks: int) -> list[list[int]]:
+    """One device's samples, one a step, in their own order; the last step may be empty."""
+    num_steps = math.ceil(num_samples / num_ranks)
+    own = range(rank, num_steps * num_ranks, num_ranks)
+    return [[idx] if idx < num_samples else [] for idx in own]
+
+
 class SelectorDataModule(pl.LightningDataModule):
     """Batches of training and validation samples; a checkpoint holds the place in the epoch.
 
     Args:
-        train_set: its samples are shuffled and, with ``max_tokens``, packed.
+        train_sets: one a data set; their samples are shuffled and, with ``max_tokens``, packed.
         valid_set: its samples are served one a step, in their own order.
-        batch_size: samples of a step, on each device.
-        window: videos whose samples are shuffled among each other.
-        num_workers: processes that load samples, on each device.
+        options: size of a step, window of the order, processes that load.
         seed: of the order, and of what is packed together.
     """
 
     def __init__(
         self,
-        train_set: SelectionDataset,
+        train_sets: Sequence[SelectionDataset],
         valid_set: SelectionDataset,
-        *,
-        batch_size: int = 1,
-        window: int = 32,
-        num_workers: int = 0,
+        options: DataOptions,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.train_set, self.valid_set = train_set, valid_set
-        self.batch_size, self.window = batch_size, window
-        self.num_workers, self.seed = num_workers, seed
+        self.train_sets, self.valid_set = train_sets, valid_set
+        self.options, self.seed = options, seed
         self._sampler: StepSampler | None = None
         self._resumed: Mapping[str, Any] = {}
 
     def prepare_data(self) -> None:
         """Encode all expressions that are not in the text cache, in one process."""
-        samples = [*self.train_set.samples, *self.valid_set.samples]
-        self.train_set.text.prepare([e.text for expressions in samples for e in expressions])
+        parts = (*self.train_sets, self.valid_set)
+        texts = [e.text for part in parts for sample in part.samples for e in sample]
+        self.valid_set.text.prepare(texts)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """This process' part of every step: ``batch_size`` samples, or a pack of them.
@@ -140,16 +236,11 @@ class SelectorDataModule(pl.LightningDataModule):
         Raises:
             UserError: if the run resumes within an epoch that had another order.
         """
+        options = self.options
         items, groups = self._items()
-        rank, num_ranks = self._place()
+        window = 1 if options.max_tokens else options.window
         self._sampler = StepSampler(
-            items,
-            groups,
-            batch_size=self.batch_size,
-            window=1 if self.train_set.max_tokens else self.window,
-            seed=self.seed,
-            rank=rank,
-            num_ranks=num_ranks,
+            items, groups, options.batch_size, window, self.seed, self._place()
         )
         if self._resumed.get("steps_done"):
             before, own = self._resumed["order"], self._sampler.description
@@ -159,17 +250,11 @@ class SelectorDataModule(pl.LightningDataModule):
                     f"{own}. Resume with its configuration and devices."
                 )
             self._sampler.steps_done[self._resumed["epoch"]] = self._resumed["steps_done"]
-        return self._loader(self.train_set, self._sampler)
+        return self._loader(self.train_sets, self._sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """This process' samples, one a step; empty steps make the processes equal."""
-        return self._loader(self.valid_set, deal(len(self.valid_set), *self._place()))
-
-    def on_before_batch_transfer(self, batch: Batch | UserError, dataloader_idx: int) -> Batch:
-        """Raise the error that a worker process returned in place of a batch."""
-        if isinstance(batch, UserError):
-            raise batch
-        return batch
+        return self._loader([self.valid_set], deal(len(self.valid_set), *self._place()))
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the epoch, and what its order depends on."""
@@ -188,15 +273,16 @@ class SelectorDataModule(pl.LightningDataModule):
 
     def _items(self) -> tuple[list[Item], list[Hashable]]:
         """Samples and their videos, or packs of samples and the windows that they begin in."""
-        samples, max_tokens = self.train_set.samples, self.train_set.max_tokens
-        videos: list[Hashable] = [expressions[0].video_id for expressions in samples]
+        samples = [(n, each) for n, part in enumerate(self.train_sets) for each in part.samples]
+        videos: list[Hashable] = [(n, sample[0].video_id) for n, sample in samples]
+        max_tokens, window = self.options.max_tokens, self.options.window
         if max_tokens is None:
             return [(idx,) for idx in range(len(samples))], videos
-        order = draw_order(videos, window=self.window, seed=self.seed, epoch=0)
-        sizes = [self.train_set.num_tokens(expressions) for expressions in samples]
+        order = draw_order(videos, window=window, seed=self.seed, epoch=0)
+        sizes = [self.train_sets[n].num_tokens(sample) for n, sample in samples]
         packs = pack(sizes, max_tokens, order)
         numbers = {video: n for n, video in enumerate(dict.fromkeys(videos[i] for i in order))}
-        return packs, [numbers[videos[members[0]]] // self.window for members in packs]
+        return packs, [numbers[videos[members[0]]] // window for members in packs]
 
     def _place(self) -> tuple[int, int]:
         """This process' rank, and the number of processes."""
@@ -204,24 +290,38 @@ class SelectorDataModule(pl.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _loader(self, dataset: SelectionDataset, steps: Any) -> DataLoader[Any]:
-        return _LazyLoader(
-            dataset,
+    def _loader(self, datasets: Sequence[SelectionDataset], steps: Any) -> DataLoader[Any]:
+        return _Loader(
+            _Batches(datasets),
             batch_sampler=steps,
-            num_workers=self.num_workers,
+            num_workers=self.options.num_workers,
             collate_fn=_as_it_is,
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=self.options.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # of its own: the numbers that dropout draws depend on the steps only
             generator=torch.Generator().manual_seed(self.seed),
         )
 
 
-class _LazyLoader(DataLoader[Any]):
+class _Batches(ConcatDataset[Any]):
+    """Batches of one or several data sets."""
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch | UserError:
+        """A batch; an error is returned, as DataLoader would add the traceback of a worker."""
+        try:
+            return collate([self[index] for index in indices])
+        except UserError as error:
+            return UserError(str(error))  # a subclass may not survive the way between processes
+
+
+class _Loader(DataLoader[Any]):
     """Begins at the first batch: Lightning asks for an iterator before it sets the epoch."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its own class is private
-        yield from super().__iter__()
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
 
 def _as_it_is(batch: Any) -> Any:

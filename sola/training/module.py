@@ -1,31 +1,43 @@
 """The LightningModule of the selector: loss, J&F of the selected union, checkpoints' provenance."""
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from sola.checks import at_least
 from sola.errors import UserError
 from sola.selector import Loss, Selector
 from sola.selector.base import PROVENANCE_KEY
-from sola.selector.losses import BatchLoss, LossInputs, SelectorOutputs, combine_terms
+from sola.selector.losses import TOTAL, LossInputs, SelectorOutputs, combine_terms
 from sola.training.batch import Batch
-from sola.training.finite import REMEDY, LossCheck
-from sola.training.optimization import make_schedules
-from sola.training.scoring import GRID, NUM_SCORES, ScoredBatch, ValidationScorer, summarize
+from sola.training.scoring import Finding, ValidationScorer, summarize
+from sola.types import Expression
 
-TOTAL, POSITIVES = "loss", "train/positives"
-"""Beside the terms of the loss: their weighted sum, and the positive tracks of an expression."""
-SCORED = "scored"
+POSITIVES = "train/positives"
+"""Mean number of positive tracks of an expression."""
+VALID_LOSS = f"valid/{TOTAL}"
 MAX_STEPS = 1 << 40
 """Stands for the steps of a run without an end."""
+MAX_UNREAD = {"cpu": 1, "cuda": 10}
+"""Steps whose losses are read together: on a GPU reading one waits for all that was started."""
+NUM_NAMED = 5
+"""Expressions that a message names."""
+REMEDY = (
+    "Checkpoints are from before. Try a smaller optimizer.lr, trainer.gradient_clip_val=1 or "
+    "trainer.precision=32-true, and resume from last.ckpt."
+)
 MEANS_KEY = "train_means"
 """Of a checkpoint: sum and count of the epoch so far, by name."""
 
@@ -39,10 +51,10 @@ class SelectorModule(pl.LightningModule):
         selector: the network.
         loss: its terms are weighted, summed and logged.
         optimizer: parameters -> optimiser.
-        scheduler: optimiser -> learning rate schedule, see ``make_schedules``; None: none.
+        scheduler: optimiser, steps of the run -> learning rate schedule, or Lightning's dictionary
+            of one. A schedule of torch is stepped after every epoch, ReduceLROnPlateau after every
+            validation with ``VALID_LOSS``. None: none.
         scorer: of the validation split.
-        threshold: a track is selected when its score is above this.
-        provenance: plain values that checkpoints carry, see ``load_selector``.
     """
 
     def __init__(
@@ -50,23 +62,22 @@ class SelectorModule(pl.LightningModule):
         selector: Selector,
         loss: Loss,
         optimizer: Callable[..., Optimizer],
-        scheduler: Callable[..., Any] | None,
+        scheduler: Callable[[Optimizer, int], Any] | None,
         scorer: ValidationScorer,
-        *,
-        threshold: float = 0.5,
-        provenance: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.selector, self.loss, self.scorer = selector, loss, scorer
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.threshold, self.provenance = threshold, dict(provenance or {})
         self.names = (TOTAL, *loss.weights, POSITIVES)
+        self.provenance: dict[str, Any] = {}
+        """Plain values that checkpoints carry, see ``load_selector``."""
+        self.step_metrics: dict[str, Tensor] = {}
+        """Losses of the last step, scalars."""
+        self.findings: list[Finding] = []
+        """Of the last validation, of all processes."""
         self._train_totals = self._valid_totals = self._no_totals()
-        self._score_totals = torch.zeros(2, NUM_SCORES, 2, dtype=torch.double)
         self._metrics: dict[str, float] = {}
-        self._check = LossCheck(self.names[:-1])
-        self.step_metrics: dict[str, Tensor | float] = {}
-        """Of the last step, scalars: what ``StepMetrics`` logs."""
+        self._unread: list[tuple[int, Tensor, tuple[Expression, ...]]] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This process' part of the step's loss.
@@ -75,18 +86,36 @@ class SelectorModule(pl.LightningModule):
         expressions that have tracks, whichever process has them.
 
         Raises:
-            UserError: if a loss is not finite, in every process; see ``LossCheck``.
+            UserError: if a loss is not finite, in every process: at once on a CPU, after some steps
+                on a GPU.
         """
-        loss = self.compute(batch)[0] if any(batch.num_tracks) else self._no_loss()
-        own = self._totals(loss, batch)
+        losses = self.compute(batch)[0] if any(batch.num_tracks) else self._no_losses()
+        own = self._totals(losses, batch)
         totals, num_processes = _sum_over_processes(own)
         self._train_totals = self._train_totals.to(totals.device) + totals
         means = (totals[0] / totals[1].clamp(min=1)).float()[:-1]
-        self._check.add(self.global_step, means, batch.expressions)
-        names = [f"train/{name}_step" for name in self.names[:-1]]
-        self.step_metrics = dict(zip(names, means, strict=True))
+        named = zip(self.names[:-1], means, strict=True)
+        self.step_metrics = {f"train/{name}_step": mean for name, mean in named}
+        self._unread.append((self.global_step, means, batch.expressions))
+        if len(self._unread) >= MAX_UNREAD.get(means.device.type, 1):
+            self._check_losses()
         share = num_processes * own[1, 0] / totals[1, 0].clamp(min=1)
-        return loss.total * share.to(loss.total.dtype)
+        return losses[TOTAL] * share.to(losses[TOTAL].dtype)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log losses, learning rate and gradient norms of a step in one row, now and then.
+
+        Lightning would do so after last.ckpt is written: a run that dies between the two would lack
+        a row. Gradients are those of all devices, before clipping.
+        """
+        step, every_n_steps = self.global_step, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        is_due = every_n_steps and (step + 1) % every_n_steps == 0
+        if is_due and self.loggers and self.trainer.is_global_zero:
+            row = {"train/lr": optimizer.param_groups[0]["lr"], "epoch": self.current_epoch}
+            row |= {name: float(value) for name, value in self.step_metrics.items()}
+            row |= gradient_norms(self.selector)
+            for logger in self.loggers:
+                logger.log_metrics(row, step=step)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's means."""
@@ -109,43 +138,36 @@ class SelectorModule(pl.LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Start the means.
+        """Forget the last validation.
 
         Raises:
             UserError: if a loss before it is not finite.
         """
-        self._check.check()
-        self._valid_totals = self._no_totals()
-        self._score_totals = torch.zeros_like(self._score_totals)
+        self._check_losses()
+        self._valid_totals, self.findings = self._no_totals(), []
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, ScoredBatch] | None:
-        """Add up losses, and J and F of the unions of selected tracks by threshold.
-
-        Returns:
-            The scores, under ``SCORED``, for callbacks; None without expressions.
-        """
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add up losses; keep J and F of the unions of selected tracks by threshold."""
         if not batch.expressions:
-            return None  # other processes have one more video
-        loss, logits = self.compute(batch)
-        self._valid_totals = self._valid_totals.to(self.device) + self._totals(loss, batch)
-        rows = zip(logits.float().sigmoid().cpu().numpy(), batch.num_tracks, strict=True)
-        scores = [row[:count] for row, count in rows]
-        rows = zip(batch.labels.cpu().numpy(), batch.num_tracks, strict=True)
-        labels = [row[:count] for row, count in rows]
-        thresholds = sorted({self.threshold, *GRID})
-        curves = self.scorer.trace(batch.expressions, scores, thresholds=thresholds)
-        oracles = [self.scorer.oracle(e) for e in batch.expressions]
-        scored = ScoredBatch(batch.expressions, scores, labels, curves, oracles)
-        self._score_totals += torch.from_numpy(scored.totals(self.threshold))
-        return {SCORED: scored}
+            return  # other processes have one more video
+        losses, logits = self.compute(batch)
+        self._valid_totals = self._valid_totals.to(self.device) + self._totals(losses, batch)
+        scores, labels = (
+            [row[:count] for row, count in zip(rows.cpu().numpy(), batch.num_tracks, strict=True)]
+            for rows in (logits.float().sigmoid(), batch.labels)
+        )
+        self.findings += self.scorer.score(batch.expressions, scores, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all processes' expressions."""
-        totals, _ = _sum_over_processes(self._valid_totals.to(self.device))
+        totals, num_processes = _sum_over_processes(self._valid_totals.to(self.device))
         means = _means(totals, self.names)
         self.log_dict({f"valid/{name}": v for name, v in means.items() if name != POSITIVES})
-        scores, _ = _sum_over_processes(self._score_totals.to(self.device))
-        self.log_dict(summarize(scores.cpu(), self.threshold))
+        if num_processes > 1:
+            parts: list[Any] = [None] * num_processes
+            dist.all_gather_object(parts, self.findings)
+            self.findings = [found for part in parts for found in part]
+        self.log_dict(summarize(self.findings))
 
     def on_validation_end(self) -> None:
         """Step plateau schedules: Lightning would do so after last.ckpt is written."""
@@ -162,12 +184,15 @@ class SelectorModule(pl.LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     def configure_optimizers(self) -> Any:
-        """The configured optimiser and its schedules."""
+        """The configured optimiser and its schedule."""
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer
         num_steps = int(min(self.trainer.estimated_stepping_batches, MAX_STEPS))
-        return [optimizer], make_schedules(self.make_scheduler, optimizer, num_steps)
+        schedule = self.make_scheduler(optimizer, num_steps)
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule = {"scheduler": schedule, "monitor": VALID_LOSS, "strict": False}
+        return [optimizer], [schedule]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the weights are, in plain types, so that they load with weights_only.
@@ -175,7 +200,7 @@ class SelectorModule(pl.LightningModule):
         Raises:
             UserError: if a weight or a loss is not finite; the file stays as it is.
         """
-        self._check.check()
+        self._check_losses()
         # of an average of weights, and of those that are averaged
         for name, weight in chain(checkpoint["state_dict"].items(), self.named_parameters()):
             if not weight.isfinite().all():
@@ -189,7 +214,6 @@ class SelectorModule(pl.LightningModule):
         checkpoint[PROVENANCE_KEY] = {
             **self.provenance,
             "selector": self.selector.description,
-            "threshold": self.threshold,
             "epoch": self.current_epoch,
             "step": self.global_step,
             "metrics": dict(self._metrics),
@@ -199,14 +223,12 @@ class SelectorModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue the metrics of a run that was cut off."""
-        means = checkpoint[MEANS_KEY]
-        self._train_totals = torch.tensor(
-            [means[name] for name in self.names], dtype=torch.double
-        ).T
+        pairs = [checkpoint[MEANS_KEY][name] for name in self.names]
+        self._train_totals = torch.tensor(pairs, dtype=torch.double).T
         self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
 
-    def compute(self, batch: Batch) -> tuple[BatchLoss, Tensor]:
-        """Loss of a batch, and logits (B, N)."""
+    def compute(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses of a batch by name, see ``combine_terms``, and logits (B, N)."""
         logits, track_tokens = self.selector(
             batch.tokens,
             batch.text,
@@ -224,25 +246,75 @@ class SelectorModule(pl.LightningModule):
             terms = self.loss(outputs, inputs)
             return combine_terms(terms, self.loss.weights, batch.has_tracks), logits
 
-    def _no_loss(self) -> BatchLoss:
+    def _no_losses(self) -> dict[str, Tensor]:
         """0, with gradient 0 for every parameter: what other processes wait for."""
         zero = torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
-        return BatchLoss(zero, dict.fromkeys(self.loss.weights, zero))
+        return dict.fromkeys(self.names[:-1], zero)
+
+    def _check_losses(self) -> None:
+        """Refuse losses of the last steps that are NaN or infinite; all processes have the same."""
+        unread, self._unread = self._unread, []
+        values = torch.stack([means for _, means, _ in unread]).tolist() if unread else []
+        for (step, _, expressions), own in zip(unread, values, strict=True):
+            if not all(map(math.isfinite, own)):
+                ids = [f"{e.video_id}/{e.expression_id}" for e in expressions[:NUM_NAMED]]
+                parts = [f"{n} {value}" for n, value in zip(self.names, own, strict=False)]
+                raise UserError(
+                    f"step {step}: the loss is NaN or infinite ({', '.join(parts)}), of "
+                    f"{', '.join(ids)}, others of the step or of another device. {REMEDY}"
+                )
 
     def _no_totals(self) -> Tensor:
         return torch.zeros(2, len(self.names), dtype=torch.double)
 
-    def _totals(self, loss: BatchLoss, batch: Batch) -> Tensor:
+    def _totals(self, losses: dict[str, Tensor], batch: Batch) -> Tensor:
         """(2, K): sums over a batch's expressions, and how many these are, by ``names``."""
         num_scored = sum(count > 0 for count in batch.num_tracks)
         counts = [float(num_scored)] * (len(self.names) - 1) + [float(len(batch.labels))]
-        losses = [loss.total, *(loss.terms[name] for name in self.loss.weights)]
-        sums = torch.stack(losses).detach().double() * num_scored
-        return torch.stack([torch.cat([sums, batch.labels.sum()[None]]), sums.new_tensor(counts)])
+        means = torch.stack([losses[name] for name in self.names[:-1]]).detach().double()
+        sums = torch.cat([means * num_scored, batch.labels.sum()[None]])
+        return torch.stack([sums, sums.new_tensor(counts)])
 
     def _train_metrics(self) -> dict[str, Tensor]:
         means = _means(self._train_totals, self.names).items()
         return {name if name == POSITIVES else f"train/{name}_epoch": mean for name, mean in means}
+
+
+def gradient_norms(selector: nn.Module) -> dict[str, float]:
+    """Return the L2 norms of the gradients of each part, such as ``layers.0``, and of all parts.
+
+    Args:
+        selector: after a backward pass.
+    """
+    parts: dict[str, list[Tensor]] = defaultdict(list)
+    for name, parameter in selector.named_parameters():
+        if parameter.grad is not None and parameter.numel() > 0:
+            parts[re.sub(r"^(\w+(\.\d+)?).*", r"\1", name)].append(parameter.grad)
+    norms = [get_total_norm(grads) for grads in parts.values()]
+    values = torch.stack([*norms, get_total_norm(norms)]).tolist()
+    return dict(zip((f"grad_norm/{part}" for part in [*parts, "all"]), values, strict=True))
+
+
+def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> dict[str, Any]:
+    """Half a cosine, to zero at the end of the run.
+
+    Args:
+        optimizer: whose learning rate is scheduled.
+        num_steps: optimiser steps of the whole run.
+        warmup_steps: optimiser steps of a linear rise to the learning rate; 0: none.
+
+    Raises:
+        UserError: if a value is out of range.
+    """
+    at_least(0, warmup_steps=warmup_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        done = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
 
 
 def _sum_over_processes(totals: Tensor) -> tuple[Tensor, int]:

@@ -1,9 +1,10 @@
 """Run train.py: train a selector on finished tracks."""
 
+import inspect
 import logging
 import signal
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,27 @@ from sola.config.device import check_precision, pick_device
 from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.entry_points import TrainConfig
 from sola.config.job import starts_processes
-from sola.config.sections import DataOptions
-from sola.config.targets import Later, check_kind
+from sola.config.targets import Later, check_kind, locate
 from sola.datasets import Split
 from sola.errors import INTERRUPTED, UserError, did_you_mean
-from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import check_same_tokens
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.text import TextTokens
-from sola.training.callbacks import BestCheckpoint, StepMetrics, TrainingProgress
-from sola.training.dashboard import GradientNorms, ValidationDashboard, record_checkpoint
-from sola.training.data import SelectionDataset, SelectorDataModule
-from sola.training.module import SelectorModule
-from sola.training.resuming import (
+from sola.training.callbacks import (
     BEST_FILE,
+    BestCheckpoint,
     Resumption,
+    TrainingProgress,
     WholeFileIO,
     check_resume,
     find_checkpoint,
 )
+from sola.training.dashboard import ValidationDashboard, record_checkpoint
+from sola.training.data import SelectionDataset, SelectorDataModule
+from sola.training.module import SelectorModule
 from sola.training.scoring import VALID_JF, ValidationScorer
-from sola.training.sources import LabelledTracks, check_widths, open_tracks, shard_readers
+from sola.training.sources import LabelledTracks, check_widths, open_tracks
 from sola.visualization.dashboard.board import Board, git_state, record_inputs
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 from sola.weights_file import read_weights
@@ -99,33 +99,32 @@ def train(config: TrainConfig) -> TrainingResult:
     optimizer(selector.parameters())  # refuses its values before data is read
     callbacks = _build_callbacks(config.callbacks)
 
-    train_split, valid_split = _open_splits(config)
-    keep = _videos_kept(config.data)
-    train_tracks = _open_tracks(config, train_split, config.data.train_sources, keep=keep)
-    valid_tracks = _open_tracks(config, valid_split, config.data.valid_sources, keep=1)
-    check_same_tokens(train_tracks.readers[0], valid_tracks.readers[0])
-    check_widths(selector, train_tracks, config.text_encoder)
+    valid_split, data = _open_data(config)
+    tracks = [part.tracks for part in (*data.train_sets, data.valid_set)]
+    for other in tracks[1:]:
+        check_same_tokens(tracks[0].readers[0], other.readers[0])
+    check_widths(selector, tracks[0], config.text_encoder)
     first_step = 0 if ckpt_path is None else check_resume(ckpt_path, selector)
-    data = _build_data(config, (train_split, train_tracks), (valid_split, valid_tracks))
 
     goes_on = ckpt_path is not None and ckpt_path.absolute().parent == output_dir.absolute()
-    state: dict[str, Any] = {"is_dry": is_dry, "first_step": first_step, "goes_on": goes_on}
-    logger = make_logger(config.logger, job_type="train", **state)
-    scorer = _build_scorer(valid_split, valid_tracks)
-    module = SelectorModule(
-        selector, config.loss, optimizer, config.scheduler, scorer, threshold=config.threshold
+    logger = make_logger(
+        config.logger, job_type="train", is_dry=is_dry, first_step=first_step, goes_on=goes_on
     )
     board = Board(logger)
+    sources, threshold = config.data.valid_sources, config.threshold
+    scorer = ValidationScorer(data.valid_set.tracks.sources, valid_split, threshold, sources)
+    scheduler = _with_num_steps(config.scheduler)
+    module = SelectorModule(selector, config.loss, optimizer, scheduler, scorer)
     if not is_dry:
-        callbacks += _build_dashboard(config, board, scorer, valid_split)
+        callbacks.append(ValidationDashboard(board, scorer, valid_split, config.dashboard))
     with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         trainer = _build_trainer(config, logger, callbacks, uses_gpu=device.type == "cuda")
-        module.provenance = _describe(config, train_tracks, valid_tracks, trainer)
+        module.provenance = _describe(config, tracks, trainer)
         module.provenance["optimizer"] = dict(optimizer.node)
         board.log_config(config.values | {"git": git_state(), "provenance": module.provenance})
-        record_inputs(board, [*shard_readers(train_tracks), *shard_readers(valid_tracks)])
+        record_inputs(board, [reader for each in tracks for reader in each.readers])
         try:
             _fit(trainer, module, data, ckpt_path)
             keep_copy = config.dashboard.keep_checkpoint
@@ -157,6 +156,19 @@ def _choose_fused(optimizer: Later[Any], precision: str | None) -> Later[Any]:
     return Later(optimizer.node | {"fused": is_fused}, optimizer.key)
 
 
+def _with_num_steps(
+    scheduler: Later[Any] | None,
+) -> Callable[[torch.optim.Optimizer, int], Any] | None:
+    """Give the optimiser steps of the run to schedules that take ``num_steps``."""
+    if scheduler is None:
+        return None
+    target = locate(scheduler.node["_target_"], scheduler.key)
+    takes_steps = "num_steps" in inspect.signature(target).parameters
+    return lambda optimizer, num_steps: (
+        scheduler(optimizer, num_steps=num_steps) if takes_steps else scheduler(optimizer)
+    )
+
+
 def _build_callbacks(nodes: Mapping[str, Later[Callback | None]]) -> list[Callback]:
     """Callbacks by name; a function may return None for one that is off."""
     built = [(node.key, callback) for node in nodes.values() if (callback := node()) is not None]
@@ -165,7 +177,11 @@ def _build_callbacks(nodes: Mapping[str, Later[Callback | None]]) -> list[Callba
     return [callback for _, callback in built]
 
 
-def _open_splits(config: TrainConfig) -> tuple[Split, Split]:
+def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
+    """The validation split, and the samples of both.
+
+    Validation goes by video where expressions share tracks: no score depends on it.
+    """
     train = config.dataset.open(config.dataset.train_split)
     valid = config.dataset.open(config.dataset.valid_split)
     if not valid.has_masks:
@@ -173,85 +189,32 @@ def _open_splits(config: TrainConfig) -> tuple[Split, Split]:
             f"{valid.split_dir}: split {valid.split} has no ground truth to measure J&F with. "
             "Set dataset.valid_split to one that has."
         )
-    return train, valid
+    options, data_dir = config.data, Path(config.paths.data_dir)
+    text = TextTokens(data_dir / "text", config.text_encoder)
+    rule = {"label_iou": options.label_iou, "empty_frames": options.empty_frames}
 
+    def open_set(split: Split, sources: Sequence[str], keep: int, **how: Any) -> SelectionDataset:
+        tracks = open_tracks(data_dir, split, sources, config.tracker.name, keep=keep, **rule)
+        return SelectionDataset(split.expressions, tracks, text, **how)
 
-def _videos_kept(data: DataOptions) -> int:
-    """Videos of a window if a video's expressions are spread over several steps."""
-    is_whole = data.group_by == "video" and data.max_tokens is None
-    return 1 if is_whole else data.window
-
-
-def _open_tracks(
-    config: TrainConfig, split: Split, sources: Sequence[str], *, keep: int
-) -> LabelledTracks:
-    return open_tracks(
-        Path(config.paths.data_dir),
-        split,
-        sources,
-        config.tracker.name,
-        label_iou=config.data.label_iou,
-        empty_frames=config.data.empty_frames,
-        keep=keep,
-    )
-
-
-def _build_data(
-    config: TrainConfig, train: tuple[Split, LabelledTracks], valid: tuple[Split, LabelledTracks]
-) -> SelectorDataModule:
-    """Validation goes by video where expressions share tracks: no score depends on it."""
-    options = config.data
-    text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-    return SelectorDataModule(
-        SelectionDataset(
-            train[0].expressions,
-            train[1],
-            text,
-            by_video=options.group_by == "video",
-            skip_empty=True,
-            max_tokens=options.max_tokens,
-        ),
-        SelectionDataset(valid[0].expressions, valid[1], text, by_video=True),
-        batch_size=options.batch_size,
-        window=options.window,
-        num_workers=options.num_workers,
-        seed=config.seed,
-    )
-
-
-def _build_scorer(split: Split, tracks: LabelledTracks) -> ValidationScorer:
-    expressions = group_by_video(split.expressions)
-    return ValidationScorer(
-        lambda video_id: tracks.sources.read(expressions[video_id]), split.ground_truth
-    )
-
-
-def _build_dashboard(
-    config: TrainConfig, board: Board, scorer: ValidationScorer, valid_split: Split
-) -> list[Callback]:
-    return [
-        GradientNorms(int(config.trainer.node.get("log_every_n_steps") or 50)),
-        ValidationDashboard(
-            board,
-            scorer,
-            valid_split,
-            threshold=config.threshold,
-            sources=config.data.valid_sources,
-            num_examples=config.dashboard.num_examples,
-            every_n_validations=config.dashboard.examples_every_n_validations,
-            num_frames=config.dashboard.example_frames,
-        ),
+    by_video = options.group_by == "video"
+    how = {"by_video": by_video, "skip_empty": True, "max_tokens": options.max_tokens}
+    # a video's expressions may be spread over the steps of a window
+    keep = 1 if by_video and options.max_tokens is None else options.window
+    train_sets = [
+        open_set(part, options.train_sources, keep, **how) for part in train.parts.values()
     ]
+    valid_set = open_set(valid, options.valid_sources, 1, by_video=True)
+    return valid, SelectorDataModule(train_sets, valid_set, options, config.seed)
 
 
 def _build_trainer(
     config: TrainConfig, logger: Logger, callbacks: list[Callback], *, uses_gpu: bool
 ) -> pl.Trainer:
     node = config.trainer.node
-    every_n_steps = int(node.get("log_every_n_steps") or 50)
     options: dict[str, Any] = {
         "logger": logger,
-        "callbacks": [*callbacks, Resumption(), StepMetrics(every_n_steps), TrainingProgress()],
+        "callbacks": [*callbacks, Resumption(config.seed), TrainingProgress()],
         "default_root_dir": config.paths.output_dir,
         "use_distributed_sampler": False,  # the data module shards the samples
         "enable_progress_bar": False,
@@ -276,12 +239,10 @@ def _fit(
         is_sigterm = isinstance(ended, SIGTERMException)
         if not (is_sigterm or trainer.interrupted):
             raise
-        log.warning(
-            "%s: %s at step %d. The same command with resume=true resumes.",
-            trainer.default_root_dir,
-            "stopped by SIGTERM" if is_sigterm else "interrupted",
-            trainer.global_step,
-        )
+        how = "stopped by SIGTERM" if is_sigterm else "interrupted"
+        where = f"{how} at step {trainer.global_step}"
+        remedy = "The same command with resume=true resumes."
+        log.warning("%s: %s. %s", trainer.default_root_dir, where, remedy)
         raise SystemExit(128 + signal.SIGTERM if is_sigterm else INTERRUPTED) from ended
 
 
@@ -289,9 +250,9 @@ def _validate_short_run(
     trainer: pl.Trainer, module: SelectorModule, data: SelectorDataModule
 ) -> None:
     best = _best_checkpoint(trainer)
-    if best is None or best.best_model_score is not None or trainer.global_step == 0:
+    if best is None or best.best_model_score is not None:
         return
-    if trainer.limit_val_batches == 0:
+    if trainer.global_step == 0 or trainer.limit_val_batches == 0:
         return
     trainer.validate(module, data, verbose=False)
     monitor, metrics = str(best.monitor), trainer.callback_metrics
@@ -309,19 +270,20 @@ def _best_checkpoint(trainer: pl.Trainer) -> BestCheckpoint | None:
 
 
 def _describe(
-    config: TrainConfig, train: LabelledTracks, valid: LabelledTracks, trainer: pl.Trainer
+    config: TrainConfig, tracks: Sequence[LabelledTracks], trainer: pl.Trainer
 ) -> dict[str, Any]:
     """Where a checkpoint comes from, in plain types; the trainer as the machine chose it."""
-    index = train.readers[0].index
+    index = tracks[0].readers[0].index
     described: dict[str, Any] = {
         "dataset": config.dataset.name,
         "train_split": config.dataset.train_split,
         "train_sources": list(config.data.train_sources),
         "valid_split": config.dataset.valid_split,
         "valid_sources": list(config.data.valid_sources),
-        "tracks": [str(r.tracks_dir) for r in (*shard_readers(train), *shard_readers(valid))],
+        "tracks": [str(reader.tracks_dir) for each in tracks for reader in each.readers],
         **{key: index[key] for key in ("tracker", "checkpoint_sha256", "token_dim")},
         "text_encoder": config.text_encoder.name,
+        "threshold": config.threshold,
         "seed": config.seed,
         **{name: dict(config.values[name] or {}) for name in RECORDED},
     }
@@ -337,12 +299,8 @@ def _report(trainer: pl.Trainer, config: TrainConfig) -> TrainingResult:
     best_path = Path(config.paths.output_dir) / BEST_FILE
     stopping: Any = trainer.early_stopping_callback
     if stopping is not None and stopping.stopped_epoch:
-        log.info(
-            "stopped after epoch %d: %s did not get better in %d validations",
-            stopping.stopped_epoch + 1,
-            stopping.monitor,
-            stopping.patience,
-        )
+        reason = f"{stopping.monitor} did not get better in {stopping.patience} validations"
+        log.info("stopped after epoch %d: %s", stopping.stopped_epoch + 1, reason)
     best = _best_checkpoint(trainer)
     if best is None or best.best_model_score is None:
         return TrainingResult(best_path, None)

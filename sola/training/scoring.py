@@ -1,20 +1,20 @@
 """J and F of selections on the validation split, at several thresholds, and those of the oracle."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from sola.datasets import Split
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scorer import Score, VideoScorer
-from sola.evaluation.tracks import VideoTracks
-from sola.types import Expression, Masklet
+from sola.evaluation.scores import group_by_video
+from sola.evaluation.tracks import VideoReader, VideoTracks
+from sola.types import Expression
 
 VALID_J, VALID_F, VALID_JF = "valid/J", "valid/F", "valid/J&F"
 VALID_J_BEST, VALID_F_BEST, VALID_JF_BEST = "valid/J_best", "valid/F_best", "valid/J&F_best"
@@ -22,8 +22,6 @@ VALID_THRESHOLD_BEST = "valid/threshold_best"
 VALID_ORACLE_JF = "valid/oracle_J&F"
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Thresholds compared in training. Every threshold would take several times as long."""
-NUM_SCORES = len(GRID) + 2
-"""Scores of an expression: at the configured threshold, at those of ``GRID``, the oracle's."""
 MAX_PIXELS_KEPT = 1 << 26
 """Frames x height x width of the videos whose masks are kept: 256 small videos, or 1 of MeViS."""
 MAX_ORACLE_PIXELS = 1 << 40
@@ -31,45 +29,38 @@ MAX_ORACLE_PIXELS = 1 << 40
 some 250 choices of 60 tracks in videos of MeViS."""
 
 
-@dataclass(frozen=True)
-class ScoredBatch:
-    """Scores of a validation step's expressions, which are of one video."""
+class Finding(NamedTuple):
+    """What a validation found of one expression.
 
-    expressions: tuple[Expression, ...]
-    """B."""
-    scores: list[NDArray[np.float32]]
-    """B arrays (N,), by the order of the expression's tracks."""
-    labels: list[NDArray[np.bool_]]
-    """B arrays (N,), tracks that the expression refers to."""
-    curves: list[Curve]
-    """B, exact at the configured threshold and at those of ``GRID``."""
-    oracles: list[Score | None]
-    """B; None: unknown."""
+    Attributes:
+        expression: the expression.
+        scores: (N,) by the order of the expression's tracks.
+        labels: (N,) bool, tracks that it refers to.
+        curve: J and F at the configured threshold and at those of ``GRID``.
+        oracle: J and F of the oracle; None: unknown.
+        breakdowns: J&F at the configured threshold, by breakdown, such as valid_by_size/small.
+    """
 
-    def totals(self, threshold: float) -> NDArray[np.float64]:
-        """(2, ``NUM_SCORES``, 2): sums of J and F over the expressions, and counts of the known."""
-        unknown = Score(np.nan, np.nan)
-        values = np.array(
-            [
-                [*(curve.at(each) for each in (threshold, *GRID)), oracle or unknown]
-                for curve, oracle in zip(self.curves, self.oracles, strict=True)
-            ]
-        )
-        return np.stack([np.nansum(values, axis=0), np.isfinite(values).sum(axis=0)])
+    expression: Expression
+    scores: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+    curve: list[Score]
+    oracle: Score | None
+    breakdowns: dict[str, float]
 
 
-def summarize(totals: Tensor, threshold: float) -> dict[str, float]:
-    """Mean scores of a validation, by the names in logs; NaN where nothing was scored.
+def summarize(findings: Sequence[Finding]) -> dict[str, float]:
+    """Mean scores of a validation, by the names in logs; NaN if no oracle is known.
 
     The best threshold is the first of ``GRID`` with the highest J&F.
 
     Args:
-        totals: (2, ``NUM_SCORES``, 2), the sum of those of all batches and processes.
-        threshold: the configured one.
+        findings: of all processes, at least one.
     """
-    means = totals[0] / totals[1]
-    jf = means.mean(dim=1)
-    best = 1 + int(jf[1:-1].argmax())
+    means = np.mean([found.curve for found in findings], axis=0)  # (1 + K, 2)
+    jf = means.mean(axis=1)
+    best = 1 + int(jf[1:].argmax())
+    oracles = [found.oracle.jf for found in findings if found.oracle is not None]
     return {
         VALID_J: float(means[0, 0]),
         VALID_F: float(means[0, 1]),
@@ -77,8 +68,8 @@ def summarize(totals: Tensor, threshold: float) -> dict[str, float]:
         VALID_J_BEST: float(means[best, 0]),
         VALID_F_BEST: float(means[best, 1]),
         VALID_JF_BEST: float(jf[best]),
-        VALID_THRESHOLD_BEST: (threshold, *GRID)[best],
-        VALID_ORACLE_JF: float(jf[-1]),
+        VALID_THRESHOLD_BEST: GRID[best - 1],
+        VALID_ORACLE_JF: float(np.mean(oracles)) if oracles else float("nan"),
     }
 
 
@@ -89,19 +80,58 @@ class ValidationScorer:
     only in the first videos where that would take long.
 
     Args:
-        tracks: video id -> its tracks, those of all its expressions.
-        ground_truth: video id -> masklets of its objects by id.
+        tracks: of the split.
+        split: its expressions and ground truth.
+        threshold: the configured one.
+        sources: prompt sources of the tracks, for the breakdown by source.
     """
 
     def __init__(
         self,
-        tracks: Callable[[str], VideoTracks],
-        ground_truth: Callable[[str], Mapping[str, Masklet]],
+        tracks: VideoReader,
+        split: Split,
+        threshold: float = 0.5,
+        sources: Sequence[str] = (),
     ) -> None:
-        self.read, self._ground_truth = tracks, ground_truth
+        self._tracks, self._split = tracks, split
+        self._expressions = group_by_video(split.expressions)
+        self.threshold, self.sources = threshold, sources
         self._videos: OrderedDict[str, tuple[VideoTracks, VideoScorer]] = OrderedDict()
         self._oracles: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Score] = {}
         self._num_oracle_pixels = 0
+
+    def score(
+        self,
+        expressions: Sequence[Expression],
+        scores: Sequence[NDArray[np.float32]],
+        labels: Sequence[NDArray[np.bool_]],
+    ) -> list[Finding]:
+        """What is found of some expressions.
+
+        Args:
+            expressions: of one video, with known objects.
+            scores: of each (N,), by the order of the expression's tracks.
+            labels: of each (N,), tracks that it refers to.
+        """
+        curves = self.trace(expressions, scores, thresholds=sorted({self.threshold, *GRID}))
+        by_source = {}
+        for source in self.sources:
+            own = curves
+            if len(self.sources) > 1:
+                own = self.trace(expressions, scores, thresholds=[self.threshold], source=source)
+            by_source[f"valid_by_source/{source}"] = [curve.at(self.threshold).jf for curve in own]
+        findings = []
+        for idx, expression in enumerate(expressions):
+            curve = [curves[idx].at(threshold) for threshold in (self.threshold, *GRID)]
+            breakdowns = {name: values[idx] for name, values in by_source.items()}
+            breakdowns[f"valid_by_size/{self.size_group(expression)}"] = curve[0].jf
+            if expression.kind:
+                breakdowns[f"valid_by_kind/{expression.kind}"] = curve[0].jf
+            oracle = self.oracle(expression)
+            findings.append(
+                Finding(expression, scores[idx], labels[idx], curve, oracle, breakdowns)
+            )
+        return findings
 
     def trace(
         self,
@@ -114,8 +144,8 @@ class ValidationScorer:
         """J and F of the union of the selected tracks, by threshold.
 
         Args:
-            expressions: of one video, with known objects.
-            scores: of each (N,), by the order of the expression's tracks.
+            expressions: see ``score``.
+            scores: see ``score``.
             thresholds: the only ones at which the curves are needed, ascending.
             source: prompt source of the tracks that may be selected; None: all.
         """
@@ -128,19 +158,18 @@ class ValidationScorer:
             scored.append(Scored([tracks[n] for n in own], row[own].tolist(), objects))
         return trace(scorer, scored, thresholds=thresholds)
 
-    def trace_source(self, source: str, *of_batch: Sequence[Any], threshold: float) -> list[Score]:
-        """As ``trace``, of the selected tracks of only one prompt source, at one threshold."""
-        curves = self.trace(*of_batch, thresholds=[threshold], source=source)
-        return [curve.at(threshold) for curve in curves]
+    def read(self, video_id: str) -> VideoTracks:
+        """The tracks of a video, those of all its expressions."""
+        return self._tracks.read(self._expressions[video_id])
 
     def tracks_of(self, expression: Expression) -> tuple[int, ...]:
         """The tracks that may answer an expression, by their place among those of the video."""
         return self._open(expression.video_id)[0].candidates[expression.expression_id]
 
-    def groups(self, expression: Expression) -> dict[str, str]:
-        """The groups that an expression belongs to, see ``groups_of``."""
+    def size_group(self, expression: Expression) -> str:
+        """The size of an expression's objects, see ``groups_of``."""
         scorer = self._open(expression.video_id)[1]
-        return groups_of(expression, scorer.union(expression.object_ids or ()))
+        return groups_of(expression, scorer.union(expression.object_ids or ()))["size"]
 
     def oracle(self, expression: Expression) -> Score | None:
         """J and F of the best selection of an expression's tracks, see ``best_selection``.
@@ -158,15 +187,14 @@ class ValidationScorer:
     def _open(self, video_id: str) -> tuple[VideoTracks, VideoScorer]:
         if video_id not in self._videos:
             video = self.read(video_id)
-            scorer = VideoScorer(video.masklets, self._ground_truth(video_id))
+            scorer = VideoScorer(video.masklets, self._split.ground_truth(video_id))
             self._videos[video_id] = (video, scorer)
         self._videos.move_to_end(video_id)
-        while len(self._videos) > 1 and self._num_pixels() > MAX_PIXELS_KEPT:
+        kept = [_pixels(scorer) for _, scorer in self._videos.values()]
+        while len(kept) > 1 and sum(kept) > MAX_PIXELS_KEPT:
             self._videos.popitem(last=False)
+            del kept[0]
         return self._videos[video_id]
-
-    def _num_pixels(self) -> int:
-        return sum(_pixels(scorer) for _, scorer in self._videos.values())
 
 
 def _pixels(scorer: VideoScorer) -> int:

@@ -1,7 +1,7 @@
 """The tracks that a run learns from, and the label rule applied to them."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +10,12 @@ from numpy.typing import NDArray
 
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.tracks import (
-    TrackSources,
-    check_has_tokens,
-    check_same_tokens,
-    entry_of,
-    in_order,
-)
+from sola.evaluation.tracks import TrackSources, check_has_tokens, entry_of, in_order
 from sola.metrics import track_labels
 from sola.selector import Selector
 from sola.shards import ShardReader, tracks_dir
 from sola.text import TextEncoder
 from sola.types import Expression, Labels
-
-
-class JointReader:
-    """What ``ShardReader`` does, for a split that is put together from those of several data sets.
-
-    Args:
-        readers: one a data set, by its name; all of one prompt source.
-        locate: a video's id -> the split that it comes from, and its id there.
-
-    Raises:
-        UserError: if the data sets' trackers differ.
-    """
-
-    def __init__(
-        self, readers: Mapping[str, ShardReader], locate: Callable[[str], tuple[Split, str]]
-    ) -> None:
-        self.readers, self.locate = dict(readers), locate
-        first, *others = self.readers.values()
-        for reader in others:
-            check_same_tokens(first, reader)
-        self.tracks_dir = first.tracks_dir
-        """Of the first data set, for messages."""
-        self.index: dict[str, Any] = {
-            key: value
-            for key, value in first.index.items()
-            if key != "entries" and all(reader.index.get(key) == value for reader in others)
-        }
-        """What index.json says of the tracks of all data sets."""
-        self.is_by_expression = any(reader.is_by_expression for reader in self.readers.values())
-
-    def _call(self, method: str, video_id: str, expression_id: str = "") -> Any:
-        part, own_id = self.locate(video_id)
-        return getattr(self.readers[part.name], method)(own_id, expression_id)
-
-    read = functools.partialmethod(_call, "read")
-    read_tokens = functools.partialmethod(_call, "read_tokens")
-    read_labels = functools.partialmethod(_call, "read_labels")
-    num_tracks = functools.partialmethod(_call, "num_tracks")
-    num_frames = functools.partialmethod(_call, "num_frames")
-
-
-AnyReader = ShardReader | JointReader
 
 
 class LabelledTracks:
@@ -84,12 +36,7 @@ class LabelledTracks:
     """
 
     def __init__(
-        self,
-        readers: Sequence[AnyReader],
-        *,
-        label_iou: float,
-        empty_frames: str,
-        keep: int = 1,
+        self, readers: Sequence[ShardReader], label_iou: float, empty_frames: str, keep: int = 1
     ) -> None:
         self.sources, self.readers = TrackSources(readers), in_order(readers)
         self.label_iou, self.empty_frames, self.keep = label_iou, empty_frames, keep
@@ -102,8 +49,7 @@ class LabelledTracks:
 
     def __reduce__(self) -> Any:
         """A copy in another process opens its files and fills its memory itself."""
-        options: dict[str, Any] = {"label_iou": self.label_iou, "empty_frames": self.empty_frames}
-        return functools.partial(LabelledTracks, keep=self.keep, **options), (self.readers,)
+        return LabelledTracks, (self.readers, self.label_iou, self.empty_frames, self.keep)
 
     def num_tracks(self, expression: Expression) -> int:
         """N, over all sources.
@@ -117,17 +63,10 @@ class LabelledTracks:
         """Object tokens of an expression's tracks: (N, T, D); do not write to them.
 
         Raises:
-            UserError: if a source lacks the expression, or sources differ in the number of frames.
+            UserError: if a source lacks the expression.
         """
         pairs = zip(self.readers, self._read_tokens, strict=True)
         parts = [read(*entry_of(reader, expression)) for reader, read in pairs]
-        lengths = {part.shape[1] for part in parts}
-        if len(lengths) > 1:
-            raise UserError(
-                f"{expression.video_id}: tracks in {[str(r.tracks_dir) for r in self.readers]} "
-                f"have different numbers of frames: {sorted(lengths)}. Move them away and run "
-                "generate.py again."
-            )
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def labels(self, expression: Expression) -> NDArray[np.bool_]:
@@ -143,10 +82,7 @@ class LabelledTracks:
         return self._labels[key]
 
     def _label(
-        self,
-        reader: AnyReader,
-        read: Callable[..., Labels | None],
-        expression: Expression,
+        self, reader: ShardReader, read: Callable[..., Labels | None], expression: Expression
     ) -> NDArray[np.bool_]:
         entry, objects = entry_of(reader, expression), expression.object_ids
         num_tracks = reader.num_tracks(*entry)
@@ -165,7 +101,7 @@ class LabelledTracks:
 def open_tracks(
     data_dir: Path, dataset: Split, sources: Sequence[str], tracker: str, **options: Any
 ) -> LabelledTracks:
-    """The tracks of a split.
+    """The tracks of a split of one data set.
 
     Args:
         data_dir: holds tracks/.
@@ -178,28 +114,11 @@ def open_tracks(
         UserError: if some are missing (with the command that makes them), or were made by different
             trackers.
     """
-
-    def open_source(source: str) -> AnyReader:
-        parts = {
-            part.name: ShardReader(tracks_dir(data_dir, part.name, part.split, source, tracker))
-            for part in dataset.parts.values()
-        }
-        own = parts.get(dataset.name)
-        return JointReader(parts, dataset.locate) if own is None else own
-
-    tracks = LabelledTracks([open_source(source) for source in sources], **options)
-    check_has_tokens(tracks.sources.token_dim, str(tracks.readers[0].tracks_dir))
+    folders = [tracks_dir(data_dir, dataset.name, dataset.split, name, tracker) for name in sources]
+    tracks = LabelledTracks([ShardReader(folder) for folder in folders], **options)
+    check_has_tokens(tracks.sources.token_dim, str(folders[0]))
     tracks.sources.check_complete(dataset)
     return tracks
-
-
-def shard_readers(tracks: LabelledTracks) -> list[ShardReader]:
-    """The readers of every folder that tracks are read from."""
-    return [
-        part
-        for reader in tracks.readers
-        for part in (reader.readers.values() if isinstance(reader, JointReader) else [reader])
-    ]
 
 
 def check_widths(selector: Selector, tracks: LabelledTracks, encoder: TextEncoder) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sola.selector.baseline import BaselineSelector
-from sola.selector.losses import alignment_loss, classification_loss, combine_terms
+from sola.selector.losses import LossInputs, SelectionLoss, SelectorOutputs, combine_terms
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -53,10 +53,9 @@ def test_it_learns_without_negative_tokens(selector: BaselineSelector) -> None:
     logits, track_tokens = selector.train()(tokens, text)
     assert selector.negative_tokens is None
 
-    bce = classification_loss(logits, labels)
-    alignment = alignment_loss(track_tokens, text, selector.negative_tokens, labels)
-    terms, weights = {"bce": bce, "alignment": alignment}, {"bce": 1.0, "alignment": 0.3}
-    combine_terms(terms, weights, torch.tensor([True])).total.backward()
+    loss = SelectionLoss(1.5, 0.3, 0.07)
+    terms = loss(SelectorOutputs(logits, track_tokens, None), LossInputs(labels.double(), text))
+    combine_terms(terms, loss.weights, torch.tensor([True]))["loss"].backward()
 
     for name, parameter in selector.named_parameters():
         assert parameter.grad is not None, name

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from own_parts import FirstTokens
+from reference_weights import reference_state_dict
 
 from sola.errors import UserError
 from sola.selector import TrackSelector
@@ -27,7 +28,7 @@ def test_reference_checkpoint_loads_with_widths_of_its_weights(
     tmp_path: Path, selector: TrackSelector
 ) -> None:
     path = tmp_path / "epoch_3.pth"
-    torch.save(selector.reference_state_dict(), path)
+    torch.save(reference_state_dict(selector), path)
 
     loaded, provenance = load_selector(path)
 

@@ -35,6 +35,14 @@ def batch() -> dict[str, Tensor]:
     }
 
 
+def outputs_of(batch: dict[str, Tensor]) -> SelectorOutputs:
+    return SelectorOutputs(*(batch[name] for name in ("logits", "track_tokens", "negatives")))
+
+
+def inputs_of(batch: dict[str, Tensor]) -> LossInputs:
+    return LossInputs(*(batch[name] for name in ("labels", "text", "track_mask", "text_mask")))
+
+
 def cross_entropy(logit: float, target: float) -> float:
     score = 1 / (1 + math.exp(-logit))
     return -target * math.log(score) - (1 - target) * math.log(1 - score)
@@ -65,11 +73,9 @@ def plain_alignment_loss(batch: dict[str, Tensor], row: int) -> float:
 
 
 def test_each_samples_loss_equals_a_plain_loop(batch: dict[str, Tensor]) -> None:
-    bce = classification_loss(batch["logits"], batch["labels"], batch["track_mask"])
-    alignment = alignment_loss(
-        *(batch[name] for name in ("track_tokens", "text", "negatives", "labels", "track_mask")),
-        text_mask=batch["text_mask"],
-    )
+    outputs, inputs = outputs_of(batch), inputs_of(batch)
+    bce = classification_loss(outputs, inputs, 1.5)
+    alignment = alignment_loss(outputs, inputs, 1.5, 0.07)
     for row in range(B):
         assert bce[row].item() == pytest.approx(plain_classification_loss(batch, row), rel=1e-12)
         assert alignment[row].item() == pytest.approx(plain_alignment_loss(batch, row), rel=1e-12)
@@ -82,37 +88,31 @@ def test_a_batch_has_the_mean_loss_of_its_samples_that_have_tracks() -> None:
     terms, weights = {"bce": bce, "alignment": alignment}, {"bce": 1.0, "alignment": 0.5}
     loss = combine_terms(terms, weights, has_tracks)
 
-    assert (loss.terms, loss.total) == ({"bce": 2, "alignment": 20}, 12)
+    assert loss == {"bce": 2, "alignment": 20, "loss": 12}
 
 
 def test_samples_without_tracks_have_no_loss_and_no_gradient() -> None:
     logits = torch.zeros(2, 0, requires_grad=True)
-    bce = classification_loss(logits, torch.zeros(2, 0))
+    outputs = SelectorOutputs(logits, torch.zeros(2, 0, E), None)
+    bce = classification_loss(outputs, LossInputs(torch.zeros(2, 0), torch.zeros(2, L, E)), 1.5)
     loss = combine_terms({"bce": bce}, {"bce": 1.0}, torch.tensor([False, False]))
-    loss.total.backward()
-    assert loss.total == 0
+    loss["loss"].backward()
+    assert loss["loss"] == 0
 
 
 @pytest.mark.parametrize("positive_weight", [1.5, 2.0])
 def test_selection_loss_has_the_terms_of_its_functions(
     batch: dict[str, Tensor], positive_weight: float
 ) -> None:
-    outputs = SelectorOutputs(*(batch[n] for n in ("logits", "track_tokens", "negatives")))
-    inputs = LossInputs(*(batch[n] for n in ("labels", "text", "track_mask", "text_mask")))
-    loss = SelectionLoss(positive_weight, alignment_weight=0.2)
+    outputs, inputs = outputs_of(batch), inputs_of(batch)
+    loss = SelectionLoss(positive_weight, alignment_weight=0.2, temperature=0.07)
 
     terms = loss(outputs, inputs)
 
     assert loss.weights == {"bce": 1.0, "alignment": 0.2}
-    expected = classification_loss(
-        *(batch[n] for n in ("logits", "labels", "track_mask")), positive_weight=positive_weight
-    )
+    expected = classification_loss(outputs, inputs, positive_weight)
     torch.testing.assert_close(terms["bce"], expected)
-    expected = alignment_loss(
-        *(batch[name] for name in ("track_tokens", "text", "negatives", "labels", "track_mask")),
-        text_mask=batch["text_mask"],
-        positive_weight=positive_weight,
-    )
+    expected = alignment_loss(outputs, inputs, positive_weight, 0.07)
     torch.testing.assert_close(terms["alignment"], expected)
 
 

@@ -76,5 +76,5 @@ def test_nothing_is_masked_where_nothing_is_padded() -> None:
 def test_a_batch_moves_with_all_its_tensors() -> None:
     batch = collate([make_sample("a", 3, 9, [4, 2]), make_sample("b", 1, 5, [3])]).to("meta")
     tensors = [value for value in vars(batch).values() if isinstance(value, Tensor)]
-    assert len(tensors) == 8
+    assert len(tensors) == 9
     assert {tensor.device.type for tensor in tensors} == {"meta"}

@@ -46,7 +46,7 @@ BATCHES = {
 
 
 def make_module(selector: Selector) -> SelectorModule:
-    return SelectorModule(selector, SelectionLoss(), torch.optim.AdamW, None, None)
+    return SelectorModule(selector, SelectionLoss(1.5, 0.3, 0.07), torch.optim.AdamW, None, None)
 
 
 @pytest.fixture(params=[TrackSelector, BaselineSelector])
@@ -61,10 +61,10 @@ def module(request: pytest.FixtureRequest) -> SelectorModule:
 def loss_and_gradients(module: SelectorModule, samples: list[Sample]) -> tuple[Tensor, Tensor]:
     module.zero_grad()
     loss, _ = module.compute(collate(samples))
-    if loss.total.requires_grad:
-        loss.total.backward()
+    if loss["loss"].requires_grad:
+        loss["loss"].backward()
     parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in module.parameters()]
-    return loss.total.detach(), torch.cat([part.flatten() for part in parts])
+    return loss["loss"].detach(), torch.cat([part.flatten() for part in parts])
 
 
 @pytest.mark.parametrize("samples", BATCHES.values(), ids=BATCHES)

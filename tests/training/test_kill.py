@@ -165,7 +165,7 @@ def test_a_killed_process_of_two_ends_the_other(
 DIES_BEHIND_A_CHECKPOINT = """
 import os, runpy, sys
 
-from sola.training.resuming import WholeFileIO
+from sola.training.callbacks import WholeFileIO
 
 write = WholeFileIO.save_checkpoint
 

@@ -9,9 +9,7 @@ import torch
 
 from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
-from sola.selector.losses import BatchLoss
 from sola.training import module
-from sola.training.finite import MAX_UNREAD
 from sola.training.run import run_training
 
 
@@ -19,12 +17,12 @@ def break_loss(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Makes the loss of one training step NaN."""
     combine, calls = module.combine_terms, []
 
-    def broken(*arguments: Any) -> BatchLoss:
+    def broken(*arguments: Any) -> dict[str, torch.Tensor]:
         loss = combine(*arguments)
         calls.append(torch.is_grad_enabled())
         if sum(calls) - 1 != step:
             return loss
-        return BatchLoss(loss.total * torch.nan, dict.fromkeys(loss.terms, loss.total * torch.nan))
+        return dict.fromkeys(loss, loss["loss"] * torch.nan)
 
     monkeypatch.setattr(module, "combine_terms", broken)
 
@@ -38,7 +36,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     max_unread: int,
     fault: Callable[..., None],
 ) -> None:
-    monkeypatch.setitem(MAX_UNREAD, "cpu", max_unread)
+    monkeypatch.setitem(module.MAX_UNREAD, "cpu", max_unread)
     config = make_config("data.train_sources=[grid]", "trainer.max_epochs=1")
     run_training(config)
     folder = Path(config.paths.output_dir)

@@ -3,17 +3,18 @@
 import itertools
 import math
 from collections import Counter
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from sola.training.order import StepSampler, deal, draw_order, pack
+from sola.training.data import StepSampler, deal, draw_order, pack
 
 VIDEOS = st.lists(st.integers(0, 12), min_size=1, max_size=60)
 COUNT = st.integers(1, 9)
 
 
-def make_sampler(videos: list[int], **changes: int) -> StepSampler:
+def make_sampler(videos: list[int], **changes: Any) -> StepSampler:
     items = [(idx,) for idx in range(len(videos))]
     values = {"batch_size": 1, "window": 3, "seed": 0} | changes
     return StepSampler(items, videos, **values)
@@ -30,7 +31,7 @@ def test_devices_see_what_one_with_a_larger_batch_sees(
     videos: list[int], num_ranks: int, batch_size: int, window: int, epoch: int
 ) -> None:
     ranks = [
-        make_sampler(videos, batch_size=batch_size, window=window, rank=rank, num_ranks=num_ranks)
+        make_sampler(videos, batch_size=batch_size, window=window, place=(rank, num_ranks))
         for rank in range(num_ranks)
     ]
     alone = make_sampler(videos, batch_size=batch_size * num_ranks, window=window)
@@ -51,7 +52,7 @@ def test_devices_see_what_one_with_a_larger_batch_sees(
 def test_a_pass_that_starts_later_is_the_rest_of_the_whole(
     videos: list[int], batch_size: int, start: int
 ) -> None:
-    sampler = make_sampler(videos, batch_size=batch_size, num_ranks=2)
+    sampler = make_sampler(videos, batch_size=batch_size, place=(0, 2))
     whole = steps_of(sampler, 1)
     sampler.steps_done[1] = start
     assert steps_of(sampler, 1) == whole[start:]

@@ -7,18 +7,20 @@ from typing import Any
 import drawn_split as drawn
 import numpy as np
 import pytest
-import torch
 
-from sola.evaluation.curve import Curve
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scorer import Score
-from sola.evaluation.tracks import TrackSources, VideoTracks
+from sola.evaluation.tracks import TrackSources
 from sola.training import scoring
-from sola.training.scoring import GRID, ScoredBatch, ValidationScorer, summarize
+from sola.training.scoring import GRID, Finding, ValidationScorer, summarize
 from sola.types import Tracks
 
 LENGTHS = {"0": 3, "1": 2, "2": 4, "3": 3}
 """Tracks of v1's expressions: two of the video, and their own."""
+
+SPLIT: Any = SimpleNamespace(
+    expressions=drawn.EXPRESSIONS, ground_truth=lambda video_id: drawn.GROUND_TRUTH[video_id]
+)
 
 
 def reader(source: str) -> SimpleNamespace:
@@ -31,12 +33,7 @@ def reader(source: str) -> SimpleNamespace:
 
 @pytest.fixture
 def scorer() -> ValidationScorer:
-    sources = TrackSources([reader("grid"), reader("gdino")])
-
-    def read(video_id: str) -> VideoTracks:
-        return sources.read([e for e in drawn.EXPRESSIONS if e.video_id == video_id])
-
-    return ValidationScorer(read, lambda video_id: drawn.GROUND_TRUTH[video_id])
+    return ValidationScorer(TrackSources([reader("grid"), reader("gdino")]), SPLIT)
 
 
 def row(num_tracks: int, selected: Sequence[int]) -> np.ndarray:
@@ -69,11 +66,7 @@ def test_positions_are_those_of_the_expressions_tracks(
 
 
 def test_an_expression_without_tracks_is_answered_by_nothing(scorer: ValidationScorer) -> None:
-    own = TrackSources([reader("gdino")])
-    scorer = ValidationScorer(
-        lambda video_id: own.read(drawn.EXPRESSIONS[:4]),
-        lambda video_id: drawn.GROUND_TRUTH[video_id],
-    )
+    scorer = ValidationScorer(TrackSources([reader("gdino")]), SPLIT)
 
     (curve,) = scorer.trace([drawn.EXPRESSIONS[1]], [row(0, [])], thresholds=GRID)
 
@@ -116,31 +109,31 @@ def test_the_search_for_the_oracle_ends(
     found = [scorer.oracle(expression) for expression in drawn.EXPRESSIONS * 2]
 
     assert found == [(1, 1), (1, 1), None, None, None] * 2
-    scored = ScoredBatch((), [], [], [Curve((), (Score(0, 0),))] * 10, found)
-    means = summarize(torch.from_numpy(scored.totals(0.5)), 0.5)
-    assert means["valid/oracle_J&F"] == 1
+    findings = find(scorer, list(LENGTHS))
+    assert [finding.oracle for finding in findings] == found[:4]
+    assert summarize(findings)["valid/oracle_J&F"] == 1
 
 
-def totals_of(scorer: ValidationScorer, numbers: Sequence[str]) -> torch.Tensor:
-    expressions, rows = [drawn.EXPRESSIONS[int(number)] for number in numbers], []
-    for number in numbers:
-        scores = np.linspace(0.04, 0.92, LENGTHS[number] + int(number), dtype=np.float32)
-        rows.append(scores[: LENGTHS[number]])
-    curves = scorer.trace(expressions, rows, thresholds=GRID)
-    oracles = [scorer.oracle(expression) for expression in expressions]
-    scored = ScoredBatch(tuple(expressions), rows, [], curves, oracles)
-    return torch.from_numpy(scored.totals(0.5))
+def scores_of(number: str) -> np.ndarray:
+    return np.linspace(0.04, 0.92, LENGTHS[number] + int(number), dtype=np.float32)[
+        : LENGTHS[number]
+    ]
+
+
+def find(scorer: ValidationScorer, numbers: Sequence[str]) -> list[Finding]:
+    rows = [scores_of(number) for number in numbers]
+    expressions = [drawn.EXPRESSIONS[int(number)] for number in numbers]
+    return scorer.score(expressions, rows, [row > 0.5 for row in rows])
 
 
 def test_means_are_those_of_the_selections_at_each_threshold(scorer: ValidationScorer) -> None:
-    means = summarize(totals_of(scorer, list(LENGTHS)), 0.5)
+    means = summarize(find(scorer, list(LENGTHS)))
 
     jf = []
     for threshold in (0.5, *GRID):
         found = []
         for number in LENGTHS:
-            scores = np.linspace(0.04, 0.92, LENGTHS[number] + int(number), dtype=np.float32)
-            selected = np.flatnonzero(scores[: LENGTHS[number]] > threshold)
+            selected = np.flatnonzero(scores_of(number) > threshold)
             found.append(score(scorer, number, selected.tolist()))
         jf.append(np.mean([each.jf for each in found]))
         if len(jf) == 1:
@@ -153,7 +146,16 @@ def test_means_are_those_of_the_selections_at_each_threshold(scorer: ValidationS
     assert means["valid/oracle_J&F"] == 1
 
 
-def test_totals_of_processes_add_up(scorer: ValidationScorer) -> None:
-    parts = totals_of(scorer, ["0", "2"]) + totals_of(scorer, ["1", "3"])
-    whole = totals_of(scorer, list(LENGTHS))
-    assert summarize(parts, 0.5) == pytest.approx(summarize(whole, 0.5), abs=1e-12)
+def test_breakdown_by_source_selects_only_its_tracks(scorer: ValidationScorer) -> None:
+    scorer.sources = ("grid", "gdino")
+    scores = [row(LENGTHS["0"], [2])]  # its own small one, of gdino
+
+    (finding,) = scorer.score(drawn.EXPRESSIONS[:1], scores, [scores[0] > 0.5])
+
+    by_source = {
+        name.removeprefix("valid_by_source/"): jf
+        for name, jf in finding.breakdowns.items()
+        if name.startswith("valid_by_source/")
+    }
+    assert by_source == {"grid": score(scorer, "0", []).jf, "gdino": finding.curve[0].jf}
+    assert by_source["gdino"] == 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 from clip_files import make_frames, write_video
 from hydra.core.global_hydra import GlobalHydra
+from reference_weights import reference_state_dict
 
 from sola.config import compose as compose_config
 from sola.prediction.clip.run import run_clip
@@ -31,7 +32,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A selector, a clip of an odd size and uneven times, and a data folder with its tracks."""
     clips = tmp_path_factory.mktemp("clips")
     torch.manual_seed(0)
-    weights = TrackSelector(128, 384, num_negatives=8).reference_state_dict()
+    weights = reference_state_dict(TrackSelector(128, 384, num_negatives=8))
     torch.save(weights, clips / "selector.pth")
     frames, path = make_frames(6, SIZE), clips / "odd.webm"
     write_video(path, frames, codec="libvpx-vp9", times_s=UNEVEN_S, clock=100)
