@@ -28,9 +28,9 @@ from sola.config import compose
 from sola.evaluation import curve as curve_module
 from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, Curve, Scored
+from sola.evaluation.j_and_f import VideoScorer
 from sola.evaluation.measure import VideoTask
 from sola.evaluation.run import open_sources, open_split, score_split
-from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.summary import summarise
 
@@ -78,15 +78,15 @@ def _read(ckpt_path: Path) -> list[VideoTask]:
     return [
         VideoTask(
             where=video_id,
-            masklets=sources.read(expressions).masklets,
-            track_sources=(),
+            masklets=video.masklets,
+            track_sources=tuple(prompt.source for prompt in video.prompts),
             ground_truth=dataset.ground_truth(video_id),
             expressions=expressions,
             scores=scores,
-            others=[None] * len(expressions),
             threshold=THRESHOLD,
         )
         for video_id, expressions in group_by_video(dataset.expressions).items()
+        for video in [sources.read(expressions)]
     ]
 
 

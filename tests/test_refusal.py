@@ -18,7 +18,7 @@ from sola.datasets.frames import read_frame
 from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile, FileRefused
-from sola.evaluation.scores import ScoreCache, Scores
+from sola.evaluation.scores import Scores, read_cached, write_cached
 from sola.files import read_json
 from sola.masks import encode
 from sola.selector import TrackSelector
@@ -68,9 +68,9 @@ def prompt_store(folder: Path) -> Use:
 
 
 def cached_scores(folder: Path) -> Use:
-    cache = ScoreCache(folder, {})
-    cache.write(Scores({}, {}))
-    return cache.path, cache.read
+    path = folder / "scores.json"
+    write_cached(path, Scores({}, {}))
+    return path, lambda: read_cached(path)
 
 
 def mask_index(folder: Path) -> Use:

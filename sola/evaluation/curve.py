@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.evaluation.scorer import Score, VideoScorer
+from sola.evaluation.j_and_f import Score, VideoScorer
 
 # thresholds at which curves are reported
 CURVE_THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
@@ -123,7 +123,8 @@ def best_threshold(curve: MeanCurve) -> BestThreshold:
     """Return the threshold in [0, 1] with the highest mean J&F: the one rule to choose it by.
 
     If J&F is the same over an interval, its middle; of several such intervals, the middle of the
-    widest, the first of equals.
+    widest, the first of equals. Of a curve that is known only at some thresholds (its steps; the
+    value below the first one is -inf), ``lowest`` is one of these.
     """
     is_inside = (curve.steps > 0) & (curve.steps < 1)
     limits = np.concatenate([[0.0], curve.steps[is_inside], [1.0]])

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
+import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import distributions
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.config.progress import progress
+from sola.datasets import Split
 from sola.errors import DamagedFile
 from sola.evaluation.scorers import Scorer
-from sola.evaluation.tracks import TrackSources, VideoTracks
-from sola.files import is_there, read_json, write_json
+from sola.evaluation.tracks import TrackReader, TrackSources, VideoReader, VideoTracks
+from sola.files import is_there, plain, read_json, sha256_of_code, write_json
+from sola.shards import fingerprint
 from sola.types import Expression, Video
 
 log = logging.getLogger(__name__)
 
+SCORES_FILE = "scores.json"
 FORMAT_VERSION = 2
 MAX_CACHED = 16  # scores of a split in the cache; those written last stay
+PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 # (video id, expression id) -> another expression of the video, see ``choose_other_texts``
 OtherTexts = Mapping[tuple[str, str], Expression]
 
@@ -34,8 +40,8 @@ class ExpressionScores:
 
     Attributes:
         tracks: N indices among the tracks of the video, ascending.
-        by_text: id of the expression whose text was scored -> (N,) in [0, 1]. The first is the
-            expression's own; another one is there for comparison.
+        by_text: id of the expression whose text was scored -> (N,) in [0, 1]: the expression's own
+            text, and for comparison that of another one.
     """
 
     tracks: tuple[int, ...]
@@ -44,29 +50,27 @@ class ExpressionScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of all expressions of a split, and what they came from.
+    """Scores of all expressions of a split.
 
     Attributes:
         by_expression: scores by (video id, expression id).
         tracks: video id -> for each track its prompt source, the expression it was made for (None:
             all of the video), its number among these, and frame and area of its prompt.
-        provenance: names of what was scored by what.
     """
 
     by_expression: dict[tuple[str, str], ExpressionScores]
     tracks: dict[str, list[dict[str, Any]]]
-    provenance: dict[str, Any] = field(default_factory=dict)
 
     def of(self, expression: Expression) -> ExpressionScores:
         """Return the scores of one expression's tracks."""
         return self.by_expression[expression.video_id, expression.expression_id]
 
-    def row(self, expression: Expression, *, text_of: Expression | None = None) -> dict[int, float]:
+    def row(self, expression: Expression, *, text_id: str | None = None) -> dict[int, float]:
         """Return the scores of an expression's tracks.
 
         Args:
             expression: the expression to answer.
-            text_of: another expression, whose text was scored instead of its own.
+            text_id: another expression, whose text was scored instead of its own.
 
         Returns:
             Indices among the tracks of the video -> scores.
@@ -74,23 +78,23 @@ class Scores:
         Raises:
             KeyError: if the expression was not scored, or not under that text.
         """
-        own, text_id = self.of(expression), (text_of or expression).expression_id
-        return dict(zip(own.tracks, own.by_text[text_id].tolist(), strict=True))
+        own = self.of(expression)
+        scores = own.by_text[text_id or expression.expression_id]
+        return dict(zip(own.tracks, scores.tolist(), strict=True))
 
-    def select(self, expression: Expression, threshold: float) -> frozenset[int]:
+    def select(
+        self, expression: Expression, threshold: float, *, text_id: str | None = None
+    ) -> tuple[int, ...]:
         """Return the tracks of an expression that score above the threshold; see ``row``."""
-        return frozenset(idx for idx, score in self.row(expression).items() if score > threshold)
-
-    def save(self, path: Path) -> None:
-        """Write scores.json, see ``as_json``."""
-        write_json(path, self.as_json())
+        row = self.row(expression, text_id=text_id)
+        return tuple(idx for idx, score in row.items() if score > threshold)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of scores.json.
+        """Return all scores in JSON's types, by video.
 
-        Under "videos", a video has "tracks" and "expressions". An expression has "tracks", indices
-        of those that may answer, and "scores": a number for each of these by the id of the
-        expression whose text was scored.
+        A video has "tracks" and "expressions". An expression has "tracks", indices of those that
+        may answer, and "scores": a number for each of these by the id of the expression whose text
+        was scored.
         """
         videos: dict[str, Any] = {
             video_id: {"tracks": tracks, "expressions": {}}
@@ -101,64 +105,87 @@ class Scores:
                 "tracks": list(own.tracks),
                 "scores": {text_id: row.tolist() for text_id, row in own.by_text.items()},
             }
-        return {"format_version": FORMAT_VERSION, "provenance": self.provenance, "videos": videos}
+        return videos
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Scores":
+    def from_json(cls, videos: Mapping[str, Any]) -> "Scores":
         """Return the scores that ``as_json`` was called on, exactly."""
         by_expression = {
             (video_id, expression_id): ExpressionScores(
                 tuple(own["tracks"]),
                 {text_id: np.array(row, np.float32) for text_id, row in own["scores"].items()},
             )
-            for video_id, video in content["videos"].items()
+            for video_id, video in videos.items()
             for expression_id, own in video["expressions"].items()
         }
-        tracks = {video_id: video["tracks"] for video_id, video in content["videos"].items()}
-        return cls(by_expression, tracks, content["provenance"])
+        return cls(by_expression, {video_id: video["tracks"] for video_id, video in videos.items()})
 
 
-class ScoreCache:
-    """Scores of earlier runs in a folder, one file for everything that they depend on.
+@dataclass(frozen=True)
+class ScoredSplit:
+    """A split, its tracks and their scores: what evaluation and prediction start from.
 
-    Several processes may use it at once; at worst they compute the same scores twice.
-
-    Args:
-        folder: folder of the cache.
-        key: everything that the scores depend on, in JSON's types.
+    Attributes:
+        dataset: the split.
+        sources: reads its tracks.
+        scores: scores of all expressions.
+        provenance: names of every number made from it: data set, split, scorer, tracks, versions.
     """
 
-    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
-        self.path = folder / f"{_digest(key)}.json"
+    dataset: Split
+    sources: VideoReader
+    scores: Scores
+    provenance: dict[str, Any]
 
-    def read(self) -> Scores | None:
-        """Return the scores of an earlier run; None if there are none, or the file is damaged.
+    def save_scores(self, path: Path) -> None:
+        """Write scores.json: the scores and their provenance."""
+        content = {"format_version": FORMAT_VERSION, "provenance": self.provenance}
+        write_json(path, {**content, "videos": self.scores.as_json()})
 
-        Raises:
-            FileRefused: if the system does not let the file be read.
-        """
-        if not is_there(self.path):
-            return None
-        try:
-            found = read_json(self.path, "The scores are computed again.")
-            if found["sha256"] == _digest(found["scores"]):
-                log.info("%s: using the scores of an earlier run", self.path)
-                return Scores.from_json(found["scores"])
-        except (DamagedFile, KeyError, TypeError):
-            pass
-        log.warning("%s: damaged. The scores are computed again.", self.path)
-        return None
 
-    def write(self, scores: Scores) -> None:
-        """Store scores; a folder that cannot be written is only a warning."""
-        content = scores.as_json()
-        try:
-            write_json(self.path, {"sha256": _digest(content), "scores": content})
-            files = sorted(self.path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
-            for path in files[:-MAX_CACHED]:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s: scores cannot be cached (%s).", self.path, error.strerror)
+def score_dataset(
+    dataset: Split,
+    sources: TrackSources,
+    scorer: Scorer,
+    names: Mapping[str, Any],
+    *,
+    others: OtherTexts | None = None,
+    cache_dir: Path | None = None,
+) -> ScoredSplit:
+    """Score every expression of a split.
+
+    Args:
+        dataset: the split.
+        sources: its tracks.
+        scorer: gives the scores.
+        names: names of the scorer, for the provenance.
+        others: expressions whose text is scored for an expression's tracks as well.
+        cache_dir: folder of scores of earlier runs; None: scores are neither read nor cached.
+    """
+    where = {"dataset": dataset.name, "split": dataset.split, "versions": versions()}
+    readers = [_describe_reader(reader) for reader in sources.readers]
+    provenance = {**where, **names, "tracks": readers}
+    path = None
+    if cache_dir is not None:
+        given = [(e, (others or {}).get(_key(e))) for e in dataset.expressions]
+        classes = (type(scorer), type(getattr(scorer, "selector", scorer)))
+        key = {
+            **where,
+            **plain(scorer.describe()),
+            "code": [_sha256_of_scoring(), *map(sha256_of_code, classes)],
+            "expressions": [[*_key(e), e.text, o and o.expression_id] for e, o in given],
+            "tracks": [fingerprint(reader.tracks_dir) for reader in sources.readers],
+        }
+        path = cache_dir / f"{_digest(key)}.json"
+    scores = None if path is None else read_cached(path)
+    if scores is None:
+        scorer.prepare(dataset.expressions)
+        scores = score_expressions(
+            scorer, sources, dataset.expressions, videos=dataset.videos, others=others
+        )
+        if path is not None:
+            write_cached(path, scores)
+    return ScoredSplit(dataset, sources, scores, provenance)
 
 
 def score_expressions(
@@ -182,29 +209,59 @@ def score_expressions(
         The scores, video by video.
     """
     others = others if others and scorer.reads_any_text else {}
-    by_expression: dict[tuple[str, str], ExpressionScores] = {}
-    tracks: dict[str, list[dict[str, Any]]] = {}
-    by_video = group_by_video(expressions)
+    scores, by_video = Scores({}, {}), group_by_video(expressions)
     with progress("scoring", len(by_video)) as advance:
         for video_id, of_video in by_video.items():
             video = sources.read(of_video)
-            tracks[video_id] = _describe(video)
+            scores.tracks[video_id] = _describe_tracks(video)
             by_candidates: dict[tuple[int, ...], list[Expression]] = {}
             for expression in of_video:  # those that choose among the same tracks go together
                 candidates = video.candidates[expression.expression_id]
                 by_candidates.setdefault(candidates, []).append(expression)
             for candidates, group in by_candidates.items():
-                other = {e: others.get((video_id, e.expression_id)) for e in group}
-                given = {e: [text for text in (e, other[e]) if text is not None] for e in group}
+                given = {e: [e, others[_key(e)]] if _key(e) in others else [e] for e in group}
                 texts = list(dict.fromkeys([*group, *chain.from_iterable(given.values())]))
                 rows = scorer.score(video, candidates, texts, (videos or {}).get(video_id))
                 row_of = dict(zip(texts, rows, strict=True))
                 for expression, of_texts in given.items():
                     by_text = {text.expression_id: row_of[text] for text in of_texts}
-                    key = (video_id, expression.expression_id)
-                    by_expression[key] = ExpressionScores(candidates, by_text)
+                    own = ExpressionScores(candidates, by_text)
+                    scores.by_expression[_key(expression)] = own
             advance(f"{video.video_id}: {len(video.masklets)} tracks, {len(of_video)} expressions")
-    return Scores(by_expression, tracks)
+    return scores
+
+
+def read_cached(path: Path) -> Scores | None:
+    """Return the scores of an earlier run; None if there are none, or the file is damaged.
+
+    Several processes may use a cache at once; at worst they compute the same scores twice.
+
+    Raises:
+        FileRefused: if the system does not let the file be read.
+    """
+    if not is_there(path):
+        return None
+    try:
+        found = read_json(path, "The scores are computed again.")
+        if found["sha256"] == _digest(found["scores"]):
+            log.info("%s: using the scores of an earlier run", path)
+            return Scores.from_json(found["scores"])
+    except (DamagedFile, KeyError, TypeError):
+        pass
+    log.warning("%s: damaged. The scores are computed again.", path)
+    return None
+
+
+def write_cached(path: Path, scores: Scores) -> None:
+    """Cache scores; a folder that cannot be written is only a warning."""
+    content = scores.as_json()
+    try:
+        write_json(path, {"sha256": _digest(content), "scores": content})
+        files = sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for old in files[:-MAX_CACHED]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s: scores cannot be cached (%s).", path, error.strerror)
 
 
 def group_by_video(expressions: Sequence[Expression]) -> dict[str, list[Expression]]:
@@ -215,7 +272,19 @@ def group_by_video(expressions: Sequence[Expression]) -> dict[str, list[Expressi
     return videos
 
 
-def _describe(video: VideoTracks) -> list[dict[str, Any]]:
+def versions() -> dict[str, str]:
+    """Return versions of Python and of the packages that numbers depend on; "" if not installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        found[name] = next((package.version for package in distributions(name=name)), "")
+    return found
+
+
+def _key(expression: Expression) -> tuple[str, str]:
+    return expression.video_id, expression.expression_id
+
+
+def _describe_tracks(video: VideoTracks) -> list[dict[str, Any]]:
     """Describe each track; numbers count from 0 within an entry of a source."""
     counts: Counter[tuple[str, str]] = Counter()
     described = []
@@ -226,6 +295,20 @@ def _describe(video: VideoTracks) -> list[dict[str, Any]]:
         names = {"source": prompt.source, "expression": made_for or None, "number": number}
         described.append({**names, **place})
     return described
+
+
+def _describe_reader(reader: TrackReader) -> dict[str, Any]:
+    names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
+    own = {k: v for k, v in reader.index.items() if k.endswith("_sha256") and isinstance(v, str)}
+    return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names} | own
+
+
+def _sha256_of_scoring() -> str:
+    """Return the SHA-256 of sola's own code that scores depend on."""
+    package = Path(__file__).parents[1]
+    paths = [*package.glob("selector/*.py"), *package.glob("text/*.py")]
+    paths += [package / "evaluation" / f"{name}.py" for name in ("scorers", "scores", "tracks")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 def _digest(content: Any) -> str:

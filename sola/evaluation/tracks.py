@@ -1,6 +1,6 @@
 """The tracks of a video from one or several prompt sources, and which expression has which."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sola.datasets import Split
 from sola.errors import UserError
+from sola.masks import empty_masklet, merge
 from sola.types import DetectionEvidence, Expression, Masklet, Prompt, Tracks
 
 # keys of index.json that are equal for all object tokens used with one selector
@@ -59,6 +60,11 @@ class VideoTracks:
     candidates: dict[str, tuple[int, ...]]
     size: tuple[int, int]
     evidence: tuple[DetectionEvidence | None, ...] = ()
+
+    def union(self, selected: Iterable[int]) -> Masklet:
+        """Return the union of some tracks: T masks, empty ones if there are no tracks."""
+        empty = empty_masklet(self.object_tokens.shape[1], self.size)
+        return merge([self.masklets[idx] for idx in selected]) or empty
 
 
 class VideoReader(Protocol):

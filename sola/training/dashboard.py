@@ -19,7 +19,7 @@ from torch.nn.utils import get_total_norm
 
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.scorer import Score
+from sola.evaluation.j_and_f import Score
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.module import SCORED, SelectorModule
 from sola.training.scoring import GRID, ScoredBatch, ValidationScorer

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
+from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.oracle import best_selection
-from sola.evaluation.scorer import Score, VideoScorer
 from sola.evaluation.tracks import VideoTracks
 from sola.types import Expression, Masklet
 

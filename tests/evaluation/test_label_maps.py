@@ -8,8 +8,7 @@ import pytest
 
 from sola.errors import UserError
 from sola.evaluation.protocols import draw_labels, match_objects, official_numbers
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.scores import ExpressionScores, Scores
+from sola.evaluation.scores import ExpressionScores, ScoredSplit, Scores
 from sola.evaluation.tracks import TrackSources
 from sola.masks import decode, empty_masklet
 from sola.types import Expression

@@ -10,9 +10,9 @@ from typing import Any
 import drawn_split as drawn
 import pytest
 
-from sola.evaluation import scored_split, scores
+from sola.evaluation import scores
 from sola.evaluation.run import run_evaluation
-from sola.evaluation.scores import ScoreCache, Scores
+from sola.evaluation.scores import Scores, write_cached
 
 MakeConfig = Callable[..., Any]
 
@@ -21,13 +21,13 @@ MakeConfig = Callable[..., Any]
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One entry for every time that a split was scored."""
     found: list[str] = []
-    score = scored_split.score_expressions
+    score = scores.score_expressions
 
     def score_and_note(*args: Any, **kwargs: Any) -> Scores:
         found.append("scores")
         return score(*args, **kwargs)
 
-    monkeypatch.setattr(scored_split, "score_expressions", score_and_note)
+    monkeypatch.setattr(scores, "score_expressions", score_and_note)
     return found
 
 
@@ -132,14 +132,14 @@ def test_damaged_scores_are_computed_again(
 
 def test_oldest_scores_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scores, "MAX_CACHED", 2)
-    caches = [ScoreCache(tmp_path, {"number": number}) for number in range(3)]
-    for number, cache in enumerate(caches):
-        cache.write(Scores({}, {}))
-        os.utime(cache.path, (number, number))
+    paths = [tmp_path / f"{number}.json" for number in range(3)]
+    for number, path in enumerate(paths):
+        write_cached(path, Scores({}, {}))
+        os.utime(path, (number, number))
 
-    caches[0].write(Scores({}, {}))
+    write_cached(paths[0], Scores({}, {}))
 
-    assert {path.name for path in tmp_path.iterdir()} == {caches[i].path.name for i in (0, 2)}
+    assert set(tmp_path.iterdir()) == {paths[0], paths[2]}
 
 
 @pytest.mark.fault

@@ -11,7 +11,7 @@ import torch
 
 from sola.evaluation.measure import choose_other_texts
 from sola.evaluation.scorers import SelectorScorer, score_tracks
-from sola.evaluation.scores import ExpressionScores, Scores, score_expressions
+from sola.evaluation.scores import ExpressionScores, ScoredSplit, Scores, score_expressions
 from sola.evaluation.tracks import TrackSources
 from sola.selector import TrackSelector
 
@@ -131,14 +131,15 @@ def test_another_text_costs_nothing_where_tracks_are_shared(
 
 
 def test_scores_are_written_with_their_tracks_and_provenance(
-    scores: Scores, tmp_path: Path
+    dataset: SimpleNamespace, sources: TrackSources, scores: Scores, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "scores.json"
+    split = ScoredSplit(dataset, sources, scores, {"dataset": "drawn"})
 
-    scores.save(path)
+    split.save_scores(path)
 
     written = json.loads(path.read_text())
-    assert written["provenance"] == scores.provenance
+    assert written["provenance"] == {"dataset": "drawn"}
     assert {key: video["tracks"] for key, video in written["videos"].items()} == scores.tracks
     for (video_id, expression_id), own in scores.by_expression.items():
         found = written["videos"][video_id]["expressions"][expression_id]
@@ -155,9 +156,10 @@ def test_a_track_is_selected_above_the_threshold_and_not_at_it() -> None:
     own = ExpressionScores((2, 5, 7), {"0": row, "1": row[::-1].copy()})
     scores = Scores({("v1", "0"): own, ("v1", "1"): ExpressionScores((), {"1": row[:0]})}, {})
 
-    assert scores.select(one, 0.5) == {5}
-    assert scores.select(one, 0.1) == {2, 5, 7}
-    assert scores.row(one, text_of=other) == pytest.approx({2: 0.2, 5: 0.50001, 7: 0.5})
-    assert scores.select(other, 0.1) == frozenset()
+    assert scores.select(one, 0.5) == (5,)
+    assert scores.select(one, 0.1) == (2, 5, 7)
+    assert scores.row(one, text_id="1") == pytest.approx({2: 0.2, 5: 0.50001, 7: 0.5})
+    assert scores.select(one, 0.3, text_id="1") == (5, 7)
+    assert scores.select(other, 0.1) == ()
     with pytest.raises(KeyError):
-        scores.row(other, text_of=one)
+        scores.row(other, text_id="0")

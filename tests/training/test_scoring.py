@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sola.evaluation.curve import Curve
+from sola.evaluation.j_and_f import Score
 from sola.evaluation.oracle import best_selection
-from sola.evaluation.scorer import Score
 from sola.evaluation.tracks import TrackSources, VideoTracks
 from sola.training import scoring
 from sola.training.scoring import GRID, ScoredBatch, ValidationScorer, summarize

@@ -11,10 +11,9 @@ from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
 from sola.datasets.frames import VideoFrames
 from sola.evaluation.run import checkpoint_of, score_split
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.staging import publish, start_staging
+from sola.evaluation.scores import ScoredSplit
 from sola.evaluation.tracks import TrackSources
-from sola.files import plain, write_json
+from sola.files import plain, whole_results, write_json
 from sola.generation.job import Share
 from sola.generation.recipe import Recipe
 from sola.generation.run import make_tracks
@@ -26,7 +25,6 @@ from sola.prediction.run import (
     PREDICTION_FILE,
     RESULTS,
     answer,
-    union_of,
 )
 from sola.shards import ShardReader, short_digest, tracks_dir
 from sola.types import Expression, Masklet, Video
@@ -80,9 +78,8 @@ def run_clip(config: PredictConfig) -> Path:
         log.warning("%s: nothing was found in it, all masks are empty", clip.source)
     scored = score_split(config, split, TrackSources(readers))
     output_dir = Path(config.paths.output_dir)
-    staging_dir = start_staging(output_dir, RESULTS)
-    _write_answers(scored, clip, staging_dir, config.threshold)
-    publish(staging_dir, RESULTS)
+    with whole_results(output_dir, RESULTS) as unfinished:
+        _write_answers(scored, clip, unfinished, config.threshold)
     for expression in split.expressions:
         log.info("%s: %s", output_dir / _overlay_name(expression), expression.text)
     log.info("%s: tracks, scores and selections", output_dir / PREDICTION_FILE)
@@ -118,8 +115,7 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
         for expression in expressions:
             chosen = selected[clip.clip_id, expression.expression_id]
             scores = split.scores.of(expression)
-            masklets = [tracks.masklets[idx] for idx in chosen]
-            union = union_of(masklets, clip.num_frames, tracks.size)
+            union = tracks.union(chosen)
             caption = f"{len(chosen)} of {len(scores.tracks)} tracks score above {threshold:g}"
             title, path = f'"{expression.text.strip()}"', folder / _overlay_name(expression)
             write_overlay(path, clip, video, union, title=title, caption=caption)

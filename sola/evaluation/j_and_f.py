@@ -1,4 +1,4 @@
-"""J and F of any choice of a video's tracks against any of its objects, each computed once."""
+"""J and F of any selection of a video's tracks against any of its objects, computed once each."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +30,10 @@ class Score(NamedTuple):
     def jf(self) -> float:
         """J&F, the mean of both."""
         return (self.j + self.boundary_f) / 2
+
+    def by_name(self) -> dict[str, float]:
+        """Return J, F and J&F by these names."""
+        return {"J": self.j, "F": self.boundary_f, "J&F": self.jf}
 
 
 @dataclass(frozen=True)
