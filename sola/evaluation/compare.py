@@ -148,8 +148,8 @@ def _check_same_expressions(runs: str, entries_a: Entries, entries_b: Entries) -
             )
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the options of the command."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; ends the process."""
     parser = argparse.ArgumentParser(
         prog="python -m sola.evaluation.compare",
         description=__doc__,
@@ -159,24 +159,18 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("run_b", type=Path, help="another one, on the same split")
     parser.add_argument("--answer", default="selection", help="answer to compare (selection)")
     parser.add_argument("--json", type=Path, help="a file to write all numbers to")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
 
+    def task() -> int:
+        from sola.evaluation.table import print_comparison
 
-def run_comparison(options: argparse.Namespace) -> int:
-    """Print the table; write a file only if one is requested."""
-    from sola.evaluation.table import print_comparison
+        found = compare(read_run(options.run_a), read_run(options.run_b), options.answer)
+        print_comparison(found)
+        if options.json is not None:
+            write_json(options.json, found)
+        return 0
 
-    found = compare(read_run(options.run_a), read_run(options.run_b), options.answer)
-    print_comparison(found)
-    if options.json is not None:
-        write_json(options.json, found)
-    return 0
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process."""
-    options = parse_arguments(arguments)
-    run_program(lambda: run_comparison(options))
+    run_program(task)
 
 
 if __name__ == "__main__":

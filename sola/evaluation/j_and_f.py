@@ -1,15 +1,14 @@
 """J and F of any selection of a video's tracks against any of its objects, computed once each."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sola.errors import UserError
-from sola.masks import common_size, merge
+from sola.masks import common_size
 from sola.masks.frame_bits import pack_runs
 from sola.masks.run_length import common_length
 from sola.masks.runs import Runs, empty_runs, find_runs, jaccard, unite
@@ -63,14 +62,13 @@ class VideoScorer:
     """
 
     def __init__(self, tracks: Sequence[Masklet], ground_truth: Mapping[str, Masklet]) -> None:
+        self.tracks, self.ground_truth = tuple(tracks), dict(ground_truth)
         masklets = [*tracks, *ground_truth.values()]
-        self.tracks = tuple(tracks)
-        self.ground_truth = dict(ground_truth)
         self.num_frames = common_length(masklets)
         self.size = common_size(masklets) or (1, 1)
         self._scores: dict[tuple[frozenset[int], frozenset[str]], Score] = {}
-        self._runs: dict[int | str, Runs] = {}
-        self._unions: OrderedDict[frozenset[int | str], _Union] = OrderedDict()
+        self._find_runs = cache(lambda member: find_runs(self._masklet(member), self.size))
+        self._union = lru_cache(MAX_UNIONS)(self._unite)
 
     def score(self, selected: Iterable[int], object_ids: Iterable[str]) -> Score:
         """Score the union of the selected tracks against the union of the objects.
@@ -123,18 +121,6 @@ class VideoScorer:
             return [[Score(1.0, 1.0)] * len(steps) for steps in frames]
         return [[Score(*step) for step in steps.mean(axis=-1).tolist()] for steps in frames]
 
-    def is_empty(self, selected: Iterable[int]) -> bool:
-        """Return whether the selected tracks have no pixel on any frame."""
-        return all(self._find_runs(idx).is_empty for idx in selected)
-
-    def target(self, object_ids: Iterable[str]) -> Masklet:
-        """Return the union of objects as T run-length masks; [] for no objects.
-
-        Raises:
-            UserError: if an object has no masklet.
-        """
-        return merge([self._masklet(name) for name in sorted(set(object_ids))])
-
     def union(self, members: Iterable[int] | Iterable[str]) -> Runs:
         """Return the union of tracks, or of objects; it may be of none.
 
@@ -143,21 +129,9 @@ class VideoScorer:
         """
         return self._union(frozenset[int | str](members)).runs
 
-    def _union(self, members: frozenset[Any]) -> _Union:
-        if members not in self._unions:
-            parts = [self._find_runs(member) for member in members]
-            self._unions[members] = _Union(
-                unite(parts) if parts else empty_runs(self.num_frames, self.size)
-            )
-        self._unions.move_to_end(members)
-        while len(self._unions) > MAX_UNIONS:
-            self._unions.popitem(last=False)
-        return self._unions[members]
-
-    def _find_runs(self, member: int | str) -> Runs:
-        if member not in self._runs:
-            self._runs[member] = find_runs(self._masklet(member), self.size)
-        return self._runs[member]
+    def _unite(self, members: frozenset[Any]) -> _Union:
+        parts = [self._find_runs(member) for member in members]
+        return _Union(unite(parts) if parts else empty_runs(self.num_frames, self.size))
 
     def _masklet(self, member: int | str) -> Masklet:
         """Return the masklet of a track by its index, or of an object by its id."""

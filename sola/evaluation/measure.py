@@ -163,14 +163,14 @@ class VideoTask:
         if self.metrics:
             empty = empty_masklet(scorer.num_frames, scorer.size)
             preds = merge([scorer.tracks[idx] for idx in sorted(selected)]) or empty
-            target = scorer.target(objects) or empty
+            target = merge([scorer.ground_truth[name] for name in sorted(set(objects))]) or empty
             where = f"expression {expression.expression_id} of {expression.video_id}"
             own = {
                 name: _call_metric(name, metric, preds, target, where)
                 for name, metric in self.metrics.items()
             }
-        score, is_empty = scorer.score(selected, objects), scorer.is_empty(selected)
-        return Answer(tuple(sorted(selected)), score, is_empty, own)
+        is_empty = scorer.union(selected).is_empty
+        return Answer(tuple(sorted(selected)), scorer.score(selected, objects), is_empty, own)
 
 
 def evaluate_expressions(

@@ -81,7 +81,7 @@ class TrackSources:
         readers: one per prompt source, all of one data set, split and tracker; see ``in_order``.
 
     Raises:
-        UserError: if there is none, or two sources differ in split or tracker.
+        UserError: if there is none, or two sources differ in their tracker.
     """
 
     def __init__(self, readers: Sequence[TrackReader]) -> None:
@@ -89,7 +89,6 @@ class TrackSources:
             raise UserError("sources: at least one prompt source is required, such as [grid].")
         self.readers = in_order(readers)
         for reader in self.readers[1:]:
-            _check_equal(self.readers[0], reader, ("dataset", "split"), "Name sources of one split")
             check_same_tokens(self.readers[0], reader)
 
     @property
@@ -133,7 +132,6 @@ class TrackSources:
             for entry in dict.fromkeys(entry_of(reader, expression) for expression in expressions)
         ]
         made_for = tuple(part.expression_id for part in parts for _ in part.masklets)
-        ids = [expression.expression_id for expression in expressions]
         return VideoTracks(
             video_id=video_id,
             object_tokens=np.concatenate([part.object_tokens for part in parts]),
@@ -142,7 +140,7 @@ class TrackSources:
             made_for=made_for,
             candidates={
                 own: tuple(idx for idx, owner in enumerate(made_for) if owner in ("", own))
-                for own in ids
+                for own in (expression.expression_id for expression in expressions)
             },
             size=parts[0].size,
             evidence=tuple(row for part in parts for row in _evidence_rows(part)),
@@ -155,8 +153,13 @@ def check_same_tokens(one: TrackReader, other: TrackReader) -> None:
     Raises:
         UserError: if name, width or checkpoint differ.
     """
-    remedy = "Object tokens of different trackers do not mix: run generate.py with one tracker"
-    _check_equal(one, other, COMMON_TO_TOKENS, remedy)
+    for key in COMMON_TO_TOKENS:
+        found, needed = other.index.get(key), one.index.get(key)
+        if found != needed:
+            raise UserError(
+                f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}. "
+                "Object tokens of different trackers do not mix: run generate.py with one tracker."
+            )
 
 
 def check_has_tokens(token_dim: int, where: str) -> None:
@@ -184,16 +187,6 @@ def in_order(readers: Sequence[Reader]) -> tuple[Reader, ...]:
 def entry_of(reader: TrackReader, expression: Expression) -> tuple[str, str]:
     """Return (video id, expression id or "") of the entry with the tracks of an expression."""
     return expression.video_id, expression.expression_id if reader.is_by_expression else ""
-
-
-def _check_equal(one: TrackReader, other: TrackReader, keys: Sequence[str], remedy: str) -> None:
-    for key in keys:
-        found, needed = other.index.get(key), one.index.get(key)
-        if found != needed:
-            raise UserError(
-                f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}. "
-                f"{remedy}."
-            )
 
 
 def _evidence_rows(part: Tracks) -> list[DetectionEvidence | None]:

@@ -117,12 +117,11 @@ def _draw(path: Path, split: ScoredSplit, expression: Expression, threshold: flo
         meant = merge([truth[object_id] for object_id in expression.object_ids])
         meant = meant or empty_masklet(len(paths), tracks.size)
         rows.append(row(f"ground truth: {len(expression.object_ids)} objects", meant, GREEN))
+    where = f"{dataset.name}/{dataset.split}, video {video_id}"
     sheet = contact_sheet(
         [read_frame(paths[idx]) for idx in shown],
         rows,
-        title=f'"{expression.text.strip()}"',
-        caption=f"{dataset.name}/{dataset.split}, video {video_id}, "
-        f"expression {expression.expression_id}",
+        heading=[f'"{expression.text.strip()}"', f"{where}, expression {expression.expression_id}"],
         frame_names=[paths[idx].stem for idx in shown],
     )
     path.parent.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +22,7 @@ DOTS = "..."
 GAP_PX = 4
 
 
-@dataclass(frozen=True)
-class MaskRow:
+class MaskRow(NamedTuple):
     """One row of a sheet: the same frames with masks of one kind.
 
     Attributes:
@@ -100,17 +99,15 @@ def contact_sheet(
     frames: Sequence[NDArray[np.uint8]],
     rows: Sequence[MaskRow],
     *,
-    title: str,
-    caption: str = "",
-    frame_names: Sequence[str] = (),
+    heading: Sequence[str],
+    frame_names: Sequence[str],
 ) -> NDArray[np.uint8]:
     """Return frames side by side at their own resolution, one row per kind of mask.
 
     Args:
         frames: T frames, (H, W, 3) uint8 RGB each.
         rows: masks to draw, from top to bottom.
-        title: the sentence.
-        caption: a smaller line below it.
+        heading: texts above everything, each on lines of its own.
         frame_names: T names, written above the frames.
 
     Returns:
@@ -119,11 +116,8 @@ def contact_sheet(
     height, width = frames[0].shape[:2]
     sheet_width = len(frames) * (width + GAP_PX) - GAP_PX
     font_px = font_size_px(height)
-    parts = [text_block(title, sheet_width, font_px + 2)]
-    if caption:
-        parts.append(text_block(caption, sheet_width, font_px))
-    if frame_names:
-        parts.append(_side_by_side([text_block(name, width, font_px) for name in frame_names]))
+    parts = [text_block(text, sheet_width, font_px) for text in heading]
+    parts.append(_side_by_side([text_block(name, width, font_px) for name in frame_names]))
     for row in rows:
         label = text_block(row.label, sheet_width, font_px, indent_px=font_px)
         label[GAP_PX:font_px, GAP_PX:font_px] = row.colour

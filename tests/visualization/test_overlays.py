@@ -61,7 +61,7 @@ def test_sheet_shows_frames_at_their_own_resolution() -> None:
     rows = [MaskRow("selected", empty, ORANGE), MaskRow("ground truth", empty, GREEN)]
 
     sheet = contact_sheet(
-        frames, rows, title="the ‘red’ one " * 9, caption="v1", frame_names=["00000", "1", "2"]
+        frames, rows, heading=["the ‘red’ one " * 9, "v1"], frame_names=["00000", "1", "2"]
     )
 
     assert sheet.dtype == np.uint8

@@ -2,10 +2,9 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
@@ -18,7 +17,7 @@ from sola.generation.job import Share
 from sola.generation.recipe import Recipe
 from sola.generation.run import make_tracks
 from sola.masks import decode
-from sola.prediction.clip.extraction import Clip, ClipSplit, open_clip
+from sola.prediction.clip.frames import Clip, ClipSplit, open_clip
 from sola.prediction.run import (
     MASKS_DIR,
     OVERLAYS_DIR,
@@ -27,23 +26,15 @@ from sola.prediction.run import (
     answer,
 )
 from sola.shards import ShardReader, short_digest, tracks_dir
-from sola.types import Expression, Masklet, Video
+from sola.types import Expression, Masklet, Prompt, Video
 from sola.visualization.mp4 import write_mp4
-from sola.visualization.overlays import ORANGE, draw_masks, font_size_px, text_block
+from sola.visualization.overlays import ORANGE, draw_masks
 
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 CLIPS_DIR = "clips"
-PROMPT_FIELDS = (
-    "source",
-    "area",
-    "predicted_iou",
-    "stability_score",
-    "box",
-    "phrase",
-    "token_scores",
-)
+NOT_IN_RECORD = ("frame_idx", "mask", "object_id")  # of a prompt
 
 
 def run_clip(config: PredictConfig) -> Path:
@@ -115,10 +106,12 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
         for expression in expressions:
             chosen = selected[clip.clip_id, expression.expression_id]
             scores = split.scores.of(expression)
-            union = tracks.union(chosen)
             caption = f"{len(chosen)} of {len(scores.tracks)} tracks score above {threshold:g}"
-            title, path = f'"{expression.text.strip()}"', folder / _overlay_name(expression)
-            write_overlay(path, clip, video, union, title=title, caption=caption)
+            heading, path = (
+                [f'"{expression.text.strip()}"', caption],
+                folder / _overlay_name(expression),
+            )
+            write_overlay(path, clip, video, tracks.union(chosen), heading)
             answers.append(
                 {
                     "id": expression.expression_id,
@@ -141,8 +134,7 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
         "tracks": [
             {
                 "expression": made_for or None,
-                "prompt": {"frame": prompt.frame_idx}
-                | {name: getattr(prompt, name) for name in PROMPT_FIELDS},
+                "prompt": _describe(prompt),
                 "masks": masklet,
             }
             for made_for, prompt, masklet in zip(
@@ -153,40 +145,28 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
     write_json(folder / PREDICTION_FILE, plain(content))
 
 
+def _describe(prompt: Prompt) -> dict[str, Any]:
+    found = {"frame": prompt.frame_idx, **dataclasses.asdict(prompt)}
+    return {name: value for name, value in found.items() if name not in NOT_IN_RECORD}
+
+
 def _overlay_name(expression: Expression) -> str:
     return f"{OVERLAYS_DIR}/{expression.video_id}_{expression.expression_id}.mp4"
 
 
 def write_overlay(
-    path: Path, clip: Clip, video: Video, union: Masklet, *, title: str, caption: str
+    path: Path, clip: Clip, video: Video, union: Masklet, heading: Sequence[str]
 ) -> None:
-    """Write an mp4 (H.264, yuv420p) that shows each frame when the clip shows it.
-
-    The sentence stands above the picture; an odd width or height gets one white column on the
-    right or one white row below, as the format needs even ones.
+    """Write an mp4 that shows each frame with its mask when the clip shows it, below a heading.
 
     Args:
         path: of the mp4.
         clip: its size and times.
         video: its frames.
         union: T masks to draw.
-        title: the sentence.
-        caption: a smaller line below it.
+        heading: the sentence, and a line below it.
     """
-    width, font_px = clip.width + clip.width % 2, font_size_px(clip.height)
-    blocks = [text_block(title, width, font_px + 2), text_block(caption, width, font_px)]
-    heading = _pad_to_even(np.concatenate(blocks))
-
-    def pictures() -> Iterator[np.ndarray]:
-        for frame, code in zip(VideoFrames(video), union, strict=True):
-            picture = draw_masks(frame, decode([code])[0], ORANGE)
-            yield np.concatenate([heading, _pad_to_even(picture)])
-
-    size = (len(heading) + clip.height + clip.height % 2, width)
-    write_mp4(path, pictures(), (*clip.times_s, clip.end_s), size=size, fps=clip.fps)
-
-
-def _pad_to_even(picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
-    padding = ((0, height % 2), (0, width % 2), (0, 0))
-    return np.pad(picture, padding, constant_values=255)
+    frames = zip(VideoFrames(video), union, strict=True)
+    pictures = (draw_masks(frame, decode([code])[0], ORANGE) for frame, code in frames)
+    times_s, size = (*clip.times_s, clip.end_s), (clip.height, clip.width)
+    write_mp4(path, pictures, times_s, size=size, fps=clip.fps, heading=heading)

@@ -11,7 +11,7 @@ from clip_files import make_frames, write_images, write_video
 from PIL import Image
 
 from sola.datasets import frames
-from sola.prediction.clip.extraction import open_clip
+from sola.prediction.clip.frames import open_clip
 
 
 def _cut(path: Path, share: float) -> Path:
