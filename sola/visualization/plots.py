@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sola.errors import UserError
 from sola.evaluation.measure import ORACLE, SELECTION
@@ -35,8 +33,7 @@ TRAINING = {
 Metrics = Mapping[str, tuple[list[float], list[float]]]
 
 
-@dataclass(frozen=True)
-class LinePlot:
+class LinePlot(NamedTuple):
     """Lines over a common axis, for ``draw_lines``, or for W&B, which draws them itself.
 
     Attributes:
@@ -148,15 +145,6 @@ def write_plot(figure: Figure, path: Path) -> str:
     for role, colour in LIGHT.items():
         svg = svg.replace(colour, f"var(--{role})")
     return svg[svg.index("<svg") :]
-
-
-def as_picture(figure: Figure) -> NDArray[np.uint8]:
-    """Return a plot as (H, W, 3) uint8 RGB."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def _threshold_curve(evaluation: Mapping[str, Any]) -> Figure:

@@ -143,7 +143,6 @@ def open_clip(path: Path, clips_dir: Path) -> Clip:
         log.info("%s: reading its frames", path)
         _extract(path, files, folder)
     content = json.loads((folder / CLIP_FILE).read_text())
-    del content["clip_version"]
     clip = Clip(**{**content, "source": str(path)})
     size = f"{clip.width} x {clip.height} px"
     log.info("%s: %d frames of %s, %.2f s", folder, clip.num_frames, size, clip.end_s)
@@ -197,8 +196,7 @@ def _extract(path: Path, files: Sequence[Path], folder: Path) -> None:
             unfinished = Path(parent, folder.name)
             (unfinished / FRAMES_DIR).mkdir(parents=True)
             clip = _write_frames(path, files, folder.name, unfinished / FRAMES_DIR)
-            content = {"clip_version": CLIP_VERSION, **dataclasses.asdict(clip)}
-            write_json(unfinished / CLIP_FILE, content)
+            write_json(unfinished / CLIP_FILE, dataclasses.asdict(clip))
             if not folder.is_dir():  # else another process was faster, with the same result
                 unfinished.rename(folder)
     except OSError as error:

@@ -87,10 +87,9 @@ def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> Sha
 
     Each way to make them has a folder of its own, so that none is in another's way.
     """
-    data_dir = Path(config.paths.data_dir)
-    shown = split if recipe.source.is_by_expression else ClipSplit(split.clip, data_dir / CLIPS_DIR)
-    source, tracker = recipe.source.name, recipe.tracker.name
-    folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
+    data_dir, source = Path(config.paths.data_dir), recipe.source
+    shown = split if source.is_by_expression else ClipSplit(split.clip, data_dir / CLIPS_DIR)
+    folder = tracks_dir(data_dir, split.name, split.split, source.name, recipe.tracker.name)
     folder /= short_digest(recipe.describe_tracks(shown))
     make_tracks(recipe, shown, data_dir, folder, may_be_empty=True, share=Share(is_strict=True))
     return ShardReader(folder)
@@ -105,13 +104,10 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
     with progress("overlay videos", len(expressions)) as advance:
         for expression in expressions:
             chosen = selected[clip.clip_id, expression.expression_id]
-            scores = split.scores.of(expression)
+            scores, overlay = split.scores.of(expression), _overlay_name(expression)
             caption = f"{len(chosen)} of {len(scores.tracks)} tracks score above {threshold:g}"
-            heading, path = (
-                [f'"{expression.text.strip()}"', caption],
-                folder / _overlay_name(expression),
-            )
-            write_overlay(path, clip, video, tracks.union(chosen), heading)
+            heading = [f'"{expression.text.strip()}"', caption]
+            write_overlay(folder / overlay, clip, video, tracks.union(chosen), heading)
             answers.append(
                 {
                     "id": expression.expression_id,
@@ -120,10 +116,11 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
                     "scores": scores.by_text[expression.expression_id].tolist(),
                     "selected": chosen,
                     "masks": f"{MASKS_DIR}/{expression.video_id}/{expression.expression_id}",
-                    "overlay": _overlay_name(expression),
+                    "overlay": overlay,
                 }
             )
             advance("")
+    all_tracks = zip(tracks.made_for, tracks.prompts, tracks.masklets, strict=True)
     content = {
         "format_version": FORMAT_VERSION,
         "provenance": split.provenance,
@@ -132,14 +129,8 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
         "overlay_padding_px": {"right": clip.width % 2, "bottom": clip.height % 2},
         "expressions": answers,
         "tracks": [
-            {
-                "expression": made_for or None,
-                "prompt": _describe(prompt),
-                "masks": masklet,
-            }
-            for made_for, prompt, masklet in zip(
-                tracks.made_for, tracks.prompts, tracks.masklets, strict=True
-            )
+            {"expression": made_for or None, "prompt": _describe(prompt), "masks": masklet}
+            for made_for, prompt, masklet in all_tracks
         ],
     }
     write_json(folder / PREDICTION_FILE, plain(content))
