@@ -78,15 +78,13 @@ def _read(ckpt_path: Path) -> list[VideoTask]:
     return [
         VideoTask(
             where=video_id,
-            masklets=video.masklets,
-            track_sources=tuple(prompt.source for prompt in video.prompts),
+            video=sources.read(expressions),
             ground_truth=dataset.ground_truth(video_id),
             expressions=expressions,
             scores=scores,
             threshold=THRESHOLD,
         )
         for video_id, expressions in group_by_video(dataset.expressions).items()
-        for video in [sources.read(expressions)]
     ]
 
 
@@ -105,7 +103,7 @@ def _select(
     tasks: Sequence[VideoTask], trace: Callable[[VideoScorer, list[Scored]], list[Curve]]
 ) -> None:
     for task in tasks:
-        trace(VideoScorer(task.masklets, task.ground_truth), _scored(task))
+        trace(VideoScorer(task.video.masklets, task.ground_truth), _scored(task))
 
 
 def _scored(task: VideoTask) -> list[Scored]:
@@ -115,7 +113,7 @@ def _scored(task: VideoTask) -> list[Scored]:
 
 def _difference(tasks: Sequence[VideoTask], curve: Sequence[dict[str, float]]) -> float:
     """Of J&F at 99 thresholds, each computed by itself."""
-    scorers = [VideoScorer(task.masklets, task.ground_truth) for task in tasks]
+    scorers = [VideoScorer(task.video.masklets, task.ground_truth) for task in tasks]
     differences = []
     for threshold, point in zip(CURVE_THRESHOLDS, curve, strict=True):
         found = []

@@ -20,7 +20,8 @@ from sola.evaluation.groups import groups_of
 from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.oracle import best_selection, best_track
 from sola.evaluation.scores import ScoredSplit, Scores, group_by_video
-from sola.masks import areas, empty_masklet, merge
+from sola.evaluation.tracks import VideoTracks
+from sola.masks import areas, merge
 from sola.types import Expression, Masklet
 
 SELECTION, ORACLE, OTHER_TEXT = "selection", "oracle", "other_text"
@@ -77,8 +78,7 @@ class VideoTask:
 
     Attributes:
         where: names the video in messages.
-        masklets: its tracks.
-        track_sources: prompt source of each track; () if ``has_bounds`` is False.
+        video: its tracks; the object tokens are not needed.
         ground_truth: masklets of its objects by id.
         expressions: its expressions.
         scores: scores of the expressions.
@@ -88,8 +88,7 @@ class VideoTask:
     """
 
     where: str
-    masklets: tuple[Masklet, ...]
-    track_sources: tuple[str, ...]
+    video: VideoTracks
     ground_truth: Mapping[str, Masklet]
     expressions: Sequence[Expression]
     scores: Scores
@@ -113,7 +112,7 @@ class VideoTask:
     @cached_property
     def _scorer(self) -> VideoScorer:
         try:
-            return VideoScorer(self.masklets, self.ground_truth)
+            return VideoScorer(self.video.masklets, self.ground_truth)
         except ValueError as error:
             raise UserError(f"{self.where}: tracks and ground truth do not fit: {error}") from error
 
@@ -136,7 +135,7 @@ class VideoTask:
         scores = self.scores.of(expression)
         tracks, by_source = scores.tracks, dict[str, tuple[int, ...]]()
         for idx in tracks:
-            source = self.track_sources[idx]
+            source = self.video.prompts[idx].source
             by_source[source] = (*by_source.get(source, ()), idx)
         found = {source: self._oracle(objects, own) for source, own in by_source.items()}
         best = self._oracle(objects, tracks)
@@ -145,7 +144,7 @@ class VideoTask:
         answers[ORACLE] = answer(highest.selected)
         answers[BEST_TRACK] = answer(best_track(scorer, objects, tracks))
         answers[ALL_TRACKS] = answer(tracks)
-        answers[LARGEST_TRACK] = answer(largest_track(scorer.tracks, tracks))
+        answers[LARGEST_TRACK] = answer(largest_track(self.video.masklets, tracks))
         answers[NONE] = answer(())
         other_id = next((i for i in scores.by_text if i != expression.expression_id), None)
         if other_id is not None:
@@ -161,9 +160,8 @@ class VideoTask:
     def _answer(self, expression: Expression, selected: frozenset[int]) -> Answer:
         scorer, objects, own = self._scorer, expression.object_ids or (), {}
         if self.metrics:
-            empty = empty_masklet(scorer.num_frames, scorer.size)
-            preds = merge([scorer.tracks[idx] for idx in sorted(selected)]) or empty
-            target = merge([scorer.ground_truth[name] for name in sorted(set(objects))]) or empty
+            preds, empty = self.video.union(sorted(selected)), self.video.union(())
+            target = merge([self.ground_truth[name] for name in sorted(set(objects))]) or empty
             where = f"expression {expression.expression_id} of {expression.video_id}"
             own = {
                 name: _call_metric(name, metric, preds, target, where)
@@ -203,12 +201,11 @@ def evaluate_expressions(
 
     def tasks() -> Iterator[VideoTask]:
         for video_id, expressions in videos.items():
-            video = split.sources.read(expressions)
+            tracks = split.sources.read(expressions)
             own = {(video_id, e.expression_id): scores.of(e) for e in expressions}
             yield VideoTask(
                 where=f"video {video_id} of {dataset.name}/{dataset.split}",
-                masklets=video.masklets,
-                track_sources=tuple(prompt.source for prompt in video.prompts),
+                video=replace(tracks, object_tokens=tracks.object_tokens[..., :0]),
                 ground_truth=dataset.ground_truth(video_id),
                 expressions=expressions,
                 scores=Scores(own, {}),

@@ -29,6 +29,7 @@ TRAINING = {
     "training_loss": ("Loss by epoch", LOSSES),
     "training_j_and_f": ("J&F (0 to 1) by epoch, on the validation split", VALID_JFS),
 }
+ScoredTrack = tuple[int, float, bool]  # track, its score, and whether it is correct
 # column -> epochs and values
 Metrics = Mapping[str, tuple[list[float], list[float]]]
 
@@ -67,21 +68,19 @@ def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = N
 
 def draw_report_plots(
     evaluation: Mapping[str, Any],
-    correct: Sequence[float],
-    wrong: Sequence[float],
+    scores: Sequence[ScoredTrack],
     metrics: Metrics,
 ) -> dict[str, Figure]:
     """Return the plots of a report, by file name.
 
     Args:
         evaluation: content of evaluation.json.
-        correct: scores of tracks for expressions that refer to them.
-        wrong: scores of tracks for other expressions.
+        scores: of every expression's tracks.
         metrics: as returned by ``read_metrics``.
     """
     figures = {"threshold_curve": _threshold_curve(evaluation)}
-    if correct or wrong:
-        figures["score_distribution"] = _score_histogram(correct, wrong, evaluation["threshold"])
+    if scores:
+        figures["score_distribution"] = _score_histogram(scores, evaluation["threshold"])
     groups = {"kind": evaluation["by_kind"], **evaluation["by_group"]}
     rows = {
         f"{name}: {label or '(none)'}": means
@@ -156,7 +155,8 @@ def _threshold_curve(evaluation: Mapping[str, Any]) -> Figure:
     return draw_lines(LinePlot("J&F (%) by threshold", "threshold of the score", lines), marks)
 
 
-def _score_histogram(correct: Sequence[float], wrong: Sequence[float], threshold: float) -> Figure:
+def _score_histogram(scored: Sequence[ScoredTrack], threshold: float) -> Figure:
+    correct, wrong = ([s for _, s, own in scored if own is label] for label in (True, False))
     figure, axes = _new_figure("Scores of correct and of wrong tracks (% of each)", "score")
     axes.hist(
         [correct, wrong],

@@ -20,7 +20,7 @@ from sola.evaluation.table import answer_rows, list_notes, print_comparison, wit
 from sola.files import whole_results
 from sola.metrics.labels import count_pixels, track_labels
 from sola.visualization.colours import as_css
-from sola.visualization.plots import draw_report_plots, read_metrics, write_plot
+from sola.visualization.plots import ScoredTrack, draw_report_plots, read_metrics, write_plot
 from sola.visualization.videos import (
     frames_per_video,
     show_video,
@@ -89,12 +89,8 @@ def write_report(
         rows, all_scores = _write_videos(folder, split, evaluation)
         for row in rows if others else ():
             row["answers"]["other"] = others[row["video"], row["expression"]]
-        correct, wrong = (
-            [s for _, s, own in all_scores if own is label] for label in (True, False)
-        )
-        figures = draw_report_plots(evaluation, correct, wrong, metrics)
-        label_iou, _ = _label_rule(evaluation)
-        write_page(folder, evaluation, figures, rows, label_iou=label_iou, comparison=comparison)
+        figures = draw_report_plots(evaluation, all_scores, metrics)
+        write_page(folder, evaluation, figures, rows, comparison=comparison)
     page = output_dir / REPORT_DIR / PAGE
     log.info("%s: the report, for any browser", page)
     return page
@@ -127,7 +123,6 @@ def write_page(
     figures: Mapping[str, "Figure"],
     entries: Sequence[Mapping[str, Any]],
     *,
-    label_iou: float,
     comparison: Mapping[str, Any] | None = None,
 ) -> None:
     """Write index.html and all that it loads except for the videos.
@@ -137,13 +132,13 @@ def write_page(
         evaluation: content of evaluation.json.
         figures: plots, by file name.
         entries: what the gallery shows of each expression.
-        label_iou: a track with a higher mean IoU with one of the objects is correct.
         comparison: with another run, see ``sola.evaluation.compare.compare``.
     """
     assets = files("sola.visualization") / "assets"
     for name in ASSETS:
         (folder / name).write_bytes((assets / name).read_bytes())
     (folder / "colours.css").write_text(as_css())
+    label_iou, _ = _label_rule(evaluation)
     index = {"threshold": evaluation["threshold"], "label_iou": label_iou, "expressions": entries}
     write_script(folder / "data" / "index.js", "report.open(", index)
     (folder / "plots").mkdir(exist_ok=True)
@@ -177,12 +172,12 @@ def write_page(
 
 def _write_videos(
     folder: Path, split: ScoredSplit, evaluation: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], list[list[Any]]]:
-    """Rows of the gallery, and [track, score, whether it is correct] of every expression."""
+) -> tuple[list[dict[str, Any]], list[ScoredTrack]]:
+    """Rows of the gallery, and the scores of all expressions for ``draw_report_plots``."""
     entries = {(each["video"], each["expression"]): each for each in evaluation["expressions"]}
     dataset, by_video = split.dataset, group_by_video(split.dataset.expressions)
     rows: list[dict[str, Any]] = []
-    all_scores: list[list[Any]] = []
+    all_scores: list[ScoredTrack] = []
     with progress("report", len(by_video)) as advance:
         for number, expressions in enumerate(by_video.values()):
             tracks = split.sources.read(expressions)
@@ -195,7 +190,7 @@ def _write_videos(
                 entry = entries[expression.video_id, expression.expression_id]
                 labels = track_labels(pixels, entry["objects"], *_label_rule(evaluation))
                 row = sorted(split.scores.row(expression).items(), key=lambda item: -item[1])
-                scored = [[track, round(score, 5), bool(labels[track])] for track, score in row]
+                scored = [(track, round(score, 5), bool(labels[track])) for track, score in row]
                 by_expression[expression.expression_id] = scored
                 all_scores += scored
                 answers = {name: entry["answers"][name] for name in (SELECTION, ORACLE)}
