@@ -51,7 +51,7 @@ def evaluate(config: EvaluateConfig) -> tuple[ScoredSplit, dict[str, Any]]:
     measure.check_ground_truth(dataset)
     if config.predictions is None:
         others = measure.choose_other_texts(dataset.expressions, config.seed)
-        split = score_split(config, dataset, open_sources(config), others, keep=True)
+        split = score_split(config, dataset, open_sources(config), others)
         chosen = {"threshold": config.threshold, "seed": config.seed}
     else:
         split, chosen = _open_predictions(config, dataset), {}
@@ -125,8 +125,6 @@ def score_split(
     dataset: Split,
     sources: TrackSources,
     others: OtherTexts | None = None,
-    *,
-    keep: bool = False,
 ) -> ScoredSplit:
     """Score every expression of a split, and write scores.json into the output folder.
 
@@ -135,7 +133,6 @@ def score_split(
         dataset: the split.
         sources: its tracks.
         others: expressions whose text is scored for an expression's tracks as well.
-        keep: cache the scores in the data folder, and use those of an earlier run.
 
     Raises:
         UserError: if the checkpoint is missing, or does not fit the tracks.
@@ -143,7 +140,7 @@ def score_split(
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     sources.check_complete(dataset)
-    data_dir, path = Path(config.paths.data_dir), Path(config.paths.output_dir) / SCORES_FILE
+    path = Path(config.paths.output_dir) / SCORES_FILE
     if config.ckpt_path is None:
         assert config.selector is not None, "checked before"
         scorer = cast(Any, config.selector())
@@ -151,10 +148,9 @@ def score_split(
         names: dict[str, Any] = {"scorer": plain(scorer.describe())}
     else:
         device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
-        checkpoint = checkpoint_of(config)
-        scorer, names = checkpoint.open_scorer(sources.readers[0], data_dir / "text", device)
-    cache_dir = data_dir / "cache" / dataset.name / dataset.split / "scores" if keep else None
-    split = score_dataset(dataset, sources, scorer, names, others=others, cache_dir=cache_dir)
+        checkpoint, text_dir = checkpoint_of(config), Path(config.paths.data_dir) / "text"
+        scorer, names = checkpoint.open_scorer(sources.readers[0], text_dir, device)
+    split = score_dataset(dataset, sources, scorer, names, others)
     split.save_scores(path)
     log.info("%s: scores of %d expressions", path, len(dataset.expressions))
     return split

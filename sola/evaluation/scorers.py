@@ -38,10 +38,7 @@ class Scorer(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return everything that decides the scores, in plain values.
-
-        Scores of earlier runs are reused if it is the same.
-        """
+        """Return everything that decides the scores, in plain values; recorded with each number."""
 
     def prepare(self, expressions: Sequence[Expression]) -> None:  # noqa: B027  # most need nothing
         """Do what is faster for all expressions of a split together.
@@ -75,25 +72,22 @@ class SelectorScorer(Scorer):
     """A trained selector over object tokens and text tokens.
 
     Args:
-        selector: a ``Selector``, on the device to compute on; is put into evaluation mode.
+        selector: on the device to compute on; is put into evaluation mode.
         text_tokens: sentences -> their text tokens, (L, E) each, such as ``TextTokens.tokens``.
-        description: see ``Scorer.describe``.
     """
 
     needs_checkpoint = True
 
     def __init__(
         self,
-        selector: nn.Module,
+        selector: Selector,
         text_tokens: Callable[[list[str]], Sequence[NDArray[np.float32]]],
-        description: dict[str, Any] | None = None,
     ) -> None:
         self.selector, self.text_tokens = selector.eval(), text_tokens
-        self.description = description or {}
 
     def describe(self) -> dict[str, Any]:
         """See ``Scorer.describe``."""
-        return self.description
+        return self.selector.description
 
     def prepare(self, expressions: Sequence[Expression]) -> None:
         """Encode all sentences."""
@@ -165,15 +159,9 @@ class Checkpoint:
         selector, training = self.load(tracks.index, str(tracks.tracks_dir))
         text = TextTokens(text_dir, self.text_encoder)
         sha256 = sha256_of_file(weights_file(self.path))
-        description = {
-            "checkpoint_sha256": sha256,
-            "selector": plain(selector.description),
-            "device": device.type,
-            "text_encoder": text.identity,
-        }
         named = {"path": str(self.path), "sha256": sha256, "training": plain(training)}
         names = {"checkpoint": named, "text_encoder": self.text_encoder.name}
-        return SelectorScorer(selector.to(device), text.tokens, description), names
+        return SelectorScorer(selector.to(device), text.tokens), names
 
 
 @torch.inference_mode()

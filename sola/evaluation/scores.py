@@ -1,8 +1,5 @@
-"""Scores of the tracks that may answer an expression: computed once, saved and cached."""
+"""Scores of the tracks that may answer an expression."""
 
-import hashlib
-import json
-import logging
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,18 +14,13 @@ from numpy.typing import NDArray
 
 from sola.config.progress import progress
 from sola.datasets import Split
-from sola.errors import DamagedFile
 from sola.evaluation.scorers import Scorer
 from sola.evaluation.tracks import TrackReader, TrackSources, VideoReader, VideoTracks
-from sola.files import is_there, plain, read_json, sha256_of_code, write_json
-from sola.shards import fingerprint
+from sola.files import write_json
 from sola.types import Expression, Video
-
-log = logging.getLogger(__name__)
 
 SCORES_FILE = "scores.json"
 FORMAT_VERSION = 2
-MAX_CACHED = 16  # scores of a split in the cache; those written last stay
 PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 # (video id, expression id) -> another expression of the video, see ``choose_other_texts``
 OtherTexts = Mapping[tuple[str, str], Expression]
@@ -107,19 +99,6 @@ class Scores:
             }
         return videos
 
-    @classmethod
-    def from_json(cls, videos: Mapping[str, Any]) -> "Scores":
-        """Return the scores that ``as_json`` was called on, exactly."""
-        by_expression = {
-            (video_id, expression_id): ExpressionScores(
-                tuple(own["tracks"]),
-                {text_id: np.array(row, np.float32) for text_id, row in own["scores"].items()},
-            )
-            for video_id, video in videos.items()
-            for expression_id, own in video["expressions"].items()
-        }
-        return cls(by_expression, {video_id: video["tracks"] for video_id, video in videos.items()})
-
 
 @dataclass(frozen=True)
 class ScoredSplit:
@@ -148,9 +127,7 @@ def score_dataset(
     sources: TrackSources,
     scorer: Scorer,
     names: Mapping[str, Any],
-    *,
     others: OtherTexts | None = None,
-    cache_dir: Path | None = None,
 ) -> ScoredSplit:
     """Score every expression of a split.
 
@@ -160,31 +137,18 @@ def score_dataset(
         scorer: gives the scores.
         names: names of the scorer, for the provenance.
         others: expressions whose text is scored for an expression's tracks as well.
-        cache_dir: folder of scores of earlier runs; None: scores are neither read nor cached.
     """
-    where = {"dataset": dataset.name, "split": dataset.split, "versions": versions()}
-    readers = [_describe_reader(reader) for reader in sources.readers]
-    provenance = {**where, **names, "tracks": readers}
-    path = None
-    if cache_dir is not None:
-        given = [(e, (others or {}).get(_key(e))) for e in dataset.expressions]
-        classes = (type(scorer), type(getattr(scorer, "selector", scorer)))
-        key = {
-            **where,
-            **plain(scorer.describe()),
-            "code": [_sha256_of_scoring(), *map(sha256_of_code, classes)],
-            "expressions": [[*_key(e), e.text, o and o.expression_id] for e, o in given],
-            "tracks": [fingerprint(reader.tracks_dir) for reader in sources.readers],
-        }
-        path = cache_dir / f"{_digest(key)}.json"
-    scores = None if path is None else read_cached(path)
-    if scores is None:
-        scorer.prepare(dataset.expressions)
-        scores = score_expressions(
-            scorer, sources, dataset.expressions, videos=dataset.videos, others=others
-        )
-        if path is not None:
-            write_cached(path, scores)
+    provenance = {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        **names,
+        "tracks": [_describe_reader(reader) for reader in sources.readers],
+        "versions": versions(),
+    }
+    scorer.prepare(dataset.expressions)
+    scores = score_expressions(
+        scorer, sources, dataset.expressions, videos=dataset.videos, others=others
+    )
     return ScoredSplit(dataset, sources, scores, provenance)
 
 
@@ -231,39 +195,6 @@ def score_expressions(
     return scores
 
 
-def read_cached(path: Path) -> Scores | None:
-    """Return the scores of an earlier run; None if there are none, or the file is damaged.
-
-    Several processes may use a cache at once; at worst they compute the same scores twice.
-
-    Raises:
-        FileRefused: if the system does not let the file be read.
-    """
-    if not is_there(path):
-        return None
-    try:
-        found = read_json(path, "The scores are computed again.")
-        if found["sha256"] == _digest(found["scores"]):
-            log.info("%s: using the scores of an earlier run", path)
-            return Scores.from_json(found["scores"])
-    except (DamagedFile, KeyError, TypeError):
-        pass
-    log.warning("%s: damaged. The scores are computed again.", path)
-    return None
-
-
-def write_cached(path: Path, scores: Scores) -> None:
-    """Cache scores; a folder that cannot be written is only a warning."""
-    content = scores.as_json()
-    try:
-        write_json(path, {"sha256": _digest(content), "scores": content})
-        files = sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
-        for old in files[:-MAX_CACHED]:
-            old.unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("%s: scores cannot be cached (%s).", path, error.strerror)
-
-
 def group_by_video(expressions: Sequence[Expression]) -> dict[str, list[Expression]]:
     """Group expressions by video, both in the order of their first appearance."""
     videos: dict[str, list[Expression]] = {}
@@ -301,16 +232,3 @@ def _describe_reader(reader: TrackReader) -> dict[str, Any]:
     names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
     own = {k: v for k, v in reader.index.items() if k.endswith("_sha256") and isinstance(v, str)}
     return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names} | own
-
-
-def _sha256_of_scoring() -> str:
-    """Return the SHA-256 of sola's own code that scores depend on."""
-    package = Path(__file__).parents[1]
-    paths = [*package.glob("selector/*.py"), *package.glob("text/*.py")]
-    paths += [package / "evaluation" / f"{name}.py" for name in ("scorers", "scores", "tracks")]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
-
-
-def _digest(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
