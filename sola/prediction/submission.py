@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -109,13 +109,10 @@ def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[st
         where = f"in a folder {top_dir}/" if top_dir else "at the top"
         faults.append(f"{top or '.'}: holds the videos; they are needed {where}")
     faults += [f"{name}: {count} times in the zip" for name, count in counts.items() if count > 1]
-    escaping = [name for name in counts if _escapes(name)]
-    faults += [f"{name}: leaves the folder that it is unpacked in" for name in escaping]
     faults += [f"{name}: is a link; expected the mask itself" for name in sorted(files.links)]
     missing = (name for name in needed if name not in counts)
     faults += list_faults("missing", missing, folders_of(counts))
-    known = {*needed, *folders, *escaping}
-    surplus = (name for name in counts if name not in known)
+    surplus = (name for name in counts if name not in needed and name not in folders)
     faults += list_faults("unexpected", surplus, folders)
     there = [name for name in needed if name in counts and name not in files.links]
     by_folder = [list(names) for _, names in groupby(there, lambda name: name.rpartition("/")[0])]
@@ -139,11 +136,6 @@ def _content_fault(files: MaskFiles, name: str, size: Size) -> str:
     wrong = np.setdiff1d(values, (0, 255)).tolist()
     shown = ", ".join(map(str, wrong[:5])) + (", ..." if wrong[5:] else "")
     return f"has the values {shown}; expected only 0 and 255" if wrong else ""
-
-
-def _escapes(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.is_absolute() or ".." in path.parts or "\\" in name or name[1:2] == ":"
 
 
 def _write_png(path: Path, mask: RunLength) -> None:

@@ -155,8 +155,6 @@ def find_footage(path: Path) -> list[Path]:
     Raises:
         UserError: if there are none, or two images have one name but for their endings.
     """
-    if path.is_file() and path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty, expected a video. Get the file again.")
     if path.is_file():
         return [path]
     if not path.is_dir():

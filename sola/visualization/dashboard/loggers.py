@@ -16,7 +16,6 @@ from sola.errors import UserError
 
 log = logging.getLogger(__name__)
 
-STEP = "trainer/global_step"
 # of W&B for a step of the optimizer: the step, and the epoch and the validation that it may end
 MAX_ROWS_PER_STEP = 4
 # all four, or W&B writes tables and artifacts into the home folder
@@ -109,7 +108,6 @@ def wandb_logger(
     Raises:
         UserError: if W&B refuses a value.
     """
-    import wandb
     from wandb.errors import UsageError
 
     mode = os.environ.get("WANDB_MODE", "")
@@ -122,29 +120,27 @@ def wandb_logger(
     why, runs = "WANDB_MODE" if mode else "nobody is logged in", output_dir / "wandb/offline-run-*"
     offline = f"offline ({why}); later: wandb sync {runs}"
     log.info("logger: W&B, %s", offline if is_offline else f"online, project {project}")
-    if not is_first_process():
-        return WandbLogger(save_dir=save_dir)
-    for variable, folder in _wandb_dirs(output_dir).items():
-        Path(os.environ.setdefault(variable, folder)).mkdir(parents=True, exist_ok=True)
-    try:
-        run = wandb.init(
-            dir=output_dir,
-            project=project,
-            entity=entity,
-            id=id_path.read_text() if goes_on and id_path.is_file() else None,
-            group=group or job.sweep,
-            name=name or job.overrides,
-            job_type=job_type,
-            mode="offline" if is_offline else None,
-            resume=None if is_offline else "allow",
-        )
-    except UsageError as error:
-        raise UserError(f"logger: {error}") from error
-    id_path.write_text(run.id)
-    run.define_metric("*", step_metric=STEP, step_sync=True)
-    if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
-        run.log({}, step=MAX_ROWS_PER_STEP * first_step)
-    return WandbLogger(experiment=run, save_dir=save_dir)
+    logger = WandbLogger(
+        name=name or job.overrides,
+        save_dir=output_dir,
+        project=project,
+        entity=entity,
+        id=id_path.read_text() if goes_on and id_path.is_file() else None,
+        group=group or job.sweep,
+        job_type=job_type,
+        mode="offline" if is_offline else None,
+    )
+    if is_first_process():
+        for variable, folder in _wandb_dirs(output_dir).items():
+            Path(os.environ.setdefault(variable, folder)).mkdir(parents=True, exist_ok=True)
+        try:
+            run = logger.experiment
+        except UsageError as error:
+            raise UserError(f"logger: {error}") from error
+        id_path.write_text(run.id)
+        if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
+            run.log({}, step=MAX_ROWS_PER_STEP * first_step)
+    return logger
 
 
 def finish_logger(logger: Logger) -> None:
