@@ -81,24 +81,6 @@ class Scores:
         row = self.row(expression, text_id=text_id)
         return tuple(idx for idx, score in row.items() if score > threshold)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return all scores in JSON's types, by video.
-
-        A video has "tracks" and "expressions". An expression has "tracks", indices of those that
-        may answer, and "scores": a number for each of these by the id of the expression whose text
-        was scored.
-        """
-        videos: dict[str, Any] = {
-            video_id: {"tracks": tracks, "expressions": {}}
-            for video_id, tracks in self.tracks.items()
-        }
-        for (video_id, expression_id), own in self.by_expression.items():
-            videos[video_id]["expressions"][expression_id] = {
-                "tracks": list(own.tracks),
-                "scores": {text_id: row.tolist() for text_id, row in own.by_text.items()},
-            }
-        return videos
-
 
 @dataclass(frozen=True)
 class ScoredSplit:
@@ -117,9 +99,23 @@ class ScoredSplit:
     provenance: dict[str, Any]
 
     def save_scores(self, path: Path) -> None:
-        """Write scores.json: the scores and their provenance."""
-        content = {"format_version": FORMAT_VERSION, "provenance": self.provenance}
-        write_json(path, {**content, "videos": self.scores.as_json()})
+        """Write scores.json: the scores by video, and their provenance.
+
+        A video has "tracks" and "expressions". An expression has "tracks", indices of those that
+        may answer, and "scores": a number for each of these by the id of the expression whose text
+        was scored.
+        """
+        videos: dict[str, Any] = {
+            video_id: {"tracks": tracks, "expressions": {}}
+            for video_id, tracks in self.scores.tracks.items()
+        }
+        for (video_id, expression_id), own in self.scores.by_expression.items():
+            videos[video_id]["expressions"][expression_id] = {
+                "tracks": list(own.tracks),
+                "scores": {text_id: row.tolist() for text_id, row in own.by_text.items()},
+            }
+        names = {"format_version": FORMAT_VERSION, "provenance": self.provenance}
+        write_json(path, {**names, "videos": videos})
 
 
 def score_dataset(
