@@ -96,7 +96,7 @@ def list_results(results: Results) -> list[dict[str, Any]]:
 def _about_oracle(results: Results) -> dict[str, Any]:
     sources = dict.fromkeys(source for result in results for source in result.oracle_by_source)
     curve = mean_curve([result.curve for result in results])
-    best = best_threshold(curve)
+    best = best_threshold(curve.steps, curve.jf)
     num_exact = sum(result.oracle_is_exact for result in results)
     oracle, selection = _answer_of(ORACLE), _answer_of(SELECTION)
 
