@@ -132,8 +132,7 @@ class VideoTask:
         result = ExpressionResult(expression, answers, groups, curve)
         if not self.has_bounds:
             return result
-        scores = self.scores.of(expression)
-        tracks, by_source = scores.tracks, dict[str, tuple[int, ...]]()
+        tracks, by_source = tuple(self.scores.row(expression)), dict[str, tuple[int, ...]]()
         for idx in tracks:
             source = self.video.prompts[idx].source
             by_source[source] = (*by_source.get(source, ()), idx)
@@ -146,7 +145,7 @@ class VideoTask:
         answers[ALL_TRACKS] = answer(tracks)
         answers[LARGEST_TRACK] = answer(largest_track(self.video.masklets, tracks))
         answers[NONE] = answer(())
-        other_id = next((i for i in scores.by_text if i != expression.expression_id), None)
+        other_id = self.scores.other_text(expression)
         if other_id is not None:
             selected = self.scores.select(expression, self.threshold, text_id=other_id)
             answers[OTHER_TEXT] = answer(selected)
@@ -202,13 +201,13 @@ def evaluate_expressions(
     def tasks() -> Iterator[VideoTask]:
         for video_id, expressions in videos.items():
             tracks = split.sources.read(expressions)
-            own = {(video_id, e.expression_id): scores.of(e) for e in expressions}
+            keys = [(video_id, expression.expression_id) for expression in expressions]
             yield VideoTask(
                 where=f"video {video_id} of {dataset.name}/{dataset.split}",
                 video=replace(tracks, object_tokens=tracks.object_tokens[..., :0]),
                 ground_truth=dataset.ground_truth(video_id),
                 expressions=expressions,
-                scores=Scores(own, {}),
+                scores=Scores({key: scores.by_expression[key] for key in keys}, {}),
                 threshold=threshold,
                 metrics=metrics or {},
                 has_bounds=has_bounds,

@@ -1,6 +1,7 @@
 """Masks of any system, ``<video>/<expression id>/<frame>.png``, as one track of each expression."""
 
 import io
+import math
 import os
 import stat
 import zipfile
@@ -21,7 +22,7 @@ from sola.datasets.frames import frame_size
 from sola.errors import UserError
 from sola.evaluation.j_and_f import Score
 from sola.evaluation.measure import SELECTION, Answer, ExpressionResult
-from sola.evaluation.scores import ExpressionScores, Scores, group_by_video
+from sola.evaluation.scores import Scores, group_by_video
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import empty_masklet, encode
 from sola.types import Expression, Masklet
@@ -209,11 +210,11 @@ class Predictions:
 
     def sure_scores(self) -> Scores:
         """Return a score above every threshold for the track of each expression."""
-        sure, scores = np.full(1, np.inf, dtype=np.float32), Scores({}, {})
+        scores = Scores({}, {})
         for video_id, expressions in group_by_video(self.dataset.expressions).items():
             for idx, e in enumerate(expressions):
-                own = ExpressionScores((idx,), {e.expression_id: sure})
-                scores.by_expression[video_id, e.expression_id] = own
+                by_text = {e.expression_id: {idx: math.inf}}
+                scores.by_expression[video_id, e.expression_id] = by_text
         return scores
 
     def _masklet(self, expression: Expression) -> Masklet:

@@ -9,9 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sola.config.progress import progress
 from sola.datasets import Split
 from sola.evaluation.scorers import Scorer
@@ -26,18 +23,8 @@ PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headles
 OtherTexts = Mapping[tuple[str, str], Expression]
 
 
-@dataclass(frozen=True)
-class ExpressionScores:
-    """Scores of the N tracks that may answer one expression.
-
-    Attributes:
-        tracks: N indices among the tracks of the video, ascending.
-        by_text: id of the expression whose text was scored -> (N,) in [0, 1]: the expression's own
-            text, and for comparison that of another one.
-    """
-
-    tracks: tuple[int, ...]
-    by_text: dict[str, NDArray[np.float32]]
+# id of the expression whose text was scored -> track, an index of the video's -> score in [0, 1]
+ScoresByText = dict[str, dict[int, float]]
 
 
 @dataclass(frozen=True)
@@ -45,34 +32,31 @@ class Scores:
     """Scores of all expressions of a split.
 
     Attributes:
-        by_expression: scores by (video id, expression id).
+        by_expression: scores of the tracks that may answer an expression, by (video id, expression
+            id): under its own text, and for comparison under that of another one.
         tracks: video id -> for each track its prompt source, the expression it was made for (None:
             all of the video), its number among these, and frame and area of its prompt.
     """
 
-    by_expression: dict[tuple[str, str], ExpressionScores]
+    by_expression: dict[tuple[str, str], ScoresByText]
     tracks: dict[str, list[dict[str, Any]]]
 
-    def of(self, expression: Expression) -> ExpressionScores:
-        """Return the scores of one expression's tracks."""
-        return self.by_expression[expression.video_id, expression.expression_id]
-
     def row(self, expression: Expression, *, text_id: str | None = None) -> dict[int, float]:
-        """Return the scores of an expression's tracks.
+        """Return the scores of an expression's tracks, ascending by track.
 
         Args:
             expression: the expression to answer.
             text_id: another expression, whose text was scored instead of its own.
 
-        Returns:
-            Indices among the tracks of the video -> scores.
-
         Raises:
             KeyError: if the expression was not scored, or not under that text.
         """
-        own = self.of(expression)
-        scores = own.by_text[text_id or expression.expression_id]
-        return dict(zip(own.tracks, scores.tolist(), strict=True))
+        return self.by_expression[_key(expression)][text_id or expression.expression_id]
+
+    def other_text(self, expression: Expression) -> str | None:
+        """Return the id of the other expression whose text was scored too, if there is one."""
+        text_ids = self.by_expression[_key(expression)]
+        return next((each for each in text_ids if each != expression.expression_id), None)
 
     def select(
         self, expression: Expression, threshold: float, *, text_id: str | None = None
@@ -109,10 +93,10 @@ class ScoredSplit:
             video_id: {"tracks": tracks, "expressions": {}}
             for video_id, tracks in self.scores.tracks.items()
         }
-        for (video_id, expression_id), own in self.scores.by_expression.items():
+        for (video_id, expression_id), by_text in self.scores.by_expression.items():
             videos[video_id]["expressions"][expression_id] = {
-                "tracks": list(own.tracks),
-                "scores": {text_id: row.tolist() for text_id, row in own.by_text.items()},
+                "tracks": list(by_text[expression_id]),
+                "scores": {text_id: list(row.values()) for text_id, row in by_text.items()},
             }
         names = {"format_version": FORMAT_VERSION, "provenance": self.provenance}
         write_json(path, {**names, "videos": videos})
@@ -182,11 +166,11 @@ def score_expressions(
                 given = {e: [e, others[_key(e)]] if _key(e) in others else [e] for e in group}
                 texts = list(dict.fromkeys([*group, *chain.from_iterable(given.values())]))
                 rows = scorer.score(video, candidates, texts, (videos or {}).get(video_id))
-                row_of = dict(zip(texts, rows, strict=True))
+                scored = [dict(zip(candidates, row, strict=True)) for row in rows.tolist()]
+                row_of = dict(zip(texts, scored, strict=True))
                 for expression, of_texts in given.items():
                     by_text = {text.expression_id: row_of[text] for text in of_texts}
-                    own = ExpressionScores(candidates, by_text)
-                    scores.by_expression[_key(expression)] = own
+                    scores.by_expression[_key(expression)] = by_text
             advance(f"{video.video_id}: {len(video.masklets)} tracks, {len(of_video)} expressions")
     return scores
 

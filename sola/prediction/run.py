@@ -110,7 +110,7 @@ def _draw(path: Path, split: ScoredSplit, expression: Expression, threshold: flo
     def row(label: str, masklet: Masklet, colour: tuple[int, int, int]) -> MaskRow:
         return MaskRow(label, decode([masklet[idx] for idx in shown]), colour)
 
-    label = f"selected: {len(selected)} of {len(split.scores.of(expression).tracks)} tracks"
+    label = f"selected: {len(selected)} of {len(split.scores.row(expression))} tracks"
     rows = [row(label, tracks.union(selected), ORANGE)]
     if dataset.has_masks and expression.object_ids is not None:
         truth = dataset.ground_truth(video_id)

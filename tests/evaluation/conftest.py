@@ -12,7 +12,7 @@ import pytest
 from sola.config.entry_points import EvaluateConfig
 from sola.evaluation import scorers
 from sola.evaluation.measure import evaluate_expressions
-from sola.evaluation.scores import ExpressionScores, ScoredSplit, Scores
+from sola.evaluation.scores import ScoredSplit, Scores
 from sola.evaluation.tracks import TrackSources
 from sola.types import Masklet, Tracks, Video
 
@@ -65,7 +65,10 @@ def own_sources() -> TrackSources:
 def make_scores(rows: dict[tuple[str, str], tuple[tuple[int, ...], dict[str, list[float]]]]):
     """``{(video id, expression id): (tracks, {id of a text: its scores})}`` as ``Scores``."""
     by_expression = {
-        key: ExpressionScores(tracks, {e: np.array(row, np.float32) for e, row in by_text.items()})
+        key: {
+            e: dict(zip(tracks, np.array(row, np.float32).tolist(), strict=True))
+            for e, row in by_text.items()
+        }
         for key, (tracks, by_text) in rows.items()
     }
     tracks = {"v1": [{"source": "grid", "number": i} for i in range(2)], "v2": []}

@@ -104,16 +104,16 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
     with progress("overlay videos", len(expressions)) as advance:
         for expression in expressions:
             chosen = selected[clip.clip_id, expression.expression_id]
-            scores, overlay = split.scores.of(expression), _overlay_name(expression)
-            caption = f"{len(chosen)} of {len(scores.tracks)} tracks score above {threshold:g}"
+            row, overlay = split.scores.row(expression), _overlay_name(expression)
+            caption = f"{len(chosen)} of {len(row)} tracks score above {threshold:g}"
             heading = [f'"{expression.text.strip()}"', caption]
             write_overlay(folder / overlay, clip, video, tracks.union(chosen), heading)
             answers.append(
                 {
                     "id": expression.expression_id,
                     "text": expression.text,
-                    "tracks": scores.tracks,
-                    "scores": scores.by_text[expression.expression_id].tolist(),
+                    "tracks": list(row),
+                    "scores": list(row.values()),
                     "selected": chosen,
                     "masks": f"{MASKS_DIR}/{expression.video_id}/{expression.expression_id}",
                     "overlay": overlay,
