@@ -1,9 +1,8 @@
 """J and F of any selection of a video's tracks against any of its objects, computed once each."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,19 +34,6 @@ class Score(NamedTuple):
         return {"J": self.j, "F": self.boundary_f, "J&F": self.jf}
 
 
-@dataclass(frozen=True)
-class _Union:
-    """A union of masklets, ready to be compared."""
-
-    runs: Runs
-
-    @cached_property
-    def boundaries(self) -> list[Boundary]:
-        """Boundaries of 16 frames each."""
-        radius_px = tolerance_radius_px(self.runs.size)
-        return [Boundary(bits, radius_px) for bits in pack_runs(self.runs)]
-
-
 class VideoScorer:
     """Scores selections of one video's tracks; everything that expressions share is computed once.
 
@@ -69,6 +55,7 @@ class VideoScorer:
         self._scores: dict[tuple[frozenset[int], frozenset[str]], Score] = {}
         self._find_runs = cache(lambda member: find_runs(self._masklet(member), self.size))
         self._union = lru_cache(MAX_UNIONS)(self._unite)
+        self._boundaries = lru_cache(MAX_UNIONS)(self._find_boundaries)
 
     def score(self, selected: Iterable[int], object_ids: Iterable[str]) -> Score:
         """Score the union of the selected tracks against the union of the objects.
@@ -84,15 +71,15 @@ class VideoScorer:
         Raises:
             UserError: if an object has no masklet.
         """
-        key = (frozenset(map(int, selected)), frozenset(object_ids))
-        if key not in self._scores:
-            preds, target = self._union(key[0]), self._union(key[1])
+        preds, target = frozenset(map(int, selected)), frozenset(object_ids)
+        if (preds, target) not in self._scores:
+            j = jaccard(self._union(preds), self._union(target))
             if self.num_frames == 0:
                 return Score(1.0, 1.0)
-            j = jaccard(preds.runs, target.runs)
-            boundary_f = f_measures(preds.boundaries, target.boundaries)
-            self._scores[key] = Score(float(np.mean(j)), float(np.mean(boundary_f)))
-        return self._scores[key]
+            boundary_f = f_measures(self._boundaries(preds), self._boundaries(target))
+            found = Score(float(np.mean(j)), float(np.mean(boundary_f)))
+            self._scores[preds, target] = found
+        return self._scores[preds, target]
 
     def score_growing(
         self, selections: Sequence[tuple[Sequence[Sequence[int]], Iterable[str]]]
@@ -127,11 +114,16 @@ class VideoScorer:
         Raises:
             UserError: if an object has no masklet.
         """
-        return self._union(frozenset[int | str](members)).runs
+        return self._union(frozenset[int | str](members))
 
-    def _unite(self, members: frozenset[Any]) -> _Union:
+    def _unite(self, members: frozenset[int | str]) -> Runs:
         parts = [self._find_runs(member) for member in members]
-        return _Union(unite(parts) if parts else empty_runs(self.num_frames, self.size))
+        return unite(parts) if parts else empty_runs(self.num_frames, self.size)
+
+    def _find_boundaries(self, members: frozenset[int | str]) -> list[Boundary]:
+        """Return the boundaries of a union, of 16 frames each."""
+        radius_px = tolerance_radius_px(self.size)
+        return [Boundary(bits, radius_px) for bits in pack_runs(self._union(members))]
 
     def _masklet(self, member: int | str) -> Masklet:
         """Return the masklet of a track by its index, or of an object by its id."""
