@@ -18,16 +18,14 @@ import numpy as np
 from av.stream import Disposition
 from PIL import Image, ImageOps
 
-from sola.datasets import Split
 from sola.datasets.frames import MAX_FRAME_PIXELS, check_pixels, open_image
 from sola.errors import UserError
 from sola.files import sha256_of_file, write_json
-from sola.types import Expression, Masklet, Video
+from sola.types import Video
 
 log = logging.getLogger(__name__)
 
 CLIP_VERSION = 1  # of how frames are read: another one reads all clips again
-DATASET_NAME = "clips"  # the data set that all clips make up, one split each
 CLIP_FILE, FRAMES_DIR = "clip.json", "frames"
 FASTEST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 LOG_EVERY = 500  # frames: how many there are is known at the end
@@ -84,42 +82,6 @@ class Clip:
         """Its T lossless frames."""
         folder = clips_dir / self.clip_id / FRAMES_DIR
         return Video(self.clip_id, tuple(folder / _name(idx) for idx in range(self.num_frames)))
-
-
-class ClipSplit(Split):
-    """A clip and sentences about it, as everything downstream takes a data set."""
-
-    def __init__(self, clip: Clip, clips_dir: Path, texts: Sequence[str] = ()) -> None:
-        """Take a clip.
-
-        Args:
-            clip: its frames are on disk.
-            clips_dir: where.
-            texts: sentences about it; their places are their ids.
-        """
-        self.clip, self.name, self.split = clip, DATASET_NAME, clip.clip_id
-        self.split_dir = clips_dir / clip.clip_id
-        self.videos = {clip.clip_id: clip.video(clips_dir)}
-        self.expressions = [
-            Expression(clip.clip_id, str(idx), text, object_ids=None)
-            for idx, text in enumerate(texts)
-        ]
-
-    @property
-    def has_masks(self) -> bool:
-        """False: there is no ground truth."""
-        return False
-
-    @property
-    def annotations_sha256(self) -> dict[str, str]:
-        """Of the frames and, where there are any, of the sentences."""
-        texts = [expression.text for expression in self.expressions]
-        of_texts = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
-        return {"frames": self.clip.frames_sha256} | ({"expressions": of_texts} if texts else {})
-
-    def ground_truth(self, video_id: str) -> dict[str, Masklet]:
-        """Nothing."""
-        return {}
 
 
 def open_clip(path: Path, clips_dir: Path) -> Clip:

@@ -1,6 +1,8 @@
 """predict.py video=...: from a user's clip and sentences to masks and overlay videos."""
 
 import dataclasses
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
+from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.evaluation.run import checkpoint_of, score_split
 from sola.evaluation.scores import ScoredSplit
@@ -17,7 +20,7 @@ from sola.generation.job import Share
 from sola.generation.recipe import Recipe
 from sola.generation.run import make_tracks
 from sola.masks import decode
-from sola.prediction.clip.frames import Clip, ClipSplit, open_clip
+from sola.prediction.clip.frames import Clip, open_clip
 from sola.prediction.run import (
     MASKS_DIR,
     OVERLAYS_DIR,
@@ -33,8 +36,44 @@ from sola.visualization.overlays import ORANGE, draw_masks
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
-CLIPS_DIR = "clips"
+CLIPS_DIR = "clips"  # of frames, in the data folder
+DATASET_NAME = "clips"  # the data set that all clips make up, one split each
 NOT_IN_RECORD = ("frame_idx", "mask", "object_id")  # of a prompt
+
+
+class ClipSplit(Split):
+    """A clip and sentences about it, as everything downstream takes a data set.
+
+    Args:
+        clip: its frames are on disk.
+        clips_dir: where.
+        texts: sentences about it; their places are their ids.
+    """
+
+    def __init__(self, clip: Clip, clips_dir: Path, texts: Sequence[str] = ()) -> None:
+        self.clip, self.name, self.split = clip, DATASET_NAME, clip.clip_id
+        self.split_dir = clips_dir / clip.clip_id
+        self.videos = {clip.clip_id: clip.video(clips_dir)}
+        self.expressions = [
+            Expression(clip.clip_id, str(idx), text, object_ids=None)
+            for idx, text in enumerate(texts)
+        ]
+
+    @property
+    def has_masks(self) -> bool:
+        """False: there is no ground truth."""
+        return False
+
+    @property
+    def annotations_sha256(self) -> dict[str, str]:
+        """Of the frames and, if there are any, of the sentences."""
+        texts = [expression.text for expression in self.expressions]
+        of_texts = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+        return {"frames": self.clip.frames_sha256} | ({"expressions": of_texts} if texts else {})
+
+    def ground_truth(self, video_id: str) -> dict[str, Masklet]:
+        """Nothing."""
+        return {}
 
 
 def run_clip(config: PredictConfig) -> Path:
