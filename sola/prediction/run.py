@@ -118,11 +118,9 @@ def _draw(path: Path, split: ScoredSplit, expression: Expression, threshold: flo
         meant = meant or empty_masklet(len(paths), tracks.size)
         rows.append(row(f"ground truth: {len(expression.object_ids)} objects", meant, GREEN))
     where = f"{dataset.name}/{dataset.split}, video {video_id}"
-    sheet = contact_sheet(
-        [read_frame(paths[idx]) for idx in shown],
-        rows,
-        heading=[f'"{expression.text.strip()}"', f"{where}, expression {expression.expression_id}"],
-        frame_names=[paths[idx].stem for idx in shown],
-    )
+    frames = ", ".join(paths[idx].stem for idx in shown)
+    caption = f"{where}, expression {expression.expression_id}, frames {frames}"
+    heading = [f'"{expression.text.strip()}"', caption]
+    sheet = contact_sheet([read_frame(paths[idx]) for idx in shown], rows, heading)
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(sheet).save(path)
