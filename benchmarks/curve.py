@@ -28,9 +28,9 @@ from sola.config import compose
 from sola.evaluation import curve as curve_module
 from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, Curve, Scored
+from sola.evaluation.j_and_f import VideoScorer
 from sola.evaluation.measure import VideoTask
 from sola.evaluation.run import open_sources, open_split, score_split
-from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.summary import summarise
 
@@ -78,12 +78,10 @@ def _read(ckpt_path: Path) -> list[VideoTask]:
     return [
         VideoTask(
             where=video_id,
-            masklets=sources.read(expressions).masklets,
-            track_sources=(),
+            video=sources.read(expressions),
             ground_truth=dataset.ground_truth(video_id),
             expressions=expressions,
             scores=scores,
-            others=[None] * len(expressions),
             threshold=THRESHOLD,
         )
         for video_id, expressions in group_by_video(dataset.expressions).items()
@@ -105,7 +103,7 @@ def _select(
     tasks: Sequence[VideoTask], trace: Callable[[VideoScorer, list[Scored]], list[Curve]]
 ) -> None:
     for task in tasks:
-        trace(VideoScorer(task.masklets, task.ground_truth), _scored(task))
+        trace(VideoScorer(task.video.masklets, task.ground_truth), _scored(task))
 
 
 def _scored(task: VideoTask) -> list[Scored]:
@@ -115,7 +113,7 @@ def _scored(task: VideoTask) -> list[Scored]:
 
 def _difference(tasks: Sequence[VideoTask], curve: Sequence[dict[str, float]]) -> float:
     """Of J&F at 99 thresholds, each computed by itself."""
-    scorers = [VideoScorer(task.masklets, task.ground_truth) for task in tasks]
+    scorers = [VideoScorer(task.video.masklets, task.ground_truth) for task in tasks]
     differences = []
     for threshold, point in zip(CURVE_THRESHOLDS, curve, strict=True):
         found = []

@@ -32,8 +32,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sola.evaluation.j_and_f import VideoScorer
 from sola.evaluation.oracle import best_selection, best_track
-from sola.evaluation.scorer import VideoScorer
 from sola.evaluation.tracks import TrackSources
 from sola.masks import decode, encode, merge
 from sola.metrics import boundary_f_measure, region_similarity

@@ -79,31 +79,22 @@ def _generate(config: Any) -> None:
 
 
 def _evaluate(config: Any) -> float:
-    from sola.evaluation.run import run_evaluation
+    from sola.evaluation.run import evaluate
 
     if config.report:
-        from sola.visualization.report import check_other_run
+        from sola.visualization.report import check_other_run, write_report
 
         check_other_run(config.report_against, config.dataset.name, config.split)
-    evaluation = run_evaluation(config)
+    split, evaluation = evaluate(config)
     if config.report:
-        report(config, evaluation)
+        write_report(
+            Path(config.paths.output_dir),
+            split,
+            evaluation,
+            metrics_path=Path(config.ckpt_path or "").parent / "metrics.csv",
+            other_run=config.report_against,
+        )
     return float(evaluation["protocol"]["numbers"]["J&F"])
-
-
-def report(config: Any, evaluation: dict[str, Any]) -> Path:
-    """Write the report of an evaluation; returns its index.html."""
-    from sola.evaluation.run import open_sources, open_split
-    from sola.visualization.report import write_report
-
-    return write_report(
-        Path(config.paths.output_dir),
-        open_split(config),
-        open_sources(config),
-        evaluation,
-        metrics_path=Path(config.ckpt_path or "").parent / "metrics.csv",
-        other_run=config.report_against,
-    )
 
 
 def _predict(config: Any) -> None:

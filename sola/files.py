@@ -6,8 +6,9 @@ import json
 import math
 import os
 import secrets
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, NoReturn
 
 from sola.errors import DamagedFile, FileRefused, UserError
 
+UNFINISHED_DIR = "unfinished.part"
+"""Folder of results that are not complete yet."""
 MAX_NAME_BYTES = 200
 """File systems allow 255; the rest is for the endings that are added to a name."""
 
@@ -65,6 +68,33 @@ def whole_file(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)  # errors of a write do not name the file
         raise
+
+
+@contextmanager
+def whole_results(output_dir: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield a folder to write results into; give them their final names when the block ends.
+
+    Those of an earlier run are removed first, in the order of the names, each at once. New ones are
+    published in the reverse order, so the first name is there only when all are.
+
+    Args:
+        output_dir: where the results will lie, beside the folder for unfinished ones.
+        names: of the results, files or folders; one that is not made is skipped.
+    """
+    unfinished = output_dir / UNFINISHED_DIR
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    old_dir = unfinished / "old"
+    old_dir.mkdir(parents=True)
+    for name in names:
+        if (output_dir / name).exists():
+            (output_dir / name).rename(old_dir / name)
+    shutil.rmtree(old_dir)
+    yield unfinished
+    for name in reversed(names):
+        if (unfinished / name).exists():
+            (unfinished / name).rename(output_dir / name)
+    unfinished.rmdir()
 
 
 def write_json(path: Path, content: Any) -> None:

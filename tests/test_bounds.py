@@ -20,11 +20,11 @@ from clip_files import make_frames, write_video
 from sola.datasets.frames import frame_size, read_frame
 from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile
-from sola.evaluation import submission_faults
-from sola.evaluation.submission_faults import find_faults
+from sola.evaluation import predictions
 from sola.files import read_json
 from sola.masks import check_codes, decode
-from sola.prediction.clip import footage
+from sola.prediction.clip import frames as clip_frames
+from sola.prediction.submission import find_faults
 from sola.published.importing import read_track
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
@@ -89,22 +89,22 @@ def _folder(folder: Path, content: bytes) -> Path:
 def test_mask_that_unpacks_to_too_many_bytes_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[Path, bytes], Path]
 ) -> None:
-    monkeypatch.setattr(submission_faults, "MAX_FILE_BYTES", 1 << 16)
+    monkeypatch.setattr(predictions, "MAX_FILE_BYTES", 1 << 16)
     path = pack(tmp_path, bytes((1 << 16) + 1))
     (fault,) = find_faults(path, {"v/0/0.png": (8, 8)}, "")
-    assert "65537" in fault.reason
+    assert "65537" in fault
 
 
 def test_mask_with_too_many_pixels_is_a_fault(tmp_path: Path) -> None:
     (fault,) = find_faults(_zip(tmp_path, png(100_000, 100_000)), {"v/0/0.png": (8, 8)}, "")
-    assert "100000 x 100000" in fault.reason
+    assert "100000 x 100000" in fault
 
 
 def test_pipe_among_masks_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "v/0").mkdir(parents=True)
     os.mkfifo(tmp_path / "v/0/0.png")
     (fault,) = find_faults(tmp_path, {"v/0/0.png": (8, 8)}, "")
-    assert "file" in fault.reason
+    assert "file" in fault
 
 
 def _npy(shape: tuple[int, ...]) -> bytes:
@@ -185,9 +185,9 @@ def test_video_whose_frames_grow_too_large_is_refused(
     write_video(parts[1], make_frames(2, (640, 960)))
     path = tmp_path / "both.h264"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    monkeypatch.setattr(footage, "MAX_FRAME_PIXELS", 64 * 48)
+    monkeypatch.setattr(clip_frames, "MAX_FRAME_PIXELS", 64 * 48)
     with pytest.raises(ValueError, match=r"both.h264: "):
-        list(footage.read_footage([path]))
+        list(clip_frames.read_footage([path]))
 
 
 class Program:

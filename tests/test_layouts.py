@@ -114,8 +114,8 @@ def test_selector_answers_on_another_dataset(
         *("predict", *choices, "text_encoder=minilm", f"ckpt_path={tmp_path}/best.ckpt"),
         *("threshold=0", "sources=[grid]"),
     )
-    prediction = run_predict(config)
-    written = sorted(p.relative_to(prediction.masks_dir) for p in tmp_path.rglob("masks/**/*.png"))
+    masks_dir = run_predict(config).parent / "masks" / config.dataset.submission_top_dir
+    written = sorted(p.relative_to(masks_dir) for p in tmp_path.rglob("masks/**/*.png"))
     numbers = range(1, len(scene.masks) + 1)
     assert written == [Path(f"v/{i}/{f:05d}.png") for i in numbers for f in range(NUM_FRAMES)]
 

@@ -18,7 +18,6 @@ from sola.datasets.frames import read_frame
 from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile, FileRefused
-from sola.evaluation.scores import ScoreCache, Scores
 from sola.files import read_json
 from sola.masks import encode
 from sola.selector import TrackSelector
@@ -67,12 +66,6 @@ def prompt_store(folder: Path) -> Use:
     return store.folder / "v.h5", lambda: store.read("v", found)
 
 
-def cached_scores(folder: Path) -> Use:
-    cache = ScoreCache(folder, {})
-    cache.write(Scores({}, {}))
-    return cache.path, cache.read
-
-
 def mask_index(folder: Path) -> Use:
     path, index_path = folder / "mask_dict.json", folder / "mask_dict.json.index"
     trees.write_json(path, {"1": [None]})
@@ -107,7 +100,6 @@ USES = [
     hub_folder,
     text_cache,
     prompt_store,
-    cached_scores,
     mask_index,
     mask_dict,
     annotations,

@@ -91,13 +91,15 @@ def test_masks_come_from_tracks_of_the_expression(
 ) -> None:
     overrides = ("sources=[gdino]", "threshold=0", "num_overlays=1")  # every track is selected
 
-    prediction = run_predict(compose("predict", f"ckpt_path={best}", *overrides, *VIDEOS))
+    path = run_predict(compose("predict", f"ckpt_path={best}", *overrides, *VIDEOS))
 
+    selected = json.loads(path.read_text())["expressions"]
+    num_selected = {(e["video"], e["expression"]): len(e["tracks"]) for e in selected}
     for (video_id, expression_id), num_own in found_for(tracks).items():
-        paths = sorted((prediction.masks_dir / video_id / expression_id).glob("*.png"))
+        paths = sorted((path.parent / "masks" / video_id / expression_id).glob("*.png"))
         masks = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]) > 0
         expected = np.zeros((5, 128, 128), dtype=bool)
         for masklet in tracks["gdino"].read(video_id, expression_id).masklets:
             expected |= decode(masklet)
         np.testing.assert_array_equal(masks, expected)
-        assert len(prediction.selected[video_id, expression_id]) == num_own
+        assert num_selected[video_id, expression_id] == num_own

@@ -17,9 +17,8 @@ from sola.evaluation import intervals
 from sola.files import read_json, write_json
 
 FILE = "evaluation.json"
-Key = tuple[str, str]
-Entries = Mapping[Key, Mapping[str, Any]]
-"""Entry of evaluation.json by (video id, expression id)."""
+Entry = Mapping[str, Any]  # of evaluation.json, of one expression
+Pairs = Sequence[tuple[Entry, Entry]]
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -59,11 +58,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
         UserError: if the runs are of other expressions, or lack the answer.
     """
     check_same_split(a, b)
-    entries_a, entries_b = (
-        {(entry["video"], entry["expression"]): entry for entry in run["expressions"]}
-        for run in (a, b)
-    )
-    _check_same_expressions(f"{a['run']} and {b['run']}", entries_a, entries_b)
+    pairs = _pair(a, b)
     for run in (a, b):
         known = set.intersection(*(set(entry["answers"]) for entry in run["expressions"]))
         if answer not in known:
@@ -72,18 +67,13 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
     further = [name for name in own if b.get("metrics", {}).get(name) == own[name]]
     measures = [*intervals.MEASURES, *further]
 
-    def of(keys: Sequence[Key]) -> dict[str, Any]:
-        scores = [
-            [{m: entries[key]["answers"][answer][m] for m in measures} for key in keys]
-            for entries in (entries_a, entries_b)
-        ]
-        return _difference([video_id for video_id, _ in keys], *scores)
+    def divide(labels: Sequence[str]) -> dict[str, Any]:
+        def having(label: str) -> Pairs:
+            return [pair for pair, own in zip(pairs, labels, strict=True) if own == label]
 
-    def split(labels: Mapping[Key, str]) -> dict[str, Any]:
-        found = sorted(set(labels.values()))
-        return {label: of([key for key in labels if labels[key] == label]) for label in found}
+        found = sorted(set(labels))
+        return {label: _difference(having(label), answer, measures) for label in found}
 
-    groups = next(iter(entries_a.values())).get("groups", {})
     names = ("run", "predictions", "threshold", "checkpoint", "tracks", "protocol", "versions")
     return {
         "dataset": a["dataset"],
@@ -91,11 +81,11 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
         "answer": answer,
         "a": {name: a[name] for name in names if name in a},
         "b": {name: b[name] for name in names if name in b},
-        "all": of(list(entries_a)),
-        "by_kind": split({key: entry["kind"] for key, entry in entries_a.items()}),
+        "all": _difference(pairs, answer, measures),
+        "by_kind": divide([one["kind"] for one, _ in pairs]),
         "by_group": {
-            group: split({key: entry["groups"][group] for key, entry in entries_a.items()})
-            for group in groups
+            group: divide([one["groups"][group] for one, _ in pairs])
+            for group in pairs[0][0].get("groups", {})
         },
         "intervals": intervals.METHOD,
         "test": "two-sided sign-flip permutation test over videos; all choices of signs up to "
@@ -117,25 +107,12 @@ def check_same_split(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         )
 
 
-def _difference(
-    videos: Sequence[str], a: Sequence[Mapping[str, float]], b: Sequence[Mapping[str, float]]
-) -> dict[str, Any]:
-    names = list(a[0])
-    lost = [{m: y[m] - x[m] for m in names} for x, y in zip(a, b, strict=True)]
-    means = [intervals.mean_with_interval(videos, values) for values in (a, b, lost)]
-    sums, _ = intervals.sum_by_video(videos, np.array([list(values.values()) for values in lost]))
-    p = [intervals.p_of_sign_flips(column) for column in sums.T]
-    return {
-        **{
-            part: {name: mean[name] for name in names}
-            for part, mean in zip(("a", "b", "difference"), means, strict=True)
-        },
-        "p": dict(zip(names, p, strict=True)),
-        **{name: means[2][name] for name in ("interval", "num_expressions", "num_videos")},
-    }
-
-
-def _check_same_expressions(runs: str, entries_a: Entries, entries_b: Entries) -> None:
+def _pair(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:
+    """Return the entries of each expression in both runs, in the order of the first."""
+    entries_a, entries_b = (
+        {(entry["video"], entry["expression"]): entry for entry in run["expressions"]}
+        for run in (a, b)
+    )
     for key in sorted(entries_a.keys() | entries_b.keys()):
         one, other = (
             {name: entries[key][name] for name in ("text", "objects")} if key in entries else None
@@ -143,13 +120,31 @@ def _check_same_expressions(runs: str, entries_a: Entries, entries_b: Entries) -
         )
         if one != other:
             raise UserError(
-                f"{runs}: expression {key[1]} of video {key[0]} is {one} in one and {other} in the "
-                "other. Run evaluate.py for both on the same data."
+                f"{a['run']} and {b['run']}: expression {key[1]} of video {key[0]} is {one} in one "
+                f"and {other} in the other. Run evaluate.py for both on the same data."
             )
+    return [(entry, entries_b[key]) for key, entry in entries_a.items()]
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the options of the command."""
+def _difference(pairs: Pairs, answer: str, measures: Sequence[str]) -> dict[str, Any]:
+    videos = [one["video"] for one, _ in pairs]
+    a, b = (
+        [{name: entry["answers"][answer][name] for name in measures} for entry in entries]
+        for entries in zip(*pairs, strict=True)
+    )
+    lost = [{m: y[m] - x[m] for m in measures} for x, y in zip(a, b, strict=True)]
+    means = [intervals.mean_with_interval(videos, values) for values in (a, b, lost)]
+    sums, _ = intervals.sum_by_video(videos, np.array([list(values.values()) for values in lost]))
+    found = {
+        part: {name: mean[name] for name in measures}
+        for part, mean in zip(("a", "b", "difference"), means, strict=True)
+    }
+    found["p"] = dict(zip(measures, map(intervals.p_of_sign_flips, sums.T), strict=True))
+    return found | {name: means[2][name] for name in ("interval", "num_expressions", "num_videos")}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; ends the process."""
     parser = argparse.ArgumentParser(
         prog="python -m sola.evaluation.compare",
         description=__doc__,
@@ -159,24 +154,18 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("run_b", type=Path, help="another one, on the same split")
     parser.add_argument("--answer", default="selection", help="answer to compare (selection)")
     parser.add_argument("--json", type=Path, help="a file to write all numbers to")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
 
+    def task() -> int:
+        from sola.evaluation.table import print_comparison
 
-def run_comparison(options: argparse.Namespace) -> int:
-    """Print the table; write a file only if one is requested."""
-    from sola.evaluation.table import print_comparison
+        found = compare(read_run(options.run_a), read_run(options.run_b), options.answer)
+        print_comparison(found)
+        if options.json is not None:
+            write_json(options.json, found)
+        return 0
 
-    found = compare(read_run(options.run_a), read_run(options.run_b), options.answer)
-    print_comparison(found)
-    if options.json is not None:
-        write_json(options.json, found)
-    return 0
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process."""
-    options = parse_arguments(arguments)
-    run_program(lambda: run_comparison(options))
+    run_program(task)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.evaluation.scorer import Score, VideoScorer
+from sola.evaluation.j_and_f import Score, VideoScorer
 
 # thresholds at which curves are reported
 CURVE_THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
@@ -58,6 +58,11 @@ class MeanCurve(NamedTuple):
     steps: NDArray[np.float64]
     j: NDArray[np.float64]
     boundary_f: NDArray[np.float64]
+
+    @property
+    def jf(self) -> NDArray[np.float64]:
+        """J&F: (K + 1,)."""
+        return (self.j + self.boundary_f) / 2
 
     def at(self, threshold: float) -> Score:
         """Return the means of the selections at a threshold."""
@@ -119,16 +124,21 @@ def mean_curve(curves: Sequence[Curve]) -> MeanCurve:
     return MeanCurve(distinct, j, boundary_f)
 
 
-def best_threshold(curve: MeanCurve) -> BestThreshold:
+def best_threshold(steps: Sequence[float] | NDArray[np.float64], jf: NDArray[Any]) -> BestThreshold:
     """Return the threshold in [0, 1] with the highest mean J&F: the one rule to choose it by.
 
     If J&F is the same over an interval, its middle; of several such intervals, the middle of the
-    widest, the first of equals.
+    widest, the first of equals. If J&F is known only at some thresholds, these are the steps, and
+    the best of them is ``lowest``.
+
+    Args:
+        steps: (K,) thresholds at which J&F changes, ascending.
+        jf: (K + 1,) J&F from each step on; the first value is below them, -inf if unknown.
     """
-    is_inside = (curve.steps > 0) & (curve.steps < 1)
-    limits = np.concatenate([[0.0], curve.steps[is_inside], [1.0]])
-    first = int(np.searchsorted(curve.steps, 0.0, side="right"))  # the value at threshold 0
-    jf = ((curve.j + curve.boundary_f) / 2)[first : first + len(limits) - 1]
+    steps = np.asarray(steps)
+    limits = np.concatenate([[0.0], steps[(steps > 0) & (steps < 1)], [1.0]])
+    first = int(np.searchsorted(steps, 0.0, side="right"))  # the value at threshold 0
+    jf = jf[first : first + len(limits) - 1]
     is_best = np.concatenate([[False], jf >= jf.max() - EQUAL, [False]])
     edges = np.flatnonzero(is_best[1:] != is_best[:-1]).reshape(-1, 2)  # (intervals, 2)
     lowest, end = max(limits[edges].tolist(), key=lambda interval: interval[1] - interval[0])

@@ -1,7 +1,11 @@
 """Measure the answers to each expression: the selection, and the answers it is compared with."""
 
+import math
+import multiprocessing
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
@@ -13,17 +17,18 @@ from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.curve import Curve, Scored, trace
 from sola.evaluation.groups import groups_of
+from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.oracle import best_selection, best_track
-from sola.evaluation.own_metrics import Measure, measure
-from sola.evaluation.parallel import map_in_order
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.scorer import Score, VideoScorer
-from sola.evaluation.scores import OtherTexts, Scores, group_by_video
-from sola.masks import areas, empty_masklet, merge
+from sola.evaluation.scores import ScoredSplit, Scores, group_by_video
+from sola.evaluation.tracks import VideoTracks
+from sola.masks import areas, merge
 from sola.types import Expression, Masklet
 
 SELECTION, ORACLE, OTHER_TEXT = "selection", "oracle", "other_text"
 BEST_TRACK, ALL_TRACKS, LARGEST_TRACK, NONE = "best_track", "all_tracks", "largest_track", "none"
+TASKS_AHEAD = 2  # videos per process in memory: enough to keep it busy
+# a user's own metric: a number from the answer and the union of the objects, T masks each
+Metric = Callable[[Masklet, Masklet], float]
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Answer:
     """One selection of tracks and its score.
 
     Attributes:
-        selected: indices among the tracks of the video.
+        selected: indices among the tracks of the video, ascending.
         score: J and F.
         is_empty: whether it has no pixel on any frame.
         own: values of the user's own metrics, by name.
@@ -50,12 +55,12 @@ class ExpressionResult:
     Attributes:
         expression: the expression.
         answers: by name: ``SELECTION``; if masks are chosen among tracks the others too, and
-            ``OTHER_TEXT`` if the video has an expression about other objects.
+            ``OTHER_TEXT`` if the expression was scored under another text.
         groups: label by group, see ``groups_of``.
         curve: the selection at every threshold.
         oracle_is_exact: whether every subset of tracks was considered.
         oracle_by_source: the oracle among the tracks of each prompt source that has any.
-        other: the expression whose text was scored for ``OTHER_TEXT``.
+        other_id: the expression whose text was scored for ``OTHER_TEXT``.
     """
 
     expression: Expression
@@ -64,7 +69,7 @@ class ExpressionResult:
     curve: Curve
     oracle_is_exact: bool = True
     oracle_by_source: dict[str, Answer] = field(default_factory=dict)
-    other: Expression | None = None
+    other_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,26 +78,22 @@ class VideoTask:
 
     Attributes:
         where: names the video in messages.
-        masklets: its tracks.
-        track_sources: prompt source of each track; () if unknown.
+        video: its tracks; the object tokens are not needed.
         ground_truth: masklets of its objects by id.
         expressions: its expressions.
         scores: scores of the expressions.
-        others: for each expression another one whose text was scored too; None: there is none.
         threshold: a track is selected if it scores above this.
         metrics: the user's own metrics by name.
         has_bounds: whether to measure the oracle and the other answers too.
     """
 
     where: str
-    masklets: tuple[Masklet, ...]
-    track_sources: tuple[str, ...]
+    video: VideoTracks
     ground_truth: Mapping[str, Masklet]
     expressions: Sequence[Expression]
     scores: Scores
-    others: Sequence[Expression | None]
     threshold: float
-    metrics: Mapping[str, Measure] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     has_bounds: bool = True
 
     def run(self) -> list[ExpressionResult]:
@@ -105,13 +106,13 @@ class VideoTask:
         for expression in self.expressions:
             row = self.scores.row(expression)
             scored.append(Scored(tuple(row), tuple(row.values()), expression.object_ids or ()))
-        each = zip(self.expressions, self.others, trace(self._scorer, scored), strict=True)
-        return [self._measure(expression, other, curve) for expression, other, curve in each]
+        curves = trace(self._scorer, scored)
+        return [self._measure(*each) for each in zip(self.expressions, curves, strict=True)]
 
     @cached_property
     def _scorer(self) -> VideoScorer:
         try:
-            return VideoScorer(self.masklets, self.ground_truth)
+            return VideoScorer(self.video.masklets, self.ground_truth)
         except ValueError as error:
             raise UserError(f"{self.where}: tracks and ground truth do not fit: {error}") from error
 
@@ -120,59 +121,60 @@ class VideoTask:
         """``best_selection`` of objects and tracks; expressions share its results."""
         return cache(lambda objects, tracks: best_selection(self._scorer, objects, tracks))
 
-    def _measure(
-        self, expression: Expression, other: Expression | None, curve: Curve
-    ) -> ExpressionResult:
-        objects = frozenset(expression.object_ids or ())
+    def _measure(self, expression: Expression, curve: Curve) -> ExpressionResult:
+        objects, scorer = frozenset(expression.object_ids or ()), self._scorer
 
         def answer(selected: Iterable[int]) -> Answer:
             return self._answer(expression, frozenset(selected))
 
-        def select(row: Mapping[int, float]) -> Answer:
-            return answer(idx for idx, score in row.items() if score > self.threshold)
-
-        row, scorer = self.scores.row(expression), self._scorer
-        answers = {SELECTION: select(row)}
+        answers = {SELECTION: answer(self.scores.select(expression, self.threshold))}
         groups = groups_of(expression, scorer.union(objects))
-        result = ExpressionResult(expression, answers, groups, curve, other=other)
+        result = ExpressionResult(expression, answers, groups, curve)
         if not self.has_bounds:
             return result
-        tracks = tuple(row)
-        own: dict[str, tuple[int, ...]] = {}
-        for idx in tracks if self.track_sources else ():
-            source = self.track_sources[idx]
-            own[source] = (*own.get(source, ()), idx)
-        by_source = {source: self._oracle(objects, of_source) for source, of_source in own.items()}
+        tracks, by_source = tuple(self.scores.row(expression)), dict[str, tuple[int, ...]]()
+        for idx in tracks:
+            source = self.video.prompts[idx].source
+            by_source[source] = (*by_source.get(source, ()), idx)
+        found = {source: self._oracle(objects, own) for source, own in by_source.items()}
         best = self._oracle(objects, tracks)
         # greedy search among all tracks may end below the best of one source
-        highest = max([best, *by_source.values()], key=lambda found: found.score.jf)
+        highest = max([best, *found.values()], key=lambda oracle: oracle.score.jf)
         answers[ORACLE] = answer(highest.selected)
         answers[BEST_TRACK] = answer(best_track(scorer, objects, tracks))
         answers[ALL_TRACKS] = answer(tracks)
-        answers[LARGEST_TRACK] = answer(largest_track(scorer.tracks, tracks))
+        answers[LARGEST_TRACK] = answer(largest_track(self.video.masklets, tracks))
         answers[NONE] = answer(())
-        if other is not None:
-            answers[OTHER_TEXT] = select(self.scores.row(expression, text_of=other))
-        oracle_by_source = {source: answer(o.selected) for source, o in by_source.items()}
-        return replace(result, oracle_is_exact=best.is_exact, oracle_by_source=oracle_by_source)
+        other_id = self.scores.other_text(expression)
+        if other_id is not None:
+            selected = self.scores.select(expression, self.threshold, text_id=other_id)
+            answers[OTHER_TEXT] = answer(selected)
+        return replace(
+            result,
+            oracle_is_exact=best.is_exact,
+            oracle_by_source={source: answer(o.selected) for source, o in found.items()},
+            other_id=other_id,
+        )
 
     def _answer(self, expression: Expression, selected: frozenset[int]) -> Answer:
         scorer, objects, own = self._scorer, expression.object_ids or (), {}
         if self.metrics:
-            empty = empty_masklet(scorer.num_frames, scorer.size)
-            preds = merge([scorer.tracks[idx] for idx in sorted(selected)]) or empty
+            preds, empty = self.video.union(sorted(selected)), self.video.union(())
+            target = merge([self.ground_truth[name] for name in sorted(set(objects))]) or empty
             where = f"expression {expression.expression_id} of {expression.video_id}"
-            own = measure(self.metrics, preds, scorer.target(objects) or empty, where)
-        score, is_empty = scorer.score(selected, objects), scorer.is_empty(selected)
-        return Answer(tuple(sorted(selected)), score, is_empty, own)
+            own = {
+                name: _call_metric(name, metric, preds, target, where)
+                for name, metric in self.metrics.items()
+            }
+        is_empty = scorer.union(selected).is_empty
+        return Answer(tuple(sorted(selected)), scorer.score(selected, objects), is_empty, own)
 
 
 def evaluate_expressions(
     split: ScoredSplit,
     *,
     threshold: float,
-    others: OtherTexts | None = None,
-    metrics: Mapping[str, Measure] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     has_bounds: bool = True,
     num_workers: int = 0,
 ) -> list[ExpressionResult]:
@@ -182,7 +184,6 @@ def evaluate_expressions(
         split: a split with ground truth, its tracks, and scores of every expression; an expression
             without tracks is answered by empty masks.
         threshold: a track is selected if it scores above this.
-        others: see ``choose_other_texts``; ignored for expressions not scored under these texts.
         metrics: the user's own metrics by name.
         has_bounds: False: only the selection is measured.
         num_workers: processes that compute; 0: this one. No number depends on it.
@@ -199,17 +200,14 @@ def evaluate_expressions(
 
     def tasks() -> Iterator[VideoTask]:
         for video_id, expressions in videos.items():
-            video = split.sources.read(expressions)
-            own = {(video_id, e.expression_id): scores.of(e) for e in expressions}
-            is_scored = {key: len(found.by_text) > 1 for key, found in own.items()}
+            tracks = split.sources.read(expressions)
+            keys = [(video_id, expression.expression_id) for expression in expressions]
             yield VideoTask(
                 where=f"video {video_id} of {dataset.name}/{dataset.split}",
-                masklets=video.masklets,
-                track_sources=tuple(prompt.source for prompt in video.prompts),
+                video=replace(tracks, object_tokens=tracks.object_tokens[..., :0]),
                 ground_truth=dataset.ground_truth(video_id),
                 expressions=expressions,
-                scores=Scores(own, {}),
-                others=[(others or {}).get(key) if is_scored[key] else None for key in own],
+                scores=Scores({key: scores.by_expression[key] for key in keys}, {}),
                 threshold=threshold,
                 metrics=metrics or {},
                 has_bounds=has_bounds,
@@ -217,7 +215,7 @@ def evaluate_expressions(
 
     results = []
     with progress(f"J and F of {dataset.name}/{dataset.split}", len(videos)) as advance:
-        for of_video in map_in_order(VideoTask.run, tasks(), num_workers):
+        for of_video in _run_in_order(tasks(), num_workers):
             results += of_video
             advance("")
     return results
@@ -280,3 +278,46 @@ def check_ground_truth(dataset: Split) -> None:
             f"{where}: {len(unknown)} expressions do not name their objects, the first is "
             f"{unknown[0].expression_id} of video {unknown[0].video_id}. Get its annotations again."
         )
+
+
+def describe_metrics(metrics: Mapping[str, Metric]) -> dict[str, dict[str, str]]:
+    """Return what evaluation.json says of metrics: their meaning and where they are defined."""
+    described = {}
+    for name, metric in metrics.items():
+        own: Any = getattr(metric, "func", metric)
+        own = own if hasattr(own, "__qualname__") else type(own)
+        meaning = (own.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        described[name] = {"meaning": meaning, "target": f"{own.__module__}.{own.__qualname__}"}
+    return described
+
+
+def _call_metric(name: str, metric: Metric, preds: Masklet, target: Masklet, where: str) -> float:
+    """Return a metric's value for one answer; refuse anything but a finite number."""
+    found: Any = metric(preds, target)
+    try:
+        value = math.nan if isinstance(found, str | bytes) else float(found)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(
+            f"metric.{name}: must return a finite number for every answer, also an empty one, "
+            f"got {found!r} for {where}."
+        )
+    return value
+
+
+def _run_in_order(tasks: Iterable[VideoTask], num_workers: int) -> Iterator[list[ExpressionResult]]:
+    """Yield results in the order of the tasks; an exception of a worker process is raised here."""
+    if num_workers == 0:
+        yield from map(VideoTask.run, tasks)
+        return
+    # forking a process in which torch and HDF5 are at work is not safe
+    context = multiprocessing.get_context("spawn")
+    waiting: deque[Future[list[ExpressionResult]]] = deque()
+    with ProcessPoolExecutor(num_workers, context) as pool:
+        for task in tasks:
+            waiting.append(pool.submit(task.run))
+            if len(waiting) > TASKS_AHEAD * num_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,32 +1,163 @@
-"""Masks of any system in the layout of a submission, as the one track of each expression."""
+"""Masks of any system, ``<video>/<expression id>/<frame>.png``, as one track of each expression."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import io
+import math
+import os
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from sola.datasets import Split
+from sola.datasets.frames import frame_size
 from sola.errors import UserError
+from sola.evaluation.j_and_f import Score
 from sola.evaluation.measure import SELECTION, Answer, ExpressionResult
-from sola.evaluation.scorer import Score
-from sola.evaluation.scores import ExpressionScores, Scores, group_by_video
-from sola.evaluation.submission_faults import (
-    NUM_THREADS,
-    MaskFiles,
-    Size,
-    mask_names,
-    missing_faults,
-    read_mask,
-    wanted_masks,
-)
+from sola.evaluation.scores import Scores, group_by_video
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import empty_masklet, encode
 from sola.types import Expression, Masklet
 
+NUM_THREADS = min(16, os.cpu_count() or 1)
+MAX_FILE_BYTES = 1 << 26  # of a PNG
 MISSING_SHOWN = 20
+GREY = "8-bit grey"
+KINDS = {"1": "1-bit grey", "L": GREY, "I;16": "16-bit grey", "P": "palette"}  # by Pillow's mode
+Size = tuple[int, int]  # (H, W)
+
+
+class MaskFiles:
+    """Files in a zip or folder.
+
+    Args:
+        path: the zip or folder.
+
+    Attributes:
+        names: names of all files, and of folders that a zip lists (with a slash at the end).
+        links: names of links.
+
+    Raises:
+        UserError: if ``path`` is neither.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.members = path, dict[str, zipfile.ZipInfo]()
+        if path.is_dir():
+            paths = [p for p in sorted(path.rglob("*")) if p.is_symlink() or not p.is_dir()]
+            self.names = [p.relative_to(path).as_posix() for p in paths]
+            self.links = {name for name in self.names if (path / name).is_symlink()}
+            return
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such zip or folder. predict.py submission=true writes one."
+            )
+        try:
+            self.zip = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise UserError(f"{path}: not a readable zip ({error}). Pack it again.") from error
+        self.names = [member.orig_filename for member in self.zip.infolist()]
+        self.members = {member.orig_filename: member for member in self.zip.infolist()}
+        modes = {name: member.external_attr >> 16 for name, member in self.members.items()}
+        self.links = {name for name, mode in modes.items() if stat.S_ISLNK(mode)}
+
+    def read_mask(self, name: str, size: Size) -> tuple[NDArray[np.uint8], str]:
+        """Read a PNG with one channel or a palette.
+
+        Args:
+            name: of the file.
+            size: (H, W) that it must have.
+
+        Returns:
+            Its (H, W) values, and its kind, such as "8-bit grey".
+
+        Raises:
+            UserError: if the file cannot be read, or has another size or several channels.
+        """
+        try:
+            content = io.BytesIO(self._read(name))
+            with Image.open(content, formats=["PNG"]) as image:
+                image.verify()  # checksums; the image must then be opened again
+            with Image.open(content, formats=["PNG"]) as image:
+                if (image.height, image.width) != size:
+                    raise UserError(
+                        f"{image.width} x {image.height} px; the frames have {size[1]} x {size[0]}"
+                    )
+                kind = KINDS.get(image.mode, image.mode)
+                if len(image.getbands()) > 1:
+                    raise UserError(f"{kind}; expected one channel")
+                return np.asarray(image), kind
+        except UserError:
+            raise
+        except UnidentifiedImageError:
+            raise UserError("not a PNG") from None
+        except (OSError, SyntaxError, ValueError, zlib.error) as error:
+            raise UserError(f"unreadable PNG ({error})") from error
+
+    def _read(self, name: str) -> bytes:
+        path, member = self.path / name, self.members.get(name)
+        try:
+            if member is None and not path.is_file():
+                raise UserError("is no file")
+            num_bytes = path.stat().st_size if member is None else member.file_size
+            if num_bytes > MAX_FILE_BYTES:
+                raise UserError(f"{num_bytes} bytes are too many for a mask")
+            return path.read_bytes() if member is None else self.zip.read(member)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise UserError(f"cannot be read ({error})") from error
+
+    def find_top(self, wanted: Container[str], top_dir: str) -> str:
+        """Return the folder that holds most masks, with a slash; "" for none.
+
+        Args:
+            wanted: see ``wanted_masks``.
+            top_dir: the right folder, returned if there are no masks.
+        """
+        split = (name.rsplit("/", 3) for name in self.names)
+        tops = Counter("".join(parts[:-3]) for parts in split if "/".join(parts[-3:]) in wanted)
+        top = max(tops, key=lambda top: (tops[top], top == top_dir)) if tops else top_dir
+        return f"{top}/" if top else ""
+
+
+def mask_names(dataset: Split, expression: Expression) -> list[str]:
+    """Return the files that answer an expression, ``<video>/<expression id>/<frame>.png``."""
+    folder = f"{expression.video_id}/{expression.expression_id}"
+    return [f"{folder}/{p.stem}.png" for p in dataset.videos[expression.video_id].frame_paths]
+
+
+def wanted_masks(dataset: Split) -> dict[str, Size]:
+    """Return the files that answer a split, and their (H, W).
+
+    Raises:
+        UserError: if the first frame of a video, which has the size, cannot be read.
+    """
+    ids = dict.fromkeys(expression.video_id for expression in dataset.expressions)
+    sizes = {video_id: frame_size(dataset.videos[video_id].frame_paths[0]) for video_id in ids}
+    return {
+        name: sizes[expression.video_id]
+        for expression in dataset.expressions
+        for name in mask_names(dataset, expression)
+    }
+
+
+def folders_of(names: Iterable[str]) -> set[str]:
+    """Return all folders that files lie in: a/b/c.png -> a/, a/b/."""
+    return {folder for name in names for folder in _folders(name)}
+
+
+def list_faults(reason: str, names: Iterable[str], shared: Container[str]) -> Iterator[str]:
+    """Yield a fault per name; or per folder, the outermost not ``shared`` with other names."""
+    found = (next((f for f in _folders(name) if f not in shared), name) for name in names)
+    for name in dict.fromkeys(found):
+        yield f"{name}: {reason}{', the whole folder' if name[-1] == '/' else ''}"
 
 
 @dataclass(frozen=True)
@@ -79,12 +210,12 @@ class Predictions:
 
     def sure_scores(self) -> Scores:
         """Return a score above every threshold for the track of each expression."""
-        sure, scores = np.full(1, np.inf, dtype=np.float32), {}
+        scores = Scores({}, {})
         for video_id, expressions in group_by_video(self.dataset.expressions).items():
             for idx, e in enumerate(expressions):
-                own = ExpressionScores((idx,), {e.expression_id: sure})
-                scores[video_id, e.expression_id] = own
-        return Scores(scores, {})
+                by_text = {e.expression_id: {idx: math.inf}}
+                scores.by_expression[video_id, e.expression_id] = by_text
+        return scores
 
     def _masklet(self, expression: Expression) -> Masklet:
         names = mask_names(self.dataset, expression)
@@ -95,7 +226,7 @@ class Predictions:
 
     def _mask(self, name: str) -> NDArray[np.bool_]:
         try:
-            return read_mask(self.files, self.top + name, self.wanted[name])
+            return self.files.read_mask(self.top + name, self.wanted[name])[0] != 0
         except UserError as error:
             raise UserError(f"{self.top}{name}: {error}. Predict it again.") from error
 
@@ -122,7 +253,8 @@ def open_predictions(
         if any(top + name not in there for name in mask_names(dataset, expression))
     )
     if missing and not allow_missing:
-        lines = [str(fault) for fault in missing_faults(there, [top + name for name in wanted])]
+        names = (top + name for name in wanted if top + name not in there)
+        lines = list(list_faults("missing", names, folders_of(there)))
         if len(lines) > MISSING_SHOWN:
             lines[MISSING_SHOWN:] = [f"... and {len(lines) - MISSING_SHOWN} more"]
         raise UserError(
@@ -131,3 +263,8 @@ def open_predictions(
             + "".join(f"\n{line}" for line in lines)
         )
     return Predictions(dataset, files, top, wanted, missing)
+
+
+def _folders(name: str) -> list[str]:
+    """a/b/c.png -> a/, a/b/."""
+    return [f"{folder}/" for folder in accumulate(name.split("/")[:-1], "{}/{}".format)]

@@ -11,10 +11,9 @@ from sola.config.progress import progress
 from sola.datasets import RefDAVIS
 from sola.datasets.ref_davis import NUM_ANNOTATORS, annotator_of
 from sola.errors import UserError
+from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.measure import SELECTION, ExpressionResult
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.scorer import Score, VideoScorer
-from sola.evaluation.scores import Scores, group_by_video
+from sola.evaluation.scores import ScoredSplit, Scores, group_by_video
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import decode, encode
 from sola.types import Expression, Masklet
@@ -60,36 +59,31 @@ def official_numbers(
     Raises:
         UserError: if an annotator has no expression for a video (Ref-DAVIS17).
     """
-    name = split.dataset.protocol
+    name, numbers = split.dataset.protocol, Numbers()
     if name == "ref_davis":
-        numbers = _of_annotators(score_annotators(split, threshold))
+        means = [_mean(scores) for scores in score_annotators(split, threshold)]
+        numbers |= _mean(means).by_name()
+        numbers |= {f"J&F of annotator {idx}": mean.jf for idx, mean in enumerate(means)}
     else:
-        numbers = _j_and_f([result.answers[SELECTION].score for result in results])
+        mean = _mean([result.answers[SELECTION].score for result in results])
+        numbers |= mean.by_name()
         if name == "mevis_v2":
-            numbers |= _accuracies(results, numbers["J&F"])
+            numbers |= _accuracies(results, mean.jf)
     return {"name": name, "description": PROTOCOLS[name], "numbers": numbers}
 
 
-def _j_and_f(scores: Sequence[Score]) -> Numbers:
-    mean = Score(*np.mean(scores, axis=0).tolist())
-    return {"J": mean.j, "F": mean.boundary_f, "J&F": mean.jf}
+def _mean(scores: Sequence[Score]) -> Score:
+    return Score(*np.mean(scores, axis=0).tolist())
 
 
-def _accuracies(results: Sequence[ExpressionResult], jf: float | None) -> Numbers:
+def _accuracies(results: Sequence[ExpressionResult], jf: float) -> Numbers:
     """Accuracies of MeViS v2; None if there are no expressions for one of them."""
     n_found = [r.answers[SELECTION].is_empty for r in results if not r.expression.object_ids]
     t_found = [not r.answers[SELECTION].is_empty for r in results if r.expression.object_ids]
     n_acc, t_acc = (float(np.mean(found)) if found else None for found in (n_found, t_found))
-    parts = [jf, n_acc, t_acc]
-    known = [part for part in parts if part is not None]
-    final = float(np.mean(known)) if known == parts else None
+    is_known = n_acc is not None and t_acc is not None
+    final = float(np.mean([jf, n_acc, t_acc])) if is_known else None
     return {"N-acc": n_acc, "T-acc": t_acc, "final": final}
-
-
-def _of_annotators(by_annotator: Sequence[Sequence[Score]]) -> Numbers:
-    means = [Score(*np.mean(scores, axis=0).tolist()) for scores in by_annotator]
-    own = {f"J&F of annotator {idx}": mean.jf for idx, mean in enumerate(means)}
-    return {**_j_and_f(means), **own}
 
 
 def score_annotators(split: ScoredSplit, threshold: float) -> list[list[Score]]:

@@ -12,18 +12,10 @@ from sola.config.targets import check_kind
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation import measure
-from sola.evaluation.own_metrics import describe_metrics
 from sola.evaluation.predictions import Predictions, open_predictions
 from sola.evaluation.protocols import official_numbers
-from sola.evaluation.scored_split import (
-    SCORES_FILE,
-    Checkpoint,
-    ScoredSplit,
-    score_dataset,
-    versions,
-)
-from sola.evaluation.scorers import Scorer
-from sola.evaluation.scores import OtherTexts
+from sola.evaluation.scorers import Checkpoint, Scorer
+from sola.evaluation.scores import SCORES_FILE, OtherTexts, ScoredSplit, score_dataset, versions
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.table import official_line, print_tables
 from sola.evaluation.tracks import TrackSources
@@ -36,6 +28,11 @@ EVALUATION_FILE = "evaluation.json"
 
 
 def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
+    """Measure a selector, or the masks of any system; returns the content of evaluation.json."""
+    return evaluate(config)[1]
+
+
+def evaluate(config: EvaluateConfig) -> tuple[ScoredSplit, dict[str, Any]]:
     """Measure a selector, or the masks of any system, on a split with ground truth.
 
     Writes evaluation.json and, of a selector, scores.json into the output folder and prints the
@@ -45,24 +42,23 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
         config: see ``EvaluateConfig``.
 
     Returns:
-        Content of evaluation.json; numbers in [0, 1].
+        What was measured, and the content of evaluation.json; numbers in [0, 1].
 
     Raises:
         UserError: if the split has no ground truth, or something is missing or does not fit.
     """
     dataset = open_split(config)
     measure.check_ground_truth(dataset)
-    others = {}
     if config.predictions is None:
         others = measure.choose_other_texts(dataset.expressions, config.seed)
-        split = score_split(config, dataset, open_sources(config), others, keep=True)
+        split = score_split(config, dataset, open_sources(config), others)
+        chosen = {"threshold": config.threshold, "seed": config.seed}
     else:
-        split = _open_predictions(config, dataset)
+        split, chosen = _open_predictions(config, dataset), {}
     masks = split.sources if isinstance(split.sources, Predictions) else None
     results = measure.evaluate_expressions(
         split,
         threshold=config.threshold,
-        others=others,
         metrics=config.metric,
         has_bounds=masks is None,
         num_workers=config.num_workers,
@@ -70,7 +66,6 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
     if masks is not None:
         results = masks.count_missing_as_zero(results)
     protocol = official_numbers(split, results, threshold=config.threshold)
-    chosen = {"threshold": config.threshold, "seed": config.seed} if masks is None else {}
     evaluation = {
         **split.provenance,
         **chosen,
@@ -78,7 +73,7 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
         "num_tracks": sum(len(tracks) for tracks in split.scores.tracks.values()),
         "num_expressions": len(results),
         "num_videos": len({result.expression.video_id for result in results}),
-        **({"metrics": describe_metrics(config.metric)} if config.metric else {}),
+        **({"metrics": measure.describe_metrics(config.metric)} if config.metric else {}),
         **summarise(results),
         "expressions": list_results(results),
     }
@@ -91,7 +86,7 @@ def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
             *(len(results), len(masks.missing), official_line(protocol)),
         )
     log.info("%s: all numbers", path)
-    return evaluation
+    return split, evaluation
 
 
 def open_split(config: ScoringConfig) -> Split:
@@ -130,8 +125,6 @@ def score_split(
     dataset: Split,
     sources: TrackSources,
     others: OtherTexts | None = None,
-    *,
-    keep: bool = False,
 ) -> ScoredSplit:
     """Score every expression of a split, and write scores.json into the output folder.
 
@@ -140,7 +133,6 @@ def score_split(
         dataset: the split.
         sources: its tracks.
         others: expressions whose text is scored for an expression's tracks as well.
-        keep: cache the scores in the data folder, and use those of an earlier run.
 
     Raises:
         UserError: if the checkpoint is missing, or does not fit the tracks.
@@ -148,7 +140,7 @@ def score_split(
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     sources.check_complete(dataset)
-    data_dir, path = Path(config.paths.data_dir), Path(config.paths.output_dir) / SCORES_FILE
+    path = Path(config.paths.output_dir) / SCORES_FILE
     if config.ckpt_path is None:
         assert config.selector is not None, "checked before"
         scorer = cast(Any, config.selector())
@@ -156,11 +148,10 @@ def score_split(
         names: dict[str, Any] = {"scorer": plain(scorer.describe())}
     else:
         device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
-        checkpoint = checkpoint_of(config)
-        scorer, names = checkpoint.open_scorer(sources.readers[0], data_dir / "text", device)
-    cache_dir = data_dir / "cache" / dataset.name / dataset.split / "scores" if keep else None
-    split = score_dataset(dataset, sources, scorer, names, others=others, cache_dir=cache_dir)
-    split.scores.save(path)
+        checkpoint, text_dir = checkpoint_of(config), Path(config.paths.data_dir) / "text"
+        scorer, names = checkpoint.open_scorer(sources.readers[0], text_dir, device)
+    split = score_dataset(dataset, sources, scorer, names, others)
+    split.save_scores(path)
     log.info("%s: scores of %d expressions", path, len(dataset.expressions))
     return split
 

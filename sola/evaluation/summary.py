@@ -7,9 +7,9 @@ from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, best_threshold, mean_curve
 from sola.evaluation.groups import LABELS, MEANINGS
 from sola.evaluation.intervals import MEASURES, METHOD, mean_with_interval
+from sola.evaluation.j_and_f import Score
 from sola.evaluation.measure import ORACLE, OTHER_TEXT, SELECTION, Answer, ExpressionResult
 from sola.evaluation.oracle import METHOD as ORACLE_METHOD
-from sola.evaluation.scorer import Score
 
 # the selection on the expressions that have another text, to compare ``OTHER_TEXT`` with
 SELECTION_WHERE_OTHER = "selection_where_other_text"
@@ -24,8 +24,10 @@ ANSWERS = {
     OTHER_TEXT: "selection under another text",
 }
 """Label of every answer, in the order of tables."""
+IN_GROUPS = (SELECTION, ORACLE, SELECTION_WHERE_OTHER, OTHER_TEXT)  # answers by kind and group
+PERFECT = Answer((), Score(1.0, 1.0), is_empty=False)
 Results = Sequence[ExpressionResult]
-Values = dict[str, float]
+AnswerOf = Callable[[ExpressionResult], Answer]
 
 
 def summarise(results: Results) -> dict[str, Any]:
@@ -40,25 +42,27 @@ def summarise(results: Results) -> dict[str, Any]:
         oracle: "by_source", "losses", "curve" of the selection at ``CURVE_THRESHOLDS``,
         "best_threshold" of all thresholds, "oracle" and "left_out".
     """
-    has_oracle = ORACLE in results[0].answers
-    labels = {"kind": [result.expression.kind for result in results]}
-    labels |= {group: [result.groups[group] for result in results] for group in LABELS}
-    parts = {}
-    for division, of_results in labels.items():
-        found = LABELS.get(division, sorted(set(of_results)))
-        parts[division] = {
-            label: _means([r for r, own in zip(results, of_results, strict=True) if own == label])
-            for label in found
-            if label in of_results
+
+    def divide(labels: Sequence[str], order: Sequence[str]) -> dict[str, Any]:
+        pairs = list(zip(results, labels, strict=True))
+        return {
+            label: _means([result for result, own in pairs if own == label], IN_GROUPS)
+            for label in order
+            if label in labels
         }
+
+    kinds = [result.expression.kind for result in results]
     summary = {
-        "results": _means(results, all_answers=True),
-        "by_kind": parts.pop("kind"),
-        "by_group": parts,
+        "results": _means(results, tuple(ANSWERS)),
+        "by_kind": divide(kinds, sorted(set(kinds))),
+        "by_group": {
+            group: divide([result.groups[group] for result in results], order)
+            for group, order in LABELS.items()
+        },
         "groups": MEANINGS,
         "intervals": METHOD,
     }
-    return summary | (_about_oracle(results) if has_oracle else {})
+    return summary | (_about_oracle(results) if ORACLE in results[0].answers else {})
 
 
 def list_results(results: Results) -> list[dict[str, Any]]:
@@ -80,7 +84,7 @@ def list_results(results: Results) -> list[dict[str, Any]]:
             "answers": answers,
         }
         if ORACLE in answers:
-            entry["other_expression"] = result.other and result.other.expression_id
+            entry["other_expression"] = result.other_id
             entry["oracle_is_exact"] = result.oracle_is_exact
             entry["oracle_by_source"] = described(result.oracle_by_source)
         else:  # submitted masks were not chosen among tracks
@@ -92,27 +96,26 @@ def list_results(results: Results) -> list[dict[str, Any]]:
 def _about_oracle(results: Results) -> dict[str, Any]:
     sources = dict.fromkeys(source for result in results for source in result.oracle_by_source)
     curve = mean_curve([result.curve for result in results])
-    best = best_threshold(curve)
+    best = best_threshold(curve.steps, curve.jf)
     num_exact = sum(result.oracle_is_exact for result in results)
+    oracle, selection = _answer_of(ORACLE), _answer_of(SELECTION)
 
     def at(threshold: float) -> dict[str, Any]:
-        return {"threshold": threshold, **_numbers(curve.at(threshold))}
+        return {"threshold": threshold, **curve.at(threshold).by_name()}
 
-    def lost(upper: AnswerOf | None, lower: AnswerOf) -> dict[str, Any]:
+    def lost(lower: AnswerOf, upper: AnswerOf = lambda result: PERFECT) -> dict[str, Any]:
         rows = []
         for result in results:
-            high = dict.fromkeys(MEASURES, 1.0) if upper is None else _values(upper(result))
-            low = _values(lower(result))
+            high, low = (answer_of(result).score.by_name() for answer_of in (upper, lower))
             rows.append({name: high[name] - low[name] for name in MEASURES})
         return mean_with_interval([result.expression.video_id for result in results], rows)
 
-    by_source = {f"generation from {s} alone": lost(None, _oracle_of(s)) for s in sources}
     return {
         "by_source": {source: _mean(results, _oracle_of(source)) for source in sources},
         "losses": {
-            "generation": lost(None, _answer_of(ORACLE)),
-            "selection": lost(_answer_of(ORACLE), _answer_of(SELECTION)),
-            **by_source,
+            "generation": lost(oracle),
+            "selection": lost(selection, upper=oracle),
+            **{f"generation from {source} alone": lost(_oracle_of(source)) for source in sources},
         },
         "curve": [at(threshold) for threshold in CURVE_THRESHOLDS],
         "best_threshold": {**at(best.threshold), "from": best.lowest, "to": best.end},
@@ -128,9 +131,6 @@ def _about_oracle(results: Results) -> dict[str, Any]:
     }
 
 
-AnswerOf = Callable[[ExpressionResult], Answer]
-
-
 def _answer_of(name: str) -> AnswerOf:
     return lambda result: result.answers[name]
 
@@ -140,17 +140,14 @@ def _oracle_of(source: str) -> AnswerOf:
     return lambda result: result.oracle_by_source.get(source, result.answers[measure.NONE])
 
 
-def _means(results: Results, *, all_answers: bool = False) -> dict[str, Any]:
-    """Return the means of selection and oracle, of the texts of others, or of all answers."""
-    has_oracle = ORACLE in results[0].answers
+def _means(results: Results, names: Sequence[str]) -> dict[str, Any]:
+    """Return the means of some answers, or only of the selection if there is no other."""
     with_other = [result for result in results if OTHER_TEXT in result.answers]
     means = {}
-    for name in ANSWERS if has_oracle else (SELECTION,):
-        if name in (SELECTION_WHERE_OTHER, OTHER_TEXT):
-            own = SELECTION if name == SELECTION_WHERE_OTHER else OTHER_TEXT
-            means[name] = _mean(with_other, _answer_of(own))
-        elif all_answers or name in (SELECTION, ORACLE):
-            means[name] = _mean(results, _answer_of(name))
+    for name in names if ORACLE in results[0].answers else (SELECTION,):
+        among = with_other if name in (SELECTION_WHERE_OTHER, OTHER_TEXT) else results
+        own = SELECTION if name == SELECTION_WHERE_OTHER else name
+        means[name] = _mean(among, _answer_of(own))
     return means
 
 
@@ -159,9 +156,5 @@ def _mean(results: Results, answer_of: AnswerOf) -> dict[str, Any]:
     return mean_with_interval(video_ids, [_values(answer_of(result)) for result in results])
 
 
-def _values(answer: Answer) -> Values:
-    return {**_numbers(answer.score), **answer.own}
-
-
-def _numbers(score: Score) -> Values:
-    return {"J": score.j, "F": score.boundary_f, "J&F": score.jf}
+def _values(answer: Answer) -> dict[str, float]:
+    return {**answer.score.by_name(), **answer.own}

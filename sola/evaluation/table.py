@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from sola.evaluation.measure import ORACLE, OTHER_TEXT, SELECTION
@@ -139,11 +139,8 @@ def _divided(divisions: Mapping[str, Any], own: Sequence[str]) -> Table:
 def _table(
     title: str, left: Iterable[str], right: Iterable[str], rows: Iterable[Sequence[str]]
 ) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in left:
-        table.add_column(column)
-    for column in right:
-        table.add_column(column, justify="right")
+    figures = (Column(name, justify="right") for name in right)
+    table = Table(*left, *figures, title=title, title_justify="left")
     for row in rows:
         table.add_row(*row)
     return table

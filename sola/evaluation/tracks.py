@@ -1,6 +1,6 @@
 """The tracks of a video from one or several prompt sources, and which expression has which."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sola.datasets import Split
 from sola.errors import UserError
+from sola.masks import empty_masklet, merge
 from sola.types import DetectionEvidence, Expression, Masklet, Prompt, Tracks
 
 # keys of index.json that are equal for all object tokens used with one selector
@@ -60,6 +61,11 @@ class VideoTracks:
     size: tuple[int, int]
     evidence: tuple[DetectionEvidence | None, ...] = ()
 
+    def union(self, selected: Iterable[int]) -> Masklet:
+        """Return the union of some tracks: T masks, empty ones if there are no tracks."""
+        empty = empty_masklet(self.object_tokens.shape[1], self.size)
+        return merge([self.masklets[idx] for idx in selected]) or empty
+
 
 class VideoReader(Protocol):
     """Reads the tracks of a split, such as ``TrackSources``."""
@@ -75,7 +81,7 @@ class TrackSources:
         readers: one per prompt source, all of one data set, split and tracker; see ``in_order``.
 
     Raises:
-        UserError: if there is none, or two sources differ in split or tracker.
+        UserError: if there is none, or two sources differ in their tracker.
     """
 
     def __init__(self, readers: Sequence[TrackReader]) -> None:
@@ -83,7 +89,6 @@ class TrackSources:
             raise UserError("sources: at least one prompt source is required, such as [grid].")
         self.readers = in_order(readers)
         for reader in self.readers[1:]:
-            _check_equal(self.readers[0], reader, ("dataset", "split"), "Name sources of one split")
             check_same_tokens(self.readers[0], reader)
 
     @property
@@ -127,7 +132,6 @@ class TrackSources:
             for entry in dict.fromkeys(entry_of(reader, expression) for expression in expressions)
         ]
         made_for = tuple(part.expression_id for part in parts for _ in part.masklets)
-        ids = [expression.expression_id for expression in expressions]
         return VideoTracks(
             video_id=video_id,
             object_tokens=np.concatenate([part.object_tokens for part in parts]),
@@ -136,7 +140,7 @@ class TrackSources:
             made_for=made_for,
             candidates={
                 own: tuple(idx for idx, owner in enumerate(made_for) if owner in ("", own))
-                for own in ids
+                for own in (expression.expression_id for expression in expressions)
             },
             size=parts[0].size,
             evidence=tuple(row for part in parts for row in _evidence_rows(part)),
@@ -149,8 +153,13 @@ def check_same_tokens(one: TrackReader, other: TrackReader) -> None:
     Raises:
         UserError: if name, width or checkpoint differ.
     """
-    remedy = "Object tokens of different trackers do not mix: run generate.py with one tracker"
-    _check_equal(one, other, COMMON_TO_TOKENS, remedy)
+    for key in COMMON_TO_TOKENS:
+        found, needed = other.index.get(key), one.index.get(key)
+        if found != needed:
+            raise UserError(
+                f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}. "
+                "Object tokens of different trackers do not mix: run generate.py with one tracker."
+            )
 
 
 def check_has_tokens(token_dim: int, where: str) -> None:
@@ -178,16 +187,6 @@ def in_order(readers: Sequence[Reader]) -> tuple[Reader, ...]:
 def entry_of(reader: TrackReader, expression: Expression) -> tuple[str, str]:
     """Return (video id, expression id or "") of the entry with the tracks of an expression."""
     return expression.video_id, expression.expression_id if reader.is_by_expression else ""
-
-
-def _check_equal(one: TrackReader, other: TrackReader, keys: Sequence[str], remedy: str) -> None:
-    for key in keys:
-        found, needed = other.index.get(key), one.index.get(key)
-        if found != needed:
-            raise UserError(
-                f"{other.tracks_dir}: {key} is {found}, that of {one.tracks_dir} is {needed}. "
-                f"{remedy}."
-            )
 
 
 def _evidence_rows(part: Tracks) -> list[DetectionEvidence | None]:

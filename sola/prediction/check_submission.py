@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check(path: Path, values: Sequence[str]) -> int:
-    from sola.evaluation.submission_faults import find_faults, wanted_masks
+    from sola.evaluation.predictions import wanted_masks
+    from sola.prediction.submission import find_faults
 
     # predict.py's own values, except those that only a run has
     values = ["ckpt_path=none", "paths.output_dir=none", *values]
@@ -36,7 +37,7 @@ def _check(path: Path, values: Sequence[str]) -> int:
         f"{path}: {len(faults) or 'no'} faults; {dataset.name}/{dataset.split} needs "
         f"{len(wanted)} masks for {len(dataset.expressions)} expressions"
     )
-    sys.stdout.write("\n".join([*map(str, faults), summary, ""]))
+    sys.stdout.write("\n".join([*faults, summary, ""]))
     return 1 if faults else 0
 
 

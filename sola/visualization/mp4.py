@@ -9,6 +9,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from sola.visualization.overlays import font_size_px, text_block
+
 # Tick of the stream's clock: all common frame rates are whole numbers of it.
 TIME_BASE = Fraction(1, 90_000)
 # Lowest frame rate that a stream can state; its frames have times of their own.
@@ -25,23 +27,30 @@ def write_mp4(
     *,
     size: tuple[int, int],
     fps: float,
+    heading: Sequence[str],
 ) -> None:
-    """Write an mp4 (H.264, yuv420p) that shows each picture at its time.
+    """Write an mp4 (H.264, yuv420p) that shows each picture at its time, below a heading.
+
+    The format requires even sizes: a picture of an odd width or height gets one white column on the
+    right or one white row below.
 
     Args:
         path: the file.
         pictures: (H, W, 3) uint8 RGB each.
         times_s: start of each picture, and the end of the last.
-        size: (H, W), both even, as the format requires.
+        size: (H, W) of the pictures.
         fps: frame rate that the stream states.
+        heading: texts above the picture, each on lines of its own.
     """
+    height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
+    words = [_pad_to_even(text_block(text, width, font_size_px(size[0]))) for text in heading]
     path.parent.mkdir(parents=True, exist_ok=True)
     ticks = _ticks(times_s)
     lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
     with av.open(str(path), "w", container_options={"movflags": "+faststart"}) as container:
         rate = max(Fraction(fps).limit_denominator(1001), SLOWEST)
         stream = container.add_stream("libx264", rate=rate, options=X264)
-        stream.height, stream.width = size
+        stream.height, stream.width = sum(map(len, words)) + height, width
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = TIME_BASE
@@ -55,11 +64,17 @@ def write_mp4(
                 container.mux(packet)
 
         for pixels, start in zip(pictures, ticks, strict=False):
-            frame = VideoFrame.from_ndarray(pixels, format="rgb24")
+            page = np.concatenate([*words, _pad_to_even(pixels)])
+            frame = VideoFrame.from_ndarray(page, format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
             frame.pts, frame.time_base = start, TIME_BASE
             encode(frame)
         encode(None)
+
+
+def _pad_to_even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
 
 
 def _ticks(times_s: Sequence[float]) -> list[int]:

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +22,7 @@ DOTS = "..."
 GAP_PX = 4
 
 
-@dataclass(frozen=True)
-class MaskRow:
+class MaskRow(NamedTuple):
     """One row of a sheet: the same frames with masks of one kind.
 
     Attributes:
@@ -99,19 +98,14 @@ def draw_answer(
 def contact_sheet(
     frames: Sequence[NDArray[np.uint8]],
     rows: Sequence[MaskRow],
-    *,
-    title: str,
-    caption: str = "",
-    frame_names: Sequence[str] = (),
+    heading: Sequence[str],
 ) -> NDArray[np.uint8]:
     """Return frames side by side at their own resolution, one row per kind of mask.
 
     Args:
         frames: T frames, (H, W, 3) uint8 RGB each.
         rows: masks to draw, from top to bottom.
-        title: the sentence.
-        caption: a smaller line below it.
-        frame_names: T names, written above the frames.
+        heading: texts above everything, each on lines of its own.
 
     Returns:
         The sheet, uint8 RGB.
@@ -119,16 +113,14 @@ def contact_sheet(
     height, width = frames[0].shape[:2]
     sheet_width = len(frames) * (width + GAP_PX) - GAP_PX
     font_px = font_size_px(height)
-    parts = [text_block(title, sheet_width, font_px + 2)]
-    if caption:
-        parts.append(text_block(caption, sheet_width, font_px))
-    if frame_names:
-        parts.append(_side_by_side([text_block(name, width, font_px) for name in frame_names]))
+    parts = [text_block(text, sheet_width, font_px) for text in heading]
     for row in rows:
         label = text_block(row.label, sheet_width, font_px, indent_px=font_px)
         label[GAP_PX:font_px, GAP_PX:font_px] = row.colour
+        gap = np.full((height, GAP_PX, 3), PAPER, np.uint8)
         pairs = zip(frames, row.masks, strict=True)
-        parts += [label, _side_by_side([draw_masks(*pair, row.colour) for pair in pairs])]
+        pictures = [part for pair in pairs for part in (draw_masks(*pair, row.colour), gap)]
+        parts += [label, np.concatenate(pictures[:-1], axis=1)]
     return np.concatenate(parts)
 
 
@@ -159,12 +151,3 @@ def text_block(text: str, width_px: int, font_px: int, *, indent_px: int = 0) ->
     for number, line in enumerate(lines):
         draw.text((GAP_PX + indent_px, number * line_px), line, fill=INK, font=font)
     return np.array(picture)
-
-
-def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    height = max(len(picture) for picture in pictures)
-    padded = [
-        np.pad(picture, ((0, height - len(picture)), (0, GAP_PX), (0, 0)), constant_values=255)
-        for picture in pictures
-    ]
-    return np.concatenate(padded, axis=1)[:, :-GAP_PX]

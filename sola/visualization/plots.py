@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sola.errors import UserError
 from sola.evaluation.measure import ORACLE, SELECTION
@@ -31,12 +29,12 @@ TRAINING = {
     "training_loss": ("Loss by epoch", LOSSES),
     "training_j_and_f": ("J&F (0 to 1) by epoch, on the validation split", VALID_JFS),
 }
+ScoredTrack = tuple[int, float, bool]  # track, its score, and whether it is correct
 # column -> epochs and values
 Metrics = Mapping[str, tuple[list[float], list[float]]]
 
 
-@dataclass(frozen=True)
-class LinePlot:
+class LinePlot(NamedTuple):
     """Lines over a common axis, for ``draw_lines``, or for W&B, which draws them itself.
 
     Attributes:
@@ -70,21 +68,19 @@ def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = N
 
 def draw_report_plots(
     evaluation: Mapping[str, Any],
-    correct: Sequence[float],
-    wrong: Sequence[float],
+    scores: Sequence[ScoredTrack],
     metrics: Metrics,
 ) -> dict[str, Figure]:
     """Return the plots of a report, by file name.
 
     Args:
         evaluation: content of evaluation.json.
-        correct: scores of tracks for expressions that refer to them.
-        wrong: scores of tracks for other expressions.
+        scores: of every expression's tracks.
         metrics: as returned by ``read_metrics``.
     """
     figures = {"threshold_curve": _threshold_curve(evaluation)}
-    if correct or wrong:
-        figures["score_distribution"] = _score_histogram(correct, wrong, evaluation["threshold"])
+    if scores:
+        figures["score_distribution"] = _score_histogram(scores, evaluation["threshold"])
     groups = {"kind": evaluation["by_kind"], **evaluation["by_group"]}
     rows = {
         f"{name}: {label or '(none)'}": means
@@ -150,15 +146,6 @@ def write_plot(figure: Figure, path: Path) -> str:
     return svg[svg.index("<svg") :]
 
 
-def as_picture(figure: Figure) -> NDArray[np.uint8]:
-    """Return a plot as (H, W, 3) uint8 RGB."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
-
-
 def _threshold_curve(evaluation: Mapping[str, Any]) -> Figure:
     curve, oracle = evaluation["curve"], 100 * evaluation["results"][ORACLE][JF]
     xs, ys = [point["threshold"] for point in curve], [100 * point[JF] for point in curve]
@@ -168,7 +155,8 @@ def _threshold_curve(evaluation: Mapping[str, Any]) -> Figure:
     return draw_lines(LinePlot("J&F (%) by threshold", "threshold of the score", lines), marks)
 
 
-def _score_histogram(correct: Sequence[float], wrong: Sequence[float], threshold: float) -> Figure:
+def _score_histogram(scored: Sequence[ScoredTrack], threshold: float) -> Figure:
+    correct, wrong = ([s for _, s, own in scored if own is label] for label in (True, False))
     figure, axes = _new_figure("Scores of correct and of wrong tracks (% of each)", "score")
     axes.hist(
         [correct, wrong],

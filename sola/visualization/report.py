@@ -13,18 +13,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from sola.config.progress import progress
-from sola.datasets import Split
 from sola.evaluation.compare import check_same_split, compare, read_run
 from sola.evaluation.measure import ALL_TRACKS, ORACLE, SELECTION
-from sola.evaluation.scored_split import SCORES_FILE
-from sola.evaluation.scores import Scores, group_by_video
-from sola.evaluation.staging import publish, start_staging
+from sola.evaluation.scores import ScoredSplit, group_by_video
 from sola.evaluation.table import answer_rows, list_notes, print_comparison, with_interval
-from sola.evaluation.tracks import TrackSources
-from sola.files import read_json
+from sola.files import whole_results
 from sola.metrics.labels import count_pixels, track_labels
 from sola.visualization.colours import as_css
-from sola.visualization.plots import draw_report_plots, read_metrics, write_plot
+from sola.visualization.plots import ScoredTrack, draw_report_plots, read_metrics, write_plot
 from sola.visualization.videos import (
     frames_per_video,
     show_video,
@@ -63,8 +59,7 @@ def check_other_run(path: str | None, dataset: str, split: str) -> None:
 
 def write_report(
     output_dir: Path,
-    dataset: Split,
-    sources: TrackSources,
+    split: ScoredSplit,
     evaluation: Mapping[str, Any],
     *,
     metrics_path: Path,
@@ -75,9 +70,8 @@ def write_report(
     It replaces an older report once it is complete.
 
     Args:
-        output_dir: folder of the evaluation, with its scores.json.
-        dataset: the split.
-        sources: its tracks.
+        output_dir: folder of the evaluation.
+        split: what was measured.
         evaluation: content of evaluation.json.
         metrics_path: metrics.csv of the training, if there is one.
         other_run: output folder of a run to compare with.
@@ -90,17 +84,13 @@ def write_report(
         other, own = read_run(Path(other_run)), {**evaluation, "run": str(output_dir)}
         comparison, others = compare(other, own, SELECTION), answers_of(other, evaluation)
     metrics = read_metrics(metrics_path)
-    scores = Scores.from_json(read_json(output_dir / SCORES_FILE, "Run evaluate.py again."))
-    staging_dir = start_staging(output_dir, [REPORT_DIR])
-    folder = staging_dir / REPORT_DIR
-    rows, all_scores = _write_videos(folder, dataset, sources, scores, evaluation)
-    for row in rows if others else ():
-        row["answers"]["other"] = others[row["video"], row["expression"]]
-    correct, wrong = ([s for _, s, label in all_scores if label is own] for own in (True, False))
-    figures = draw_report_plots(evaluation, correct, wrong, metrics)
-    label_iou, _ = _label_rule(evaluation)
-    write_page(folder, evaluation, figures, rows, label_iou=label_iou, comparison=comparison)
-    publish(staging_dir, [REPORT_DIR])
+    with whole_results(output_dir, [REPORT_DIR]) as unfinished:
+        folder = unfinished / REPORT_DIR
+        rows, all_scores = _write_videos(folder, split, evaluation)
+        for row in rows if others else ():
+            row["answers"]["other"] = others[row["video"], row["expression"]]
+        figures = draw_report_plots(evaluation, all_scores, metrics)
+        write_page(folder, evaluation, figures, rows, comparison=comparison)
     page = output_dir / REPORT_DIR / PAGE
     log.info("%s: the report, for any browser", page)
     return page
@@ -133,7 +123,6 @@ def write_page(
     figures: Mapping[str, "Figure"],
     entries: Sequence[Mapping[str, Any]],
     *,
-    label_iou: float,
     comparison: Mapping[str, Any] | None = None,
 ) -> None:
     """Write index.html and all that it loads except for the videos.
@@ -143,13 +132,13 @@ def write_page(
         evaluation: content of evaluation.json.
         figures: plots, by file name.
         entries: what the gallery shows of each expression.
-        label_iou: a track with a higher mean IoU with one of the objects is correct.
         comparison: with another run, see ``sola.evaluation.compare.compare``.
     """
     assets = files("sola.visualization") / "assets"
     for name in ASSETS:
         (folder / name).write_bytes((assets / name).read_bytes())
     (folder / "colours.css").write_text(as_css())
+    label_iou, _ = _label_rule(evaluation)
     index = {"threshold": evaluation["threshold"], "label_iou": label_iou, "expressions": entries}
     write_script(folder / "data" / "index.js", "report.open(", index)
     (folder / "plots").mkdir(exist_ok=True)
@@ -182,20 +171,16 @@ def write_page(
 
 
 def _write_videos(
-    folder: Path,
-    dataset: Split,
-    sources: TrackSources,
-    scores: Scores,
-    evaluation: Mapping[str, Any],
-) -> tuple[list[dict[str, Any]], list[list[Any]]]:
-    """Rows of the gallery, and [track, score, whether it is correct] of every expression."""
+    folder: Path, split: ScoredSplit, evaluation: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], list[ScoredTrack]]:
+    """Rows of the gallery, and the scores of all expressions for ``draw_report_plots``."""
     entries = {(each["video"], each["expression"]): each for each in evaluation["expressions"]}
-    by_video = group_by_video(dataset.expressions)
+    dataset, by_video = split.dataset, group_by_video(split.dataset.expressions)
     rows: list[dict[str, Any]] = []
-    all_scores: list[list[Any]] = []
+    all_scores: list[ScoredTrack] = []
     with progress("report", len(by_video)) as advance:
         for number, expressions in enumerate(by_video.values()):
-            tracks = sources.read(expressions)
+            tracks = split.sources.read(expressions)
             video, objects = dataset.videos[tracks.video_id], dataset.ground_truth(tracks.video_id)
             num_frames = frames_per_video(len(by_video))
             shown = show_video(video, tracks.size, num_frames, tracks.masklets, objects)
@@ -204,8 +189,8 @@ def _write_videos(
             for expression in expressions:
                 entry = entries[expression.video_id, expression.expression_id]
                 labels = track_labels(pixels, entry["objects"], *_label_rule(evaluation))
-                row = sorted(scores.row(expression).items(), key=lambda item: -item[1])
-                scored = [[track, round(score, 5), bool(labels[track])] for track, score in row]
+                row = sorted(split.scores.row(expression).items(), key=lambda item: -item[1])
+                scored = [(track, round(score, 5), bool(labels[track])) for track, score in row]
                 by_expression[expression.expression_id] = scored
                 all_scores += scored
                 answers = {name: entry["answers"][name] for name in (SELECTION, ORACLE)}

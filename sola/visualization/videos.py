@@ -18,14 +18,7 @@ from sola.masks import decode, resize
 from sola.types import Masklet, Video
 from sola.visualization.dashboard.board import VideoClip
 from sola.visualization.mp4 import write_mp4
-from sola.visualization.overlays import (
-    PAPER,
-    draw_answer,
-    draw_masks,
-    evenly_spaced,
-    font_size_px,
-    text_block,
-)
+from sola.visualization.overlays import draw_answer, draw_masks, evenly_spaced
 
 MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
 # of each video, and of all videos together
@@ -232,16 +225,10 @@ def _write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
 def _write(
     path: Path, pictures: Sequence[NDArray[np.uint8]], heading: Sequence[str], best: int
 ) -> VideoClip:
-    """A video below its heading, both sides padded to even numbers of pixels."""
-    scale = max(1, MIN_WIDTH_PX // pictures[0].shape[1])
-    height, width = (scale * side for side in pictures[0].shape[:2])
-    full_width = max(width, MIN_WIDTH_PX) + width % 2
-    words = np.concatenate([text_block(line, full_width, font_size_px(height)) for line in heading])
-    padding = ((0, (len(words) + height) % 2), (0, full_width - width), (0, 0))
-    pages = []
-    for picture in pictures:
-        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-        pages.append(np.concatenate([words, np.pad(large, padding, constant_values=PAPER[0])]))
-    times_s = [idx / FPS for idx in range(len(pages) + 1)]
-    write_mp4(path, pages, times_s, size=(pages[0].shape[0], full_width), fps=FPS)
-    return VideoClip(path, pages[best], caption=", ".join(heading[:2]))
+    """Write a video; return it with its best picture."""
+    scale = -(-MIN_WIDTH_PX // pictures[0].shape[1])
+    large = [picture.repeat(scale, axis=0).repeat(scale, axis=1) for picture in pictures]
+    times_s = [idx / FPS for idx in range(len(large) + 1)]
+    height, width = large[0].shape[:2]
+    write_mp4(path, large, times_s, size=(height, width), fps=FPS, heading=heading)
+    return VideoClip(path, large[best], caption=", ".join(heading[:2]))

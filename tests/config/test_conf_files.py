@@ -126,7 +126,7 @@ def test_experiment_overrides_defaults_and_command_line_overrides_both():
     command_line = composed("train", "experiment=demo", "optimizer.lr=0.5")
 
     assert experiment.optimizer.node["lr"] != defaults.optimizer.node["lr"]
-    assert experiment.logger.node[TARGET].endswith("csv_logger")
+    assert experiment.logger.node[TARGET].endswith("CSVLogger")
     assert command_line.optimizer.node["lr"] == 0.5
 
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import scored_split
-from sola.evaluation.measure import choose_other_texts, evaluate_expressions
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.scores import ExpressionScores, Scores
+from sola.evaluation import scorers
+from sola.evaluation.measure import evaluate_expressions
+from sola.evaluation.scores import ScoredSplit, Scores
 from sola.evaluation.tracks import TrackSources
 from sola.types import Masklet, Tracks, Video
 
@@ -66,11 +65,14 @@ def own_sources() -> TrackSources:
 def make_scores(rows: dict[tuple[str, str], tuple[tuple[int, ...], dict[str, list[float]]]]):
     """``{(video id, expression id): (tracks, {id of a text: its scores})}`` as ``Scores``."""
     by_expression = {
-        key: ExpressionScores(tracks, {e: np.array(row, np.float32) for e, row in by_text.items()})
+        key: {
+            e: dict(zip(tracks, np.array(row, np.float32).tolist(), strict=True))
+            for e, row in by_text.items()
+        }
         for key, (tracks, by_text) in rows.items()
     }
     tracks = {"v1": [{"source": "grid", "number": i} for i in range(2)], "v2": []}
-    return Scores(by_expression, tracks, {"dataset": "drawn", "split": "valid_u"})
+    return Scores(by_expression, tracks)
 
 
 @pytest.fixture
@@ -97,10 +99,9 @@ def own_scores() -> Scores:
 
 
 def evaluate(dataset: Any, sources: Any, scores: Scores, threshold: float = 0.5, **options: Any):
-    """Results of all expressions, with the other texts of seed 42."""
-    others = choose_other_texts(dataset.expressions, 42)
+    """Results of all expressions."""
     split = ScoredSplit(dataset, sources, scores, {})
-    return evaluate_expressions(split, threshold=threshold, others=others, **options)
+    return evaluate_expressions(split, threshold=threshold, **options)
 
 
 @pytest.fixture(name="evaluate")
@@ -111,5 +112,5 @@ def evaluate_fixture() -> Callable[..., Any]:
 @pytest.fixture
 def evaluate_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """``evaluate_config(threshold=0.4, ...)``: the configuration of the drawn split on disk."""
-    monkeypatch.setattr(scored_split, "TextTokens", drawn.LetterTokens)
+    monkeypatch.setattr(scorers, "TextTokens", drawn.LetterTokens)
     return lambda **changes: drawn.make_config(EvaluateConfig, tmp_path, **changes)

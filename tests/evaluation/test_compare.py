@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sola.errors import UserError
-from sola.evaluation.compare import compare, main, parse_arguments, read_run, run_comparison
+from sola.evaluation.compare import compare, main, read_run
 
 JF = {("v1", "0"): 0.5, ("v1", "1"): 0.5, ("v2", "0"): 0.2, ("v3", "0"): 0.4}
 
@@ -91,13 +91,16 @@ def test_the_command_prints_and_writes_only_when_asked(
     names = [str(path) for path in runs]
     before = sorted(tmp_path.rglob("*"))
 
-    assert run_comparison(parse_arguments(names)) == 0
+    with pytest.raises(SystemExit) as ended:
+        main(names)
+    assert ended.value.code == 0
     assert sorted(tmp_path.rglob("*")) == before
     printed = capsys.readouterr().out
     assert "+17.5 [-10.0, +30.0]" in printed
     assert "0.5000" in printed
     assert f"B: {runs[1]}" in printed
-    run_comparison(parse_arguments([*names, "--json", str(tmp_path / "comparison.json")]))
+    with pytest.raises(SystemExit):
+        main([*names, "--json", str(tmp_path / "comparison.json")])
     written = json.loads((tmp_path / "comparison.json").read_text())
     assert written == compare(*map(read_run, runs), "selection")
 

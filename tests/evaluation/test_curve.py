@@ -13,7 +13,7 @@ from sola.evaluation.curve import (
     mean_curve,
     trace,
 )
-from sola.evaluation.scorer import Score, VideoScorer
+from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.masks import empty_masklet, encode
 
 SIZE = (24, 37)
@@ -80,7 +80,8 @@ def test_best_threshold_is_better_than_all_others(seed: int) -> None:
     curves = trace(*make_case(seed))
     candidates = [0.0, *(step for curve in curves for step in curve.steps if step < 1)]
 
-    best = best_threshold(mean_curve(curves))
+    mean = mean_curve(curves)
+    best = best_threshold(mean.steps, mean.jf)
 
     def jf(threshold: float) -> float:
         return float(np.mean([curve.at(threshold).jf for curve in curves]))
@@ -108,9 +109,17 @@ def make_curve(*values: float, steps: tuple[float, ...]) -> Curve:
 def test_best_threshold_is_the_middle_of_the_widest_best_interval(
     steps: tuple[float, ...], values: tuple[float, ...], expected: tuple[float, float, float]
 ) -> None:
-    best = best_threshold(mean_curve([make_curve(*values, steps=steps)]))
+    mean = mean_curve([make_curve(*values, steps=steps)])
+
+    best = best_threshold(mean.steps, mean.jf)
 
     assert (best.threshold, best.lowest, best.end) == expected
+
+
+def test_best_of_some_thresholds_is_one_of_them() -> None:
+    jf = np.array([-np.inf, 0.1, 0.9, 0.5, 0.9, 0.9])
+
+    assert best_threshold((0.1, 0.2, 0.3, 0.4, 0.5), jf).lowest == 0.4
 
 
 @pytest.mark.parametrize("seed", range(6))

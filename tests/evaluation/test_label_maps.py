@@ -8,8 +8,7 @@ import pytest
 
 from sola.errors import UserError
 from sola.evaluation.protocols import draw_labels, match_objects, official_numbers
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.scores import ExpressionScores, Scores
+from sola.evaluation.scores import ScoredSplit, Scores
 from sola.evaluation.tracks import TrackSources
 from sola.masks import decode, empty_masklet
 from sola.types import Expression
@@ -45,7 +44,7 @@ def davis() -> SimpleNamespace:
 @pytest.fixture
 def davis_scores() -> Scores:
     rows = {e: np.array(row, dtype=np.float32) for e, row in ROWS.items()}
-    return Scores({("v1", e): ExpressionScores((0, 1), {e: row}) for e, row in rows.items()}, {})
+    return Scores({("v1", e): {e: dict(enumerate(row.tolist()))} for e, row in rows.items()}, {})
 
 
 def test_ref_davis_is_the_mean_of_four_annotators(

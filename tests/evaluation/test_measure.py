@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from sola.errors import UserError
+from sola.evaluation.j_and_f import VideoScorer
 from sola.evaluation.measure import (
     OTHER_TEXT,
     check_ground_truth,
     largest_track,
 )
-from sola.evaluation.scorer import VideoScorer
-from sola.evaluation.scores import ExpressionScores, Scores
+from sola.evaluation.scores import Scores
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.tracks import TrackSources
 from sola.masks import empty_masklet
@@ -76,7 +76,7 @@ def test_another_text_is_compared_with_the_selection_on_the_same_expressions(res
     assert (same["J"], same["F"]) == pytest.approx(((1 + 12 / 16) / 2, (1 + SEVEN_NINTHS) / 2))
     assert other["num_expressions"] == same["num_expressions"] == 2
     assert summary["left_out"] == {OTHER_TEXT: 3}
-    assert [r.other and r.other.expression_id for r in results] == ["1", "0", None, None, None]
+    assert [r.other_id for r in results] == ["1", "0", None, None, None]
 
 
 # Of v1's four expressions, then v2's, each with its own tracks alone. Another's would change every
@@ -114,12 +114,11 @@ def test_another_text_is_given_to_the_expressions_own_tracks(
     own_sources: TrackSources,
     own_scores: Scores,
 ) -> None:
-    own_scores.by_expression["v1", "0"].by_text["1"][:] = 0.8
+    own_scores.by_expression["v1", "0"]["1"] = {0: 0.8}
 
     first, second, *_ = evaluate(dataset, own_sources, own_scores, 0.5)
 
-    assert first.other is second.expression
-    assert second.other is first.expression
+    assert (first.other_id, second.other_id) == ("1", "0")
     assert (first.answers[OTHER_TEXT].selected, first.answers[OTHER_TEXT].score.j) == ((0,), 1)
     assert (second.answers[OTHER_TEXT].selected, second.answers[OTHER_TEXT].score.j) == ((), 0)
 
@@ -181,9 +180,7 @@ def test_each_source_has_an_oracle_of_its_own(
     sources = TrackSources([shared, make_reader(drawn.OWN_TRACKS, "gdino")])
     rows = {"v1": [(0, 1), (0,), (0, 2, 3), (0, 4)], "v2": [(0,)]}
     by_expression = {
-        (video_id, str(number)): ExpressionScores(
-            tracks, {text: np.zeros(len(tracks), np.float32) for text in "0123"}
-        )
+        (video_id, str(number)): {text: dict.fromkeys(tracks, 0.0) for text in "0123"}
         for video_id, of_video in rows.items()
         for number, tracks in enumerate(of_video)
     }
@@ -270,7 +267,7 @@ def test_splits_on_which_nothing_can_be_measured_are_refused(
     with pytest.raises(UserError, match="video v1 of drawn/valid_u: "):
         evaluate(dataset, sources, scores)
     dataset.ground_truth = right
-    del scores.by_expression["v1", "1"].by_text["1"]
+    del scores.by_expression["v1", "1"]["1"]
     with pytest.raises(KeyError):
         evaluate(dataset, sources, scores)
     dataset.expressions = [replace(e, object_ids=None) for e in dataset.expressions]

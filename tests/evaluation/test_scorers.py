@@ -9,15 +9,15 @@ import drawn_split as drawn
 import numpy as np
 import pytest
 
-from sola import cli
 from sola.config.entry_points import EvaluateConfig, PredictConfig
 from sola.config.targets import Later
 from sola.errors import UserError
-from sola.evaluation.run import run_evaluation
+from sola.evaluation.run import evaluate
 from sola.evaluation.scorers import Scorer
 from sola.evaluation.tracks import VideoTracks
 from sola.prediction.run import run_predict
 from sola.types import Expression, Video
+from sola.visualization.report import write_report
 
 
 class LargestTrack(Scorer):
@@ -50,20 +50,21 @@ def config(schema: Any, folder: Path, **changes: Any) -> Any:
 
 def test_evaluation_and_report_work_with_a_scorer_without_training(tmp_path: Path) -> None:
     made = config(EvaluateConfig, tmp_path, report=True)
-    evaluation = run_evaluation(made)
+    split, evaluation = evaluate(made)
 
     by_id = {(e["video"], e["expression"]): e for e in evaluation["expressions"]}
     large = by_id["v1", "1"]["answers"]["selection"]  # "the large one"
     assert large["J"] == 1
     assert evaluation["scorer"] == {"name": "largest"}
-    assert (cli.report(made, evaluation)).is_file()
+    page = write_report(tmp_path, split, evaluation, metrics_path=tmp_path / "metrics.csv")
+    assert page.is_file()
 
 
 def test_prediction_works_with_a_scorer_without_training(tmp_path: Path) -> None:
-    prediction = run_predict(config(PredictConfig, tmp_path))
+    path = run_predict(config(PredictConfig, tmp_path))
 
-    assert prediction.selected["v1", "0"] == (1,)
-    written = json.loads((tmp_path / "output" / "prediction.json").read_text())
+    written = json.loads(path.read_text())
+    assert written["expressions"][0] == {"video": "v1", "expression": "0", "tracks": [1]}
     assert written["scorer"] == {"name": "largest"}
 
 

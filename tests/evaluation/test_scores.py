@@ -11,7 +11,7 @@ import torch
 
 from sola.evaluation.measure import choose_other_texts
 from sola.evaluation.scorers import SelectorScorer, score_tracks
-from sola.evaluation.scores import ExpressionScores, Scores, score_expressions
+from sola.evaluation.scores import ScoredSplit, Scores, score_expressions
 from sola.evaluation.tracks import TrackSources
 from sola.selector import TrackSelector
 
@@ -58,16 +58,15 @@ def test_every_expression_of_the_split_gets_a_score_for_every_track(
     assert not selector.training
     for expression in dataset.expressions:
         tracks = (0, 1) if expression.video_id == "v1" else ()
-        assert scores.of(expression).tracks == tracks
-        assert list(scores.of(expression).by_text) == [expression.expression_id]
-        assert scores.of(expression).by_text[expression.expression_id].shape == (len(tracks),)
+        assert tuple(scores.row(expression)) == tracks
+        assert scores.other_text(expression) is None
     place = {"source": "grid", "expression": None, "prompt_frame": 0}
     assert scores.tracks["v1"] == [
         {"number": 0, "prompt_area": 4} | place,
         {"number": 1, "prompt_area": 12} | place,
     ]
     with pytest.raises(KeyError):
-        Scores({}, {}).of(dataset.expressions[0])
+        Scores({}, {}).row(dataset.expressions[0])
 
 
 def test_tracks_of_an_expression_are_scored_with_its_own_alone(
@@ -88,15 +87,14 @@ def test_tracks_of_an_expression_are_scored_with_its_own_alone(
         key = (expression.video_id, expression.expression_id)
         parts = [shared.read(key[0]), own.read(*key)]
         tokens = np.concatenate([part.object_tokens for part in parts])
-        found = scores.of(expression)
+        found = scores.by_expression[key]
         given = [expression, others[key]] if key in others else [expression]
-        assert list(found.by_text) == [text.expression_id for text in given]
-        assert len(found.tracks) == len(tokens)
+        assert list(found) == [text.expression_id for text in given]
         for text in given:
             alone = score_tracks(selector, tokens, text_tokens([text.text]))[0]
-            row = found.by_text[text.expression_id]
+            row = list(found[text.expression_id].values())
             np.testing.assert_allclose(row, alone, rtol=0, atol=1e-6)
-    assert scores.of(dataset.expressions[2]).tracks == (0, 1, 3, 4)
+    assert list(scores.row(dataset.expressions[2])) == [0, 1, 3, 4]
     described = [(t["source"], t["expression"], t["number"]) for t in scores.tracks["v1"]]
     assert described == [
         ("grid", None, 0),
@@ -131,33 +129,33 @@ def test_another_text_costs_nothing_where_tracks_are_shared(
 
 
 def test_scores_are_written_with_their_tracks_and_provenance(
-    scores: Scores, tmp_path: Path
+    dataset: SimpleNamespace, sources: TrackSources, scores: Scores, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "scores.json"
+    split = ScoredSplit(dataset, sources, scores, {"dataset": "drawn"})
 
-    scores.save(path)
+    split.save_scores(path)
 
     written = json.loads(path.read_text())
-    assert written["provenance"] == scores.provenance
+    assert written["provenance"] == {"dataset": "drawn"}
     assert {key: video["tracks"] for key, video in written["videos"].items()} == scores.tracks
-    for (video_id, expression_id), own in scores.by_expression.items():
+    for (video_id, expression_id), by_text in scores.by_expression.items():
         found = written["videos"][video_id]["expressions"][expression_id]
-        assert tuple(found["tracks"]) == own.tracks
-        assert found["scores"].keys() == own.by_text.keys()
-        for text_id, row in own.by_text.items():
-            np.testing.assert_array_equal(np.array(found["scores"][text_id], np.float32), row)
+        assert found["scores"].keys() == by_text.keys()
+        for text_id, row in by_text.items():
+            assert dict(zip(found["tracks"], found["scores"][text_id], strict=True)) == row
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
 
 
 def test_a_track_is_selected_above_the_threshold_and_not_at_it() -> None:
-    row = np.array([0.5, 0.50001, 0.2], dtype=np.float32)
     one, other = drawn.EXPRESSIONS[:2]
-    own = ExpressionScores((2, 5, 7), {"0": row, "1": row[::-1].copy()})
-    scores = Scores({("v1", "0"): own, ("v1", "1"): ExpressionScores((), {"1": row[:0]})}, {})
+    by_text = {"0": {2: 0.5, 5: 0.50001, 7: 0.2}, "1": {2: 0.2, 5: 0.50001, 7: 0.5}}
+    scores = Scores({("v1", "0"): by_text, ("v1", "1"): {"1": {}}}, {})
 
-    assert scores.select(one, 0.5) == {5}
-    assert scores.select(one, 0.1) == {2, 5, 7}
-    assert scores.row(one, text_of=other) == pytest.approx({2: 0.2, 5: 0.50001, 7: 0.5})
-    assert scores.select(other, 0.1) == frozenset()
+    assert scores.select(one, 0.5) == (5,)
+    assert scores.select(one, 0.1) == (2, 5, 7)
+    assert scores.row(one, text_id="1") == pytest.approx({2: 0.2, 5: 0.50001, 7: 0.5})
+    assert scores.select(one, 0.3, text_id="1") == (5, 7)
+    assert scores.select(other, 0.1) == ()
     with pytest.raises(KeyError):
-        scores.row(other, text_of=one)
+        scores.row(other, text_id="0")

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from sola.evaluation.measure import choose_other_texts, evaluate_expressions
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.scores import Scores
+from sola.evaluation.measure import evaluate_expressions
+from sola.evaluation.scores import ScoredSplit, Scores
 from sola.evaluation.summary import summarise
 from sola.evaluation.table import print_tables
 from sola.evaluation.tracks import TrackSources
@@ -16,8 +15,7 @@ from sola.evaluation.tracks import TrackSources
 
 def printed(dataset: SimpleNamespace, sources: TrackSources, scores: Scores) -> list[str]:
     split = ScoredSplit(dataset, sources, scores, {})
-    others = choose_other_texts(dataset.expressions, 42)
-    results = evaluate_expressions(split, threshold=0.5, others=others)
+    results = evaluate_expressions(split, threshold=0.5)
     names = {"dataset": "drawn", "split": "valid_u", "threshold": 0.5}
     numbers = {"J&F": 0.753, "N-acc": None}
     names["protocol"] = {"name": "mevis_v2", "numbers": numbers}

@@ -10,7 +10,8 @@ import cv2
 import pytest
 
 from sola.datasets import MeViS
-from sola.evaluation.submission_faults import find_faults, wanted_masks
+from sola.evaluation.predictions import wanted_masks
+from sola.prediction.submission import find_faults
 
 pytestmark = [pytest.mark.slow, pytest.mark.programs]
 
@@ -26,7 +27,7 @@ from pathlib import Path
 import drawn_split as drawn
 
 from sola.config.entry_points import PredictConfig
-from sola.evaluation import scored_split
+from sola.evaluation import scorers
 from sola.prediction.run import run_predict
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
@@ -42,7 +43,7 @@ def note(event, _):
             os.write(pipe, b".")
 
 
-scored_split.TextTokens = drawn.LetterTokens
+scorers.TextTokens = drawn.LetterTokens
 folder, rng = Path(sys.argv[1]), random.Random(0)
 config = drawn.make_config(PredictConfig, folder, submission=True, num_overlays=3)
 sys.addaudithook(note)

@@ -22,7 +22,7 @@ def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
 ) -> None:
     config = predict_config(threshold=0.49)
 
-    prediction = run_predict(config)
+    masks_dir = run_predict(config).parent / "masks"
 
     videos = json.loads((Path(config.paths.output_dir) / "scores.json").read_text())["videos"]
     scores = {
@@ -31,7 +31,7 @@ def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
         for expression_id, own in video["expressions"].items()
     }
     reader = ShardReader(Path(config.paths.data_dir) / "tracks/drawn/valid_u/grid/tiny")
-    found = {path.relative_to(prediction.masks_dir) for path in prediction.masks_dir.rglob("*.png")}
+    found = {path.relative_to(masks_dir) for path in masks_dir.rglob("*.png")}
     assert found == {
         Path(video_id) / expression_id / f"{frame_idx:05d}.png"
         for video_id, expression_id in scores
@@ -44,9 +44,11 @@ def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
             decode(m) for m, score in zip(tracks.masklets, row, strict=True) if score > 0.49
         ]
         expected = np.any(masklets, axis=0) if masklets else np.zeros((2, 20, 20), dtype=bool)
-        np.testing.assert_array_equal(
-            read_masks(prediction.masks_dir / video_id / expression_id), expected
-        )
+        np.testing.assert_array_equal(read_masks(masks_dir / video_id / expression_id), expected)
+
+
+def overlays(output_dir: Path) -> list[Path]:
+    return sorted((output_dir / "overlays").glob("*.png"))
 
 
 def read_masks(folder: Path) -> np.ndarray:
@@ -62,15 +64,15 @@ def test_an_expression_is_answered_by_tracks_of_its_video_and_its_own(
 ) -> None:
     config = predict_config(sources=sources, threshold=0, num_overlays=5)  # every track is selected
 
-    prediction = run_predict(config)
+    output_dir = run_predict(config).parent
 
-    assert len(set(prediction.overlay_paths)) == 5
+    assert len(overlays(output_dir)) == 5
     for (video_id, expression_id), own in drawn.OWN_TRACKS.items():
         shared = drawn.TRACKS[video_id] if "grid" in sources else ()
         expected = np.zeros((2, 20, 20), dtype=bool)
         for masklet in (*shared, *own):
             expected |= decode(masklet)
-        folder = prediction.masks_dir / video_id / expression_id
+        folder = output_dir / "masks" / video_id / expression_id
         np.testing.assert_array_equal(read_masks(folder), expected)
 
 
@@ -95,25 +97,27 @@ def test_the_record_names_what_was_selected_and_by_what(
 ) -> None:
     config = predict_config()
 
-    prediction = run_predict(config)
+    path = run_predict(config)
 
-    record = json.loads((Path(config.paths.output_dir) / "prediction.json").read_text())
+    record, scores = (
+        json.loads((path.parent / f"{name}.json").read_text()) for name in ("prediction", "scores")
+    )
     assert record["threshold"] == 0.5
     assert len(record["checkpoint"]["sha256"]) == 64
-    assert {
-        (entry["video"], entry["expression"]): tuple(entry["tracks"])
-        for entry in record["expressions"]
-    } == prediction.selected
+    for entry in record["expressions"]:
+        own = scores["videos"][entry["video"]]["expressions"][entry["expression"]]
+        row = zip(own["tracks"], own["scores"][entry["expression"]], strict=True)
+        assert entry["tracks"] == [track for track, score in row if score > 0.5]
 
 
 @pytest.mark.parametrize(("num_overlays", "count"), [(0, 0), (2, 2), (99, 5)])
 def test_as_many_overlays_as_asked_for_are_drawn(
     predict_config: Callable[..., Any], num_overlays: int, count: int
 ) -> None:
-    prediction = run_predict(predict_config(num_overlays=num_overlays))
+    paths = overlays(run_predict(predict_config(num_overlays=num_overlays)).parent)
 
-    assert len(set(prediction.overlay_paths)) == count
-    for path in prediction.overlay_paths:
+    assert len(paths) == count
+    for path in paths:
         assert cv2.imread(str(path)) is not None
 
 
@@ -121,7 +125,7 @@ def test_ground_truth_is_not_needed_and_shown_where_it_is(
     predict_config: Callable[..., Any],
 ) -> None:
     config = predict_config(num_overlays=1)
-    with_truth = cv2.imread(str(run_predict(config).overlay_paths[0]))
+    with_truth = cv2.imread(str(overlays(run_predict(config).parent)[0]))
     folder = Path(config.dataset.root) / "valid_u"
     (folder / "mask_dict.json").unlink()
     meta = json.loads((folder / "meta_expressions.json").read_text())
@@ -130,7 +134,7 @@ def test_ground_truth_is_not_needed_and_shown_where_it_is(
             del expression["anno_id"]
     (folder / "meta_expressions.json").write_text(json.dumps(meta))
 
-    without = cv2.imread(str(run_predict(config).overlay_paths[0]))
+    without = cv2.imread(str(overlays(run_predict(config).parent)[0]))
 
     assert without.shape[1] == with_truth.shape[1]
     assert without.shape[0] <= with_truth.shape[0] - 20  # one row of frames less

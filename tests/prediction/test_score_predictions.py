@@ -14,7 +14,7 @@ from PIL import Image
 
 from sola.config.entry_points import EvaluateConfig
 from sola.config.sections import Paths
-from sola.evaluation import scored_split
+from sola.evaluation import scorers
 from sola.evaluation.compare import compare, read_run
 from sola.evaluation.run import run_evaluation
 from sola.masks import decode
@@ -26,7 +26,7 @@ NOTHING = np.zeros((drawn.NUM_FRAMES, *drawn.SIZE), dtype=bool)
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setattr(scored_split, "TextTokens", drawn.LetterTokens)
+    monkeypatch.setattr(scorers, "TextTokens", drawn.LetterTokens)
     return lambda **changes: drawn.make_config(EvaluateConfig, tmp_path, **changes)
 
 
@@ -65,7 +65,7 @@ def test_numbers_are_those_worked_out_by_hand(
 def test_masks_of_ours_score_what_evaluation_says(
     config: Callable[..., Any], predict_config: Callable[..., Any]
 ) -> None:
-    masks_dir = run_predict(predict_config(num_overlays=0)).masks_dir
+    masks_dir = run_predict(predict_config(num_overlays=0)).parent / "masks"
     expected = run_evaluation(config())["protocol"]
 
     assert run_evaluation(config(predictions=str(masks_dir)))["protocol"] == expected

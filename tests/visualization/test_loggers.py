@@ -4,9 +4,10 @@ import csv
 from pathlib import Path
 
 import pytest
+from pytorch_lightning.loggers import CSVLogger
 
 from sola.errors import UserError
-from sola.visualization.dashboard.loggers import csv_logger, finish_logger, wandb_logger
+from sola.visualization.dashboard.loggers import finish_logger, keep_rows, wandb_logger
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -15,7 +16,8 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def log(folder: Path, first_step: int, *steps: int) -> None:
-    logger = csv_logger(folder, first_step=first_step)
+    logger = CSVLogger(folder, name="", version="")
+    keep_rows(logger, first_step)
     for step in steps:
         logger.log_metrics({"loss": 0.5} if step % 2 else {"other": 0.5}, step=step)
     logger.save()
@@ -27,7 +29,7 @@ def test_resumed_run_keeps_the_rows_of_earlier_steps(tmp_path: Path) -> None:
     steps = [row["step"] for row in rows_of(tmp_path)]
     assert steps == ["9", "10", "19", "29", "39"]
     assert rows_of(tmp_path)[1] == {"step": "10", "other": "0.5"}
-    csv_logger(tmp_path, first_step=20)  # which logs nothing
+    log(tmp_path, 20)
     assert [row["step"] for row in rows_of(tmp_path)] == ["9", "10", "19"]
     log(tmp_path, 0, 9)
     assert [row["step"] for row in rows_of(tmp_path)] == ["9"]

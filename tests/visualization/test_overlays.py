@@ -60,9 +60,7 @@ def test_sheet_shows_frames_at_their_own_resolution() -> None:
     empty = np.zeros((3, *SIZE), dtype=bool)
     rows = [MaskRow("selected", empty, ORANGE), MaskRow("ground truth", empty, GREEN)]
 
-    sheet = contact_sheet(
-        frames, rows, title="the ‘red’ one " * 9, caption="v1", frame_names=["00000", "1", "2"]
-    )
+    sheet = contact_sheet(frames, rows, ["the ‘red’ one " * 9, "v1"])
 
     assert sheet.dtype == np.uint8
     assert sheet.shape[1] == 3 * SIZE[1] + 2 * GAP_PX

@@ -1,52 +1,81 @@
 """predict.py video=...: from a user's clip and sentences to masks and overlay videos."""
 
 import dataclasses
+import hashlib
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
+from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.evaluation.run import checkpoint_of, score_split
-from sola.evaluation.scored_split import ScoredSplit
-from sola.evaluation.staging import publish, start_staging
+from sola.evaluation.scores import ScoredSplit
 from sola.evaluation.tracks import TrackSources
-from sola.files import plain, write_json
+from sola.files import plain, whole_results, write_json
 from sola.generation.job import Share
 from sola.generation.recipe import Recipe
 from sola.generation.run import make_recipe, make_tracks
 from sola.masks import decode
-from sola.prediction.clip.extraction import Clip, ClipSplit, open_clip
+from sola.prediction.clip.frames import Clip, open_clip
 from sola.prediction.run import (
     MASKS_DIR,
     OVERLAYS_DIR,
     PREDICTION_FILE,
     RESULTS,
     answer,
-    union_of,
 )
 from sola.shards import ShardReader, short_digest, tracks_dir
-from sola.types import Expression, Masklet, Video
+from sola.types import Expression, Masklet, Prompt, Video
 from sola.visualization.mp4 import write_mp4
-from sola.visualization.overlays import ORANGE, draw_masks, font_size_px, text_block
+from sola.visualization.overlays import ORANGE, draw_masks
 
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
-CLIPS_DIR = "clips"
-PROMPT_FIELDS = (
-    "source",
-    "area",
-    "predicted_iou",
-    "stability_score",
-    "box",
-    "phrase",
-    "token_scores",
-)
+CLIPS_DIR = "clips"  # of frames, in the data folder
+DATASET_NAME = "clips"  # the data set that all clips make up, one split each
+NOT_IN_RECORD = ("frame_idx", "mask", "object_id")  # of a prompt
+
+
+class ClipSplit(Split):
+    """A clip and sentences about it, as everything downstream takes a data set.
+
+    Args:
+        clip: its frames are on disk.
+        clips_dir: where.
+        texts: sentences about it; their places are their ids.
+    """
+
+    def __init__(self, clip: Clip, clips_dir: Path, texts: Sequence[str] = ()) -> None:
+        self.clip, self.name, self.split = clip, DATASET_NAME, clip.clip_id
+        self.split_dir = clips_dir / clip.clip_id
+        self.videos = {clip.clip_id: clip.video(clips_dir)}
+        self.expressions = [
+            Expression(clip.clip_id, str(idx), text, object_ids=None)
+            for idx, text in enumerate(texts)
+        ]
+
+    @property
+    def has_masks(self) -> bool:
+        """False: there is no ground truth."""
+        return False
+
+    @property
+    def annotations_sha256(self) -> dict[str, str]:
+        """Of the frames and, if there are any, of the sentences."""
+        texts = [expression.text for expression in self.expressions]
+        of_texts = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+        return {"frames": self.clip.frames_sha256} | ({"expressions": of_texts} if texts else {})
+
+    def ground_truth(self, video_id: str) -> dict[str, Masklet]:
+        """Nothing."""
+        return {}
 
 
 def run_clip(config: PredictConfig) -> Path:
@@ -81,9 +110,8 @@ def run_clip(config: PredictConfig) -> Path:
         log.warning("%s: nothing was found in it, all masks are empty", clip.source)
     scored = score_split(config, split, TrackSources(readers))
     output_dir = Path(config.paths.output_dir)
-    staging_dir = start_staging(output_dir, RESULTS)
-    _write_answers(scored, clip, staging_dir, config.threshold)
-    publish(staging_dir, RESULTS)
+    with whole_results(output_dir, RESULTS) as unfinished:
+        _write_answers(scored, clip, unfinished, config.threshold)
     for expression in split.expressions:
         log.info("%s: %s", output_dir / _overlay_name(expression), expression.text)
     log.info("%s: tracks, scores and selections", output_dir / PREDICTION_FILE)
@@ -95,10 +123,9 @@ def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> Sha
 
     Each way to make them has a folder of its own, so that none is in another's way.
     """
-    data_dir = Path(config.paths.data_dir)
-    shown = split if recipe.source.is_by_expression else ClipSplit(split.clip, data_dir / CLIPS_DIR)
-    source, tracker = recipe.source.name, recipe.tracker.name
-    folder = tracks_dir(data_dir, split.name, split.split, source, tracker)
+    data_dir, source = Path(config.paths.data_dir), recipe.source
+    shown = split if source.is_by_expression else ClipSplit(split.clip, data_dir / CLIPS_DIR)
+    folder = tracks_dir(data_dir, split.name, split.split, source.name, recipe.tracker.name)
     folder /= short_digest(recipe.describe_tracks(shown))
     share = Share(is_strict=True)
     make_tracks(recipe, shown, data_dir, folder, config.trainer, may_be_empty=True, share=share)
@@ -114,24 +141,23 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
     with progress("overlay videos", len(expressions)) as advance:
         for expression in expressions:
             chosen = selected[clip.clip_id, expression.expression_id]
-            scores = split.scores.of(expression)
-            masklets = [tracks.masklets[idx] for idx in chosen]
-            union = union_of(masklets, clip.num_frames, tracks.size)
-            caption = f"{len(chosen)} of {len(scores.tracks)} tracks score above {threshold:g}"
-            title, path = f'"{expression.text.strip()}"', folder / _overlay_name(expression)
-            write_overlay(path, clip, video, union, title=title, caption=caption)
+            row, overlay = split.scores.row(expression), _overlay_name(expression)
+            caption = f"{len(chosen)} of {len(row)} tracks score above {threshold:g}"
+            heading = [f'"{expression.text.strip()}"', caption]
+            write_overlay(folder / overlay, clip, video, tracks.union(chosen), heading)
             answers.append(
                 {
                     "id": expression.expression_id,
                     "text": expression.text,
-                    "tracks": scores.tracks,
-                    "scores": scores.by_text[expression.expression_id].tolist(),
+                    "tracks": list(row),
+                    "scores": list(row.values()),
                     "selected": chosen,
                     "masks": f"{MASKS_DIR}/{expression.video_id}/{expression.expression_id}",
-                    "overlay": _overlay_name(expression),
+                    "overlay": overlay,
                 }
             )
             advance("")
+    all_tracks = zip(tracks.made_for, tracks.prompts, tracks.masklets, strict=True)
     content = {
         "format_version": FORMAT_VERSION,
         "provenance": split.provenance,
@@ -140,18 +166,16 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
         "overlay_padding_px": {"right": clip.width % 2, "bottom": clip.height % 2},
         "expressions": answers,
         "tracks": [
-            {
-                "expression": made_for or None,
-                "prompt": {"frame": prompt.frame_idx}
-                | {name: getattr(prompt, name) for name in PROMPT_FIELDS},
-                "masks": masklet,
-            }
-            for made_for, prompt, masklet in zip(
-                tracks.made_for, tracks.prompts, tracks.masklets, strict=True
-            )
+            {"expression": made_for or None, "prompt": _describe(prompt), "masks": masklet}
+            for made_for, prompt, masklet in all_tracks
         ],
     }
     write_json(folder / PREDICTION_FILE, plain(content))
+
+
+def _describe(prompt: Prompt) -> dict[str, Any]:
+    found = {"frame": prompt.frame_idx, **dataclasses.asdict(prompt)}
+    return {name: value for name, value in found.items() if name not in NOT_IN_RECORD}
 
 
 def _overlay_name(expression: Expression) -> str:
@@ -159,35 +183,18 @@ def _overlay_name(expression: Expression) -> str:
 
 
 def write_overlay(
-    path: Path, clip: Clip, video: Video, union: Masklet, *, title: str, caption: str
+    path: Path, clip: Clip, video: Video, union: Masklet, heading: Sequence[str]
 ) -> None:
-    """Write an mp4 (H.264, yuv420p) that shows each frame when the clip shows it.
-
-    The sentence stands above the picture; an odd width or height gets one white column on the
-    right or one white row below, as the format needs even ones.
+    """Write an mp4 that shows each frame with its mask when the clip shows it, below a heading.
 
     Args:
         path: of the mp4.
         clip: its size and times.
         video: its frames.
         union: T masks to draw.
-        title: the sentence.
-        caption: a smaller line below it.
+        heading: the sentence, and a line below it.
     """
-    width, font_px = clip.width + clip.width % 2, font_size_px(clip.height)
-    blocks = [text_block(title, width, font_px + 2), text_block(caption, width, font_px)]
-    heading = _pad_to_even(np.concatenate(blocks))
-
-    def pictures() -> Iterator[np.ndarray]:
-        for frame, code in zip(VideoFrames(video), union, strict=True):
-            picture = draw_masks(frame, decode([code])[0], ORANGE)
-            yield np.concatenate([heading, _pad_to_even(picture)])
-
-    size = (len(heading) + clip.height + clip.height % 2, width)
-    write_mp4(path, pictures(), (*clip.times_s, clip.end_s), size=size, fps=clip.fps)
-
-
-def _pad_to_even(picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
-    padding = ((0, height % 2), (0, width % 2), (0, 0))
-    return np.pad(picture, padding, constant_values=255)
+    frames = zip(VideoFrames(video), union, strict=True)
+    pictures = (draw_masks(frame, decode([code])[0], ORANGE) for frame, code in frames)
+    times_s, size = (*clip.times_s, clip.end_s), (clip.height, clip.width)
+    write_mp4(path, pictures, times_s, size=size, fps=clip.fps, heading=heading)

@@ -2,8 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +14,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sola.evaluation.tracks import TrackReader
 from sola.shards.writer import INDEX_FILE
-from sola.visualization.plots import LinePlot, as_picture, draw_lines
+from sola.visualization.plots import LinePlot, draw_lines
 
 
-@dataclass(frozen=True)
-class VideoClip:
+class VideoClip(NamedTuple):
     """A short video for W&B, and one picture of it for TensorBoard.
 
     Attributes:
@@ -74,7 +72,9 @@ class Board:
     def log(self, values: Mapping[str, Value], step: int) -> None:
         """Log the values of a step, by name."""
         if isinstance(self.logger, WandbLogger):
-            row = {key: each for name in values for key, each in _as_wandb(name, values[name])}
+            row: dict[str, Any] = {}
+            for name, value in values.items():
+                row |= _as_wandb(name, value)
             self.logger.log_metrics(row, step)
             return
         numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
@@ -120,11 +120,17 @@ class Board:
 
 def git_state() -> dict[str, Any]:
     """Return the commit of the code and whether files differ; "none" outside of a repository."""
-    # a repository around an installed copy does not track it
-    if _git("ls-files", "--error-unmatch", "__init__.py") is None:
+    folder = Path(__file__).parents[2]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # else it is an installed copy
+        return {"commit": git("rev-parse", "HEAD"), "is_dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
         return {"commit": "none", "is_dirty": False}
-    commit = _git("rev-parse", "HEAD") or "none"
-    return {"commit": commit, "is_dirty": bool(_git("status", "--porcelain"))}
 
 
 def record_inputs(board: Board, readers: Sequence[TrackReader]) -> None:
@@ -155,7 +161,7 @@ def record_tracks(
     board.add_artifact(name, "tracks", path, metadata=metadata, is_input=is_input)
 
 
-def _as_wandb(name: str, value: Value) -> Iterator[tuple[str, Any]]:
+def _as_wandb(name: str, value: Value) -> dict[str, Any]:
     """The value as W&B's type; the videos of a table also alone, as they get no name in it."""
     import wandb
 
@@ -165,19 +171,17 @@ def _as_wandb(name: str, value: Value) -> Iterator[tuple[str, Any]]:
         return cell
 
     if isinstance(value, Histogram):
-        yield name, wandb.Histogram(np_histogram=value)
-    elif isinstance(value, LinePlot):
+        return {name: wandb.Histogram(np_histogram=value)}
+    if isinstance(value, LinePlot):
         _, xs, ys = zip(*value.lines.values(), strict=True)
         keys, labels = list(value.lines), (value.title, value.x_name)
-        yield name, wandb.plot.line_series(xs, ys, keys, *labels, split_table=True)
-    elif isinstance(value, list):
-        cells = [[as_cell(cell) for cell in row.values()] for row in value]
-        yield name, wandb.Table(columns=list(value[0]), data=cells, allow_mixed_types=True)
-        videos = [cell for row in value for cell in row.values() if isinstance(cell, VideoClip)]
-        if videos:
-            yield f"{name}_videos", [as_cell(video) for video in videos]
-    else:
-        yield name, value
+        return {name: wandb.plot.line_series(xs, ys, keys, *labels, split_table=True)}
+    if not isinstance(value, list):
+        return {name: value}
+    cells = [[as_cell(cell) for cell in row.values()] for row in value]
+    table = wandb.Table(columns=list(value[0]), data=cells, allow_mixed_types=True)
+    clips = [cell for row in value for cell in row.values() if isinstance(cell, VideoClip)]
+    return {name: table} | ({f"{name}_videos": list(map(as_cell, clips))} if clips else {})
 
 
 def _add_to_tensorboard(writer: Any, name: str, value: Value, step: int) -> None:
@@ -186,7 +190,7 @@ def _add_to_tensorboard(writer: Any, name: str, value: Value, step: int) -> None
         counts, edges = value
         writer.add_histogram(name, np.repeat(edges[1:] + edges[:-1], counts) / 2, step, bins=edges)
     elif isinstance(value, LinePlot):
-        writer.add_image(name, as_picture(draw_lines(value)), step, dataformats="HWC")
+        writer.add_figure(name, draw_lines(value), step)
     elif isinstance(value, list):
         lines = [list(value[0]), ["---"] * len(value[0])]
         for number, row in enumerate(value):
@@ -203,12 +207,3 @@ def _as_text(cell: Cell, number: int) -> str:
     if isinstance(cell, float):
         return f"{cell:.3f}"
     return "" if cell is None else str(cell).replace("|", "\\|").replace("\n", " ")
-
-
-def _git(*words: str) -> str | None:
-    """Output of git for the folder of the code; None if git fails or is missing."""
-    command = ["git", "-C", str(Path(__file__).parents[2]), *words]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -1,22 +1,21 @@
 """Make Lightning's logger of a run: a CSV file, TensorBoard, or Weights & Biases."""
 
 import csv
-import inspect
 import logging
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from sola.config.job import is_first_process, name_job
-from sola.config.targets import Later, locate
+from sola.config.targets import Later
 from sola.errors import UserError
 
 log = logging.getLogger(__name__)
 
-STEP = "trainer/global_step"
 # of W&B for a step of the optimizer: the step, and the epoch and the validation that it may end
 MAX_ROWS_PER_STEP = 4
 # all four, or W&B writes tables and artifacts into the home folder
@@ -52,35 +51,35 @@ def make_logger(
     if is_dry or node is None:
         log.info("logger: none%s", ", trainer.fast_dev_run writes nothing" if is_dry else "")
         return DummyLogger()
-    state = {"job_type": job_type, "first_step": first_step, "goes_on": goes_on}
-    target = locate(node.node["_target_"], node.key)
-    if target is TensorBoardLogger:
-        made = node(purge_step=first_step or None)
-    else:
-        taken = inspect.signature(target).parameters
-        made = node(**{name: value for name, value in state.items() if name in taken})
-    if not node.node["_target_"].startswith("sola."):
-        log.info("logger: %s", type(made).__name__)
-    return made
+    target = str(node.node["_target_"])
+    if target.startswith("sola."):  # W&B, which reports itself
+        return node(job_type=job_type, first_step=first_step, goes_on=goes_on)
+    is_tensorboard = target.endswith(".TensorBoardLogger")
+    logger = node(purge_step=first_step or None) if is_tensorboard else node()
+    if isinstance(logger, CSVLogger):
+        keep_rows(logger, first_step)
+    log.info("logger: %s", type(logger).__name__)
+    return logger
 
 
-def csv_logger(save_dir: str | Path, *, first_step: int = 0) -> Logger:
-    """Return Lightning's logger of metrics.csv, with the rows of the run that it resumes.
+def keep_rows(logger: CSVLogger, first_step: int) -> None:
+    """Keep the rows of metrics.csv that the run had when it was interrupted, and no others.
 
     Args:
-        save_dir: folder of the run.
+        logger: Lightning's, which would begin an empty file.
         first_step: see ``make_logger``.
     """
-    path = Path(save_dir) / "metrics.csv"
-    log.info("logger: CSV, %s", path)
-    rows = _rows_before(path, first_step)
-    logger = CSVLogger(save_dir, name="", version="")
+    path, rows = Path(logger.log_dir) / "metrics.csv", list[dict[str, Any]]()
+    if first_step > 0 and path.is_file():
+        whole = path.read_text().rpartition("\n")[0]  # a killed process may cut the last row off
+        for row in csv.DictReader(whole.splitlines()):
+            if int(row["step"] or first_step) < first_step:
+                rows.append({name: value for name, value in row.items() if value})
     with warnings.catch_warnings():
         # the folder has files of Hydra; Lightning deletes the old metrics.csv
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
         logger.experiment.metrics = rows
     logger.save()
-    return logger
 
 
 def wandb_logger(
@@ -109,7 +108,6 @@ def wandb_logger(
     Raises:
         UserError: if W&B refuses a value.
     """
-    import wandb
     from wandb.errors import UsageError
 
     mode = os.environ.get("WANDB_MODE", "")
@@ -117,32 +115,32 @@ def wandb_logger(
         log.info("logger: none, W&B is disabled by WANDB_MODE")
         return DummyLogger()
     output_dir, job = Path(save_dir), name_job()
+    id_path = output_dir / "wandb/run_id"
     is_offline = mode in ("offline", "dryrun") or (not mode and not _is_logged_in())
     why, runs = "WANDB_MODE" if mode else "nobody is logged in", output_dir / "wandb/offline-run-*"
     offline = f"offline ({why}); later: wandb sync {runs}"
     log.info("logger: W&B, %s", offline if is_offline else f"online, project {project}")
-    if not is_first_process():
-        return WandbLogger(save_dir=save_dir)
-    for variable, folder in _wandb_dirs(output_dir).items():
-        Path(os.environ.setdefault(variable, folder)).mkdir(parents=True, exist_ok=True)
-    try:
-        run = wandb.init(
-            dir=output_dir,
-            project=project,
-            entity=entity,
-            id=_last_run_id(output_dir) if goes_on else None,
-            group=group or job.sweep,
-            name=name or job.overrides,
-            job_type=job_type,
-            mode="offline" if is_offline else None,
-            resume=None if is_offline else "allow",
-        )
-    except UsageError as error:
-        raise UserError(f"logger: {error}") from error
-    run.define_metric("*", step_metric=STEP, step_sync=True)
-    if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
-        run.log({}, step=MAX_ROWS_PER_STEP * first_step)
-    return WandbLogger(experiment=run, save_dir=save_dir)
+    logger = WandbLogger(
+        name=name or job.overrides,
+        save_dir=output_dir,
+        project=project,
+        entity=entity,
+        id=id_path.read_text() if goes_on and id_path.is_file() else None,
+        group=group or job.sweep,
+        job_type=job_type,
+        mode="offline" if is_offline else None,
+    )
+    if is_first_process():
+        for variable, folder in _wandb_dirs(output_dir).items():
+            Path(os.environ.setdefault(variable, folder)).mkdir(parents=True, exist_ok=True)
+        try:
+            run = logger.experiment
+        except UsageError as error:
+            raise UserError(f"logger: {error}") from error
+        id_path.write_text(run.id)
+        if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
+            run.log({}, step=MAX_ROWS_PER_STEP * first_step)
+    return logger
 
 
 def finish_logger(logger: Logger) -> None:
@@ -163,12 +161,6 @@ def _wandb_dirs(output_dir: Path) -> dict[str, str]:
     return {name: str((output_dir / folder).absolute()) for name, folder in WANDB_DIRS.items()}
 
 
-def _last_run_id(output_dir: Path) -> str | None:
-    """Id of the last W&B run in a folder: the end of wandb/[offline-]run-<time>-<id>."""
-    names = [path.name.removeprefix("offline-") for path in output_dir.glob("wandb/*run-*-*")]
-    return max(names).split("-", 2)[2] if names else None
-
-
 def _is_logged_in() -> bool:
     """Look for a login without ``wandb.login``, which decides between online and offline."""
     from requests.utils import get_netrc_auth
@@ -176,12 +168,3 @@ def _is_logged_in() -> bool:
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     return bool(get_netrc_auth(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"))
-
-
-def _rows_before(path: Path, first_step: int) -> list[dict[str, str]]:
-    """Rows of earlier steps; a killed process may have written a part of the last one."""
-    if first_step == 0 or not path.is_file():
-        return []
-    whole = path.read_text().rpartition("\n")[0]
-    rows = [{k: v for k, v in row.items() if v} for row in csv.DictReader(whole.splitlines())]
-    return [row for row in rows if int(row.get("step", first_step)) < first_step]

@@ -11,7 +11,7 @@ from clip_files import make_frames, write_images, write_video
 from PIL import Image
 
 from sola.datasets import frames
-from sola.prediction.clip.extraction import open_clip
+from sola.prediction.clip.frames import open_clip
 
 
 def _cut(path: Path, share: float) -> Path:
@@ -98,7 +98,7 @@ def _mp4(path: Path, **options: str) -> Path:
 
 BROKEN: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "nowhere.mp4": (lambda path: path, ("no such file or folder", "Correct video=")),
-    "empty.mp4": (lambda path: _text(path, ""), ("the file is empty",)),
+    "empty.mp4": (lambda path: _text(path, ""), ("no video",)),
     "text.mp4": (lambda path: _text(path, "hello" * 99), ("no video",)),
     "empty_folder": (_folder, ("no images in this folder",)),
     "sound.wav": (_sound, ("no video stream", "streams: audio")),

@@ -17,7 +17,7 @@ from clip_files import make_frames, write_images
 
 from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
-from sola.prediction.clip.extraction import Clip, open_clip
+from sola.prediction.clip.frames import Clip, open_clip
 from sola.prediction.clip.run import run_clip, write_overlay
 from sola.prompts.grounding_dino import GroundingDino
 from sola.trackers.sam2 import Sam2Tracker
@@ -108,7 +108,7 @@ def test_overlay_shows_sentence_and_mask(tmp_path: Path) -> None:
     mask = np.zeros((2, 96, 128), bool)
     mask[1, 20:60, 30:90] = True
 
-    write_overlay(tmp_path / "o.mp4", clip, video, encode(mask), title="the ball", caption="1 of 3")
+    write_overlay(tmp_path / "o.mp4", clip, video, encode(mask), ["the ball", "1 of 3"])
 
     shown, times, _ = _read_overlay(tmp_path / "o.mp4")
     heading, pictures = shown[:, :-96], shown[:, -96:].astype(int)
@@ -127,7 +127,7 @@ def test_mask_outline_is_visible_on_its_own_colour(tmp_path: Path) -> None:
     mask = np.zeros((1, 96, 128), bool)
     mask[0, 20:60, 30:90] = True
 
-    write_overlay(tmp_path / "o.mp4", clip, video, encode(mask), title="", caption="")
+    write_overlay(tmp_path / "o.mp4", clip, video, encode(mask), [""])
 
     picture = _read_overlay(tmp_path / "o.mp4")[0][0, -96:].astype(int)
     assert (picture.sum(axis=2)[20:60, 60] < 200).any()  # a dark line
@@ -141,8 +141,7 @@ def test_long_sentence_is_cut_short(tmp_path: Path) -> None:
         clip,
         video,
         empty_masklet(1, (5, 7)),
-        title="a very long sentence " * 50,
-        caption="",
+        ["a very long sentence " * 50],
     )
 
     assert _read_overlay(tmp_path / "o.mp4")[0].shape[1] < 200
@@ -161,7 +160,7 @@ def test_frames_may_be_close_or_far_apart(
     clip, video = _clip_of(write_images(tmp_path / "images", make_frames(3)), tmp_path)
     clip = replace(clip, times_s=times_s, end_s=end_s, fps=3 / end_s)
 
-    write_overlay(tmp_path / "o.mp4", clip, video, empty_masklet(3, (48, 64)), title="", caption="")
+    write_overlay(tmp_path / "o.mp4", clip, video, empty_masklet(3, (48, 64)), [""])
 
     np.testing.assert_allclose(_read_overlay(tmp_path / "o.mp4")[1], shown_s, atol=1e-9)
 

@@ -6,10 +6,11 @@ from typing import Any
 import drawn_split as drawn
 import pytest
 
-from sola import cli
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import scored_split
-from sola.evaluation.run import run_evaluation
+from sola.evaluation import scorers
+from sola.evaluation.run import evaluate
+from sola.evaluation.scores import ScoredSplit
+from sola.visualization.report import write_report
 
 METRICS = """epoch,step,train/loss_epoch,valid/loss,valid/J&F
 ,9,,,
@@ -26,13 +27,20 @@ def drawn_config(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="session")
-def evaluation(drawn_config: Any) -> dict[str, Any]:
+def evaluated(drawn_config: Any) -> tuple[ScoredSplit, dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scored_split, "TextTokens", drawn.LetterTokens)
-        return run_evaluation(drawn_config)
+        patch.setattr(scorers, "TextTokens", drawn.LetterTokens)
+        return evaluate(drawn_config)
 
 
 @pytest.fixture(scope="session")
-def report_dir(drawn_config: Any, evaluation: dict[str, Any]) -> Path:
-    (Path(drawn_config.ckpt_path).parent / "metrics.csv").write_text(METRICS)
-    return cli.report(drawn_config, evaluation).parent
+def evaluation(evaluated: tuple[ScoredSplit, dict[str, Any]]) -> dict[str, Any]:
+    return evaluated[1]
+
+
+@pytest.fixture(scope="session")
+def report_dir(drawn_config: Any, evaluated: tuple[ScoredSplit, dict[str, Any]]) -> Path:
+    path = Path(drawn_config.ckpt_path).parent / "metrics.csv"
+    path.write_text(METRICS)
+    output_dir = Path(drawn_config.paths.output_dir)
+    return write_report(output_dir, *evaluated, metrics_path=path).parent

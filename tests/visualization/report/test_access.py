@@ -189,7 +189,7 @@ def test_odd_sentences_are_shown_unchanged(
     entries = json.loads(index.removeprefix("report.open(").removesuffix(");\n"))["expressions"]
     for entry, text in zip(entries, ODD, strict=True):
         entry["text"] = text
-    write_page(folder, evaluation, {}, entries, label_iou=0.7)
+    write_page(folder, evaluation, {}, entries)
     browser.errors()
     browser.emulate(width_px, 844)
     browser.open(folder / "index.html")

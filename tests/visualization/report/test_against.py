@@ -1,18 +1,17 @@
 """Two runs in one report."""
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import Browser
 
-from sola import cli
 from sola.errors import UserError
 from sola.evaluation.run import EVALUATION_FILE
+from sola.evaluation.scores import ScoredSplit
 from sola.files import write_json
-from sola.visualization.report import answers_of, check_other_run
+from sola.visualization.report import answers_of, check_other_run, write_report
 
 KEYS = [("v1", "0"), ("v1", "1"), ("v1", "2"), ("v1", "3"), ("v2", "0")]
 
@@ -65,23 +64,15 @@ def test_other_run_is_checked_before_anything_is_measured(
 def test_page_shows_both_runs(
     browser: Browser,
     report_dir: Path,
-    drawn_config: Any,
-    evaluation: dict[str, Any],
+    evaluated: tuple[ScoredSplit, dict[str, Any]],
     other_run: dict[str, Any],
     tmp_path: Path,
 ) -> None:
     write_json(tmp_path / EVALUATION_FILE, other_run)
-    scores = (report_dir.parent / "scores.json").read_bytes()
-    output_dir = tmp_path / "output"
-    output_dir.mkdir()
-    (output_dir / "scores.json").write_bytes(scores)
-    config = replace(
-        drawn_config,
-        report_against=str(tmp_path),
-        paths=replace(drawn_config.paths, output_dir=str(output_dir)),
-    )
+    metrics_path, output_dir = tmp_path / "metrics.csv", tmp_path / "output"
+    _, evaluation = evaluated
 
-    page = cli.report(config, evaluation)
+    page = write_report(output_dir, *evaluated, metrics_path=metrics_path, other_run=str(tmp_path))
 
     browser.errors()
     browser.emulate(1200, 900)

@@ -284,8 +284,8 @@ def test_thousands_of_expressions_are_fast(
                 "answers": answers,
             }
         )
-    figures = draw_report_plots(evaluation, [0.0], [0.0], {})
-    write_page(tmp_path, evaluation, figures, entries, label_iou=0.7)
+    figures = draw_report_plots(evaluation, [(0, 0.0, True), (0, 0.0, False)], {})
+    write_page(tmp_path, evaluation, figures, entries)
 
     browser.emulate(1200, 900)
     browser.open(tmp_path / "index.html")

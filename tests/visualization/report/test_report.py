@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sola import cli
+from sola.evaluation.scores import ScoredSplit
 from sola.masks import decode, encode
 from sola.types import Masklet, RunLength, Video
+from sola.visualization.report import write_report
 from sola.visualization.videos import MAX_SIDE_PX, frames_per_video, show_video
 
 
@@ -117,12 +118,13 @@ def test_video_has_its_frames_masks_and_scores(report_dir: Path) -> None:
 
 
 def test_report_replaces_an_older_one(
-    report_dir: Path, drawn_config: Any, evaluation: dict[str, Any]
+    report_dir: Path, drawn_config: Any, evaluated: tuple[ScoredSplit, dict[str, Any]]
 ) -> None:
     (report_dir / "thumbs" / "999.jpg").touch()
     before = (report_dir / "index.html").read_bytes()
 
-    page = cli.report(drawn_config, evaluation)
+    metrics_path = Path(drawn_config.ckpt_path).parent / "metrics.csv"
+    page = write_report(report_dir.parent, *evaluated, metrics_path=metrics_path)
 
     assert page.read_bytes() == before
     assert not (report_dir / "thumbs" / "999.jpg").exists()

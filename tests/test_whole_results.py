@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sola.evaluation.staging import publish, start_staging
+from sola.files import whole_results
 
 NAMES = ("record.json", "masks")
 
@@ -19,10 +19,9 @@ def test_results_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
     make_results(tmp_path, "old")
     (tmp_path / "scores.json").write_text("another's")
 
-    staging_dir = start_staging(tmp_path, NAMES)
-    assert {path.name for path in tmp_path.iterdir()} == {"scores.json", staging_dir.name}
-    make_results(staging_dir, "new")
-    publish(staging_dir, NAMES)
+    with whole_results(tmp_path, NAMES) as unfinished:
+        assert {path.name for path in tmp_path.iterdir()} == {"scores.json", unfinished.name}
+        make_results(unfinished, "new")
 
     assert {path.name for path in tmp_path.iterdir()} == {"scores.json", *NAMES}
     assert (tmp_path / "masks" / "0.png").read_text() == "new"
@@ -40,15 +39,18 @@ def test_a_kill_between_two_renames_leaves_no_record(
         done.append(self)
         return rename(self, target)
 
-    staging_dir = start_staging(tmp_path, NAMES)
-    make_results(staging_dir, "new")
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", rename_until_killed)
-        with pytest.raises(KeyboardInterrupt):
-            publish(staging_dir, NAMES)
+    def write_until_killed() -> None:
+        with whole_results(tmp_path, NAMES) as unfinished:
+            make_results(unfinished, "new")
+            monkeypatch.setattr(Path, "rename", rename_until_killed)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_until_killed()
+    monkeypatch.undo()
     assert not (tmp_path / "record.json").exists()
 
-    assert list(start_staging(tmp_path, NAMES).iterdir()) == []
+    with whole_results(tmp_path, NAMES) as unfinished:
+        assert list(unfinished.iterdir()) == []
 
 
 def test_the_record_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +62,7 @@ def test_the_record_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", note)
-    start_staging(tmp_path, NAMES)
+    with whole_results(tmp_path, NAMES):
+        pass
 
     assert order == list(NAMES)

@@ -1,49 +1,114 @@
-"""Frames of a video file (PyAV) or of images (Pillow), as a viewer shows them."""
+"""A clip: its frames as a viewer shows them (PyAV, Pillow), read once and kept on disk."""
 
+import dataclasses
+import hashlib
+import json
+import logging
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import av
+import cv2
 import numpy as np
 from av.stream import Disposition
 from PIL import Image, ImageOps
 
 from sola.datasets.frames import MAX_FRAME_PIXELS, check_pixels, open_image
 from sola.errors import UserError
+from sola.files import sha256_of_file, write_json
+from sola.types import Video
 
+log = logging.getLogger(__name__)
+
+CLIP_VERSION = 1  # of how frames are read: another one reads all clips again
+CLIP_FILE, FRAMES_DIR = "clip.json", "frames"
+FASTEST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+LOG_EVERY = 500  # frames: how many there are is known at the end
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-IMAGE_RATE = 10
-"""Images have no times; an overlay video shows so many a second."""
-DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes of 16-bit grey, which it would clip at 255."""
-UNSCALED = ("I", "F")
-"""Pillow's modes of 32-bit pixels: nothing says what is white."""
+IMAGE_RATE = 10  # images a second in an overlay video: they have no times
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes that it would clip at 255
+UNSCALED = ("I", "F")  # Pillow's modes of 32-bit pixels: nothing says what is white
 GET_AGAIN = "Get the file again, or convert it: ffmpeg -i <file> clip.mp4"
-LOCAL_ONLY = {"protocol_whitelist": "file"}
-"""A playlist could name other machines."""
-FALLBACK_RATE = 25
-"""Frames a second of a stream that says nothing of time."""
-SLACK_S = 0.1
-SLACK = 0.02
-"""A container may announce this share of its length, and SLACK_S, more than it holds."""
+LOCAL_ONLY = {"protocol_whitelist": "file"}  # a playlist could name other machines
+FALLBACK_RATE = 25  # frames a second of a stream that says nothing of time
+# a container may announce this share of its length, and SLACK_S, more than it holds
+SLACK, SLACK_S = 0.02, 0.1
 
 
-@dataclass(frozen=True)
-class ClipFrame:
-    """A frame as it is shown, and when."""
+class ClipFrame(NamedTuple):
+    """A frame as it is shown, and when.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        start_s: from the first frame's.
+        end_s: the same.
+        file: name of its image; "" in a video.
+    """
 
     pixels: np.ndarray
-    """(H, W, 3) uint8 RGB."""
     start_s: float
-    """From the first frame's."""
     end_s: float
     file: str = ""
-    """Name of its image; "" in a video."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """What is known of a clip whose frames are on disk."""
+
+    clip_id: str
+    source: str
+    """File or folder that it comes from."""
+    width: int
+    height: int
+    """Of every frame, after its rotation."""
+    num_frames: int
+    fps: float
+    """Frames a second, on average."""
+    times_s: Sequence[float]
+    """When each of the T frames is shown first, from 0 on."""
+    end_s: float
+    """When the last one goes."""
+    files: Sequence[str]
+    """T names of images; empty for a video."""
+    frames_sha256: str
+    """Of all pixels."""
+
+    def video(self, clips_dir: Path) -> Video:
+        """Its T lossless frames."""
+        folder = clips_dir / self.clip_id / FRAMES_DIR
+        return Video(self.clip_id, tuple(folder / _name(idx) for idx in range(self.num_frames)))
+
+
+def open_clip(path: Path, clips_dir: Path) -> Clip:
+    """A clip with its frames on disk, which are those of an earlier call if there are any.
+
+    Args:
+        path: a video file, an image, or a folder of images.
+        clips_dir: keeps one folder a clip; it is there when it is complete.
+
+    Raises:
+        UserError: if the clip is missing, empty, unreadable, or of frames of several sizes.
+    """
+    files = find_footage(path)
+    digest = hashlib.sha256(f"version {CLIP_VERSION}\n".encode())
+    for each in files:
+        digest.update(bytes.fromhex(sha256_of_file(each)) + f"{each.name}\n".encode())
+    stem = path.resolve().name if path.is_dir() else path.stem
+    title = re.sub(r"[^0-9A-Za-z_]+", "_", stem)[:40].strip("_") or "clip"
+    folder = clips_dir / f"{title}-{digest.hexdigest()[:12]}"
+    if not folder.is_dir():
+        log.info("%s: reading its frames", path)
+        _extract(path, files, folder)
+    content = json.loads((folder / CLIP_FILE).read_text())
+    clip = Clip(**{**content, "source": str(path)})
+    size = f"{clip.width} x {clip.height} px"
+    log.info("%s: %d frames of %s, %.2f s", folder, clip.num_frames, size, clip.end_s)
+    return clip
 
 
 def find_footage(path: Path) -> list[Path]:
@@ -52,8 +117,6 @@ def find_footage(path: Path) -> list[Path]:
     Raises:
         UserError: if there are none, or two images have one name but for their endings.
     """
-    if path.is_file() and path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty, expected a video. Get the file again.")
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -83,6 +146,63 @@ def read_footage(files: Sequence[Path]) -> Iterator[ClipFrame]:
         return
     for idx, path in enumerate(files):
         yield ClipFrame(_read_image(path), idx / IMAGE_RATE, (idx + 1) / IMAGE_RATE, path.name)
+
+
+def _extract(path: Path, files: Sequence[Path], folder: Path) -> None:
+    """Write the folder of a clip: complete or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(".part", f"{folder.name}.", folder.parent) as parent:
+            unfinished = Path(parent, folder.name)
+            (unfinished / FRAMES_DIR).mkdir(parents=True)
+            clip = _write_frames(path, files, folder.name, unfinished / FRAMES_DIR)
+            write_json(unfinished / CLIP_FILE, dataclasses.asdict(clip))
+            if not folder.is_dir():  # else another process was faster, with the same result
+                unfinished.rename(folder)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # of a full disk: then it is one message
+        raise
+
+
+def _write_frames(path: Path, files: Sequence[Path], clip_id: str, frames_dir: Path) -> Clip:
+    """Write one frame at a time; a clip may be longer than memory."""
+    digest, end_s, height, width = hashlib.sha256(), 0.0, 0, 0
+    times_s: list[float] = []
+    for frame in read_footage(files):
+        size = frame.pixels.shape[:2]
+        height, width = (height, width) if times_s else size
+        if size != (height, width):
+            where = frame.file or f"at {frame.start_s:.2f} s"
+            raise UserError(
+                f"{path}: {where}, the frame has {size[1]} x {size[0]} px, the first one has "
+                f"{width} x {height}. Scale all frames to one size."
+            )
+        digest.update(frame.pixels.data)
+        png = cv2.imencode(".png", frame.pixels[..., ::-1], FASTEST_PNG)[1]
+        (frames_dir / _name(len(times_s))).write_bytes(png.tobytes())
+        times_s.append(frame.start_s)
+        end_s = frame.end_s
+        if len(times_s) % LOG_EVERY == 0:
+            log.info("%s: %d frames so far", path, len(times_s))
+    if not times_s:
+        raise UserError(f"{path}: not a single frame can be read. Get the file again.")
+    digest.update(f"{height} x {width}".encode())
+    return Clip(
+        clip_id=clip_id,
+        source=str(path),
+        width=width,
+        height=height,
+        num_frames=len(times_s),
+        fps=len(times_s) / end_s,
+        times_s=times_s,
+        end_s=end_s,
+        files=[each.name for each in files] if frame.file else [],
+        frames_sha256=digest.hexdigest(),
+    )
+
+
+def _name(frame_idx: int) -> str:
+    return f"{frame_idx:05d}.png"
 
 
 def _is_image(path: Path) -> bool:

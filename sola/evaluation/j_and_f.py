@@ -1,15 +1,13 @@
-"""J and F of any choice of a video's tracks against any of its objects, each computed once."""
+"""J and F of any selection of a video's tracks against any of its objects, computed once each."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from sola.errors import UserError
-from sola.masks import common_size, merge
+from sola.masks import common_size
 from sola.masks.frame_bits import pack_runs
 from sola.masks.run_length import common_length
 from sola.masks.runs import Runs, empty_runs, find_runs, jaccard, unite
@@ -31,18 +29,9 @@ class Score(NamedTuple):
         """J&F, the mean of both."""
         return (self.j + self.boundary_f) / 2
 
-
-@dataclass(frozen=True)
-class _Union:
-    """A union of masklets, ready to be compared."""
-
-    runs: Runs
-
-    @cached_property
-    def boundaries(self) -> list[Boundary]:
-        """Boundaries of 16 frames each."""
-        radius_px = tolerance_radius_px(self.runs.size)
-        return [Boundary(bits, radius_px) for bits in pack_runs(self.runs)]
+    def by_name(self) -> dict[str, float]:
+        """Return J, F and J&F by these names."""
+        return {"J": self.j, "F": self.boundary_f, "J&F": self.jf}
 
 
 class VideoScorer:
@@ -59,14 +48,14 @@ class VideoScorer:
     """
 
     def __init__(self, tracks: Sequence[Masklet], ground_truth: Mapping[str, Masklet]) -> None:
+        self.tracks, self.ground_truth = tuple(tracks), dict(ground_truth)
         masklets = [*tracks, *ground_truth.values()]
-        self.tracks = tuple(tracks)
-        self.ground_truth = dict(ground_truth)
         self.num_frames = common_length(masklets)
         self.size = common_size(masklets) or (1, 1)
         self._scores: dict[tuple[frozenset[int], frozenset[str]], Score] = {}
-        self._runs: dict[int | str, Runs] = {}
-        self._unions: OrderedDict[frozenset[int | str], _Union] = OrderedDict()
+        self._find_runs = cache(lambda member: find_runs(self._masklet(member), self.size))
+        self._union = lru_cache(MAX_UNIONS)(self._unite)
+        self._boundaries = lru_cache(MAX_UNIONS)(self._find_boundaries)
 
     def score(self, selected: Iterable[int], object_ids: Iterable[str]) -> Score:
         """Score the union of the selected tracks against the union of the objects.
@@ -82,15 +71,15 @@ class VideoScorer:
         Raises:
             UserError: if an object has no masklet.
         """
-        key = (frozenset(map(int, selected)), frozenset(object_ids))
-        if key not in self._scores:
-            preds, target = self._union(key[0]), self._union(key[1])
+        preds, target = frozenset(map(int, selected)), frozenset(object_ids)
+        if (preds, target) not in self._scores:
+            j = jaccard(self._union(preds), self._union(target))
             if self.num_frames == 0:
                 return Score(1.0, 1.0)
-            j = jaccard(preds.runs, target.runs)
-            boundary_f = f_measures(preds.boundaries, target.boundaries)
-            self._scores[key] = Score(float(np.mean(j)), float(np.mean(boundary_f)))
-        return self._scores[key]
+            boundary_f = f_measures(self._boundaries(preds), self._boundaries(target))
+            found = Score(float(np.mean(j)), float(np.mean(boundary_f)))
+            self._scores[preds, target] = found
+        return self._scores[preds, target]
 
     def score_growing(
         self, selections: Sequence[tuple[Sequence[Sequence[int]], Iterable[str]]]
@@ -119,41 +108,22 @@ class VideoScorer:
             return [[Score(1.0, 1.0)] * len(steps) for steps in frames]
         return [[Score(*step) for step in steps.mean(axis=-1).tolist()] for steps in frames]
 
-    def is_empty(self, selected: Iterable[int]) -> bool:
-        """Return whether the selected tracks have no pixel on any frame."""
-        return all(self._find_runs(idx).is_empty for idx in selected)
-
-    def target(self, object_ids: Iterable[str]) -> Masklet:
-        """Return the union of objects as T run-length masks; [] for no objects.
-
-        Raises:
-            UserError: if an object has no masklet.
-        """
-        return merge([self._masklet(name) for name in sorted(set(object_ids))])
-
     def union(self, members: Iterable[int] | Iterable[str]) -> Runs:
         """Return the union of tracks, or of objects; it may be of none.
 
         Raises:
             UserError: if an object has no masklet.
         """
-        return self._union(frozenset[int | str](members)).runs
+        return self._union(frozenset[int | str](members))
 
-    def _union(self, members: frozenset[Any]) -> _Union:
-        if members not in self._unions:
-            parts = [self._find_runs(member) for member in members]
-            self._unions[members] = _Union(
-                unite(parts) if parts else empty_runs(self.num_frames, self.size)
-            )
-        self._unions.move_to_end(members)
-        while len(self._unions) > MAX_UNIONS:
-            self._unions.popitem(last=False)
-        return self._unions[members]
+    def _unite(self, members: frozenset[int | str]) -> Runs:
+        parts = [self._find_runs(member) for member in members]
+        return unite(parts) if parts else empty_runs(self.num_frames, self.size)
 
-    def _find_runs(self, member: int | str) -> Runs:
-        if member not in self._runs:
-            self._runs[member] = find_runs(self._masklet(member), self.size)
-        return self._runs[member]
+    def _find_boundaries(self, members: frozenset[int | str]) -> list[Boundary]:
+        """Return the boundaries of a union, of 16 frames each."""
+        radius_px = tolerance_radius_px(self.size)
+        return [Boundary(bits, radius_px) for bits in pack_runs(self._union(members))]
 
     def _masklet(self, member: int | str) -> Masklet:
         """Return the masklet of a track by its index, or of an object by its id."""
