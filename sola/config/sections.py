@@ -27,7 +27,7 @@ class DashboardOptions:
     example_frames: int = 32
     """Frames of such a video at most, evenly taken."""
     keep_checkpoint: bool = True
-    """Whether W&B gets best.ckpt itself, at the end, or only its path and checksum."""
+    """Whether best.ckpt is uploaded to W&B at the end."""
 
     def __post_init__(self) -> None:
         at_least(0, num_examples=self.num_examples)

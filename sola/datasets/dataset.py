@@ -1,7 +1,6 @@
 """Data sets as conf/dataset/ names them: where they lie, and how their splits are opened."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,6 @@ from sola.datasets.meta import MetaSplit
 from sola.datasets.moving_shapes.maker import Maker
 from sola.datasets.split import Split
 from sola.errors import UserError
-from sola.types import Masklet
-
-SEPARATOR = ":"
-"""Between the name of a data set and a video's id in it."""
 
 
 class Dataset:
@@ -127,11 +122,9 @@ class JointDataset(Dataset):
         if not parts:
             raise UserError("parts: at least one data set is required.")
         self._parts = {part.name: part for part in parts.values()}
-        if len(self._parts) < len(parts) or any(SEPARATOR in part for part in self._parts):
-            raise UserError(
-                f"parts: names must be unique and without '{SEPARATOR}', got "
-                f"{', '.join(part.name for part in parts.values())}."
-            )
+        if len(self._parts) < len(parts):
+            names = ", ".join(part.name for part in parts.values())
+            raise UserError(f"parts: names must be unique, got {names}.")
         first = next(iter(parts.values()))
         super().__init__(name, first.root, first.reader, train_split, valid_split, valid_sources)
 
@@ -141,64 +134,5 @@ class JointDataset(Dataset):
         return self._parts
 
     def open(self, split: str, *, keep_problems: bool = False) -> Split:
-        """See ``Dataset.open``; the training split is that of all parts, any other the first's."""
-        parts = list(self._parts.values())
-        if split != self.train_split:
-            return parts[0].open(split, keep_problems=keep_problems)
-        return JointSplit(self.name, [part.open(part.train_split) for part in parts])
-
-
-class JointSplit(Split):
-    """Splits of several data sets; a video's id is ``<data set>:<its id there>``.
-
-    Tracks are made and kept by data set: ``locate`` says where a video's own are.
-    """
-
-    def __init__(self, name: str, parts: list[Split]) -> None:
-        """Put splits of differently named data sets together.
-
-        Args:
-            name: label of the whole.
-            parts: one of each data set.
-        """
-        self.name, self._parts = name, {part.name: part for part in parts}
-        self.split = "+".join(dict.fromkeys(part.split for part in parts))
-        self.split_dir = parts[0].split_dir
-        self.videos, self.expressions = {}, []
-        for part in parts:
-            for own_id, video in part.videos.items():
-                joint = replace(video, video_id=f"{part.name}{SEPARATOR}{own_id}")
-                self.videos[joint.video_id] = joint
-            self.expressions += [
-                replace(expression, video_id=f"{part.name}{SEPARATOR}{expression.video_id}")
-                for expression in part.expressions
-            ]
-
-    @property
-    def parts(self) -> Mapping[str, Split]:
-        """See ``Split.parts``."""
-        return self._parts
-
-    def locate(self, video_id: str) -> tuple[Split, str]:
-        """See ``Split.locate``."""
-        name, _, own_id = video_id.partition(SEPARATOR)
-        return self._parts[name], own_id
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether the ground truth of all parts is here."""
-        return all(part.has_masks for part in self._parts.values())
-
-    @property
-    def annotations_sha256(self) -> dict[str, str]:
-        """See ``Split.annotations_sha256``."""
-        return {
-            f"{name}/{file}": sha256
-            for name, part in self._parts.items()
-            for file, sha256 in part.annotations_sha256.items()
-        }
-
-    def ground_truth(self, video_id: str) -> dict[str, Masklet]:
-        """See ``Split.ground_truth``."""
-        part, own_id = self.locate(video_id)
-        return part.ground_truth(own_id)
+        """Open a split of the first part; see ``Dataset.open``."""
+        return next(iter(self._parts.values())).open(split, keep_problems=keep_problems)

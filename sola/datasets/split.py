@@ -1,7 +1,7 @@
 """One split of a data set, whatever its files look like: what everything downstream takes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,12 +82,3 @@ class Split(ABC):
             of_video = named.setdefault(expression.video_id, {})
             of_video.update(dict.fromkeys(expression.object_ids or ()))
         return named
-
-    @property
-    def parts(self) -> Mapping[str, "Split"]:
-        """The splits that this one is put together from, by the name of their data set."""
-        return {self.name: self}
-
-    def locate(self, video_id: str) -> tuple["Split", str]:
-        """The part that a video comes from, and the video's id there."""
-        return self, video_id

@@ -10,7 +10,7 @@ from pathlib import Path
 from sola.datasets import Split
 from sola.shards import ShardReader
 from sola.trackers.stages import NETWORKS
-from sola.visualization.dashboard.board import Board, Cell, Value, record_tracks
+from sola.visualization.dashboard.board import Board, Cell, Value
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.videos import draw_tracks_clip, show_video
 
@@ -120,14 +120,13 @@ class GenerationDashboard:
     def show_tracks(
         self, reader: ShardReader, dataset: Split, reports: Sequence[VideoReport]
     ) -> None:
-        """Log videos with their tracks, and record all tracks as made by this run.
+        """Log videos with their tracks.
 
         Args:
             reader: of the finished tracks.
             dataset: the split.
             reports: of the videos to choose from.
         """
-        record_tracks(self.board, reader.tracks_dir, reader.index)
         chosen = [reports[i].video_id for i in evenly_spaced(len(reports), self.num_examples)]
         with tempfile.TemporaryDirectory() as folder:
             rows = [self._row(Path(folder), reader, dataset, video_id) for video_id in chosen]

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
 from sola.config.sections import DashboardOptions
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.selector.base import PROVENANCE_KEY
 from sola.training.module import SelectorModule
 from sola.training.scoring import GRID, Finding, ValidationScorer
 from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, VideoClip
@@ -27,21 +25,6 @@ NUM_SCORES = 20
 BIN_EDGES = np.linspace(0, 1, 51)
 
 log = logging.getLogger(__name__)
-
-
-def record_checkpoint(board: Board, path: Path, *, keep_copy: bool) -> None:
-    """Record the best checkpoint that a run made, with its provenance.
-
-    Args:
-        board: of the run.
-        path: of the checkpoint; a run may end without one.
-        keep_copy: upload the checkpoint itself.
-    """
-    if path.is_file():
-        content = torch.load(path, map_location="cpu", weights_only=True)[PROVENANCE_KEY]
-        kind = content["selector"]["_target_"].rpartition(".")[2]
-        name = f"selector-{kind}-{content['dataset']}"
-        board.add_artifact(name, "selector", path, metadata=content, keep_copy=keep_copy)
 
 
 class ValidationDashboard(Callback):

@@ -35,12 +35,12 @@ from sola.training.callbacks import (
     check_resume,
     find_checkpoint,
 )
-from sola.training.dashboard import ValidationDashboard, record_checkpoint
+from sola.training.dashboard import ValidationDashboard
 from sola.training.data import SelectionDataset, SelectorDataModule
 from sola.training.module import SelectorModule
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, check_widths, open_tracks
-from sola.visualization.dashboard.board import Board, git_state, record_inputs
+from sola.visualization.dashboard.board import Board, git_state
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 from sola.weights_file import read_weights
 
@@ -124,11 +124,11 @@ def train(config: TrainConfig) -> TrainingResult:
         module.provenance = _describe(config, tracks, trainer)
         module.provenance["optimizer"] = dict(optimizer.node)
         board.log_config(config.values | {"git": git_state(), "provenance": module.provenance})
-        record_inputs(board, [reader for each in tracks for reader in each.readers])
         try:
             _fit(trainer, module, data, ckpt_path)
-            keep_copy = config.dashboard.keep_checkpoint
-            record_checkpoint(board, output_dir / BEST_FILE, keep_copy=keep_copy)
+            best_path = output_dir / BEST_FILE
+            if config.dashboard.keep_checkpoint and best_path.is_file():
+                board.add_checkpoint(best_path, read_weights(best_path)[PROVENANCE_KEY])
         finally:
             finish_logger(logger)
         for process in getattr(trainer.strategy.launcher, "procs", []):
@@ -182,7 +182,7 @@ def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
 
     Validation goes by video where expressions share tracks: no score depends on it.
     """
-    train = config.dataset.open(config.dataset.train_split)
+    trains = [part.open(part.train_split) for part in config.dataset.parts.values()]
     valid = config.dataset.open(config.dataset.valid_split)
     if not valid.has_masks:
         raise UserError(
@@ -201,9 +201,7 @@ def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
     how = {"by_video": by_video, "skip_empty": True, "max_tokens": options.max_tokens}
     # a video's expressions may be spread over the steps of a window
     keep = 1 if by_video and options.max_tokens is None else options.window
-    train_sets = [
-        open_set(part, options.train_sources, keep, **how) for part in train.parts.values()
-    ]
+    train_sets = [open_set(train, options.train_sources, keep, **how) for train in trains]
     valid_set = open_set(valid, options.valid_sources, 1, by_video=True)
     return valid, SelectorDataModule(train_sets, valid_set, options, config.seed)
 

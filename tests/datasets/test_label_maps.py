@@ -192,8 +192,6 @@ def test_every_layout_is_a_split(tmp_path: Path) -> None:
         split = Dataset("own", tmp_path / folder, reader).open("train")
         assert isinstance(split, Split)
         assert (split.name, split.split, split.has_masks) == ("own", "train", True)
-        assert split.parts == {"own": split}
-        assert split.locate("a") == (split, "a")
         assert split.annotations_sha256.keys()
         for video_id, video in split.videos.items():
             for masklet in split.ground_truth(video_id).values():

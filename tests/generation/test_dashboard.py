@@ -1,6 +1,5 @@
 """What a generation logs, read back from the file that W&B would show."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,6 @@ def test_an_offline_run_holds_rates_rules_and_tracks_of_videos(tmp_path: Path) -
     for path in videos:
         with av.open(str(path)) as video:
             assert sum(1 for _ in video.decode(video=0)) == 3
-    (artifact,) = (a for a in run.artifacts if a.type == "tracks")
-    assert not artifact.use_after_commit  # made, not taken
-    assert artifact.name == "tracks-moving_shapes-train-grid-small"  # what train.py takes
-    metadata = json.loads(artifact.metadata)
-    assert metadata["checkpoint_sha256"] == reader.index["checkpoint_sha256"]
 
 
 @pytest.mark.parametrize("logger", [None, "csv", "tensorboard"])

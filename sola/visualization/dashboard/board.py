@@ -1,8 +1,8 @@
-"""Log what Lightning's loggers have no method for: tables, videos, plots, artifacts."""
+"""Log what Lightning's loggers have no method for: tables, videos, plots, checkpoints."""
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +12,6 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from sola.evaluation.tracks import TrackReader
-from sola.shards.writer import INDEX_FILE
 from sola.visualization.plots import LinePlot, draw_lines
 
 
@@ -38,9 +36,6 @@ class Histogram(NamedTuple):
     edges: NDArray[Any]
 
 
-# of index.json: what names tracks, and what else tells them apart
-NAMES = ("dataset", "split", "source", "tracker")
-DETAILS = ("checkpoint_sha256", "token_dim", "token_dtype", "format_version")
 Cell = str | float | VideoClip | None
 # rows, each a value per column
 Table = list[dict[str, Cell]]
@@ -51,7 +46,7 @@ class Board:
     """Logs to one logger, from the first process of a run.
 
     Args:
-        logger: W&B shows every value; TensorBoard has pictures instead of videos and no artifacts;
+        logger: W&B shows every value; TensorBoard has pictures instead of videos;
             other loggers get the numbers.
     """
 
@@ -84,38 +79,16 @@ class Board:
                 _add_to_tensorboard(self.logger.experiment, name, value, step)
 
     @rank_zero_only
-    def add_artifact(
-        self,
-        name: str,
-        kind: str,
-        path: Path | None = None,
-        *,
-        metadata: Mapping[str, Any],
-        is_input: bool = False,
-        keep_copy: bool = False,
-    ) -> None:
-        """Record a file that the run uses or makes (W&B only).
+    def add_checkpoint(self, path: Path, metadata: Mapping[str, Any]) -> None:
+        """Upload the checkpoint of a training (W&B only), with its provenance as metadata."""
+        if isinstance(self.logger, WandbLogger):
+            import wandb
 
-        Args:
-            name: the same for all versions of the file.
-            kind: tracks, tracker or selector.
-            path: None if only the metadata is known.
-            metadata: what identifies the file.
-            is_input: the run uses it; else the run made it.
-            keep_copy: upload the file itself; else W&B gets its path and checksum.
-        """
-        if not isinstance(self.logger, WandbLogger):
-            return
-        import wandb
-
-        artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", name), kind, metadata=dict(metadata))
-        if path is not None and keep_copy:
+            kind = metadata["selector"]["_target_"].rpartition(".")[2]
+            name = re.sub(r"[^\w.-]", "-", f"selector-{kind}-{metadata['dataset']}")
+            artifact = wandb.Artifact(name, "selector", metadata=dict(metadata))
             artifact.add_file(str(path))
-        elif path is not None:
-            artifact.add_reference(path.absolute().as_uri())
-        # Run.use_artifact does this, but refuses when offline
-        run = self.logger.experiment
-        run._log_artifact(artifact, is_user_created=True, use_after_commit=is_input)
+            self.logger.experiment.log_artifact(artifact)
 
 
 def git_state() -> dict[str, Any]:
@@ -131,34 +104,6 @@ def git_state() -> dict[str, Any]:
         return {"commit": git("rev-parse", "HEAD"), "is_dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "none", "is_dirty": False}
-
-
-def record_inputs(board: Board, readers: Sequence[TrackReader]) -> None:
-    """Record the tracks that a run reads, and the tracker that made them."""
-    for reader in readers:
-        record_tracks(board, reader.tracks_dir, reader.index, is_input=True)
-    index = readers[0].index
-    name, sha256 = index.get("tracker"), str(index.get("checkpoint_sha256"))
-    metadata = {"name": name, "checkpoint_sha256": sha256}
-    board.add_artifact(f"tracker-{name}", "tracker", metadata=metadata, is_input=True)
-
-
-def record_tracks(
-    board: Board, tracks_dir: Path, index: dict[str, Any], *, is_input: bool = False
-) -> None:
-    """Record finished tracks.
-
-    Args:
-        board: of the run.
-        tracks_dir: folder of the tracks.
-        index: content of their index.json.
-        is_input: the run reads them; else it made them.
-    """
-    metadata = {key: index[key] for key in (*NAMES, *DETAILS) if key in index}
-    metadata |= {"folder": str(tracks_dir.absolute()), "num_entries": len(index["entries"])}
-    name = "-".join(["tracks", *(str(index.get(key)) for key in NAMES)])
-    path = tracks_dir / INDEX_FILE
-    board.add_artifact(name, "tracks", path, metadata=metadata, is_input=is_input)
 
 
 def _as_wandb(name: str, value: Value) -> dict[str, Any]:
