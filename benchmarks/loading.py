@@ -80,7 +80,7 @@ def _compare(
     print(f"ratio loading_speed_{way}_{dtype} {speed:.2f} bar {SPEED_BARS[way]:.2f}")
     size = later.num_bytes / plain.num_bytes
     print(f"ratio loading_bytes_{way}_{dtype} {size:.3f} bar {BYTES_BARS[dtype]:.2f}")
-    sample = data.train_set[0]
+    sample = data.train_sets[0][0]
     tokens, labels = read_published(folder, sample.expressions[0])
     assert torch.equal(sample.tokens, tokens), "the two sides have other tracks"
     assert torch.equal(sample.labels[0], labels.bool()), "the two sides have other labels"
