@@ -22,7 +22,7 @@ MAX_NAME_BYTES = 200
 """File systems allow 255; the rest is for the endings that are added to a name."""
 
 _WRONG_CONTENT = (OSError, EOFError, KeyError, RuntimeError, ValueError)
-"""What libraries raise for wrong content; TypeError and others are bugs of ours."""
+"""Errors that libraries raise for wrong content; others, such as TypeError, are bugs."""
 
 _REMEDIES = {
     errno.EMFILE: "Raise the limit on open files (ulimit -n)",

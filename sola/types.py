@@ -41,7 +41,7 @@ class Expression:
     object_ids: tuple[str, ...] | None
     """Objects that the sentence means; () for none of them, None where ground truth is unknown."""
     kind: str = ""
-    """How the sentence tells its objects apart (dataset specific, "" where not recorded)."""
+    """Kind of sentence, as the data set records it; "" if it does not."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class DetectionEvidence:
-    """How well a detector's answers to one sentence support its N tracks."""
+    """Support of a detector's answers to one sentence for its N tracks."""
 
     frame_idxs: tuple[int, ...]
     """K searched frames, ascending."""

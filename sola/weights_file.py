@@ -12,7 +12,7 @@ from sola.errors import DamagedFile
 from sola.files import Damage, find_files, readable, refusals
 
 _UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, LookupError, TypeError, AttributeError)
-"""What torch.load raises beside ``RuntimeError``, ``ValueError`` and ``EOFError``."""
+"""Errors that torch.load raises beside ``RuntimeError``, ``ValueError`` and ``EOFError``."""
 
 HEAD_BYTES = 512
 STAND_INS = (

@@ -21,7 +21,7 @@ class OwnMessages(logging.Filter):
     """Pass all records of sola, and warnings of other packages; only rank 0 passes INFO."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to show a record."""
+        """Return whether to show a record."""
         if record.levelno >= logging.WARNING:
             return True
         is_shown = record.name.split(".")[0] in _OWN_LOGGERS or record.name.startswith(_REPORTS)
@@ -29,7 +29,7 @@ class OwnMessages(logging.Filter):
 
 
 def is_terminal() -> bool:
-    """Whether stderr is a terminal; False in CI (environment variable CI)."""
+    """Return whether stderr is a terminal; False in CI (environment variable CI)."""
     return sys.stderr.isatty() and not os.environ.get("CI")
 
 

@@ -74,7 +74,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
 
 
 def _hides_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C met a ``finally`` of Hydra or OmegaConf, which raised an error of its own."""
+    """Return whether an error was raised while Hydra or OmegaConf cleaned up after Ctrl-C."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None

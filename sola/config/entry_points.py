@@ -67,7 +67,7 @@ OF_SCORING = {"devices": 1, "num_nodes": 1, "precision": "32-true"}
 
 @dataclass
 class RunConfig:
-    """What every entry point takes."""
+    """Options of every command."""
 
     paths: Paths
     data_root: str = "data"
@@ -181,7 +181,7 @@ class TrainConfig(RunConfig):
 
 @dataclass
 class ScoringConfig(RunConfig):
-    """What evaluate.py and predict.py share."""
+    """Options that evaluate.py and predict.py share."""
 
     dataset: Dataset = field(kw_only=True)
     tracker: Tracker = field(kw_only=True)
@@ -264,7 +264,7 @@ class PredictConfig(ScoringConfig):
     """predict.py."""
 
     prompt_sources: dict[str, PromptSource] = field(kw_only=True)
-    """How the tracks of a clip are made; ``sources`` chooses among them."""
+    """Prompt sources for the tracks of a clip; ``sources`` chooses among them."""
     num_overlays: int = 8
     """Expressions drawn as overlay pictures, evenly taken from the split; 0: none."""
     submission: bool = False

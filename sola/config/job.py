@@ -93,7 +93,7 @@ def _own_command(job: HydraConf, words: Sequence[str]) -> list[str]:
 
 
 def is_first_process() -> bool:
-    """Whether this is the only process of the job, or the first of all devices and nodes."""
+    """Return whether this is the only process of the job, or the first of all devices and nodes."""
     names = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in names)
 

@@ -32,7 +32,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NOT_PERMITTED),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
 }
-"""What a user can do about an error of the file system."""
+"""Fixes for errors of the file system."""
 
 
 def message_of(error: BaseException) -> str | None:

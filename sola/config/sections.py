@@ -18,7 +18,7 @@ class Paths:
 
 @dataclass
 class DashboardOptions:
-    """What a run shows in W&B and TensorBoard beside its numbers."""
+    """Examples and files that a run logs to W&B and TensorBoard."""
 
     num_examples: int = 8
     """Validation expressions (videos of a generation) shown as videos, evenly taken."""
@@ -27,7 +27,7 @@ class DashboardOptions:
     example_frames: int = 32
     """Frames of such a video at most, evenly taken."""
     keep_checkpoint: bool = True
-    """Whether best.ckpt is uploaded to W&B at the end."""
+    """Upload best.ckpt to W&B at the end."""
 
     def __post_init__(self) -> None:
         at_least(0, num_examples=self.num_examples)
@@ -37,7 +37,7 @@ class DashboardOptions:
 
 @dataclass
 class DataOptions:
-    """What is trained and validated on, in which portions, and which tracks are positive."""
+    """Tracks to train and validate on, sizes of steps, and the rule for positives."""
 
     train_sources: list[str]
     """Prompt sources of the training tracks. An expression chooses among the tracks of its video
@@ -54,7 +54,7 @@ class DataOptions:
     """Instead of batch_size: samples are packed into steps of at most so many object tokens, which
     are expressions x tracks x frames, summed over the step; a video is cut to it by expressions."""
     window: int = 32
-    """Videos whose samples are shuffled among each other; their tracks are read once and kept in
+    """Number of videos whose samples are shuffled together; their tracks are read once and kept in
     memory, by every worker, until all are seen. Videos themselves are shuffled every epoch."""
     num_workers: int = 0
     """Processes that load samples, on each device; no result depends on it."""

@@ -53,5 +53,5 @@ def _check(config: DictConfig) -> None:
 
 
 def _is_not_read(config: DictConfig) -> bool:
-    """Whether the data set is synthetic, or replaced by a clip."""
+    """Return whether the data set is synthetic, or replaced by a clip."""
     return OmegaConf.select(config, "dataset.maker") is not None or bool(config.get("video"))

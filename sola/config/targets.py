@@ -44,7 +44,7 @@ class Later(Generic[Built]):
 
 
 def is_node(value: Any) -> bool:
-    """Whether a value of the configuration has a ``_target_``."""
+    """Return whether a value of the configuration has a ``_target_``."""
     return isinstance(value, Mapping) and TARGET in value
 
 

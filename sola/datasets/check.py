@@ -25,7 +25,7 @@ Sizes = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What there is of one split, and what is wrong."""
+    """Content and problems of one split."""
 
     name: str
     """Data set and split."""
@@ -35,7 +35,7 @@ class SplitReport:
 
     @property
     def errors(self) -> list[Problem]:
-        """What would break a run."""
+        """Problems that would break a run."""
         return [problem for problem in self.problems if problem.is_error]
 
     def lines(self) -> Iterator[str]:
@@ -138,7 +138,7 @@ def _check_frames(video: Video, *, decode: bool) -> tuple[tuple[int, int] | None
 
 
 def _check_masks(split: Split, sizes: Sizes, pool: ThreadPoolExecutor) -> list[Problem]:
-    """What is wrong with the ground truth of videos whose frames can be read."""
+    """Return problems of the ground truth of videos whose frames can be read."""
     try:
         if not split.has_masks or not split.annotations_sha256:  # it parses a mask_dict.json
             return []
@@ -149,7 +149,7 @@ def _check_masks(split: Split, sizes: Sizes, pool: ThreadPoolExecutor) -> list[P
 
 
 def _check_masklets(split: Split, video_id: str, size: tuple[int, int]) -> Iterator[Problem]:
-    """What is wrong with the ground truth of a video, read as a run reads it."""
+    """Yield problems of the ground truth of a video."""
     try:
         masklets = split.ground_truth(video_id)
     except (UserError, OSError) as error:

@@ -88,7 +88,7 @@ class MetaSplit(Split):
         """Masklets of some objects of a video, for frames of (H, W) ``size``."""
 
     def _videos_of_split(self, listed: Collection[str]) -> list[str]:
-        """Those of the listed videos that belong to the split."""
+        """Return the listed videos that belong to the split."""
         return list(listed)
 
     def _check_object(self, object_id: str) -> None:

@@ -88,7 +88,7 @@ class MeViS(MetaSplit):
 
 
 class MeViSv2(MeViS):
-    """A split of MeViS v2: the videos of v1 with more expressions, some of which mean nothing."""
+    """A split of MeViS v2: the videos of v1 with more expressions, some without a target."""
 
     protocol = "mevis_v2"
     meta_files = (

@@ -11,7 +11,9 @@ VOID = "255"
 
 
 def annotator_of(expression_id: str) -> int:
-    """Who wrote an expression: 0 to 3. Object k has the expressions 4k to 4k + 3, one of each.
+    """Return the annotator of an expression, 0 to 3.
+
+    Object k has the expressions 4k to 4k + 3, one of each annotator.
 
     Raises:
         UserError: if the id is no number.

@@ -26,7 +26,7 @@ class RefYouTubeVOS(LabelMapSplit):
 
     @cached_property
     def annotations_sha256(self) -> dict[str, str]:
-        """As of every split; for valid also the expressions of test, which define it too."""
+        """See ``Split.annotations_sha256``; valid includes the expressions of test."""
         sha256 = dict(super().annotations_sha256)
         if self.split == "valid" and self._test_path.is_file():
             sha256["test/meta_expressions.json"] = sha256_of_file(self._test_path)

@@ -1,4 +1,4 @@
-"""One split of a data set, whatever its files look like: what everything downstream takes."""
+"""Interface of a split of a data set, independent of its files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ class Split(ABC):
     """Name of the data set; names its folder of tracks."""
     split: str
     split_dir: Path
-    """Where the split lies, for messages."""
+    """Folder of the split, for messages."""
     videos: dict[str, Video]
     """Videos by id, in the order of the file; frames in the order of time."""
     expressions: list[Expression]
     """All expressions of the split, in the order of the file."""
     protocol: str = "mevis"
-    """How its benchmark measures an answer, see ``sola.evaluation.protocols``."""
+    """Name of its benchmark's protocol, see ``sola.evaluation.protocols``."""
     problems: Sequence[Problem] = ()
-    """What was found wrong or odd while it was opened."""
+    """Problems found when it was opened."""
 
     @classmethod
     def splits(cls, root: Path) -> list[str]:

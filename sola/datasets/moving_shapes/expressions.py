@@ -34,7 +34,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
 
 
 class Description(NamedTuple):
-    """What is said of an object; "" where nothing is."""
+    """Attributes named in a sentence; "" for those that are not."""
 
     colour: str = ""
     shape: str = ""
@@ -54,7 +54,7 @@ class Sentence(NamedTuple):
 def make_sentences(
     objects: Objects, is_visible: Flags, count: int, rng: scene.Rng
 ) -> list[Sentence]:
-    """Up to ``count`` different sentences, the kinds in turn as far as the scene has them.
+    """Return up to ``count`` different sentences, alternating between kinds.
 
     Args:
         objects: of the scene.
@@ -133,7 +133,7 @@ ARGUABLE = {
 
 
 def _could_be_said(motion: str, item: scene.SceneObject) -> bool:
-    """Whether somebody might say this motion of an object whose motion is another one."""
+    """Return whether a motion could also describe an object that has another one."""
     if item.motion in scene.PLAIN_MOTIONS or motion not in scene.DIRECTIONS:
         return item.motion in ARGUABLE.get(motion, ())
     along = zip(scene.DIRECTIONS[motion], scene.DIRECTIONS[item.direction], strict=True)
@@ -154,7 +154,7 @@ def _phrase(description: Description, rng: scene.Rng, *, is_plural: bool) -> str
 
 
 def _to_plural(phrase: str) -> str:
-    """As in "that drifts to the left" -> "that drift to the left"; participles stay."""
+    """Turn "that drifts to the left" into "that drift to the left"; participles stay."""
     if not phrase.startswith("that "):
         return phrase
     _, verb, *rest = phrase.split()

@@ -33,7 +33,7 @@ FIRST_TRACKER_SEED = 10_000_000
 
 @dataclass(frozen=True)
 class Maker:
-    """How synthetic videos are made."""
+    """Settings and writer of synthetic videos."""
 
     num_videos: dict[str, int]
     """Videos per split."""

@@ -33,7 +33,7 @@ MOTIONS = (*PLAIN_MOTIONS, "reversing", "starting_late", "leaving", "entering")
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What a scene may contain."""
+    """Settings of a scene."""
 
     num_frames: int = 16
     frame_size_px: int = BASE_SIZE_PX
@@ -223,7 +223,7 @@ def _draw_background(rng: Rng, *, is_moving: bool) -> Callable[[float, int], np.
 
 
 def _texture(rng: Rng, kind: int, side: int, base: np.ndarray) -> np.ndarray:
-    """What is added to the base colour: (side, side, 3), or less where it broadcasts."""
+    """Return the texture to add to the base colour: (side, side, 3), or broadcastable to it."""
     ys, xs = np.mgrid[:side, :side].astype(np.float32)
     if kind == 0:
         return np.zeros((side, side, 3), np.float32)

@@ -32,7 +32,7 @@ POST_PROCESSING: dict[str, Any] = {
     # memory of a prompted frame is made of the mask that a user would see
     "binarize_mask_from_pts_for_mem_enc": True,
 }
-"""What ``build_sam2_video_predictor`` adds by default, except for the filling of holes."""
+"""Values that ``build_sam2_video_predictor`` adds by default, except for filling holes."""
 
 
 def find_network(network: str) -> Path:

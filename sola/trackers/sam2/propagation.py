@@ -25,11 +25,11 @@ FeatureMaps = list[Tensor]
 """(1, C, h, w) each, at strides 4, 8 and 16."""
 OUTPUTS = ("pred_masks", "obj_ptr", "object_score_logits")
 FrameOutput = dict[str, Any]
-"""What SAM 2 remembers of one frame, under its own names."""
+"""Memory of one frame, with SAM 2's own names."""
 
 
 class FrameFeatures:
-    """What the image encoder makes of each frame.
+    """Image features of each frame.
 
     Passes over a video visit its frames one after the other, again and again: a cache that forgot
     the oldest would forget each frame just before its turn. So the frames that came first are kept
