@@ -58,7 +58,7 @@ def test_odd_data_goes_through_all_commands(compose: Compose, tmp_path: Path, na
     for threshold in (0, 1):
         answered = (f"split={layout.hidden}", f"threshold={threshold}", "num_overlays=1")
         config = compose("predict", *shared, *answered, "submission=true")
-        masks_dir = run_predict(config).parent / "masks"
+        masks_dir = run_predict(config).parent / "masks" / config.dataset.submission_top_dir
         _check_masks(masks_dir, layout.per_text, is_empty=threshold == 1)
 
 
