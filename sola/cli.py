@@ -87,13 +87,8 @@ def _evaluate(config: Any) -> float:
         check_other_run(config.report_against, config.dataset.name, config.split)
     split, evaluation = evaluate(config)
     if config.report:
-        write_report(
-            Path(config.paths.output_dir),
-            split,
-            evaluation,
-            metrics_path=Path(config.ckpt_path or "").parent / "metrics.csv",
-            other_run=config.report_against,
-        )
+        output_dir = Path(config.paths.output_dir)
+        write_report(output_dir, split, evaluation, other_run=config.report_against)
     return float(evaluation["protocol"]["numbers"]["J&F"])
 
 

@@ -20,7 +20,7 @@ from sola.evaluation.table import answer_rows, list_notes, print_comparison, wit
 from sola.files import whole_results
 from sola.metrics.labels import count_pixels, track_labels
 from sola.visualization.colours import as_css
-from sola.visualization.plots import ScoredTrack, draw_report_plots, read_metrics, write_plot
+from sola.visualization.plots import ScoredTrack, draw_report_plots, write_plot
 from sola.visualization.videos import (
     frames_per_video,
     show_video,
@@ -62,7 +62,6 @@ def write_report(
     split: ScoredSplit,
     evaluation: Mapping[str, Any],
     *,
-    metrics_path: Path,
     other_run: str | None = None,
 ) -> Path:
     """Write the report of a selector's evaluation beside evaluation.json; returns its index.html.
@@ -73,7 +72,6 @@ def write_report(
         output_dir: folder of the evaluation.
         split: what was measured.
         evaluation: content of evaluation.json.
-        metrics_path: metrics.csv of the training, if there is one.
         other_run: output folder of a run to compare with.
 
     Raises:
@@ -83,13 +81,12 @@ def write_report(
     if other_run is not None:
         other, own = read_run(Path(other_run)), {**evaluation, "run": str(output_dir)}
         comparison, others = compare(other, own, SELECTION), answers_of(other, evaluation)
-    metrics = read_metrics(metrics_path)
     with whole_results(output_dir, [REPORT_DIR]) as unfinished:
         folder = unfinished / REPORT_DIR
         rows, all_scores = _write_videos(folder, split, evaluation)
         for row in rows if others else ():
             row["answers"]["other"] = others[row["video"], row["expression"]]
-        figures = draw_report_plots(evaluation, all_scores, metrics)
+        figures = draw_report_plots(evaluation, all_scores)
         write_page(folder, evaluation, figures, rows, comparison=comparison)
     page = output_dir / REPORT_DIR / PAGE
     log.info("%s: the report, for any browser", page)
