@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sola.errors import UserError
-from sola.evaluation.tracks import TrackReader, VideoTracks, check_has_tokens
+from sola.evaluation.tracks import VideoTracks, check_has_tokens
 from sola.files import plain, sha256_of_file
 from sola.selector import Selector
 from sola.selector.checkpoint import load_selector, weights_file
+from sola.shards import ShardReader
 from sola.text import TextEncoder, TextTokens
 from sola.types import Expression, Video
 
@@ -149,7 +150,7 @@ class Checkpoint:
         return selector, training
 
     def open_scorer(
-        self, tracks: TrackReader, text_dir: Path, device: torch.device
+        self, tracks: ShardReader, text_dir: Path, device: torch.device
     ) -> tuple[Scorer, dict[str, Any]]:
         """Return the scorer, and the names of it that go with every number.
 

@@ -12,8 +12,9 @@ from typing import Any
 from sola.config.progress import progress
 from sola.datasets import Split
 from sola.evaluation.scorers import Scorer
-from sola.evaluation.tracks import TrackReader, TrackSources, VideoReader, VideoTracks
+from sola.evaluation.tracks import TrackSources, VideoReader, VideoTracks
 from sola.files import write_json
+from sola.shards import ShardReader
 from sola.types import Expression, Video
 
 SCORES_FILE = "scores.json"
@@ -208,7 +209,7 @@ def _describe_tracks(video: VideoTracks) -> list[dict[str, Any]]:
     return described
 
 
-def _describe_reader(reader: TrackReader) -> dict[str, Any]:
+def _describe_reader(reader: ShardReader) -> dict[str, Any]:
     names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
     own = {k: v for k, v in reader.index.items() if k.endswith("_sha256") and isinstance(v, str)}
     return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names} | own
