@@ -32,8 +32,8 @@ from sola.prediction.run import (
 )
 from sola.shards import ShardReader, short_digest, tracks_dir
 from sola.types import Expression, Masklet, Prompt, Video
-from sola.visualization.mp4 import write_mp4
 from sola.visualization.overlays import ORANGE, draw_masks
+from sola.visualization.videos import write_mp4
 
 log = logging.getLogger(__name__)
 
