@@ -1,6 +1,7 @@
 """Run evaluate.py: score, select, measure, compare, and name every number."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +15,23 @@ from sola.errors import UserError
 from sola.evaluation import measure
 from sola.evaluation.predictions import Predictions, open_predictions
 from sola.evaluation.protocols import official_numbers
-from sola.evaluation.scorers import Checkpoint, Scorer
-from sola.evaluation.scores import SCORES_FILE, OtherTexts, ScoredSplit, score_dataset, versions
+from sola.evaluation.scorers import Scorer, SelectorScorer
+from sola.evaluation.scores import (
+    SCORES_FILE,
+    OtherTexts,
+    ScoredSplit,
+    describe_reader,
+    score_expressions,
+    versions,
+)
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.table import official_line, print_tables
-from sola.evaluation.tracks import TrackSources
-from sola.files import plain, write_json
+from sola.evaluation.tracks import TrackSources, check_has_tokens
+from sola.files import plain, sha256_of_file, write_json
+from sola.selector import Selector
+from sola.selector.checkpoint import load_selector, weights_file
 from sola.shards import ShardReader, tracks_dir
+from sola.text import TextTokens
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +126,35 @@ def open_sources(config: ScoringConfig) -> TrackSources:
     return TrackSources([ShardReader(folder) for folder in folders])
 
 
-def checkpoint_of(config: ScoringConfig) -> Checkpoint:
-    """Return the checkpoint that a configuration names; nothing is read."""
-    return Checkpoint(Path(config.ckpt_path or ""), config.text_encoder, config.own_selectors)
+def load_trained(
+    config: ScoringConfig, tracks: Mapping[str, Any], where: str
+) -> tuple[Selector, dict[str, Any]]:
+    """Load the selector of ``ckpt_path``, and what is recorded of its training.
+
+    Args:
+        config: names the checkpoint, and the text encoder, which must be that of the training.
+        tracks: token_dim and checkpoint_sha256 of the tracks to score.
+        where: names the tracks in messages.
+
+    Raises:
+        UserError: if the checkpoint is missing or damaged, or does not fit the tracks or the text
+            encoder.
+    """
+    path, encoder, key = Path(config.ckpt_path or ""), config.text_encoder, "checkpoint_sha256"
+    selector, training = load_selector(path, config.own_selectors)
+    check_has_tokens(tracks["token_dim"], where)
+    for named, what, trained, found in (
+        (where, "token_dim", selector.kwargs.get("token_dim"), tracks["token_dim"]),
+        (where, key, training.get(key), tracks.get(key)),
+        (f"text_encoder={encoder.name}", "text_dim", selector.kwargs.get("text_dim"), encoder.dim),
+        ("this run", "text_encoder", training.get("text_encoder"), encoder.name),
+    ):
+        if trained not in (None, found):
+            raise UserError(
+                f"{path}: trained with {what}={trained}, {named} has {what}={found}. "
+                "Choose the tracker and the text encoder of its training."
+            )
+    return selector, training
 
 
 def score_split(
@@ -140,7 +177,7 @@ def score_split(
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     sources.check_complete(dataset)
-    path = Path(config.paths.output_dir) / SCORES_FILE
+    scorer: Scorer
     if config.ckpt_path is None:
         assert config.selector is not None, "checked before"
         scorer = cast(Any, config.selector())
@@ -148,9 +185,26 @@ def score_split(
         names: dict[str, Any] = {"scorer": plain(scorer.describe())}
     else:
         device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
-        checkpoint, text_dir = checkpoint_of(config), Path(config.paths.data_dir) / "text"
-        scorer, names = checkpoint.open_scorer(sources.readers[0], text_dir, device)
-    split = score_dataset(dataset, sources, scorer, names, others)
+        first, path = sources.readers[0], Path(config.ckpt_path)
+        selector, training = load_trained(config, first.index, str(first.tracks_dir))
+        text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+        scorer = SelectorScorer(selector.to(device), text.tokens)
+        sha256 = sha256_of_file(weights_file(path))
+        named = {"path": str(path), "sha256": sha256, "training": plain(training)}
+        names = {"checkpoint": named, "text_encoder": config.text_encoder.name}
+    provenance = {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        **names,
+        "tracks": [describe_reader(reader) for reader in sources.readers],
+        "versions": versions(),
+    }
+    scorer.prepare(dataset.expressions)
+    scores = score_expressions(
+        scorer, sources, dataset.expressions, videos=dataset.videos, others=others
+    )
+    split = ScoredSplit(dataset, sources, scores, provenance)
+    path = Path(config.paths.output_dir) / SCORES_FILE
     split.save_scores(path)
     log.info("%s: scores of %d expressions", path, len(dataset.expressions))
     return split

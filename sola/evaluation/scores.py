@@ -103,36 +103,6 @@ class ScoredSplit:
         write_json(path, {**names, "videos": videos})
 
 
-def score_dataset(
-    dataset: Split,
-    sources: TrackSources,
-    scorer: Scorer,
-    names: Mapping[str, Any],
-    others: OtherTexts | None = None,
-) -> ScoredSplit:
-    """Score every expression of a split.
-
-    Args:
-        dataset: the split.
-        sources: its tracks.
-        scorer: gives the scores.
-        names: names of the scorer, for the provenance.
-        others: expressions whose text is scored for an expression's tracks as well.
-    """
-    provenance = {
-        "dataset": dataset.name,
-        "split": dataset.split,
-        **names,
-        "tracks": [_describe_reader(reader) for reader in sources.readers],
-        "versions": versions(),
-    }
-    scorer.prepare(dataset.expressions)
-    scores = score_expressions(
-        scorer, sources, dataset.expressions, videos=dataset.videos, others=others
-    )
-    return ScoredSplit(dataset, sources, scores, provenance)
-
-
 def score_expressions(
     scorer: Scorer,
     sources: TrackSources,
@@ -209,7 +179,8 @@ def _describe_tracks(video: VideoTracks) -> list[dict[str, Any]]:
     return described
 
 
-def _describe_reader(reader: ShardReader) -> dict[str, Any]:
+def describe_reader(reader: ShardReader) -> dict[str, Any]:
+    """Return what the provenance says of the tracks of a prompt source."""
     names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
     own = {k: v for k, v in reader.index.items() if k.endswith("_sha256") and isinstance(v, str)}
     return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names} | own

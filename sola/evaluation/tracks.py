@@ -58,7 +58,10 @@ class TrackSources:
     """Readers of the tracks of one split from several prompt sources, read as one.
 
     Args:
-        readers: one per prompt source, all of one data set, split and tracker; see ``in_order``.
+        readers: one per prompt source, all of one data set, split and tracker.
+
+    Attributes:
+        readers: as tracks are sorted, those of videos before those of expressions.
 
     Raises:
         UserError: if there is none, or two sources differ in their tracker.
@@ -67,7 +70,7 @@ class TrackSources:
     def __init__(self, readers: Sequence[ShardReader]) -> None:
         if not readers:
             raise UserError("sources: at least one prompt source is required, such as [grid].")
-        self.readers = in_order(readers)
+        self.readers = tuple(sorted(readers, key=lambda reader: reader.is_by_expression))
         for reader in self.readers[1:]:
             check_same_tokens(self.readers[0], reader)
 
@@ -157,11 +160,6 @@ def check_has_tokens(token_dim: int, where: str) -> None:
             f"{where}: these tracks have no object tokens; a trained selector needs them. Choose "
             "another tracker, or a selector that is not trained."
         )
-
-
-def in_order(readers: Sequence[ShardReader]) -> tuple[ShardReader, ...]:
-    """Sort readers as tracks are: those of videos before those of expressions, else unchanged."""
-    return tuple(sorted(readers, key=lambda reader: reader.is_by_expression))
 
 
 def entry_of(reader: ShardReader, expression: Expression) -> tuple[str, str]:

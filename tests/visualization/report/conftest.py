@@ -7,7 +7,7 @@ import drawn_split as drawn
 import pytest
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import scorers
+from sola.evaluation import run as scoring
 from sola.evaluation.run import evaluate
 from sola.evaluation.scores import ScoredSplit
 from sola.visualization.report import write_report
@@ -22,7 +22,7 @@ def drawn_config(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def evaluated(drawn_config: Any) -> tuple[ScoredSplit, dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scorers, "TextTokens", drawn.LetterTokens)
+        patch.setattr(scoring, "TextTokens", drawn.LetterTokens)
         return evaluate(drawn_config)
 
 
