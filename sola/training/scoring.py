@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sola.datasets import Split
 from sola.evaluation.curve import Curve, Scored, best_threshold, trace
-from sola.evaluation.groups import groups_of
 from sola.evaluation.j_and_f import Score, VideoScorer
+from sola.evaluation.measure import groups_of
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoReader, VideoTracks
