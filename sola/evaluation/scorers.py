@@ -73,9 +73,7 @@ class SelectorScorer(Scorer):
     needs_checkpoint = True
 
     def __init__(
-        self,
-        selector: Selector,
-        text_tokens: Callable[[list[str]], Sequence[NDArray[np.float32]]],
+        self, selector: Selector, text_tokens: Callable[[list[str]], Sequence[NDArray[np.float32]]]
     ) -> None:
         self.selector, self.text_tokens = selector.eval(), text_tokens
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import run as scoring
+from sola.evaluation import scores as scoring
 from sola.evaluation.measure import evaluate_expressions
 from sola.evaluation.scores import ScoredSplit, Scores
 from sola.evaluation.tracks import TrackSources

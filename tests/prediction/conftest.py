@@ -8,7 +8,7 @@ import drawn_split as drawn
 import pytest
 
 from sola.config.entry_points import PredictConfig
-from sola.evaluation import run as scoring
+from sola.evaluation import scores as scoring
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from pathlib import Path
 import drawn_split as drawn
 
 from sola.config.entry_points import PredictConfig
-from sola.evaluation import run as scoring
+from sola.evaluation import scores as scoring
 from sola.prediction.run import run_predict
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sola.config.entry_points import EvaluateConfig
 from sola.config.sections import Paths
-from sola.evaluation import run as scoring
+from sola.evaluation import scores as scoring
 from sola.evaluation.compare import compare, read_run
 from sola.evaluation.run import run_evaluation
 from sola.masks import decode

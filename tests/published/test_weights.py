@@ -13,7 +13,7 @@ from published_tree import write_tree
 from reference_weights import reference_state_dict
 
 from sola.config.entry_points import EvaluateConfig, PredictConfig
-from sola.evaluation import run as scoring
+from sola.evaluation import scores as scoring
 from sola.evaluation.run import run_evaluation
 from sola.evaluation.scorers import score_tracks
 from sola.prediction.run import run_predict

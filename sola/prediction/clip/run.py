@@ -14,8 +14,7 @@ from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
-from sola.evaluation.run import load_trained, score_split
-from sola.evaluation.scores import ScoredSplit
+from sola.evaluation.scores import ScoredSplit, load_trained, score_split
 from sola.evaluation.tracks import TrackSources
 from sola.files import plain, whole_results, write_json
 from sola.generation.job import Share
@@ -23,13 +22,7 @@ from sola.generation.recipe import Recipe
 from sola.generation.run import make_recipe, make_tracks
 from sola.masks import decode
 from sola.prediction.clip.frames import Clip, open_clip
-from sola.prediction.run import (
-    MASKS_DIR,
-    OVERLAYS_DIR,
-    PREDICTION_FILE,
-    RESULTS,
-    answer,
-)
+from sola.prediction.run import MASKS_DIR, OVERLAYS_DIR, PREDICTION_FILE, RESULTS, answer
 from sola.shards import ShardReader, short_digest, tracks_dir
 from sola.types import Expression, Masklet, Prompt, Video
 from sola.visualization.overlays import ORANGE, draw_masks

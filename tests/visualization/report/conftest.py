@@ -7,7 +7,7 @@ import drawn_split as drawn
 import pytest
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import run as scoring
+from sola.evaluation import scores as scoring
 from sola.evaluation.run import evaluate
 from sola.evaluation.scores import ScoredSplit
 from sola.visualization.report import write_report
