@@ -120,7 +120,7 @@ def _check(words: list[str]) -> None:
 
         check_tracks(rest)
     elif kind == "submission":
-        from sola.prediction.check_submission import main as check_submission
+        from sola.prediction.submission import main as check_submission
 
         check_submission(rest)
     else:

@@ -10,8 +10,7 @@ import cv2
 import pytest
 
 from sola.datasets import MeViS
-from sola.evaluation.predictions import wanted_masks
-from sola.prediction.submission import find_faults
+from sola.evaluation.predictions import find_faults, wanted_masks
 
 pytestmark = [pytest.mark.slow, pytest.mark.programs]
 
