@@ -19,14 +19,8 @@ from sola.datasets.frames import VideoFrames
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import decode, resize
 from sola.types import Masklet, Video
+from sola.visualization import overlays
 from sola.visualization.dashboard import VideoClip
-from sola.visualization.overlays import (
-    draw_answer,
-    draw_masks,
-    evenly_spaced,
-    font_size_px,
-    text_block,
-)
 
 MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
 # of each video, and of all videos together
@@ -91,7 +85,7 @@ def show_video(
     Raises:
         UserError: if a frame cannot be read.
     """
-    idxs = evenly_spaced(len(video.frame_paths), num_frames)
+    idxs = overlays.evenly_spaced(len(video.frame_paths), num_frames)
     shown = replace(video, frame_paths=tuple(video.frame_paths[idx] for idx in idxs))
     small = _fit(size, MAX_SIDE_PX)
 
@@ -157,7 +151,7 @@ def write_thumbnail(
     num_pixels = (target if object_ids else answer).sum(axis=(1, 2))
     idx = int(np.argmax(num_pixels)) if num_pixels.any() else len(shown.frames) // 2
     small = _resize(shown.frames[idx], _fit(target.shape[1:], THUMBNAIL_PX))
-    _write_jpeg(path, draw_answer(small, target[idx], answer[idx]))
+    _write_jpeg(path, overlays.draw_answer(small, target[idx], answer[idx]))
 
 
 def write_script(path: Path, call: str, content: Any) -> None:
@@ -191,7 +185,8 @@ def draw_answer_clip(
     """
     target = shown.union(shown.objects.values())
     answer = shown.union([shown.tracks[idx] for idx in selected])
-    pictures = [draw_answer(*each) for each in zip(shown.frames, target, answer, strict=True)]
+    trios = zip(shown.frames, target, answer, strict=True)
+    pictures = [overlays.draw_answer(*trio) for trio in trios]
     best = int(np.argmax((target | answer).sum(axis=(1, 2))))
     return _write(path, pictures, (f'"{sentence.strip()}"', caption, LEGEND), best)
 
@@ -210,7 +205,7 @@ def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
         red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
         colour = (round(255 * red), round(255 * green), round(255 * blue))
         pairs = zip(pictures, shown.union([masklet]), strict=True)
-        pictures = [draw_masks(*pair, colour) for pair in pairs]
+        pictures = [overlays.draw_masks(*pair, colour) for pair in pairs]
     return _write(path, pictures, (f"video {shown.video.video_id}", caption), len(pictures) // 2)
 
 
@@ -237,7 +232,8 @@ def write_mp4(
         heading: texts above the picture, each on lines of its own.
     """
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
-    words = [_pad_to_even(text_block(text, width, font_size_px(size[0]))) for text in heading]
+    font_px = overlays.font_size_px(size[0])
+    words = [_pad_to_even(overlays.text_block(text, width, font_px)) for text in heading]
     path.parent.mkdir(parents=True, exist_ok=True)
     ticks = _ticks(times_s)
     lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
