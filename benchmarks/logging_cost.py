@@ -34,7 +34,7 @@ from random_tracks import data_options, open_data, write_data
 from sola.config.targets import Later
 from sola.selector import SelectionLoss, TrackSelector
 from sola.training.module import SelectorModule
-from sola.visualization.dashboard.loggers import finish_logger, make_logger
+from sola.visualization.dashboard import finish_logger, make_logger
 
 BAR = 1.02
 LOGGING_CALLS = (
@@ -113,7 +113,7 @@ def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Ste
     adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=True)
     module = SelectorModule(TrackSelector(), SelectionLoss(1.5, 0.3, 0.07), adamw, None, scorer)
     clock = Clock()
-    target = "sola.visualization.dashboard.loggers.wandb_logger"
+    target = "sola.visualization.dashboard.wandb_logger"
     node = {"_target_": target, "save_dir": str(run_dir), "project": "sola"}
     logger = make_logger(Later(node, "logger"), job_type="benchmark")
     trainer = pl.Trainer(

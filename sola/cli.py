@@ -87,13 +87,8 @@ def _evaluate(config: Any) -> float:
         check_other_run(config.report_against, config.dataset.name, config.split)
     split, evaluation = evaluate(config)
     if config.report:
-        write_report(
-            Path(config.paths.output_dir),
-            split,
-            evaluation,
-            metrics_path=Path(config.ckpt_path or "").parent / "metrics.csv",
-            other_run=config.report_against,
-        )
+        output_dir = Path(config.paths.output_dir)
+        write_report(output_dir, split, evaluation, other_run=config.report_against)
     return float(evaluation["protocol"]["numbers"]["J&F"])
 
 
@@ -125,7 +120,7 @@ def _check(words: list[str]) -> None:
 
         check_tracks(rest)
     elif kind == "submission":
-        from sola.prediction.check_submission import main as check_submission
+        from sola.prediction.submission import main as check_submission
 
         check_submission(rest)
     else:

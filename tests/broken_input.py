@@ -70,8 +70,8 @@ def words(case: Case) -> list[str]:
     values = case.values.split()
     keys = {_key(value) for value in values}
     kept = [value for value in COMMANDS[case.command] if _key(value) not in keys]
-    command = case.command.removeprefix("python ").removeprefix("-m ")
-    return [*command.split(), *kept, *values]
+    program, *arguments = case.command.removeprefix("python ").removeprefix("-m ").split()
+    return ["sola.cli" if program == "sola" else program, *arguments, *kept, *values]
 
 
 def row(case: Case, message: str) -> str:

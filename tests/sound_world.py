@@ -38,7 +38,7 @@ GENERATE, TRAIN, EVALUATE, PREDICT = (
     f"python {name}.py" for name in ("generate", "train", "evaluate", "predict")
 )
 IMPORT = "python -m sola.published import tree"
-CHECK_SUBMISSION = "python -m sola.prediction.check_submission masks"
+CHECK_SUBMISSION = "sola check submission masks"
 COMMANDS = {
     GENERATE: [*_COMMON, "split=train", "prompt_source=gt", "tracker.checkpoint=random"],
     TRAIN: [

@@ -21,10 +21,10 @@ from sola.datasets.frames import frame_size, read_frame
 from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile
 from sola.evaluation import predictions
+from sola.evaluation.predictions import find_faults
 from sola.files import read_json
 from sola.masks import check_codes, decode
 from sola.prediction.clip import frames as clip_frames
-from sola.prediction.submission import find_faults
 from sola.published.importing import read_track
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector

@@ -3,11 +3,12 @@
 import math
 import multiprocessing
 import random
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,39 @@ from sola.config.progress import progress
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.curve import Curve, Scored, trace
-from sola.evaluation.groups import groups_of
 from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.oracle import best_selection, best_track
 from sola.evaluation.scores import ScoredSplit, Scores, group_by_video
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import areas, merge
+from sola.masks.runs import Runs, pixels_by_frame
 from sola.types import Expression, Masklet
 
 SELECTION, ORACLE, OTHER_TEXT = "selection", "oracle", "other_text"
 BEST_TRACK, ALL_TRACKS, LARGEST_TRACK, NONE = "best_track", "all_tracks", "largest_track", "none"
 TASKS_AHEAD = 2  # videos per process in memory: enough to keep it busy
+SMALL, LARGE = 0.01, 0.1
+"""Shares of the frame: below the first a target is small, from the second on large."""
+MOST_FRAMES = (32, 64, 128)
+MOST_WORDS = (5, 10)
+NOWHERE = "nowhere"
+
+LABELS = {
+    "objects": ("0", "1", "2", "3+"),
+    "size": (NOWHERE, "small", "medium", "large"),
+    "visible": (NOWHERE, "at times", "always"),
+    "frames": ("1-32", "33-64", "65-128", "129+"),
+    "words": ("1-5", "6-10", "11+"),
+}
+"""By group, in the order of tables."""
+MEANINGS = {
+    "objects": "objects that the expression means",
+    "size": f"mean share of the frame that they cover where visible: small below {SMALL:.0%}, "
+    f"large from {LARGE:.0%} on",
+    "visible": "on how many of the frames one of them is visible",
+    "frames": "frames of the video",
+    "words": "words of the expression",
+}
 # a user's own metric: a number from the answer and the union of the objects, T masks each
 Metric = Callable[[Masklet, Masklet], float]
 
@@ -102,30 +125,25 @@ class VideoTask:
         Raises:
             UserError: if tracks and ground truth do not fit.
         """
+        try:
+            scorer = VideoScorer(self.video.masklets, self.ground_truth)
+        except ValueError as error:
+            raise UserError(f"{self.where}: tracks and ground truth do not fit: {error}") from error
         scored = []
         for expression in self.expressions:
             row = self.scores.row(expression)
             scored.append(Scored(tuple(row), tuple(row.values()), expression.object_ids or ()))
-        curves = trace(self._scorer, scored)
-        return [self._measure(*each) for each in zip(self.expressions, curves, strict=True)]
+        pairs = zip(self.expressions, trace(scorer, scored), strict=True)
+        oracle = cache(partial(best_selection, scorer))  # expressions share its results
+        return [self._measure(scorer, oracle, *each) for each in pairs]
 
-    @cached_property
-    def _scorer(self) -> VideoScorer:
-        try:
-            return VideoScorer(self.video.masklets, self.ground_truth)
-        except ValueError as error:
-            raise UserError(f"{self.where}: tracks and ground truth do not fit: {error}") from error
-
-    @cached_property
-    def _oracle(self) -> Any:
-        """``best_selection`` of objects and tracks; expressions share its results."""
-        return cache(lambda objects, tracks: best_selection(self._scorer, objects, tracks))
-
-    def _measure(self, expression: Expression, curve: Curve) -> ExpressionResult:
-        objects, scorer = frozenset(expression.object_ids or ()), self._scorer
+    def _measure(
+        self, scorer: VideoScorer, oracle: Any, expression: Expression, curve: Curve
+    ) -> ExpressionResult:
+        objects = frozenset(expression.object_ids or ())
 
         def answer(selected: Iterable[int]) -> Answer:
-            return self._answer(expression, frozenset(selected))
+            return self._answer(scorer, expression, frozenset(selected))
 
         answers = {SELECTION: answer(self.scores.select(expression, self.threshold))}
         groups = groups_of(expression, scorer.union(objects))
@@ -136,8 +154,8 @@ class VideoTask:
         for idx in tracks:
             source = self.video.prompts[idx].source
             by_source[source] = (*by_source.get(source, ()), idx)
-        found = {source: self._oracle(objects, own) for source, own in by_source.items()}
-        best = self._oracle(objects, tracks)
+        found = {source: oracle(objects, own) for source, own in by_source.items()}
+        best = oracle(objects, tracks)
         # greedy search among all tracks may end below the best of one source
         highest = max([best, *found.values()], key=lambda oracle: oracle.score.jf)
         answers[ORACLE] = answer(highest.selected)
@@ -156,8 +174,10 @@ class VideoTask:
             other_id=other_id,
         )
 
-    def _answer(self, expression: Expression, selected: frozenset[int]) -> Answer:
-        scorer, objects, own = self._scorer, expression.object_ids or (), {}
+    def _answer(
+        self, scorer: VideoScorer, expression: Expression, selected: frozenset[int]
+    ) -> Answer:
+        objects, own = expression.object_ids or (), {}
         if self.metrics:
             preds, empty = self.video.union(sorted(selected)), self.video.union(())
             target = merge([self.ground_truth[name] for name in sorted(set(objects))]) or empty
@@ -232,6 +252,26 @@ def largest_track(masklets: Sequence[Masklet], tracks: Sequence[int]) -> frozens
         return frozenset()
     num_pixels = areas([masklets[idx] for idx in tracks]).sum(axis=1, dtype=np.int64)
     return frozenset([tracks[int(np.argmax(num_pixels))]])
+
+
+def groups_of(expression: Expression, target: Runs) -> dict[str, str]:
+    """The label of an expression in each group.
+
+    Args:
+        expression: with known objects.
+        target: union of its objects.
+    """
+    num_pixels = pixels_by_frame(target)
+    is_visible = num_pixels > 0
+    share = float(num_pixels[is_visible].mean()) / np.prod(target.size) if is_visible.any() else 0
+    size = 1 + bisect_right((SMALL, LARGE), share) if is_visible.any() else 0
+    return {
+        "objects": LABELS["objects"][min(len(expression.object_ids or ()), 3)],
+        "size": LABELS["size"][size],
+        "visible": LABELS["visible"][int(is_visible.any()) + int(is_visible.all())],
+        "frames": LABELS["frames"][bisect_left(MOST_FRAMES, target.num_frames)],
+        "words": LABELS["words"][bisect_left(MOST_WORDS, len(expression.text.split()))],
+    }
 
 
 def choose_other_texts(

@@ -3,7 +3,6 @@
 import io
 import math
 import os
-import stat
 import zipfile
 import zlib
 from collections import Counter
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from sola.config.progress import progress
 from sola.datasets import Split
 from sola.datasets.frames import frame_size
 from sola.errors import UserError
@@ -29,7 +29,7 @@ from sola.types import Expression, Masklet
 
 NUM_THREADS = min(16, os.cpu_count() or 1)
 MAX_FILE_BYTES = 1 << 26  # of a PNG
-MISSING_SHOWN = 20
+LINES_SHOWN = 20
 GREY = "8-bit grey"
 KINDS = {"1": "1-bit grey", "L": GREY, "I;16": "16-bit grey", "P": "palette"}  # by Pillow's mode
 Size = tuple[int, int]  # (H, W)
@@ -43,7 +43,6 @@ class MaskFiles:
 
     Attributes:
         names: names of all files, and of folders that a zip lists (with a slash at the end).
-        links: names of links.
 
     Raises:
         UserError: if ``path`` is neither.
@@ -54,7 +53,6 @@ class MaskFiles:
         if path.is_dir():
             paths = [p for p in sorted(path.rglob("*")) if p.is_symlink() or not p.is_dir()]
             self.names = [p.relative_to(path).as_posix() for p in paths]
-            self.links = {name for name in self.names if (path / name).is_symlink()}
             return
         if not path.is_file():
             raise UserError(
@@ -66,8 +64,6 @@ class MaskFiles:
             raise UserError(f"{path}: not a readable zip ({error}). Pack it again.") from error
         self.names = [member.orig_filename for member in self.zip.infolist()]
         self.members = {member.orig_filename: member for member in self.zip.infolist()}
-        modes = {name: member.external_attr >> 16 for name, member in self.members.items()}
-        self.links = {name for name, mode in modes.items() if stat.S_ISLNK(mode)}
 
     def read_mask(self, name: str, size: Size) -> tuple[NDArray[np.uint8], str]:
         """Read a PNG with one channel or a palette.
@@ -82,8 +78,8 @@ class MaskFiles:
         Raises:
             UserError: if the file cannot be read, or has another size or several channels.
         """
+        content = io.BytesIO(self._read(name))
         try:
-            content = io.BytesIO(self._read(name))
             with Image.open(content, formats=["PNG"]) as image:
                 image.verify()  # checksums; the image must then be opened again
             with Image.open(content, formats=["PNG"]) as image:
@@ -148,12 +144,54 @@ def wanted_masks(dataset: Split) -> dict[str, Size]:
     }
 
 
-def folders_of(names: Iterable[str]) -> set[str]:
+def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[str]:
+    """Return everything that is wrong with a submission.
+
+    Args:
+        path: a zip, or a folder whose contents would be zipped.
+        wanted: masks that it must hold, and nothing else; see ``wanted_masks``.
+        top_dir: folder in it that holds the videos, "" for none.
+
+    Returns:
+        ``<file or folder>: <fault>`` each; a folder that is missing or unexpected as a whole is one
+        fault.
+
+    Raises:
+        UserError: if ``path`` is neither a folder nor a readable zip.
+    """
+    files = MaskFiles(path)
+    counts, top = Counter(files.names), files.find_top(wanted, top_dir)
+    needed = {top + name: size for name, size in wanted.items()}
+    folders, faults = _folders_of(needed), []
+    if top.rstrip("/") != top_dir:
+        where = f"in a folder {top_dir}/" if top_dir else "at the top"
+        faults.append(f"{top or '.'}: holds the videos; they are needed {where}")
+    faults += [f"{name}: {count} times in the zip" for name, count in counts.items() if count > 1]
+    missing = (name for name in needed if name not in counts)
+    faults += _list_faults("missing", missing, _folders_of(counts))
+    surplus = (name for name in counts if name not in needed and name not in folders)
+    faults += _list_faults("unexpected", surplus, folders)
+    there = [name for name in needed if name in counts]
+    with ThreadPoolExecutor(NUM_THREADS) as pool, progress("checking", len(there)) as advance:
+        found = pool.map(lambda name: _content_fault(files, name, needed[name]), there)
+        for name, fault in zip(there, found, strict=True):
+            faults += [f"{name}: {fault}"] if fault else []
+            advance("")
+    return faults
+
+
+def first_of(lines: Sequence[str]) -> str:
+    """Return up to ``LINES_SHOWN`` lines for the end of a message, and how many more there are."""
+    more = [f"... and {len(lines) - LINES_SHOWN} more"] if len(lines) > LINES_SHOWN else []
+    return "".join(f"\n{line}" for line in [*lines[:LINES_SHOWN], *more])
+
+
+def _folders_of(names: Iterable[str]) -> set[str]:
     """Return all folders that files lie in: a/b/c.png -> a/, a/b/."""
     return {folder for name in names for folder in _folders(name)}
 
 
-def list_faults(reason: str, names: Iterable[str], shared: Container[str]) -> Iterator[str]:
+def _list_faults(reason: str, names: Iterable[str], shared: Container[str]) -> Iterator[str]:
     """Yield a fault per name; or per folder, the outermost not ``shared`` with other names."""
     found = (next((f for f in _folders(name) if f not in shared), name) for name in names)
     for name in dict.fromkeys(found):
@@ -254,15 +292,26 @@ def open_predictions(
     )
     if missing and not allow_missing:
         names = (top + name for name in wanted if top + name not in there)
-        lines = list(list_faults("missing", names, folders_of(there)))
-        if len(lines) > MISSING_SHOWN:
-            lines[MISSING_SHOWN:] = [f"... and {len(lines) - MISSING_SHOWN} more"]
+        lines = first_of(list(_list_faults("missing", names, _folders_of(there))))
         raise UserError(
             f"{path}: masks of {len(missing)} of {len(dataset.expressions)} expressions are "
             "missing. Predict them, or use missing=zero: each of these expressions then counts 0."
-            + "".join(f"\n{line}" for line in lines)
+            f"{lines}"
         )
     return Predictions(dataset, files, top, wanted, missing)
+
+
+def _content_fault(files: MaskFiles, name: str, size: Size) -> str:
+    """Return what is wrong with a mask; "" if nothing is."""
+    try:
+        values, kind = files.read_mask(name, size)
+    except UserError as error:
+        return str(error)
+    if kind != GREY:
+        return f"{kind}; expected {GREY}"
+    wrong = np.setdiff1d(values, (0, 255)).tolist()
+    shown = ", ".join(map(str, wrong[:5])) + (", ..." if wrong[5:] else "")
+    return f"has the values {shown}; expected only 0 and 255" if wrong else ""
 
 
 def _folders(name: str) -> list[str]:

@@ -2,24 +2,19 @@
 
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
-
-from sola.config.device import pick_device
 from sola.config.entry_points import EvaluateConfig, ScoringConfig
-from sola.config.targets import check_kind
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation import measure
 from sola.evaluation.predictions import Predictions, open_predictions
 from sola.evaluation.protocols import official_numbers
-from sola.evaluation.scorers import Checkpoint, Scorer
-from sola.evaluation.scores import SCORES_FILE, OtherTexts, ScoredSplit, score_dataset, versions
+from sola.evaluation.scores import ScoredSplit, score_split, versions
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.table import official_line, print_tables
 from sola.evaluation.tracks import TrackSources
-from sola.files import plain, write_json
+from sola.files import write_json
 from sola.shards import ShardReader, tracks_dir
 
 log = logging.getLogger(__name__)
@@ -113,47 +108,6 @@ def open_sources(config: ScoringConfig) -> TrackSources:
     names = (Path(config.paths.data_dir), config.dataset.name, config.split)
     folders = [tracks_dir(*names, source, config.tracker.name) for source in config.sources]
     return TrackSources([ShardReader(folder) for folder in folders])
-
-
-def checkpoint_of(config: ScoringConfig) -> Checkpoint:
-    """Return the checkpoint that a configuration names; nothing is read."""
-    return Checkpoint(Path(config.ckpt_path or ""), config.text_encoder, config.own_selectors)
-
-
-def score_split(
-    config: ScoringConfig,
-    dataset: Split,
-    sources: TrackSources,
-    others: OtherTexts | None = None,
-) -> ScoredSplit:
-    """Score every expression of a split, and write scores.json into the output folder.
-
-    Args:
-        config: which selector and text encoder.
-        dataset: the split.
-        sources: its tracks.
-        others: expressions whose text is scored for an expression's tracks as well.
-
-    Raises:
-        UserError: if the checkpoint is missing, or does not fit the tracks.
-    """
-    if config.num_threads:
-        torch.set_num_threads(config.num_threads)
-    sources.check_complete(dataset)
-    path = Path(config.paths.output_dir) / SCORES_FILE
-    if config.ckpt_path is None:
-        assert config.selector is not None, "checked before"
-        scorer = cast(Any, config.selector())
-        check_kind(scorer, Scorer, "selector")
-        names: dict[str, Any] = {"scorer": plain(scorer.describe())}
-    else:
-        device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
-        checkpoint, text_dir = checkpoint_of(config), Path(config.paths.data_dir) / "text"
-        scorer, names = checkpoint.open_scorer(sources.readers[0], text_dir, device)
-    split = score_dataset(dataset, sources, scorer, names, others)
-    split.save_scores(path)
-    log.info("%s: scores of %d expressions", path, len(dataset.expressions))
-    return split
 
 
 def _open_predictions(config: EvaluateConfig, dataset: Split) -> ScoredSplit:

@@ -5,9 +5,7 @@ over object tokens, a detector's confidence, or a model that looks at frames and
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,12 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sola.errors import UserError
-from sola.evaluation.tracks import TrackReader, VideoTracks, check_has_tokens
-from sola.files import plain, sha256_of_file
+from sola.evaluation.tracks import VideoTracks
 from sola.selector import Selector
-from sola.selector.checkpoint import load_selector, weights_file
-from sola.text import TextEncoder, TextTokens
 from sola.types import Expression, Video
 
 
@@ -79,9 +73,7 @@ class SelectorScorer(Scorer):
     needs_checkpoint = True
 
     def __init__(
-        self,
-        selector: Selector,
-        text_tokens: Callable[[list[str]], Sequence[NDArray[np.float32]]],
+        self, selector: Selector, text_tokens: Callable[[list[str]], Sequence[NDArray[np.float32]]]
     ) -> None:
         self.selector, self.text_tokens = selector.eval(), text_tokens
 
@@ -104,64 +96,6 @@ class SelectorScorer(Scorer):
         texts = self.text_tokens([expression.text for expression in expressions])
         tokens = tracks.object_tokens[list(candidates)]
         return score_tracks(self.selector, tokens, texts)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trained selector on disk.
-
-    Attributes:
-        path: a best.ckpt, or a folder of save_pretrained.
-        text_encoder: must be that of the training.
-        own_selectors: classes outside sola that the checkpoint may name.
-    """
-
-    path: Path
-    text_encoder: TextEncoder
-    own_selectors: tuple[str, ...] = ()
-
-    def load(self, tracks: Mapping[str, Any], where: str) -> tuple[Selector, dict[str, Any]]:
-        """Load the selector, and what is recorded of its training.
-
-        Args:
-            tracks: token_dim and checkpoint_sha256 of the tracks to score.
-            where: names the tracks in messages.
-
-        Raises:
-            UserError: if the checkpoint is missing or damaged, or does not fit the tracks or the
-                text encoder.
-        """
-        selector, training = load_selector(self.path, self.own_selectors)
-        check_has_tokens(tracks["token_dim"], where)
-        encoder, widths = self.text_encoder, selector.kwargs
-        key = "checkpoint_sha256"
-        for named, what, trained, found in (
-            (where, "token_dim", widths.get("token_dim"), tracks["token_dim"]),
-            (where, key, training.get(key), tracks.get(key)),
-            (f"text_encoder={encoder.name}", "text_dim", widths.get("text_dim"), encoder.dim),
-            ("this run", "text_encoder", training.get("text_encoder"), encoder.name),
-        ):
-            if trained not in (None, found):
-                raise UserError(
-                    f"{self.path}: trained with {what}={trained}, {named} has {what}={found}. "
-                    "Choose the tracker and the text encoder of its training."
-                )
-        return selector, training
-
-    def open_scorer(
-        self, tracks: TrackReader, text_dir: Path, device: torch.device
-    ) -> tuple[Scorer, dict[str, Any]]:
-        """Return the scorer, and the names of it that go with every number.
-
-        Raises:
-            UserError: as ``load`` does.
-        """
-        selector, training = self.load(tracks.index, str(tracks.tracks_dir))
-        text = TextTokens(text_dir, self.text_encoder)
-        sha256 = sha256_of_file(weights_file(self.path))
-        named = {"path": str(self.path), "sha256": sha256, "training": plain(training)}
-        names = {"checkpoint": named, "text_encoder": self.text_encoder.name}
-        return SelectorScorer(selector.to(device), text.tokens), names
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ from typing import Any
 
 from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, best_threshold, mean_curve
-from sola.evaluation.groups import LABELS, MEANINGS
 from sola.evaluation.intervals import MEASURES, METHOD, mean_with_interval
 from sola.evaluation.j_and_f import Score
 from sola.evaluation.measure import ORACLE, OTHER_TEXT, SELECTION, Answer, ExpressionResult
@@ -57,9 +56,9 @@ def summarise(results: Results) -> dict[str, Any]:
         "by_kind": divide(kinds, sorted(set(kinds))),
         "by_group": {
             group: divide([result.groups[group] for result in results], order)
-            for group, order in LABELS.items()
+            for group, order in measure.LABELS.items()
         },
-        "groups": MEANINGS,
+        "groups": measure.MEANINGS,
         "intervals": METHOD,
     }
     return summary | (_about_oracle(results) if ORACLE in results[0].answers else {})

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +10,11 @@ from numpy.typing import NDArray
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.masks import empty_masklet, merge
+from sola.shards import ShardReader
 from sola.types import DetectionEvidence, Expression, Masklet, Prompt, Tracks
 
 # keys of index.json that are equal for all object tokens used with one selector
 COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
-
-
-class TrackReader(Protocol):
-    """Reads the tracks of one prompt source, such as ``sola.shards.ShardReader``."""
-
-    tracks_dir: Path
-    index: dict[str, Any]
-
-    @property
-    def is_by_expression(self) -> bool:
-        """Whether an entry has the tracks of one expression, not those of a whole video."""
-
-    def read(self, video_id: str, expression_id: str = "") -> Tracks:
-        """Read the tracks of one entry."""
-
-    def num_frames(self, video_id: str, expression_id: str = "") -> int:
-        """Return the number of frames of one entry; UserError if the entry is missing."""
-
-
-Reader = TypeVar("Reader", bound=TrackReader)
 
 
 @dataclass(frozen=True)
@@ -78,16 +58,19 @@ class TrackSources:
     """Readers of the tracks of one split from several prompt sources, read as one.
 
     Args:
-        readers: one per prompt source, all of one data set, split and tracker; see ``in_order``.
+        readers: one per prompt source, all of one data set, split and tracker.
+
+    Attributes:
+        readers: as tracks are sorted, those of videos before those of expressions.
 
     Raises:
         UserError: if there is none, or two sources differ in their tracker.
     """
 
-    def __init__(self, readers: Sequence[TrackReader]) -> None:
+    def __init__(self, readers: Sequence[ShardReader]) -> None:
         if not readers:
             raise UserError("sources: at least one prompt source is required, such as [grid].")
-        self.readers = in_order(readers)
+        self.readers = tuple(sorted(readers, key=lambda reader: reader.is_by_expression))
         for reader in self.readers[1:]:
             check_same_tokens(self.readers[0], reader)
 
@@ -147,7 +130,7 @@ class TrackSources:
         )
 
 
-def check_same_tokens(one: TrackReader, other: TrackReader) -> None:
+def check_same_tokens(one: ShardReader, other: ShardReader) -> None:
     """Refuse object tokens of different trackers.
 
     Raises:
@@ -179,12 +162,7 @@ def check_has_tokens(token_dim: int, where: str) -> None:
         )
 
 
-def in_order(readers: Sequence[Reader]) -> tuple[Reader, ...]:
-    """Sort readers as tracks are: those of videos before those of expressions, else unchanged."""
-    return tuple(sorted(readers, key=lambda reader: reader.is_by_expression))
-
-
-def entry_of(reader: TrackReader, expression: Expression) -> tuple[str, str]:
+def entry_of(reader: ShardReader, expression: Expression) -> tuple[str, str]:
     """Return (video id, expression id or "") of the entry with the tracks of an expression."""
     return expression.video_id, expression.expression_id if reader.is_by_expression else ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sola.datasets import Split
 from sola.shards import ShardReader
 from sola.trackers.stages import NETWORKS
-from sola.visualization.dashboard.board import Board, Cell, Value
+from sola.visualization.dashboard import Board, Cell, Value
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.videos import draw_tracks_clip, show_video
 

@@ -27,8 +27,7 @@ from sola.generation.report import GenerationDashboard, VideoReport, show_summar
 from sola.generation.stop import Stopped, StopSignals
 from sola.prompts import PromptSource
 from sola.shards import PromptStore, ShardReader, ShardWriter, tracks_dir
-from sola.visualization.dashboard.board import Board, git_state
-from sola.visualization.dashboard.loggers import finish_logger, make_logger
+from sola.visualization.dashboard import Board, finish_logger, git_state, make_logger
 
 log = logging.getLogger(__name__)
 

@@ -1,31 +1,23 @@
 """Masks to hand in: ``[<top folder>/]<video>/<expression id>/<frame>.png``, 8-bit, 0 or 255."""
 
+import argparse
+import sys
 import zipfile
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from sola.config.progress import progress
+from sola.config import compose
+from sola.config.entry import run_program
+from sola.config.entry_points import PredictConfig
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.predictions import (
-    GREY,
-    NUM_THREADS,
-    MaskFiles,
-    Size,
-    folders_of,
-    list_faults,
-    wanted_masks,
-)
+from sola.evaluation.predictions import NUM_THREADS, find_faults, first_of, wanted_masks
 from sola.masks import decode
 from sola.types import Expression, Masklet, RunLength, Video
-
-FAULTS_SHOWN = 20
 
 
 def write_masks(masks_dir: Path, video: Video, expression: Expression, union: Masklet) -> None:
@@ -38,17 +30,10 @@ def write_masks(masks_dir: Path, video: Video, expression: Expression, union: Ma
         video: names the frames.
         expression: names the folder.
         union: T masks, one for each frame of the video; empty ones for "nowhere".
-
-    Raises:
-        UserError: if there are not as many masks as frames.
     """
-    if len(union) != len(video.frame_paths):
-        raise UserError(
-            f"video {video.video_id} has {len(video.frame_paths)} frames, its tracks {len(union)}. "
-            "The frames have changed since: run generate.py again."
-        )
     folder = masks_dir / expression.video_id / expression.expression_id
     folder.mkdir(parents=True, exist_ok=True)
+    assert len(union) == len(video.frame_paths), "TrackSources.check_complete compared them"
     paths = [folder / f"{frame_path.stem}.png" for frame_path in video.frame_paths]
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         list(pool.map(_write_png, paths, union))  # a list, so that errors come out
@@ -76,66 +61,40 @@ def write_submission(masks_dir: Path, zip_path: Path, dataset: Split, top_dir: s
             file.writestr(member, path.read_bytes())
     faults = find_faults(unfinished, wanted_masks(dataset), top_dir)
     if faults:
-        lines = faults[:FAULTS_SHOWN]
-        lines += [f"and {len(faults) - FAULTS_SHOWN} more"] if faults[FAULTS_SHOWN:] else []
         raise UserError(
             f"{zip_path}: not written, {len(faults)} of its masks are not what split "
             f"{dataset.split} of {dataset.name} needs. If the frames have changed since the tracks "
-            "were made, run generate.py again.\n" + "\n".join(lines)
+            f"were made, run generate.py again.{first_of(faults)}"
         )
     unfinished.rename(zip_path)
 
 
-def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[str]:
-    """Return everything that is wrong with a submission.
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``sola check submission``: lists all that is wrong with masks before they are handed in.
 
-    Args:
-        path: a zip, or a folder whose contents would be zipped.
-        wanted: masks that it must hold, and nothing else; see ``wanted_masks``.
-        top_dir: folder in it that holds the videos, "" for none.
-
-    Returns:
-        ``<file or folder>: <fault>`` each; a folder that is missing or unexpected as a whole is one
-        fault.
-
-    Raises:
-        UserError: if ``path`` is neither a folder nor a readable zip.
+    Takes what predict.py submission=true wrote, or the masks of any other system. Ends with status
+    1 if anything is wrong.
     """
-    files = MaskFiles(path)
-    counts, top = Counter(files.names), files.find_top(wanted, top_dir)
-    needed = {top + name: size for name, size in wanted.items()}
-    folders, faults = folders_of(needed), []
-    if top.rstrip("/") != top_dir:
-        where = f"in a folder {top_dir}/" if top_dir else "at the top"
-        faults.append(f"{top or '.'}: holds the videos; they are needed {where}")
-    faults += [f"{name}: {count} times in the zip" for name, count in counts.items() if count > 1]
-    faults += [f"{name}: is a link; expected the mask itself" for name in sorted(files.links)]
-    missing = (name for name in needed if name not in counts)
-    faults += list_faults("missing", missing, folders_of(counts))
-    surplus = (name for name in counts if name not in needed and name not in folders)
-    faults += list_faults("unexpected", surplus, folders)
-    there = [name for name in needed if name in counts and name not in files.links]
-    by_folder = [list(names) for _, names in groupby(there, lambda name: name.rpartition("/")[0])]
-    with ThreadPoolExecutor(NUM_THREADS) as pool, progress("checking", len(by_folder)) as advance:
-        for names in by_folder:
-            found = pool.map(lambda name: _content_fault(files, name, needed[name]), names)
-            pairs = zip(names, found, strict=True)
-            faults += [f"{name}: {fault}" for name, fault in pairs if fault]
-            advance("")
-    return faults
+    parser = argparse.ArgumentParser(prog="sola check submission", description=main.__doc__)
+    parser.add_argument("path", type=Path, help="the zip, or a folder of what it would hold")
+    parser.add_argument("values", nargs="*", help="as for predict.py: dataset=mevis split=valid")
+    options = parser.parse_args(arguments)
+    run_program(lambda: _check(options.path, options.values))
 
 
-def _content_fault(files: MaskFiles, name: str, size: Size) -> str:
-    """Return what is wrong with a mask; "" if nothing is."""
-    try:
-        values, kind = files.read_mask(name, size)
-    except UserError as error:
-        return str(error)
-    if kind != GREY:
-        return f"{kind}; expected {GREY}"
-    wrong = np.setdiff1d(values, (0, 255)).tolist()
-    shown = ", ".join(map(str, wrong[:5])) + (", ..." if wrong[5:] else "")
-    return f"has the values {shown}; expected only 0 and 255" if wrong else ""
+def _check(path: Path, values: Sequence[str]) -> int:
+    # predict.py's own values, except those that only a run has
+    values = ["ckpt_path=none", "paths.output_dir=none", *values]
+    config: PredictConfig = compose("predict", values)
+    dataset = config.dataset.open(config.split)
+    wanted = wanted_masks(dataset)
+    faults = find_faults(path, wanted, config.dataset.submission_top_dir)
+    summary = (
+        f"{path}: {len(faults) or 'no'} faults; {dataset.name}/{dataset.split} needs "
+        f"{len(wanted)} masks for {len(dataset.expressions)} expressions"
+    )
+    sys.stdout.write("\n".join([*faults, summary, ""]))
+    return 1 if faults else 0
 
 
 def _write_png(path: Path, mask: RunLength) -> None:

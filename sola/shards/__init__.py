@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sola.shards.prompts import PROMPTS_VERSION, PromptStore, short_digest
-from sola.shards.reader import ShardReader, fingerprint
+from sola.shards.reader import ShardReader
 from sola.shards.writer import FORMAT_VERSION, ShardWriter
 
 
@@ -13,4 +13,4 @@ def tracks_dir(data_dir: Path, dataset: str, split: str, source: str, tracker: s
 
 
 __all__ = ["FORMAT_VERSION", "PROMPTS_VERSION", "PromptStore", "ShardReader", "ShardWriter"]
-__all__ += ["fingerprint", "short_digest", "tracks_dir"]
+__all__ += ["short_digest", "tracks_dir"]

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from sola.errors import UserError
-from sola.files import Damage, is_there, readable, sha256_of_file, unsafe_name
+from sola.files import Damage, is_there, readable, unsafe_name
 from sola.sealed import open_array, open_group, open_hdf5
 from sola.shards import entry as entry_module
 from sola.shards.entry import entry_name
@@ -129,15 +129,6 @@ class ShardReader:
                 f"since they were made: move the folder away and run generate.py again."
             )
         return entry
-
-
-def fingerprint(tracks_dir: Path) -> dict[str, Any]:
-    """Return what changes when finished tracks are made again, in JSON's types."""
-    stats = {path.name: path.stat() for path in sorted(tracks_dir.glob("*.h5"))}
-    return {
-        "index_sha256": sha256_of_file(tracks_dir / INDEX_FILE),
-        "shards": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
-    }
 
 
 def read_index(tracks_dir: Path) -> dict[str, Any]:

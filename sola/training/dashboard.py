@@ -15,7 +15,7 @@ from sola.datasets import Split
 from sola.errors import UserError
 from sola.training.module import SelectorModule
 from sola.training.scoring import GRID, Finding, ValidationScorer
-from sola.visualization.dashboard.board import Board, Cell, Histogram, Value, VideoClip
+from sola.visualization.dashboard import Board, Cell, Histogram, Value, VideoClip
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.plots import LinePlot
 from sola.visualization.videos import draw_answer_clip, show_video

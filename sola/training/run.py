@@ -40,8 +40,7 @@ from sola.training.data import SelectionDataset, SelectorDataModule
 from sola.training.module import SelectorModule
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.training.sources import LabelledTracks, check_widths, open_tracks
-from sola.visualization.dashboard.board import Board, git_state
-from sola.visualization.dashboard.loggers import finish_logger, make_logger
+from sola.visualization.dashboard import Board, finish_logger, git_state, make_logger
 from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.datasets import Split
-from sola.evaluation.curve import Curve, Scored, trace
-from sola.evaluation.groups import groups_of
+from sola.evaluation.curve import Curve, Scored, best_threshold, trace
 from sola.evaluation.j_and_f import Score, VideoScorer
+from sola.evaluation.measure import groups_of
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoReader, VideoTracks
@@ -52,14 +52,14 @@ class Finding(NamedTuple):
 def summarize(findings: Sequence[Finding]) -> dict[str, float]:
     """Mean scores of a validation, by the names in logs; NaN if no oracle is known.
 
-    The best threshold is the first of ``GRID`` with the highest J&F.
+    The best threshold is the one of ``GRID`` that ``best_threshold`` names the lowest.
 
     Args:
         findings: of all processes, at least one.
     """
     means = np.mean([found.curve for found in findings], axis=0)  # (1 + K, 2)
     jf = means.mean(axis=1)
-    best = 1 + int(jf[1:].argmax())
+    best = 1 + GRID.index(best_threshold(GRID, np.array([-np.inf, *jf[1:]])).lowest)
     oracles = [found.oracle.jf for found in findings if found.oracle is not None]
     return {
         VALID_J: float(means[0, 0]),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.evaluation.tracks import TrackSources, check_has_tokens, entry_of, in_order
+from sola.evaluation.tracks import TrackSources, check_has_tokens, entry_of
 from sola.metrics import track_labels
 from sola.selector import Selector
 from sola.shards import ShardReader, tracks_dir
@@ -38,7 +38,8 @@ class LabelledTracks:
     def __init__(
         self, readers: Sequence[ShardReader], label_iou: float, empty_frames: str, keep: int = 1
     ) -> None:
-        self.sources, self.readers = TrackSources(readers), in_order(readers)
+        self.sources = TrackSources(readers)
+        self.readers = self.sources.readers
         self.label_iou, self.empty_frames, self.keep = label_iou, empty_frames, keep
         # the tracks of one expression are read once
         counts = [1 if reader.is_by_expression else keep for reader in self.readers]

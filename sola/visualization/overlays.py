@@ -96,9 +96,7 @@ def draw_answer(
 
 
 def contact_sheet(
-    frames: Sequence[NDArray[np.uint8]],
-    rows: Sequence[MaskRow],
-    heading: Sequence[str],
+    frames: Sequence[NDArray[np.uint8]], rows: Sequence[MaskRow], heading: Sequence[str]
 ) -> NDArray[np.uint8]:
     """Return frames side by side at their own resolution, one row per kind of mask.
 

@@ -5,14 +5,12 @@ Matplotlib is imported when a plot is drawn, as importing it takes a second.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sola.errors import UserError
 from sola.evaluation.measure import ORACLE, SELECTION
 from sola.visualization.colours import LIGHT
 
@@ -22,16 +20,7 @@ if TYPE_CHECKING:
 
 JF = "J&F"
 NUM_BINS = 20
-LOSSES = {"train/loss_epoch": "selection", "valid/loss": "oracle"}
-VALID_JFS = {"valid/J&F": "selection", "valid/J&F_best": "ink", "valid/oracle_J&F": "oracle"}
-# file name -> title, and the role of each column of metrics.csv
-TRAINING = {
-    "training_loss": ("Loss by epoch", LOSSES),
-    "training_j_and_f": ("J&F (0 to 1) by epoch, on the validation split", VALID_JFS),
-}
 ScoredTrack = tuple[int, float, bool]  # track, its score, and whether it is correct
-# column -> epochs and values
-Metrics = Mapping[str, tuple[list[float], list[float]]]
 
 
 class LinePlot(NamedTuple):
@@ -57,26 +46,22 @@ def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = N
     """
     figure, axes = _new_figure(plot.title, plot.x_name)
     for name, (role, xs, ys) in plot.lines.items():
-        axes.plot(xs, ys, "o" if len(xs) == 1 else "-", color=LIGHT[role], label=name)
+        axes.plot(xs, ys, color=LIGHT[role], label=name)
     for name, (x, style) in (marks or {}).items():
         axes.axvline(x, color=LIGHT["quiet"], linewidth=1, linestyle=style, label=name)
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    axes.locator_params(axis="x", integer=plot.x_name == "epoch")
     _add_legend(axes)
     return figure
 
 
 def draw_report_plots(
-    evaluation: Mapping[str, Any],
-    scores: Sequence[ScoredTrack],
-    metrics: Metrics,
+    evaluation: Mapping[str, Any], scores: Sequence[ScoredTrack]
 ) -> dict[str, Figure]:
     """Return the plots of a report, by file name.
 
     Args:
         evaluation: content of evaluation.json.
         scores: of every expression's tracks.
-        metrics: as returned by ``read_metrics``.
     """
     figures = {"threshold_curve": _threshold_curve(evaluation)}
     if scores:
@@ -90,37 +75,7 @@ def draw_report_plots(
     }
     if rows:
         figures["by_group"] = _bars("J&F (%) by kind and group of expressions", rows)
-    for file, (title, columns) in TRAINING.items():
-        lines = {key: (role, *metrics[key]) for key, role in columns.items() if key in metrics}
-        if lines:
-            figures[file] = draw_lines(LinePlot(title, "epoch", lines))
     return figures
-
-
-def read_metrics(path: Path) -> Metrics:
-    """Read what a training logged with logger=csv.
-
-    Args:
-        path: its metrics.csv; a missing file has no columns.
-
-    Returns:
-        Column -> epochs and the last value of each epoch; empty columns are left out.
-
-    Raises:
-        UserError: if the file is not such a table.
-    """
-    found: dict[str, dict[float, float]] = {}
-    try:
-        for row in csv.DictReader(path.read_text().splitlines() if path.is_file() else ()):
-            for name, value in row.items():
-                if row["epoch"] and value:
-                    found.setdefault(name, {})[float(row["epoch"])] = float(value)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a table of metrics by epoch ({error}). Move it away for a report without "
-            "training curves."
-        ) from error
-    return {name: (list(values), list(values.values())) for name, values in found.items()}
 
 
 def write_plot(figure: Figure, path: Path) -> str:

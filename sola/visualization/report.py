@@ -19,15 +19,9 @@ from sola.evaluation.scores import ScoredSplit, group_by_video
 from sola.evaluation.table import answer_rows, list_notes, print_comparison, with_interval
 from sola.files import whole_results
 from sola.metrics.labels import count_pixels, track_labels
+from sola.visualization import videos
 from sola.visualization.colours import as_css
-from sola.visualization.plots import ScoredTrack, draw_report_plots, read_metrics, write_plot
-from sola.visualization.videos import (
-    frames_per_video,
-    show_video,
-    write_script,
-    write_thumbnail,
-    write_video,
-)
+from sola.visualization.plots import ScoredTrack, draw_report_plots, write_plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +56,6 @@ def write_report(
     split: ScoredSplit,
     evaluation: Mapping[str, Any],
     *,
-    metrics_path: Path,
     other_run: str | None = None,
 ) -> Path:
     """Write the report of a selector's evaluation beside evaluation.json; returns its index.html.
@@ -73,7 +66,6 @@ def write_report(
         output_dir: folder of the evaluation.
         split: what was measured.
         evaluation: content of evaluation.json.
-        metrics_path: metrics.csv of the training, if there is one.
         other_run: output folder of a run to compare with.
 
     Raises:
@@ -83,13 +75,12 @@ def write_report(
     if other_run is not None:
         other, own = read_run(Path(other_run)), {**evaluation, "run": str(output_dir)}
         comparison, others = compare(other, own, SELECTION), answers_of(other, evaluation)
-    metrics = read_metrics(metrics_path)
     with whole_results(output_dir, [REPORT_DIR]) as unfinished:
         folder = unfinished / REPORT_DIR
         rows, all_scores = _write_videos(folder, split, evaluation)
         for row in rows if others else ():
             row["answers"]["other"] = others[row["video"], row["expression"]]
-        figures = draw_report_plots(evaluation, all_scores, metrics)
+        figures = draw_report_plots(evaluation, all_scores)
         write_page(folder, evaluation, figures, rows, comparison=comparison)
     page = output_dir / REPORT_DIR / PAGE
     log.info("%s: the report, for any browser", page)
@@ -140,7 +131,7 @@ def write_page(
     (folder / "colours.css").write_text(as_css())
     label_iou, _ = _label_rule(evaluation)
     index = {"threshold": evaluation["threshold"], "label_iou": label_iou, "expressions": entries}
-    write_script(folder / "data" / "index.js", "report.open(", index)
+    videos.write_script(folder / "data" / "index.js", "report.open(", index)
     (folder / "plots").mkdir(exist_ok=True)
     results, losses, best = (evaluation[key] for key in ("results", "losses", "best_threshold"))
     notes = list_notes(evaluation)
@@ -182,8 +173,8 @@ def _write_videos(
         for number, expressions in enumerate(by_video.values()):
             tracks = split.sources.read(expressions)
             video, objects = dataset.videos[tracks.video_id], dataset.ground_truth(tracks.video_id)
-            num_frames = frames_per_video(len(by_video))
-            shown = show_video(video, tracks.size, num_frames, tracks.masklets, objects)
+            num_frames = videos.frames_per_video(len(by_video))
+            shown = videos.show_video(video, tracks.size, num_frames, tracks.masklets, objects)
             pixels = count_pixels(tracks.masklets, objects, len(video.frame_paths))
             by_expression = {}
             for expression in expressions:
@@ -195,10 +186,10 @@ def _write_videos(
                 all_scores += scored
                 answers = {name: entry["answers"][name] for name in (SELECTION, ORACLE)}
                 path = folder / "thumbs" / f"{len(rows)}.jpg"
-                write_thumbnail(path, shown, entry["objects"], answers[SELECTION]["tracks"])
+                videos.write_thumbnail(path, shown, entry["objects"], answers[SELECTION]["tracks"])
                 rows.append({name: entry[name] for name in SHOWN})
                 rows[-1] |= {"file": number, "answers": answers}
-            write_video(folder, number, shown, tracks, by_expression)
+            videos.write_video(folder, number, shown, tracks, by_expression)
             advance("")
     return rows, all_scores
 

@@ -1,14 +1,17 @@
-"""Show a video with its masks: in the gallery of a report, and as a clip on a dashboard."""
+"""Show a video with its masks: in the gallery of a report, and as an mp4 that browsers play."""
 
 import colorsys
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,9 +19,8 @@ from sola.datasets.frames import VideoFrames
 from sola.evaluation.tracks import VideoTracks
 from sola.masks import decode, resize
 from sola.types import Masklet, Video
-from sola.visualization.dashboard.board import VideoClip
-from sola.visualization.mp4 import write_mp4
-from sola.visualization.overlays import draw_answer, draw_masks, evenly_spaced
+from sola.visualization import overlays
+from sola.visualization.dashboard import VideoClip
 
 MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
 # of each video, and of all videos together
@@ -29,6 +31,13 @@ FPS = 6.0
 # smaller frames are magnified by a whole number, for the words above them
 MIN_WIDTH_PX = 256
 LEGEND = "green correct, white missed, hatched red wrong"
+# Tick of the stream's clock: all common frame rates are whole numbers of it.
+TIME_BASE = Fraction(1, 90_000)
+# Lowest frame rate that a stream can state; its frames have times of their own.
+SLOWEST = Fraction(1, 1000)
+X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
+# FFmpeg's numbers of the colours that browsers assume.
+BT709, LIMITED_RANGE = 1, 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def show_video(
     Raises:
         UserError: if a frame cannot be read.
     """
-    idxs = evenly_spaced(len(video.frame_paths), num_frames)
+    idxs = overlays.evenly_spaced(len(video.frame_paths), num_frames)
     shown = replace(video, frame_paths=tuple(video.frame_paths[idx] for idx in idxs))
     small = _fit(size, MAX_SIDE_PX)
 
@@ -142,7 +151,7 @@ def write_thumbnail(
     num_pixels = (target if object_ids else answer).sum(axis=(1, 2))
     idx = int(np.argmax(num_pixels)) if num_pixels.any() else len(shown.frames) // 2
     small = _resize(shown.frames[idx], _fit(target.shape[1:], THUMBNAIL_PX))
-    _write_jpeg(path, draw_answer(small, target[idx], answer[idx]))
+    _write_jpeg(path, overlays.draw_answer(small, target[idx], answer[idx]))
 
 
 def write_script(path: Path, call: str, content: Any) -> None:
@@ -176,7 +185,8 @@ def draw_answer_clip(
     """
     target = shown.union(shown.objects.values())
     answer = shown.union([shown.tracks[idx] for idx in selected])
-    pictures = [draw_answer(*each) for each in zip(shown.frames, target, answer, strict=True)]
+    trios = zip(shown.frames, target, answer, strict=True)
+    pictures = [overlays.draw_answer(*trio) for trio in trios]
     best = int(np.argmax((target | answer).sum(axis=(1, 2))))
     return _write(path, pictures, (f'"{sentence.strip()}"', caption, LEGEND), best)
 
@@ -195,8 +205,61 @@ def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
         red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
         colour = (round(255 * red), round(255 * green), round(255 * blue))
         pairs = zip(pictures, shown.union([masklet]), strict=True)
-        pictures = [draw_masks(*pair, colour) for pair in pairs]
+        pictures = [overlays.draw_masks(*pair, colour) for pair in pairs]
     return _write(path, pictures, (f"video {shown.video.video_id}", caption), len(pictures) // 2)
+
+
+def write_mp4(
+    path: Path,
+    pictures: Iterable[NDArray[np.uint8]],
+    times_s: Sequence[float],
+    *,
+    size: tuple[int, int],
+    fps: float,
+    heading: Sequence[str],
+) -> None:
+    """Write an mp4 (H.264, yuv420p) that shows each picture at its time, below a heading.
+
+    The format requires even sizes: a picture of an odd width or height gets one white column on the
+    right or one white row below.
+
+    Args:
+        path: the file.
+        pictures: (H, W, 3) uint8 RGB each.
+        times_s: start of each picture, and the end of the last.
+        size: (H, W) of the pictures.
+        fps: frame rate that the stream states.
+        heading: texts above the picture, each on lines of its own.
+    """
+    height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
+    font_px = overlays.font_size_px(size[0])
+    words = [_pad_to_even(overlays.text_block(text, width, font_px)) for text in heading]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ticks = _ticks(times_s)
+    lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
+    with av.open(str(path), "w", container_options={"movflags": "+faststart"}) as container:
+        rate = max(Fraction(fps).limit_denominator(1001), SLOWEST)
+        stream = container.add_stream("libx264", rate=rate, options=X264)
+        stream.height, stream.width = sum(map(len, words)) + height, width
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = TIME_BASE
+        context.color_primaries = context.color_trc = context.colorspace = BT709
+        context.color_range = LIMITED_RANGE
+
+        def encode(frame: VideoFrame | None) -> None:
+            for packet in stream.encode(frame):
+                assert packet.pts is not None
+                packet.duration = lengths[packet.pts]
+                container.mux(packet)
+
+        for pixels, start in zip(pictures, ticks, strict=False):
+            page = np.concatenate([*words, _pad_to_even(pixels)])
+            frame = VideoFrame.from_ndarray(page, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+            frame.pts, frame.time_base = start, TIME_BASE
+            encode(frame)
+        encode(None)
 
 
 def _codes(masklet: Masklet) -> list[str]:
@@ -232,3 +295,17 @@ def _write(
     height, width = large[0].shape[:2]
     write_mp4(path, large, times_s, size=(height, width), fps=FPS, heading=heading)
     return VideoClip(path, large[best], caption=", ".join(heading[:2]))
+
+
+def _pad_to_even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
+
+
+def _ticks(times_s: Sequence[float]) -> list[int]:
+    """The times on the clock, each at least a tick after the one before."""
+    ticks: list[int] = []
+    for time_s in times_s:
+        tick = round(time_s / TIME_BASE)
+        ticks.append(max(tick, ticks[-1] + 1) if ticks else tick)
+    return ticks

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sola.evaluation.groups import LABELS, MEANINGS, groups_of
+from sola.evaluation.measure import LABELS, MEANINGS, groups_of
 from sola.masks import encode
 from sola.masks.runs import find_runs
 from sola.types import Expression

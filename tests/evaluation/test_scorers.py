@@ -56,7 +56,7 @@ def test_evaluation_and_report_work_with_a_scorer_without_training(tmp_path: Pat
     large = by_id["v1", "1"]["answers"]["selection"]  # "the large one"
     assert large["J"] == 1
     assert evaluation["scorer"] == {"name": "largest"}
-    page = write_report(tmp_path, split, evaluation, metrics_path=tmp_path / "metrics.csv")
+    page = write_report(tmp_path, split, evaluation)
     assert page.is_file()
 
 

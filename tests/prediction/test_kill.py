@@ -10,8 +10,7 @@ import cv2
 import pytest
 
 from sola.datasets import MeViS
-from sola.evaluation.predictions import wanted_masks
-from sola.prediction.submission import find_faults
+from sola.evaluation.predictions import find_faults, wanted_masks
 
 pytestmark = [pytest.mark.slow, pytest.mark.programs]
 
@@ -27,7 +26,7 @@ from pathlib import Path
 import drawn_split as drawn
 
 from sola.config.entry_points import PredictConfig
-from sola.evaluation import scorers
+from sola.evaluation import scores as scoring
 from sola.prediction.run import run_predict
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
@@ -43,7 +42,7 @@ def note(event, _):
             os.write(pipe, b".")
 
 
-scorers.TextTokens = drawn.LetterTokens
+scoring.TextTokens = drawn.LetterTokens
 folder, rng = Path(sys.argv[1]), random.Random(0)
 config = drawn.make_config(PredictConfig, folder, submission=True, num_overlays=3)
 sys.addaudithook(note)

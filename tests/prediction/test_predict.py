@@ -12,9 +12,7 @@ import pytest
 
 from sola.masks import decode
 from sola.prediction.run import run_predict
-from sola.prediction.submission import write_masks
 from sola.shards import ShardReader
-from sola.types import Expression, Video
 
 
 def test_every_expression_and_frame_has_a_mask_of_the_selected_tracks(
@@ -138,10 +136,3 @@ def test_ground_truth_is_not_needed_and_shown_where_it_is(
 
     assert without.shape[1] == with_truth.shape[1]
     assert without.shape[0] <= with_truth.shape[0] - 20  # one row of frames less
-
-
-def test_masks_that_are_not_as_many_as_the_frames_are_refused(tmp_path: Path) -> None:
-    video = Video("v", (Path("a.jpg"), Path("b.jpg")))
-
-    with pytest.raises(ValueError, match="2 frames, its tracks 0"):
-        write_masks(tmp_path, video, Expression("v", "0", "", None), [])

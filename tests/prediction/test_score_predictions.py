@@ -14,7 +14,7 @@ from PIL import Image
 
 from sola.config.entry_points import EvaluateConfig
 from sola.config.sections import Paths
-from sola.evaluation import scorers
+from sola.evaluation import scores as scoring
 from sola.evaluation.compare import compare, read_run
 from sola.evaluation.run import run_evaluation
 from sola.masks import decode
@@ -26,7 +26,7 @@ NOTHING = np.zeros((drawn.NUM_FRAMES, *drawn.SIZE), dtype=bool)
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setattr(scorers, "TextTokens", drawn.LetterTokens)
+    monkeypatch.setattr(scoring, "TextTokens", drawn.LetterTokens)
     return lambda **changes: drawn.make_config(EvaluateConfig, tmp_path, **changes)
 
 

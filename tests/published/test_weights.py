@@ -13,7 +13,7 @@ from published_tree import write_tree
 from reference_weights import reference_state_dict
 
 from sola.config.entry_points import EvaluateConfig, PredictConfig
-from sola.evaluation import scorers
+from sola.evaluation import scores as scoring
 from sola.evaluation.run import run_evaluation
 from sola.evaluation.scorers import score_tracks
 from sola.prediction.run import run_predict
@@ -22,7 +22,7 @@ from sola.selector import TrackSelector
 
 @pytest.fixture(autouse=True)
 def letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorers, "TextTokens", drawn.LetterTokens)
+    monkeypatch.setattr(scoring, "TextTokens", drawn.LetterTokens)
 
 
 @pytest.fixture(autouse=True)

@@ -142,8 +142,20 @@ def test_means_are_those_of_the_selections_at_each_threshold(scorer: ValidationS
     assert len(set(jf)) > 3  # one that never changes would prove nothing
     assert means["valid/J&F"] == pytest.approx(jf[0], abs=1e-12)
     assert means["valid/J&F_best"] == pytest.approx(max(jf), abs=1e-12)
-    assert means["valid/threshold_best"] == GRID[int(np.argmax(jf[1:]))]
+    best = means["valid/threshold_best"]
+    assert jf[1 + GRID.index(best)] == pytest.approx(max(jf[1:]), abs=1e-12)
     assert means["valid/oracle_J&F"] == 1
+
+
+def test_the_best_threshold_begins_the_widest_best_interval() -> None:
+    curve = [Score(1.0, 1.0) if t in (0.1, 0.3, 0.35, 0.4) else Score(0.5, 0.0) for t in GRID]
+    row = np.zeros(0, np.float32)
+    finding = Finding(drawn.EXPRESSIONS[0], row, row > 0, [Score(0.0, 0.0), *curve], None, {})
+
+    means = summarize([finding])
+
+    assert means["valid/threshold_best"] == 0.3
+    assert (means["valid/J_best"], means["valid/F_best"], means["valid/J&F_best"]) == (1, 1, 1)
 
 
 def test_breakdown_by_source_selects_only_its_tracks(scorer: ValidationScorer) -> None:

@@ -11,7 +11,6 @@ from sola.visualization.plots import (
     LinePlot,
     draw_lines,
     draw_report_plots,
-    read_metrics,
     write_plot,
 )
 
@@ -31,7 +30,7 @@ EVALUATION = {
 
 
 def test_lines_begin_at_zero_and_marks_are_in_the_legend() -> None:
-    (axes,) = draw_report_plots(EVALUATION, [], {})["threshold_curve"].axes
+    (axes,) = draw_report_plots(EVALUATION, [])["threshold_curve"].axes
     drawn = {line.get_label(): line for line in axes.lines}
     legend = axes.get_legend()
 
@@ -46,16 +45,14 @@ def test_lines_begin_at_zero_and_marks_are_in_the_legend() -> None:
 
 def test_plots_appear_only_where_there_is_something() -> None:
     one_group = EVALUATION | {"by_group": {"size": {"small": MEANS}}}
-    metrics = {"train/loss_epoch": ([0.0, 1.0], [3.0, 2.0]), "other": ([0.0], [1.0])}
 
-    assert draw_report_plots(one_group, [], {}).keys() == {"threshold_curve"}
-    found = draw_report_plots(EVALUATION, [(0, 0.9, True), (1, 0.1, False)], metrics)
-    names = {"threshold_curve", "score_distribution", "by_group", "training_loss"}
-    assert found.keys() == names
+    assert draw_report_plots(one_group, []).keys() == {"threshold_curve"}
+    found = draw_report_plots(EVALUATION, [(0, 0.9, True), (1, 0.1, False)])
+    assert found.keys() == {"threshold_curve", "score_distribution", "by_group"}
 
 
 def test_bars_have_their_interval_and_the_oracle() -> None:
-    (axes,) = draw_report_plots(EVALUATION, [], {})["by_group"].axes
+    (axes,) = draw_report_plots(EVALUATION, [])["by_group"].axes
 
     assert [bar.get_width() for bar in axes.patches] == [40, 40]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["size: small", "size: large"]
@@ -66,7 +63,7 @@ def test_bars_have_their_interval_and_the_oracle() -> None:
 
 def test_histogram_shows_shares_of_correct_and_wrong_tracks() -> None:
     scores = [(0, 0.91, True), (1, 0.92, True), (2, 0.01, True), (3, 0.01, False)]
-    figures = draw_report_plots(EVALUATION, scores, {})
+    figures = draw_report_plots(EVALUATION, scores)
     (axes,) = figures["score_distribution"].axes
     heights = [bar.get_height() for bar in axes.patches]
 
@@ -90,21 +87,3 @@ def test_png_svg_and_page_show_the_same_plot(tmp_path: Path) -> None:
     colour = tuple(bytes.fromhex(LIGHT["selection"][1:]))
     with Image.open(tmp_path / "plot.png") as image:
         assert colour in {found for _, found in image.convert("RGB").getcolors(1 << 20) or ()}
-
-
-def test_metrics_are_the_last_of_each_epoch(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_text("epoch,step,a,b\n0,1,3,\n0,2,4,\n,3,,7\n1,4,5,\n")
-
-    assert read_metrics(path)["a"] == ([0.0, 1.0], [4.0, 5.0])
-    assert "b" not in read_metrics(path)
-    assert read_metrics(tmp_path / "none.csv") == {}
-
-
-@pytest.mark.parametrize("content", ["step,a\n1,2\n", "epoch,a\n0,word\n", "epoch,a\n0,1,2\n"])
-def test_file_that_is_no_table_of_metrics_is_refused(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_text(content)
-
-    with pytest.raises(ValueError, match=r"metrics\.csv"):
-        read_metrics(path)

@@ -14,8 +14,7 @@ from sola.config.entry_points import PredictConfig
 from sola.config.progress import progress
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
-from sola.evaluation.run import checkpoint_of, score_split
-from sola.evaluation.scores import ScoredSplit
+from sola.evaluation.scores import ScoredSplit, load_trained, score_split
 from sola.evaluation.tracks import TrackSources
 from sola.files import plain, whole_results, write_json
 from sola.generation.job import Share
@@ -23,17 +22,11 @@ from sola.generation.recipe import Recipe
 from sola.generation.run import make_recipe, make_tracks
 from sola.masks import decode
 from sola.prediction.clip.frames import Clip, open_clip
-from sola.prediction.run import (
-    MASKS_DIR,
-    OVERLAYS_DIR,
-    PREDICTION_FILE,
-    RESULTS,
-    answer,
-)
+from sola.prediction.run import MASKS_DIR, OVERLAYS_DIR, PREDICTION_FILE, RESULTS, answer
 from sola.shards import ShardReader, short_digest, tracks_dir
 from sola.types import Expression, Masklet, Prompt, Video
-from sola.visualization.mp4 import write_mp4
 from sola.visualization.overlays import ORANGE, draw_masks
+from sola.visualization.videos import write_mp4
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +91,7 @@ def run_clip(config: PredictConfig) -> Path:
         torch.set_num_threads(config.num_threads)
     recipes = [make_recipe(config.prompt_sources[source], config) for source in config.sources]
     if config.ckpt_path is not None:  # before hours of tracking
-        checkpoint_of(config).load(recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
+        load_trained(config, recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
     clip = open_clip(Path(config.video or "").expanduser(), clips_dir)
     split = ClipSplit(clip, clips_dir, config.expressions)

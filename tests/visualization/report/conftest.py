@@ -7,17 +7,10 @@ import drawn_split as drawn
 import pytest
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import scorers
+from sola.evaluation import scores as scoring
 from sola.evaluation.run import evaluate
 from sola.evaluation.scores import ScoredSplit
 from sola.visualization.report import write_report
-
-METRICS = """epoch,step,train/loss_epoch,valid/loss,valid/J&F
-,9,,,
-0,19,4.0,,
-0,19,,3.5,0.25
-1,39,2.0,3.0,0.5
-"""
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +22,7 @@ def drawn_config(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def evaluated(drawn_config: Any) -> tuple[ScoredSplit, dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scorers, "TextTokens", drawn.LetterTokens)
+        patch.setattr(scoring, "TextTokens", drawn.LetterTokens)
         return evaluate(drawn_config)
 
 
@@ -40,7 +33,5 @@ def evaluation(evaluated: tuple[ScoredSplit, dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def report_dir(drawn_config: Any, evaluated: tuple[ScoredSplit, dict[str, Any]]) -> Path:
-    path = Path(drawn_config.ckpt_path).parent / "metrics.csv"
-    path.write_text(METRICS)
     output_dir = Path(drawn_config.paths.output_dir)
-    return write_report(output_dir, *evaluated, metrics_path=path).parent
+    return write_report(output_dir, *evaluated).parent

@@ -69,10 +69,9 @@ def test_page_shows_both_runs(
     tmp_path: Path,
 ) -> None:
     write_json(tmp_path / EVALUATION_FILE, other_run)
-    metrics_path, output_dir = tmp_path / "metrics.csv", tmp_path / "output"
     _, evaluation = evaluated
 
-    page = write_report(output_dir, *evaluated, metrics_path=metrics_path, other_run=str(tmp_path))
+    page = write_report(tmp_path / "output", *evaluated, other_run=str(tmp_path))
 
     browser.errors()
     browser.emulate(1200, 900)

@@ -284,7 +284,7 @@ def test_thousands_of_expressions_are_fast(
                 "answers": answers,
             }
         )
-    figures = draw_report_plots(evaluation, [(0, 0.0, True), (0, 0.0, False)], {})
+    figures = draw_report_plots(evaluation, [(0, 0.0, True), (0, 0.0, False)])
     write_page(tmp_path, evaluation, figures, entries)
 
     browser.emulate(1200, 900)

@@ -69,8 +69,7 @@ def test_page_has_every_number_with_its_name(report_dir: Path, evaluation: dict[
 
 
 def test_every_plot_is_a_png_and_an_svg(report_dir: Path) -> None:
-    names = ("threshold_curve", "score_distribution", "by_group", "training_loss")
-    stems = {*names, "training_j_and_f"}
+    stems = ("threshold_curve", "score_distribution", "by_group")
 
     files = {path.name for path in (report_dir / "plots").iterdir()}
     assert files == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
@@ -118,13 +117,12 @@ def test_video_has_its_frames_masks_and_scores(report_dir: Path) -> None:
 
 
 def test_report_replaces_an_older_one(
-    report_dir: Path, drawn_config: Any, evaluated: tuple[ScoredSplit, dict[str, Any]]
+    report_dir: Path, evaluated: tuple[ScoredSplit, dict[str, Any]]
 ) -> None:
     (report_dir / "thumbs" / "999.jpg").touch()
     before = (report_dir / "index.html").read_bytes()
 
-    metrics_path = Path(drawn_config.ckpt_path).parent / "metrics.csv"
-    page = write_report(report_dir.parent, *evaluated, metrics_path=metrics_path)
+    page = write_report(report_dir.parent, *evaluated)
 
     assert page.read_bytes() == before
     assert not (report_dir / "thumbs" / "999.jpg").exists()
