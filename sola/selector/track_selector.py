@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sola.checks import above, at_least, between, one_of
+from sola.checks import above, at_least, between
 from sola.errors import UserError
 from sola.selector.base import Selector, mean_of_existing
 from sola.selector.layers import AlignmentLayer, MotionEncoder
@@ -17,7 +16,8 @@ from sola.selector.reference import reference_names
 
 STRIDES = (2, 2, 2, 1, 1)
 """The paper's, of the motion encoder."""
-TEXT_TOKENS = ("all", "words", "mean")
+TIME_UNIT = 100
+"""Of the temporal encoding, in frames after the motion encoder."""
 
 
 class TrackSelector(Selector):
@@ -39,10 +39,6 @@ class TrackSelector(Selector):
             short videos.
         motion_gain: factor on the difference of tokens from their track's mean over time, before
             the motion encoder; 1 in the paper's network.
-        time_unit: time unit of the temporal encoding, in frames after the motion encoder.
-        normalise_tokens: every object token gets mean 0 and variance 1 over its channels first.
-        text_tokens: the text tokens that the network gets: all, as in the paper; words, without the
-            tokenizer's first and last token; or mean, only their mean.
 
     Raises:
         UserError: if heads or groups do not divide the widths, strides are not five, or a value is
@@ -65,17 +61,13 @@ class TrackSelector(Selector):
         attention_dropout: float = 0.1,
         motion_strides: Sequence[int] = STRIDES,
         motion_gain: float = 1.0,
-        time_unit: float = 100.0,
-        normalise_tokens: bool = False,
-        text_tokens: str = "all",
     ) -> None:
         super().__init__()
         at_least(1, token_dim=token_dim, text_dim=text_dim, num_layers=num_layers)
         at_least(1, num_heads=num_heads, num_groups=num_groups)
         at_least(0, num_negatives=num_negatives)
-        above(0, motion_gain=motion_gain, time_unit=time_unit)
+        above(0, motion_gain=motion_gain)
         between(0, 1, dropout=dropout, attention_dropout=attention_dropout)
-        one_of(TEXT_TOKENS, text_tokens=text_tokens)
         _check_divides("num_heads", num_heads, text_dim=text_dim)
         _check_divides("num_groups", num_groups, text_dim=text_dim, twice_token_dim=2 * token_dim)
         if text_dim % 2:
@@ -83,8 +75,6 @@ class TrackSelector(Selector):
         if len(motion_strides) != len(STRIDES) or min(motion_strides) < 1:
             found = list(motion_strides)
             raise UserError(f"motion_strides: must be five integers of at least 1, got {found}.")
-        self.time_unit = time_unit
-        self.normalise_tokens, self.text_tokens = normalise_tokens, text_tokens
         self.motion_encoder = MotionEncoder(
             token_dim,
             text_dim,
@@ -116,7 +106,6 @@ class TrackSelector(Selector):
 
         Layers before language run once for each video.
         """
-        text, text_mask = _choose_text(text, text_mask, self.text_tokens)
         negatives = self.negative_tokens.expand(len(text), -1, -1)
         language, mask = torch.cat([text, negatives], dim=1), None
         if text_mask is not None:
@@ -142,8 +131,6 @@ class TrackSelector(Selector):
             language: (B, L + K, E), text and negative tokens.
             mask: (B, L + K) bool, which of them exist; None: all.
         """
-        if self.normalise_tokens:
-            tokens = F.layer_norm(tokens, tokens.shape[-1:])
         hidden = self.motion_encoder(tokens)
         encoding = self._temporal_encoding(hidden.shape[2])
         for layer in self.layers:
@@ -177,7 +164,7 @@ class TrackSelector(Selector):
         """(T', E): sine and cosine of random frequencies."""
         frequencies = self.temporal_frequencies
         time = torch.arange(num_frames, device=frequencies.device, dtype=frequencies.dtype)
-        angles = 2 * math.pi * (time / self.time_unit)[:, None] * frequencies
+        angles = 2 * math.pi * (time / TIME_UNIT)[:, None] * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
@@ -220,18 +207,6 @@ def _groups(
             parts = zip(*videos, strict=True)
             rows, tracks, samples = (torch.stack(part).to(tokens.device) for part in parts)
             yield _Group(tokens[rows, tracks, : shape[1]], tracks, samples)
-
-
-def _choose_text(
-    text: Tensor, text_mask: Tensor | None, which: str
-) -> tuple[Tensor, Tensor | None]:
-    """The chosen text tokens (B, L', E), and which of them exist (B, L')."""
-    if which == "mean":
-        return mean_of_existing(text, text_mask)[:, None], None
-    if which == "words":
-        last = None if text_mask is None else F.pad(text_mask[:, 2:], (0, 1))
-        return (text[:, 1:-1], None) if last is None else (text[:, 1:], last)
-    return text, text_mask
 
 
 def _check_divides(name: str, value: int, **widths: int) -> None:
