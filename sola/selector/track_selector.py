@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -12,12 +13,22 @@ from sola.checks import above, at_least, between
 from sola.errors import UserError
 from sola.selector.base import Selector, mean_of_existing
 from sola.selector.layers import AlignmentLayer, MotionEncoder
-from sola.selector.reference import reference_names
 
 STRIDES = (2, 2, 2, 1, 1)
 """The paper's, of the motion encoder."""
 TIME_UNIT = 100
 """Of the temporal encoding, in frames after the motion encoder."""
+# of the published implementation, see reference_names
+BLOCK_STRIDE = 4
+"""Convolution, normalisation, activation, dropout: a block of its ``nn.Sequential``."""
+FREQUENCIES = "positional_encoding_gaussian_matrix"
+ATTENTIONS = {
+    "obj_attn": "track_attention",
+    "motion_attn": "time_attention",
+    "object2lang_attn": "language_attention",
+}
+PROJECTIONS = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "output"}
+NORMS = ("track_norm", "time_norm", "language_norm")
 
 
 class TrackSelector(Selector):
@@ -207,6 +218,28 @@ def _groups(
             parts = zip(*videos, strict=True)
             rows, tracks, samples = (torch.stack(part).to(tokens.device) for part in parts)
             yield _Group(tokens[rows, tracks, : shape[1]], tracks, samples)
+
+
+def reference_names(num_layers: int) -> dict[str, str]:
+    """The reference's name of every parameter and buffer -> ours, for ``num_layers`` layers."""
+    modules = {f"short_motion_encoder.{len(STRIDES) * BLOCK_STRIDE}": "motion_encoder.output"}
+    for block in range(len(STRIDES)):
+        for offset, ours in enumerate(("conv", "norm")):
+            theirs = f"short_motion_encoder.{block * BLOCK_STRIDE + offset}"
+            modules[theirs] = f"motion_encoder.blocks.{block}.{ours}"
+    for layer in range(num_layers):
+        theirs, ours = f"object_lang_align_layers.{layer}", f"layers.{layer}"
+        for (their_attention, attention), (their_part, part) in product(
+            ATTENTIONS.items(), PROJECTIONS.items()
+        ):
+            modules[f"{theirs}.{their_attention}.{their_part}"] = f"{ours}.{attention}.{part}"
+        modules |= {f"{theirs}.norm.{idx}": f"{ours}.{norm}" for idx, norm in enumerate(NORMS)}
+    names = {
+        f"{theirs}.{kind}": f"{ours}.{kind}"
+        for theirs, ours in modules.items()
+        for kind in ("weight", "bias")
+    }
+    return names | {"negative_token.weight": "negative_tokens", FREQUENCIES: "temporal_frequencies"}
 
 
 def _check_divides(name: str, value: int, **widths: int) -> None:
