@@ -36,10 +36,15 @@ from sola.training.callbacks import (
     find_checkpoint,
 )
 from sola.training.dashboard import ValidationDashboard
-from sola.training.data import SelectionDataset, SelectorDataModule
+from sola.training.data import (
+    LabelledTracks,
+    SelectionDataset,
+    SelectorDataModule,
+    check_widths,
+    open_tracks,
+)
 from sola.training.module import SelectorModule
 from sola.training.scoring import VALID_JF, ValidationScorer
-from sola.training.sources import LabelledTracks, check_widths, open_tracks
 from sola.visualization.dashboard.board import Board, git_state
 from sola.visualization.dashboard.loggers import finish_logger, make_logger
 from sola.weights_file import read_weights

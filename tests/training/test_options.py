@@ -13,9 +13,8 @@ from sola.config.entry_points import TrainConfig
 from sola.config.sections import DataOptions
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.data import SelectionDataset, SelectorDataModule
+from sola.training.data import SelectionDataset, SelectorDataModule, open_tracks
 from sola.training.run import run_training
-from sola.training.sources import open_tracks
 
 pytestmark = pytest.mark.usefixtures("dataset")
 

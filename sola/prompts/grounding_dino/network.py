@@ -26,7 +26,7 @@ from transformers import (
 
 from sola.errors import UserError
 from sola.prompts.grounding_dino.grounding_dino import DELIMITERS, NetworkShape
-from sola.text.encoder import quiet_transformers
+from sola.text import quiet_transformers
 from sola.trackers import RANDOM_WEIGHTS
 from sola.weights_file import read_weights, refuse_stand_in
 
