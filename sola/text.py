@@ -12,7 +12,7 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 PACKAGE_PREFIX = "package:"
 IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
 FORMAT_VERSION = 3
+"""Part of the names of files: those of other formats are not read."""
 SUFFIX = ".h5"
 REMEDY = "Move it away: it is made again when it is needed."
 CHUNK_SIZE = 4096
@@ -174,8 +175,7 @@ class TextTokens:
         self.encoder, self.folder = encoder, cache_dir / encoder.name
         self.identity = encoder.identity()
         """Distinguishes the encoder, its weights included, from others."""
-        self._prefix = _digest(self.identity)[:12]
-        self._known_files: set[Path] = set()
+        self._prefix = _digest(f"{FORMAT_VERSION} {self.identity}")[:12]
         self._paths: dict[str, Path] = {}
         """The file of every text, by its sha256."""
         self._refresh()
@@ -209,7 +209,6 @@ class TextTokens:
         arrays = {_digest(text): array.astype(np.float32) for text, array in tokens.items()}
         path = self.folder / f"{self._prefix}-{_digest(' '.join(arrays))[:12]}{SUFFIX}"
         with whole_hdf5(path) as file:
-            file.attrs["format_version"] = FORMAT_VERSION
             file.attrs["encoder"] = as_texts([self.identity])[0]
             for key, array in arrays.items():
                 write_array(file, key, array)
@@ -226,19 +225,11 @@ class TextTokens:
 
     def _refresh(self) -> None:
         """Index files that were added since, by this or another process."""
+        known = set(self._paths.values())
         for path in find_files(self.folder, f"{self._prefix}-*{SUFFIX}"):
-            if path not in self._known_files:
-                self._paths |= dict.fromkeys(self._keys(path), path)
-                self._known_files.add(path)
-
-    def _keys(self, path: Path) -> Iterable[str]:
-        with open_hdf5(path, REMEDY) as file:
-            attributes = open_group(file, "", path.stem).attrs
-            found = int(attributes["format_version"])
-            if found != FORMAT_VERSION:
-                log.info("%s: text cache format %d, its texts are encoded again", path, found)
-                return []
-            return list(file) if attributes["encoder"].decode() == self.identity else []
+            if path not in known:
+                with open_hdf5(path, REMEDY) as file:
+                    self._paths |= dict.fromkeys(open_group(file, "", path.stem), path)
 
 
 @contextlib.contextmanager

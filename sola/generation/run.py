@@ -23,7 +23,7 @@ from sola.errors import UserError
 from sola.generation.job import Job, Share
 from sola.generation.module import TrackGenerator
 from sola.generation.recipe import Recipe
-from sola.generation.report import GenerationDashboard, VideoReport, show_summary
+from sola.generation.report import GenerationDashboard, VideoReport, measure_run, show_summary
 from sola.generation.stop import Stopped, StopSignals
 from sola.prompts import PromptSource
 from sola.shards import PromptStore, ShardReader, ShardWriter, tracks_dir
@@ -180,9 +180,10 @@ def _track_videos(
         stop.release()
     if job.is_leader:
         failures = job.failures()
-        show_summary(reports, seconds, failures)
+        numbers = measure_run(reports, seconds, len(failures))
+        show_summary(numbers, failures)
         if dashboard is not None:
-            dashboard.log_run(reports, seconds, len(failures))
+            dashboard.log_run(numbers)
     return reports
 
 
