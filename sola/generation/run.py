@@ -21,8 +21,7 @@ from sola.config.targets import Later
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.generation.job import Job, Share
-from sola.generation.module import TrackGenerator
-from sola.generation.recipe import Recipe
+from sola.generation.module import Recipe, TrackGenerator
 from sola.generation.report import GenerationDashboard, VideoReport, measure_run, show_summary
 from sola.generation.stop import Stopped, StopSignals
 from sola.prompts import PromptSource
