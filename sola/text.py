@@ -23,15 +23,7 @@ from sola.checks import at_least, folder_name
 from sola.config.progress import progress
 from sola.errors import UserError
 from sola.files import Damage, find_files, sha256_of_file
-from sola.sealed import (
-    as_texts,
-    open_group,
-    open_hdf5,
-    read_array,
-    seal,
-    whole_hdf5,
-    write_array,
-)
+from sola.sealed import open_group, open_hdf5, read_array, seal, whole_hdf5, write_array
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +201,6 @@ class TextTokens:
         arrays = {_digest(text): array.astype(np.float32) for text, array in tokens.items()}
         path = self.folder / f"{self._prefix}-{_digest(' '.join(arrays))[:12]}{SUFFIX}"
         with whole_hdf5(path) as file:
-            file.attrs["encoder"] = as_texts([self.identity])[0]
             for key, array in arrays.items():
                 write_array(file, key, array)
             seal(file, path.stem)

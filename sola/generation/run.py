@@ -208,11 +208,8 @@ def _show_progress(
 
 
 @contextmanager
-def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | None]:
-    """Open the dashboard of the run; yields None where no logger was chosen."""
-    if config.logger is None:
-        yield None
-        return
+def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard]:
+    """Open the dashboard of the run."""
     logger = make_logger(config.logger, job_type="generate")
     board, options = Board(logger), config.dashboard
     board.log_config(config.values | {"git": git_state()})

@@ -4,7 +4,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -124,11 +123,12 @@ class TrackSelector(Selector):
         # zero where there is no track
         logits = text.new_zeros(len(text), tokens.shape[1])
         track_tokens = text.new_zeros(*logits.shape, text.shape[2])
-        for group in _groups(tokens, len(text), track_mask, frame_mask, video_idx):
-            samples = group.samples.flatten()
+        groups = _groups(tokens, len(text), track_mask, frame_mask, video_idx)
+        for own_tokens, tracks, by_video in groups:
+            samples = by_video.flatten()
             own_mask = None if mask is None else mask[samples]
-            own = self._score(group.tokens, language[samples], own_mask)
-            tracks = group.tracks.repeat_interleave(group.samples.shape[1], dim=0)
+            own = self._score(own_tokens, language[samples], own_mask)
+            tracks = tracks.repeat_interleave(by_video.shape[1], dim=0)
             logits[samples[:, None], tracks], track_tokens[samples[:, None], tracks] = own
         return logits, track_tokens
 
@@ -179,28 +179,20 @@ class TrackSelector(Selector):
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-class _Group(NamedTuple):
-    """R videos of a batch with equally many tracks, frames and samples, without padding.
-
-    Attributes:
-        tokens: (R, N, T, D).
-        tracks: (R, N) long, where the tracks are among those of the batch.
-        samples: (R, S) long, the batch's samples that are about each video.
-    """
-
-    tokens: Tensor
-    tracks: Tensor
-    samples: Tensor
-
-
 def _groups(
     tokens: Tensor,
     num_samples: int,
     track_mask: Tensor | None,
     frame_mask: Tensor | None,
     video_idx: Tensor | None,
-) -> Iterator[_Group]:
-    """Group the videos that have tracks, frames and samples: nothing is computed for padding."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Group the videos that have tracks, frames and samples: nothing is computed for padding.
+
+    Yields:
+        Of R videos with equally many tracks, frames and samples: tokens (R, N, T, D); tracks (R, N)
+        long, where they are among those of the batch; samples (R, S) long, those of the batch that
+        are about each video.
+    """
     num_videos, num_tracks, num_frames = tokens.shape[:3]
     if video_idx is None:
         video_idx = torch.arange(num_samples) if num_videos > 1 else torch.zeros(num_samples)
@@ -217,7 +209,7 @@ def _groups(
         if all(shape):
             parts = zip(*videos, strict=True)
             rows, tracks, samples = (torch.stack(part).to(tokens.device) for part in parts)
-            yield _Group(tokens[rows, tracks, : shape[1]], tracks, samples)
+            yield tokens[rows, tracks, : shape[1]], tracks, samples
 
 
 def reference_names(num_layers: int) -> dict[str, str]:

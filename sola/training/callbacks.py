@@ -192,13 +192,11 @@ def find_checkpoint(
     if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
         return path
     # a run that was killed before its first last.ckpt may have a metrics.csv
-    names, state, fix = [LAST_FILE, BEST_FILE, "metrics.csv"], "a run already", "Add resume=true"
-    if resume:
-        names, state, fix = [BEST_FILE], f"but no {LAST_FILE} to resume from", "Move it away"
-    for name in names:
+    for name in [BEST_FILE] if resume else [LAST_FILE, BEST_FILE, "metrics.csv"]:
         if is_there(output_dir / name):
+            fix = f"{LAST_FILE} is missing, move it away" if resume else "Add resume=true"
             raise UserError(
-                f"{output_dir}: holds {name}, {state}. {fix}, or choose another hydra.run.dir."
+                f"{output_dir}: holds {name} of a run. {fix}, or choose another hydra.run.dir."
             )
     return path
 
