@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from sola.selector import TrackSelector
-from sola.selector.reference import reference_names
+from sola.selector.track_selector import TrackSelector, reference_names
 
 
 def reference_state_dict(selector: TrackSelector) -> dict[str, Tensor]:

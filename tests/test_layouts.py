@@ -19,7 +19,7 @@ from sola.prediction.run import run_predict
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
 from sola.shards import ShardReader
-from sola.training.run import run_training
+from sola.training.run import train
 from sola.types import Tracks
 
 FOLDERS = {"mevis": "mevis", "ref_youtube_vos": "ref-youtube-vos", "ref_davis": "ref-davis"}
@@ -140,7 +140,7 @@ def test_joint_dataset_trains(compose: Callable[..., Any], scene: Scene, tmp_pat
         "data.train_sources=[gt]",
         "data.valid_sources=[gt]",
     )
-    run_training(config)
+    train(config)
     _, origin = load_selector(tmp_path / "output" / "best.ckpt")
     assert origin["dataset"] == "mevis_and_ref_youtube_vos"
     assert [

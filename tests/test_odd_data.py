@@ -16,7 +16,7 @@ from sola.metrics import mean_iou
 from sola.prediction.run import run_predict
 from sola.prompts import Grid, PromptQueue
 from sola.shards import ShardReader
-from sola.training.run import run_training
+from sola.training.run import train
 from sola.types import Labels, Prompt
 
 Compose = Callable[..., Any]
@@ -52,7 +52,7 @@ def test_odd_data_goes_through_all_commands(compose: Compose, tmp_path: Path, na
         *("selector=small", "selector.num_layers=1", "trainer.max_epochs=1"),
         "data.train_sources=[gt]",
     )
-    shared += (f"ckpt_path={run_training(trained)}",)
+    shared += (f"ckpt_path={train(trained).best_path}",)
     measured = ("threshold=0", f"split={layout.measured}")
     _check_scores(run_evaluation(compose("evaluate", *shared, *measured)), layout.per_text)
     for threshold in (0, 1):

@@ -16,7 +16,7 @@ from sola.masks import decode
 from sola.prediction.run import run_predict
 from sola.selector.checkpoint import load_selector
 from sola.shards import ShardReader
-from sola.training.run import run_training
+from sola.training.run import train
 
 VIDEOS = (
     *(override for override in GDINO if override.startswith("dataset.")),
@@ -50,7 +50,7 @@ def best(compose: Run, tracks: dict[str, ShardReader]) -> Path:
     """A selector trained and validated on both sources."""
     sources = [f"data.{split}_sources={BOTH}" for split in ("train", "valid")]
     config = compose("train", "experiment=demo", "trainer.max_epochs=1", *VIDEOS, *sources)
-    path: Path = run_training(config)
+    path: Path = train(config).best_path
     return path
 
 

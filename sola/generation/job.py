@@ -65,6 +65,8 @@ class Job:
         self._by_video: dict[str, list[str]] = {}
         for video_id, expression_id in entries:
             self._by_video.setdefault(video_id, []).append(expression_id)
+        self.num_videos = len(self._by_video)
+        """Videos with something to make."""
         self._is_alone = share.num_parts == 1 and num_processes == 1
         self._has_locks = True
         of_job = f"part {share.part} of {share.num_parts}"
@@ -95,11 +97,6 @@ class Job:
         if not self.is_leader:
             name = f"part-{self.share.part}-{socket.gethostname()}-{os.getpid()}"
             self._held.enter_context(self._lock(name))
-
-    @property
-    def num_videos(self) -> int:
-        """Videos with something to make."""
-        return len(self._by_video)
 
     def claim(self, video_id: str) -> AbstractContextManager[bool]:
         """Hold the lock of a video; yields False if another process holds it."""

@@ -1,11 +1,12 @@
-"""The LightningModule that turns videos into staged tracks, one video a step."""
+"""How tracks are made, and the LightningModule that makes them, one video a step."""
 
 import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,15 @@ import torch.distributed as dist
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.errors import UserError
+from sola.files import sha256_of_code
 from sola.generation.job import Job, SharedVideos
-from sola.generation.recipe import Recipe
 from sola.generation.report import VideoReport
 from sola.generation.stop import StopSignals
 from sola.masks import decode
 from sola.metrics import count_pixels, detection_evidence
 from sola.prompts import WHOLE_VIDEO, PromptedVideo, PromptQueue, PromptSource
-from sola.shards import PromptStore
+from sola.shards import PROMPTS_VERSION, PromptStore
+from sola.trackers import RANDOM_WEIGHTS, Tracker
 from sola.trackers.stages import FILES, FRAMES, measure_stages, stage
 from sola.types import Expression, FoundPrompts, Masklet, Prompt, Tracks
 
@@ -32,6 +34,73 @@ log = logging.getLogger(__name__)
 PATIENCE = timedelta(days=2)
 """How long a process that is done waits for the others, whose videos may be longer."""
 LOOK_EVERY_S = 0.1
+NO_WEIGHTS = "none"
+"""``checkpoint_sha256`` of a tracker that has no weights."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Prompts, tracker and arithmetic, whatever the videos are."""
+
+    source: PromptSource
+    tracker: Tracker
+    seed: int
+    """Of weights that are random."""
+    precision: str
+    """Of the networks."""
+    token_dtype: str = "auto"
+    """Of object tokens on disk, see ``GenerateConfig``."""
+
+    def open_source(self, device: torch.device) -> None:
+        """Load what the prompt source needs; random weights depend on the seed alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.source.open(device)
+
+    def describe_tracks(self, dataset: Split) -> dict[str, Any]:
+        """Return what must be the same for two runs to make the same tracks."""
+        found_dtype = "float16" if self.precision == "bf16-mixed" else "float32"
+        return {
+            **self._describe(dataset, self.source.describe()),
+            **self.describe_tracker(),
+            "token_dtype": found_dtype if self.token_dtype == "auto" else self.token_dtype,
+        }
+
+    def describe_tracker(self) -> dict[str, Any]:
+        """Return what must be the same of all object tokens that one selector is used with."""
+        return {
+            "tracker": self.tracker.name,
+            "token_dim": self.tracker.token_dim or 0,
+            "checkpoint_sha256": self._weights["checkpoint_sha256"],
+        }
+
+    def describe_prompts(self, dataset: Split) -> dict[str, Any]:
+        """Return what must be the same to find the same prompts, before caps and thresholds."""
+        settings = self.source.describe_search()
+        return {**self._describe(dataset, settings), "prompts_version": PROMPTS_VERSION}
+
+    def _describe(self, dataset: Split, of_source: dict[str, Any]) -> dict[str, Any]:
+        of_tracker = dict(self.tracker.describe())
+        of_tracker.pop("checkpoint_sha256", None)  # among the weights
+        config = {"prompt_source": of_source, "tracker": of_tracker, "precision": self.precision}
+        return {
+            "dataset": dataset.name,
+            "split": dataset.split,
+            "source": self.source.name,
+            **self._weights,
+            "prompt_source_code_sha256": sha256_of_code(type(self.source)),
+            "annotations_sha256": dataset.annotations_sha256,
+            "config": config,
+        }
+
+    @cached_property
+    def _weights(self) -> dict[str, str]:
+        found = self.tracker.describe().get("checkpoint_sha256", NO_WEIGHTS)
+        weights = {"checkpoint_sha256": found, **self.source.digests()}
+        return {
+            key: f"random, seed {self.seed}" if sha256 == RANDOM_WEIGHTS else sha256
+            for key, sha256 in weights.items()
+        }
 
 
 class TrackGenerator(pl.LightningModule):

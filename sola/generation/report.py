@@ -2,25 +2,19 @@
 
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sola.datasets import Split
 from sola.shards import ShardReader
-from sola.trackers.stages import NETWORKS
-from sola.visualization.dashboard import Board, Cell, Value
+from sola.visualization.dashboard import Board, Cell
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.videos import draw_tracks_clip, show_video
 
-RULES = {
-    "empty": "empty",
-    "not_kept": "by the source's own rule",
-    "duplicates": "duplicates of a track",
-    "over_cap": "over the cap",
-}
-"""Label of each rule that drops prompts."""
+RULES = ("empty", "not_kept", "duplicates", "over_cap")
+"""What drops prompts: no pixels, the source's own rule, a track that covers them, the cap."""
 REST = "everything else"
 
 
@@ -37,43 +31,33 @@ class VideoReport:
     """Seconds by stage; what is left of ``seconds`` belongs to none."""
 
 
-def total(reports: Sequence[VideoReport]) -> Counter[str]:
-    """Return the counts of some videos together, and their number as ``videos``."""
-    return sum((report.counts for report in reports), Counter(videos=len(reports)))
-
-
-def stage_seconds(reports: Sequence[VideoReport], seconds: Sequence[float]) -> dict[str, float]:
-    """Return the seconds by stage, the longest first; what belongs to none comes last."""
-    names = {name for report in reports for name in report.stage_seconds}
-    by_stage = {name: sum(r.stage_seconds.get(name, 0.0) for r in reports) for name in names}
-    rest = sum(seconds) - sum(by_stage.values())
-    return dict(sorted(by_stage.items(), key=lambda item: -item[1])) | {REST: rest}
-
-
-def show_summary(
-    reports: Sequence[VideoReport], seconds: Sequence[float], failures: Mapping[str, str]
-) -> None:
-    """Print what the videos of a run took.
+def measure_run(
+    reports: Sequence[VideoReport], seconds: Sequence[float], num_failed: int
+) -> dict[str, float]:
+    """Return the numbers of a run by name; seconds by stage come last.
 
     Args:
-        reports: one a video.
-        seconds: of each process.
-        failures: videos that cannot be tracked, with their reasons.
+        reports: of the videos of all processes.
+        seconds: run time of each process.
+        num_failed: videos that cannot be tracked.
     """
-    counts, by_stage, wall_s = total(reports), stage_seconds(reports, seconds), max(seconds)
-    dropped = [f"{counts[name]} {label}" for name, label in RULES.items() if counts[name]]
-    of_networks = sum(by_stage.get(name, 0.0) for name in NETWORKS) / sum(seconds)
-    lines = [
-        f"{counts['videos']} videos, {counts['tracks']} tracks, {counts['bytes'] / 2**20:.1f} MiB "
-        f"in {wall_s:.0f} s: {counts['tracks'] / wall_s:.1f} tracks/s, "
-        f"{counts['frames'] / wall_s:.1f} frames/s",
-        f"{counts['found']} prompts found, {counts['tracks']} tracked; dropped: "
-        f"{', '.join(dropped) or 'none'}",
-        f"where the time went: {of_networks:.0%} to the networks",
-    ]
-    for name, spent in by_stage.items():
-        label = f"{name} (network)" if name in NETWORKS else name
-        lines.append(f"  {label:<24}{spent:>9.1f} s{spent / sum(seconds):>8.1%}")
+    counts = Counter(dict.fromkeys(RULES, 0))
+    counts.update(videos=len(reports), failed_videos=num_failed)
+    stages: dict[str, float] = defaultdict(float)
+    for report in reports:
+        counts.update(report.counts)
+        for name, spent in report.stage_seconds.items():
+            stages[name] += spent
+    stages[REST] = sum(seconds) - sum(stages.values())
+    names = ("videos", "frames", "tracks")
+    rates = {f"{name}_per_s": counts[name] / max(seconds) for name in names}
+    numbers = {f"generate/{name}": number for name, number in (dict(counts) | rates).items()}
+    return numbers | {f"stage_seconds/{name}": spent for name, spent in stages.items()}
+
+
+def show_summary(numbers: Mapping[str, float], failures: Mapping[str, str]) -> None:
+    """Print the numbers of a run, and the reason of each video that cannot be tracked."""
+    lines = [f"{name:<32}{number:>16,.1f}" for name, number in numbers.items()]
     lines += [f"video {video_id}: {reason}" for video_id, reason in failures.items()]
     sys.stdout.write("\n".join([*lines, ""]))
 
@@ -99,23 +83,9 @@ class GenerationDashboard:
             self.board.log({**counts, "video/seconds": report.seconds}, self._step)
             self._step += 1
 
-    def log_run(
-        self, reports: Sequence[VideoReport], seconds: Sequence[float], num_failed: int
-    ) -> None:
-        """Log the numbers of the whole run.
-
-        Args:
-            reports: of the videos of all processes.
-            seconds: run time of each process.
-            num_failed: videos that cannot be tracked.
-        """
-        counts, by_stage = total(reports), stage_seconds(reports, seconds)
-        names = ("videos", "frames", "tracks")
-        rates = {f"{name}_per_s": counts[name] / max(seconds) for name in names}
-        numbers = {"failed_videos": num_failed} | dict.fromkeys(RULES, 0) | counts | rates
-        values: dict[str, Value] = {f"generate/{name}": each for name, each in numbers.items()}
-        values |= {f"stage_seconds/{name}": spent for name, spent in by_stage.items()}
-        self.board.log(values, self._step)
+    def log_run(self, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of the whole run."""
+        self.board.log(numbers, self._step)
 
     def show_tracks(
         self, reader: ShardReader, dataset: Split, reports: Sequence[VideoReport]

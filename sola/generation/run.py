@@ -21,9 +21,8 @@ from sola.config.targets import Later
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.generation.job import Job, Share
-from sola.generation.module import TrackGenerator
-from sola.generation.recipe import Recipe
-from sola.generation.report import GenerationDashboard, VideoReport, show_summary
+from sola.generation.module import Recipe, TrackGenerator
+from sola.generation.report import GenerationDashboard, VideoReport, measure_run, show_summary
 from sola.generation.stop import Stopped, StopSignals
 from sola.prompts import PromptSource
 from sola.shards import PromptStore, ShardReader, ShardWriter, tracks_dir
@@ -179,9 +178,10 @@ def _track_videos(
         stop.release()
     if job.is_leader:
         failures = job.failures()
-        show_summary(reports, seconds, failures)
+        numbers = measure_run(reports, seconds, len(failures))
+        show_summary(numbers, failures)
         if dashboard is not None:
-            dashboard.log_run(reports, seconds, len(failures))
+            dashboard.log_run(numbers)
     return reports
 
 
@@ -207,11 +207,8 @@ def _show_progress(
 
 
 @contextmanager
-def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard | None]:
-    """Open the dashboard of the run; yields None where no logger was chosen."""
-    if config.logger is None:
-        yield None
-        return
+def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard]:
+    """Open the dashboard of the run."""
     logger = make_logger(config.logger, job_type="generate")
     board, options = Board(logger), config.dashboard
     board.log_config(config.values | {"git": git_state()})

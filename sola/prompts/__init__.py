@@ -1,7 +1,6 @@
 """Prompt sources: which masks of a video become prompts, and in which order they are tracked."""
 
-from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptSource
-from sola.prompts.selection import PromptQueue, TrackingRule
+from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptQueue, PromptSource, TrackingRule
 from sola.prompts.sources import DetectorBoxes, Grid, GroundTruth
 
 __all__ = ["WHOLE_VIDEO", "DetectorBoxes", "Grid", "GroundTruth", "PromptQueue"]

@@ -8,8 +8,7 @@ import torch
 
 from sola.checks import at_least, between, one_of
 from sola.masks import areas, intersections
-from sola.prompts.base import WHOLE_VIDEO, Detector, PromptedVideo, PromptSource
-from sola.prompts.selection import TrackingRule
+from sola.prompts.base import WHOLE_VIDEO, Detector, PromptedVideo, PromptSource, TrackingRule
 from sola.trackers.stages import DETECTOR, stage
 from sola.types import Expression, Prompt, RunLength
 

@@ -3,21 +3,31 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from itertools import product
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sola.checks import above, at_least, between, one_of
+from sola.checks import above, at_least, between
 from sola.errors import UserError
 from sola.selector.base import Selector, mean_of_existing
 from sola.selector.layers import AlignmentLayer, MotionEncoder
-from sola.selector.reference import reference_names
 
 STRIDES = (2, 2, 2, 1, 1)
 """The paper's, of the motion encoder."""
-TEXT_TOKENS = ("all", "words", "mean")
+TIME_UNIT = 100
+"""Of the temporal encoding, in frames after the motion encoder."""
+# of the published implementation, see reference_names
+BLOCK_STRIDE = 4
+"""Convolution, normalisation, activation, dropout: a block of its ``nn.Sequential``."""
+FREQUENCIES = "positional_encoding_gaussian_matrix"
+ATTENTIONS = {
+    "obj_attn": "track_attention",
+    "motion_attn": "time_attention",
+    "object2lang_attn": "language_attention",
+}
+PROJECTIONS = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "output"}
+NORMS = ("track_norm", "time_norm", "language_norm")
 
 
 class TrackSelector(Selector):
@@ -39,10 +49,6 @@ class TrackSelector(Selector):
             short videos.
         motion_gain: factor on the difference of tokens from their track's mean over time, before
             the motion encoder; 1 in the paper's network.
-        time_unit: time unit of the temporal encoding, in frames after the motion encoder.
-        normalise_tokens: every object token gets mean 0 and variance 1 over its channels first.
-        text_tokens: the text tokens that the network gets: all, as in the paper; words, without the
-            tokenizer's first and last token; or mean, only their mean.
 
     Raises:
         UserError: if heads or groups do not divide the widths, strides are not five, or a value is
@@ -65,17 +71,13 @@ class TrackSelector(Selector):
         attention_dropout: float = 0.1,
         motion_strides: Sequence[int] = STRIDES,
         motion_gain: float = 1.0,
-        time_unit: float = 100.0,
-        normalise_tokens: bool = False,
-        text_tokens: str = "all",
     ) -> None:
         super().__init__()
         at_least(1, token_dim=token_dim, text_dim=text_dim, num_layers=num_layers)
         at_least(1, num_heads=num_heads, num_groups=num_groups)
         at_least(0, num_negatives=num_negatives)
-        above(0, motion_gain=motion_gain, time_unit=time_unit)
+        above(0, motion_gain=motion_gain)
         between(0, 1, dropout=dropout, attention_dropout=attention_dropout)
-        one_of(TEXT_TOKENS, text_tokens=text_tokens)
         _check_divides("num_heads", num_heads, text_dim=text_dim)
         _check_divides("num_groups", num_groups, text_dim=text_dim, twice_token_dim=2 * token_dim)
         if text_dim % 2:
@@ -83,8 +85,6 @@ class TrackSelector(Selector):
         if len(motion_strides) != len(STRIDES) or min(motion_strides) < 1:
             found = list(motion_strides)
             raise UserError(f"motion_strides: must be five integers of at least 1, got {found}.")
-        self.time_unit = time_unit
-        self.normalise_tokens, self.text_tokens = normalise_tokens, text_tokens
         self.motion_encoder = MotionEncoder(
             token_dim,
             text_dim,
@@ -116,7 +116,6 @@ class TrackSelector(Selector):
 
         Layers before language run once for each video.
         """
-        text, text_mask = _choose_text(text, text_mask, self.text_tokens)
         negatives = self.negative_tokens.expand(len(text), -1, -1)
         language, mask = torch.cat([text, negatives], dim=1), None
         if text_mask is not None:
@@ -124,11 +123,12 @@ class TrackSelector(Selector):
         # zero where there is no track
         logits = text.new_zeros(len(text), tokens.shape[1])
         track_tokens = text.new_zeros(*logits.shape, text.shape[2])
-        for group in _groups(tokens, len(text), track_mask, frame_mask, video_idx):
-            samples = group.samples.flatten()
+        groups = _groups(tokens, len(text), track_mask, frame_mask, video_idx)
+        for own_tokens, tracks, by_video in groups:
+            samples = by_video.flatten()
             own_mask = None if mask is None else mask[samples]
-            own = self._score(group.tokens, language[samples], own_mask)
-            tracks = group.tracks.repeat_interleave(group.samples.shape[1], dim=0)
+            own = self._score(own_tokens, language[samples], own_mask)
+            tracks = tracks.repeat_interleave(by_video.shape[1], dim=0)
             logits[samples[:, None], tracks], track_tokens[samples[:, None], tracks] = own
         return logits, track_tokens
 
@@ -142,8 +142,6 @@ class TrackSelector(Selector):
             language: (B, L + K, E), text and negative tokens.
             mask: (B, L + K) bool, which of them exist; None: all.
         """
-        if self.normalise_tokens:
-            tokens = F.layer_norm(tokens, tokens.shape[-1:])
         hidden = self.motion_encoder(tokens)
         encoding = self._temporal_encoding(hidden.shape[2])
         for layer in self.layers:
@@ -177,22 +175,8 @@ class TrackSelector(Selector):
         """(T', E): sine and cosine of random frequencies."""
         frequencies = self.temporal_frequencies
         time = torch.arange(num_frames, device=frequencies.device, dtype=frequencies.dtype)
-        angles = 2 * math.pi * (time / self.time_unit)[:, None] * frequencies
+        angles = 2 * math.pi * (time / TIME_UNIT)[:, None] * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-class _Group(NamedTuple):
-    """R videos of a batch with equally many tracks, frames and samples, without padding.
-
-    Attributes:
-        tokens: (R, N, T, D).
-        tracks: (R, N) long, where the tracks are among those of the batch.
-        samples: (R, S) long, the batch's samples that are about each video.
-    """
-
-    tokens: Tensor
-    tracks: Tensor
-    samples: Tensor
 
 
 def _groups(
@@ -201,8 +185,14 @@ def _groups(
     track_mask: Tensor | None,
     frame_mask: Tensor | None,
     video_idx: Tensor | None,
-) -> Iterator[_Group]:
-    """Group the videos that have tracks, frames and samples: nothing is computed for padding."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Group the videos that have tracks, frames and samples: nothing is computed for padding.
+
+    Yields:
+        Of R videos with equally many tracks, frames and samples: tokens (R, N, T, D); tracks (R, N)
+        long, where they are among those of the batch; samples (R, S) long, those of the batch that
+        are about each video.
+    """
     num_videos, num_tracks, num_frames = tokens.shape[:3]
     if video_idx is None:
         video_idx = torch.arange(num_samples) if num_videos > 1 else torch.zeros(num_samples)
@@ -219,19 +209,29 @@ def _groups(
         if all(shape):
             parts = zip(*videos, strict=True)
             rows, tracks, samples = (torch.stack(part).to(tokens.device) for part in parts)
-            yield _Group(tokens[rows, tracks, : shape[1]], tracks, samples)
+            yield tokens[rows, tracks, : shape[1]], tracks, samples
 
 
-def _choose_text(
-    text: Tensor, text_mask: Tensor | None, which: str
-) -> tuple[Tensor, Tensor | None]:
-    """The chosen text tokens (B, L', E), and which of them exist (B, L')."""
-    if which == "mean":
-        return mean_of_existing(text, text_mask)[:, None], None
-    if which == "words":
-        last = None if text_mask is None else F.pad(text_mask[:, 2:], (0, 1))
-        return (text[:, 1:-1], None) if last is None else (text[:, 1:], last)
-    return text, text_mask
+def reference_names(num_layers: int) -> dict[str, str]:
+    """The reference's name of every parameter and buffer -> ours, for ``num_layers`` layers."""
+    modules = {f"short_motion_encoder.{len(STRIDES) * BLOCK_STRIDE}": "motion_encoder.output"}
+    for block in range(len(STRIDES)):
+        for offset, ours in enumerate(("conv", "norm")):
+            theirs = f"short_motion_encoder.{block * BLOCK_STRIDE + offset}"
+            modules[theirs] = f"motion_encoder.blocks.{block}.{ours}"
+    for layer in range(num_layers):
+        theirs, ours = f"object_lang_align_layers.{layer}", f"layers.{layer}"
+        for (their_attention, attention), (their_part, part) in product(
+            ATTENTIONS.items(), PROJECTIONS.items()
+        ):
+            modules[f"{theirs}.{their_attention}.{their_part}"] = f"{ours}.{attention}.{part}"
+        modules |= {f"{theirs}.norm.{idx}": f"{ours}.{norm}" for idx, norm in enumerate(NORMS)}
+    names = {
+        f"{theirs}.{kind}": f"{ours}.{kind}"
+        for theirs, ours in modules.items()
+        for kind in ("weight", "bias")
+    }
+    return names | {"negative_token.weight": "negative_tokens", FREQUENCIES: "temporal_frequencies"}
 
 
 def _check_divides(name: str, value: int, **widths: int) -> None:

@@ -20,9 +20,6 @@ MASK_FILTERS = "mask filters"
 CODES = "run-length codes"
 FILES = "files"
 
-NETWORKS = (IMAGE_ENCODER, PROPAGATION, PROMPT_MASKS, DETECTOR)
-"""Stages in which the tracker or the detector computes."""
-
 
 class _Measurement:
     """Seconds of each stage, without those of the stages inside it."""

@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 BEST_FILE, LAST_FILE = "best.ckpt", "last.ckpt"
 LAST_NEEDED = f"Use the run's {LAST_FILE}."
-LOSS_EVERY_S = 1.0
 
 
 class WholeFileIO(TorchCheckpointIO):
@@ -193,13 +192,11 @@ def find_checkpoint(
     if is_dry or not is_first_process() or (path and path.absolute() == last.absolute()):
         return path
     # a run that was killed before its first last.ckpt may have a metrics.csv
-    names, state, fix = [LAST_FILE, BEST_FILE, "metrics.csv"], "a run already", "Add resume=true"
-    if resume:
-        names, state, fix = [BEST_FILE], f"but no {LAST_FILE} to resume from", "Move it away"
-    for name in names:
+    for name in [BEST_FILE] if resume else [LAST_FILE, BEST_FILE, "metrics.csv"]:
         if is_there(output_dir / name):
+            fix = f"{LAST_FILE} is missing, move it away" if resume else "Add resume=true"
             raise UserError(
-                f"{output_dir}: holds {name}, {state}. {fix}, or choose another hydra.run.dir."
+                f"{output_dir}: holds {name} of a run. {fix}, or choose another hydra.run.dir."
             )
     return path
 
@@ -265,7 +262,6 @@ class TrainingProgress(Callback):
         self._stack = ExitStack()
         self._advance: Advance | None = None
         self._step = 0
-        self._loss, self._read_at = "", 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar, or the lines where there is no terminal."""
@@ -280,16 +276,14 @@ class TrainingProgress(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
     ) -> None:
-        """Advance by an optimiser step, with a recent loss: reading it waits for the device."""
+        """Advance by an optimiser step, with the loss that the module read last."""
         if self._advance is None or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        now = time.monotonic()
-        if now - self._read_at >= LOSS_EVERY_S:
-            assert isinstance(pl_module, SelectorModule)
-            loss = float(pl_module.step_metrics["train/loss_step"])
-            self._loss, self._read_at = f", loss {loss:.3f}", now
-        self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{self._loss}")
+        assert isinstance(pl_module, SelectorModule)
+        loss = pl_module.last_loss
+        shown = "" if loss is None else f", loss {loss:.3f}"
+        self._advance(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{shown}")
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any

@@ -102,7 +102,6 @@ class ValidationDashboard(Callback):
         tracks = self.scorer.tracks_of(expression)
         by_score = sorted(zip(found.scores, tracks, found.labels, strict=True), reverse=True)
         words = [f"{idx}: {score:.2f}{' correct' if own else ''}" for score, idx, own in by_score]
-        more = f" and {len(words) - NUM_SCORES} more" if len(words) > NUM_SCORES else ""
         selected = {idx for score, idx, _ in by_score if score > self.scorer.threshold}
         correct = {idx for _, idx, is_correct in by_score if is_correct}
 
@@ -116,7 +115,7 @@ class ValidationDashboard(Callback):
         row |= {"oracle J&F": None if found.oracle is None else found.oracle.jf}
         row |= {"selected": names(selected), "missed": names(correct - selected)}
         row |= {"wrong": names(selected - correct)}
-        return row | {"scores": ", ".join(words[:NUM_SCORES]) + more}
+        return row | {"scores": ", ".join(words[:NUM_SCORES])}
 
 
 def _curve(findings: Sequence[Finding]) -> LinePlot:

@@ -73,6 +73,8 @@ class SelectorModule(pl.LightningModule):
         """Plain values that checkpoints carry, see ``load_selector``."""
         self.step_metrics: dict[str, Tensor] = {}
         """Losses of the last step, scalars."""
+        self.last_loss: float | None = None
+        """Of the last step whose losses were read: reading them waits for the device."""
         self.findings: list[Finding] = []
         """Of the last validation, of all processes."""
         self._train_totals = self._valid_totals = self._no_totals()
@@ -128,13 +130,10 @@ class SelectorModule(pl.LightningModule):
         row = {"epoch": self.current_epoch} | {k: float(v) for k, v in metrics.items()}
         for logger in self.loggers:  # Lightning would do so after last.ckpt is written
             logger.log_metrics(row, step=self.global_step - 1)
-        loader = self.trainer.train_dataloader
-        is_whole = loader is not None and self.trainer.num_training_batches == len(loader)
-        if self.current_epoch == 0 and is_whole and metrics[POSITIVES] == 0:
+        if self.current_epoch == 0 and metrics[POSITIVES] == 0:
             log.warning(
-                "no track of the training split overlaps an expression's objects by more than "
-                "data.label_iou: every label is negative. Check the tracks: tracker, its "
-                "checkpoint, prompt sources."
+                "every label is negative: no track of the first epoch has an IoU above "
+                "data.label_iou. Check tracker, tracker.checkpoint and the prompt sources."
             )
 
     def on_validation_epoch_start(self) -> None:
@@ -256,6 +255,7 @@ class SelectorModule(pl.LightningModule):
         unread, self._unread = self._unread, []
         values = torch.stack([means for _, means, _ in unread]).tolist() if unread else []
         for (step, _, expressions), own in zip(unread, values, strict=True):
+            self.last_loss = own[0]
             if not all(map(math.isfinite, own)):
                 ids = [f"{e.video_id}/{e.expression_id}" for e in expressions[:NUM_NAMED]]
                 parts = [f"{n} {value}" for n, value in zip(self.names, own, strict=False)]

@@ -36,10 +36,15 @@ from sola.training.callbacks import (
     find_checkpoint,
 )
 from sola.training.dashboard import ValidationDashboard
-from sola.training.data import SelectionDataset, SelectorDataModule
+from sola.training.data import (
+    LabelledTracks,
+    SelectionDataset,
+    SelectorDataModule,
+    check_widths,
+    open_tracks,
+)
 from sola.training.module import SelectorModule
 from sola.training.scoring import VALID_JF, ValidationScorer
-from sola.training.sources import LabelledTracks, check_widths, open_tracks
 from sola.visualization.dashboard import Board, finish_logger, git_state, make_logger
 from sola.weights_file import read_weights
 
@@ -67,11 +72,6 @@ class TrainingResult:
     """Chosen by callbacks.best_checkpoint.monitor: best.ckpt in the output folder."""
     valid_jf: float | None
     """Its valid/J&F, in [0, 1]; None if nothing was validated."""
-
-
-def run_training(config: TrainConfig) -> Path:
-    """Train a selector; returns its best checkpoint, see ``train``."""
-    return train(config).best_path
 
 
 def train(config: TrainConfig) -> TrainingResult:
@@ -302,10 +302,7 @@ def _report(trainer: pl.Trainer, config: TrainConfig) -> TrainingResult:
     if best is None or best.best_model_score is None:
         return TrainingResult(best_path, None)
     best_path = Path(best.dirpath or best_path.parent) / BEST_FILE
-    if best.monitor == VALID_JF:
-        jf = float(best.best_model_score)
-    else:
-        jf = float(read_weights(best_path)[PROVENANCE_KEY]["metrics"][VALID_JF])
+    jf = float(read_weights(best_path)[PROVENANCE_KEY]["metrics"][VALID_JF])
     sources = " and ".join(config.data.valid_sources)
     where = f"split {config.dataset.valid_split}, tracks of {sources}"
     log.info("%s: %s %.1f on %s", best_path, VALID_JF, 100 * jf, where)

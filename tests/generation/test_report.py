@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sola.generation.report import REST, VideoReport, show_summary, stage_seconds
+from sola.generation.report import REST, RULES, VideoReport, measure_run, show_summary
 
 FIRST = Counter(frames=10, tracks=3, bytes=2**20, found=9, not_kept=4, over_cap=2)
 SECOND = Counter(frames=30, tracks=1, bytes=2**20, found=2, empty=1)
@@ -14,17 +14,24 @@ REPORTS = [
 ]
 
 
-def test_seconds_of_no_stage_are_told_too() -> None:
-    spent = stage_seconds(REPORTS, [4.0, 2.0])
-    assert list(spent.items()) == [("propagation", 3.0), ("labels", 1.0), (REST, 2.0)]
+def test_counts_and_seconds_add_up() -> None:
+    numbers = measure_run(REPORTS, [4.0, 2.0], num_failed=1)
+    assert numbers["generate/videos"] == 2
+    assert numbers["generate/failed_videos"] == 1
+    assert numbers["generate/tracks"] == 4
+    assert numbers["generate/bytes"] == 2**21
+    assert numbers["generate/found"] == 11
+    assert [numbers[f"generate/{rule}"] for rule in RULES] == [1, 4, 0, 2]
+    assert numbers["generate/tracks_per_s"] == 1.0
+    assert numbers["generate/frames_per_s"] == 10.0
+    stages = {name: n for name, n in numbers.items() if name.startswith("stage_seconds/")}
+    expected = {"labels": 1.0, "propagation": 3.0, REST: 2.0}
+    assert stages == {f"stage_seconds/{name}": spent for name, spent in expected.items()}
 
 
-def test_the_summary_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
-    show_summary(REPORTS, [4.0, 2.0], {"c": "c.jpg: not found."})
-    text = capsys.readouterr().out
-    assert "2 videos, 4 tracks, 2.0 MiB in 4 s: 1.0 tracks/s, 10.0 frames/s" in text
-    assert (
-        "11 prompts found, 4 tracked; dropped: 1 empty, 4 by the source's own rule, 2 over" in text
-    )
-    assert "50% to the networks" in text
-    assert "video c: c.jpg: not found." in text
+def test_summary_prints_numbers_and_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    show_summary({"generate/tracks": 4, "generate/bytes": 2**20}, {"c": "c.jpg: not found."})
+    first, second, failure = capsys.readouterr().out.splitlines()
+    assert first.split() == ["generate/tracks", "4.0"]
+    assert second.split() == ["generate/bytes", "1,048,576.0"]
+    assert failure == "video c: c.jpg: not found."

@@ -11,8 +11,7 @@ import pytest
 from sola.masks import empty_masklet
 from sola.shards import ShardReader, ShardWriter
 from sola.training.batch import collate
-from sola.training.data import SelectionDataset
-from sola.training.sources import LabelledTracks
+from sola.training.data import LabelledTracks, SelectionDataset
 from sola.types import Expression, Labels, Prompt, Tracks
 
 NUM_ENTRIES, NUM_WARM_UP = 900, 300

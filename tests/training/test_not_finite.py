@@ -10,7 +10,7 @@ import torch
 from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
 from sola.training import module
-from sola.training.run import run_training
+from sola.training.run import train
 
 
 def break_loss(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
@@ -38,7 +38,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
 ) -> None:
     monkeypatch.setitem(module.MAX_UNREAD, "cpu", max_unread)
     config = make_config("data.train_sources=[grid]", "trainer.max_epochs=1")
-    run_training(config)
+    train(config)
     folder = Path(config.paths.output_dir)
     before = {path: path.read_bytes() for path in folder.glob("*.ckpt")}
     assert {path.name for path in before} == {"best.ckpt", "last.ckpt"}
@@ -48,7 +48,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
 
     message = rf"^step {num_steps + 1}: .*loss nan, bce nan, .* v\d/\d"
     with pytest.raises(UserError, match=message):
-        run_training(resumed)
+        train(resumed)
     assert {path: path.read_bytes() for path in folder.glob("*.ckpt")} == before
     happened = "step, parts of the loss and expressions are named, status 1; checkpoints stay"
     fault(
@@ -70,7 +70,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
 ) -> None:
     decay = f"callbacks.weight_averaging.decay={ema_decay or 'null'}"
     config = make_config("data.train_sources=[grid]", "trainer.max_epochs=1", decay)
-    run_training(config)
+    train(config)
     folder = Path(config.paths.output_dir)
     before = {path: path.read_bytes() for path in folder.glob("*.ckpt")}
     words = ("data.train_sources=[grid]", "trainer.max_epochs=2", decay, "resume=true")
@@ -82,7 +82,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
 
     monkeypatch.setattr(module.SelectorModule, "on_train_batch_end", spoil)
     with pytest.raises(UserError, match=r"^step \d+: .* NaN or infinite"):
-        run_training(make_config(*words))
+        train(make_config(*words))
     assert {path: path.read_bytes() for path in folder.glob("*.ckpt")} == before
     fault(
         "Training",

@@ -13,9 +13,8 @@ from sola.config.entry_points import TrainConfig
 from sola.config.sections import DataOptions
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.data import SelectionDataset, SelectorDataModule
-from sola.training.run import run_training
-from sola.training.sources import open_tracks
+from sola.training.data import SelectionDataset, SelectorDataModule, open_tracks
+from sola.training.run import train
 
 pytestmark = pytest.mark.usefixtures("dataset")
 
@@ -23,7 +22,7 @@ MakeConfig = Callable[..., TrainConfig]
 
 
 def last_checkpoint(config: TrainConfig) -> dict[str, dict[str, Tensor]]:
-    path = run_training(config).with_name("last.ckpt")
+    path = train(config).best_path.with_name("last.ckpt")
     content: dict[str, dict[str, Tensor]] = torch.load(path, weights_only=True)
     return content
 
@@ -38,7 +37,7 @@ def test_training_stops_early_only_with_patience(
     nothing_gets_better = ("optimizer.lr=1e-12", "scheduler=plateau", "trainer.max_epochs=6")
     config = make_config(*nothing_gets_better, f"callbacks.early_stopping.patience={patience}")
     with caplog.at_level(logging.INFO):
-        path = run_training(config)
+        path = train(config).best_path
 
     _, provenance = load_selector(path.with_name("last.ckpt"))
     assert provenance["epoch"] == num_epochs - 1
@@ -91,7 +90,7 @@ class TestWeightAveraging:
 def test_packed_steps_train(make_config: MakeConfig, group_by: str, num_workers: int) -> None:
     packed = ("data.batch_size=1", "data.max_tokens=300", f"data.group_by={group_by}")
     config = make_config(*packed, f"data.num_workers={num_workers}", "trainer.max_epochs=1")
-    _, provenance = load_selector(run_training(config))
+    _, provenance = load_selector(train(config).best_path)
     # 5 expressions x (5 x 9 + 3 x 16 + 4 x 9) tokens
     assert provenance["step"] in (3, 4)
 
@@ -106,7 +105,7 @@ def test_bfloat16_trains(
     losses = {}
     for precision in ("32-true", "bf16-mixed"):
         words = (f"trainer.precision={precision}", f"paths.output_dir={tmp_path / precision}")
-        _, provenance = load_selector(run_training(make_config(*selector, *unchanged, *words)))
+        _, provenance = load_selector(train(make_config(*selector, *unchanged, *words)).best_path)
         losses[precision] = provenance["metrics"]["valid/loss"]
     assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.02)
     assert losses["bf16-mixed"] != losses["32-true"], "nothing ran in bfloat16"

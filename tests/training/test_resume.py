@@ -12,7 +12,7 @@ from training_checkpoints import assert_same_end
 from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
 from sola.training import run
-from sola.training.run import run_training
+from sola.training.run import train
 
 pytestmark = pytest.mark.usefixtures("dataset")
 MakeConfig = Callable[..., TrainConfig]
@@ -66,7 +66,7 @@ def train_and_fail(
         with monkeypatch.context() as patch:
             patch.setattr(run, "_build_trainer", with_failure)
             with pytest.raises(Failure):
-                run_training(config)
+                train(config)
 
     return train_and_fail
 
@@ -100,19 +100,19 @@ def test_resumed_run_matches_uninterrupted_run(
     changes: list[str],
 ) -> None:
     words = (*OPTIONS, *changes)
-    run_training(make_config(*words, f"paths.output_dir={tmp_path / 'whole'}"))
+    train(make_config(*words, f"paths.output_dir={tmp_path / 'whole'}"))
     for failure in failures:
         train_and_fail(failure, *words, "resume=true")
     resumed = make_config(*words, "resume=true", f"paths.output_dir={tmp_path / 'killed'}")
-    run_training(resumed)
+    train(resumed)
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_run_stopped_early_stays_over(make_config: MakeConfig, tmp_path: Path) -> None:
     words = (*OPTIONS, "optimizer.lr=1e-12", "callbacks.early_stopping.patience=1")
-    run_training(make_config(*words))
+    train(make_config(*words))
     before = (tmp_path / "run" / "last.ckpt").read_bytes()
-    run_training(make_config(*words, "resume=true"))
+    train(make_config(*words, "resume=true"))
     assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
 
 
@@ -123,15 +123,15 @@ def test_resuming_within_an_epoch_of_another_order_is_refused(
     train_and_fail(FailsAt(step=5), *OPTIONS)
     folder = f"paths.output_dir={tmp_path / 'killed'}"
     with pytest.raises(UserError, match="within an epoch"):
-        run_training(make_config(*OPTIONS, change, "resume=true", folder))
+        train(make_config(*OPTIONS, change, "resume=true", folder))
 
 
 def test_run_with_only_a_best_checkpoint_is_not_overwritten(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    run_training(make_config("trainer.max_epochs=1"))
+    train(make_config("trainer.max_epochs=1"))
     (tmp_path / "run" / "last.ckpt").unlink()
     before = (tmp_path / "run" / "best.ckpt").read_bytes()
     with pytest.raises(UserError, match=r"/run: .*best\.ckpt.*last\.ckpt"):
-        run_training(make_config("resume=true"))
+        train(make_config("resume=true"))
     assert (tmp_path / "run" / "best.ckpt").read_bytes() == before

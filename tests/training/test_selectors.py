@@ -11,7 +11,7 @@ from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
 from sola.selector import BaselineSelector
 from sola.selector.checkpoint import load_selector
-from sola.training.run import run_training
+from sola.training.run import train
 
 pytestmark = pytest.mark.usefixtures("dataset")
 
@@ -31,7 +31,7 @@ def test_own_selector_in_own_folder_trains_and_loads(
     path.parent.mkdir(parents=True)
     path.write_text(OWN)
     search = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
-    best_path = run_training(make_config(search, "selector=first_tokens"))
+    best_path = train(make_config(search, "selector=first_tokens")).best_path
 
     with pytest.raises(UserError, match=r"best\.ckpt: .*own_parts\.FirstTokens"):
         load_selector(best_path)
@@ -53,7 +53,7 @@ def test_own_selector_in_own_folder_trains_and_loads(
 def test_baseline_learns_and_is_named_in_its_checkpoint(make_config: MakeConfig) -> None:
     baseline = ("selector=baseline", "selector.dropout=0", "trainer.max_epochs=24")
 
-    selector, provenance = load_selector(run_training(make_config(*baseline)))
+    selector, provenance = load_selector(train(make_config(*baseline)).best_path)
 
     assert isinstance(selector, BaselineSelector)
     assert provenance["selector"]["_target_"] == "sola.selector.BaselineSelector"
@@ -61,19 +61,19 @@ def test_baseline_learns_and_is_named_in_its_checkpoint(make_config: MakeConfig)
 
 
 def test_run_does_not_resume_with_another_selector(make_config: MakeConfig, tmp_path: Path) -> None:
-    last_path = run_training(make_config("trainer.max_epochs=1")).with_name("last.ckpt")
+    last_path = train(make_config("trainer.max_epochs=1")).best_path.with_name("last.ckpt")
     elsewhere = (f"ckpt_path={last_path}", f"paths.output_dir={tmp_path}/more")
     with pytest.raises(UserError, match=r"last\.ckpt: .*TrackSelector.*BaselineSelector"):
-        run_training(make_config(*elsewhere, "selector=baseline"))
+        train(make_config(*elsewhere, "selector=baseline"))
     with pytest.raises(UserError, match=r"motion_gain=1,.*selector\.motion_gain=2"):
-        run_training(make_config(*elsewhere, "selector.motion_gain=2"))
+        train(make_config(*elsewhere, "selector.motion_gain=2"))
     # dropout changes no weight
-    run_training(make_config(*elsewhere, "selector.dropout=0", "trainer.max_epochs=2"))
+    train(make_config(*elsewhere, "selector.dropout=0", "trainer.max_epochs=2"))
 
 
 def test_width_that_differs_from_the_tokens_is_refused(make_config: MakeConfig) -> None:
     with pytest.raises(UserError, match=r"selector\.token_dim: .*8.*got 16"):
-        run_training(make_config("selector.token_dim=16"))
+        train(make_config("selector.token_dim=16"))
 
 
 @pytest.mark.parametrize(

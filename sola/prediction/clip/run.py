@@ -18,7 +18,7 @@ from sola.evaluation.scores import ScoredSplit, load_trained, score_split
 from sola.evaluation.tracks import TrackSources
 from sola.files import plain, whole_results, write_json
 from sola.generation.job import Share
-from sola.generation.recipe import Recipe
+from sola.generation.module import Recipe
 from sola.generation.run import make_recipe, make_tracks
 from sola.masks import decode
 from sola.prediction.clip.frames import Clip, open_clip

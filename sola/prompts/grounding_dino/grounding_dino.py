@@ -16,7 +16,7 @@ from sola.checks import at_least, between, one_of
 from sola.errors import UserError
 from sola.files import sha256_of_file
 from sola.prompts.base import Detections, Detector
-from sola.text.encoder import quiet_transformers, resolve
+from sola.text import quiet_transformers, resolve
 from sola.trackers import RANDOM_WEIGHTS
 from sola.trackers.stages import DETECTOR, stage
 

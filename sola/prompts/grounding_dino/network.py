@@ -26,7 +26,7 @@ from transformers import (
 
 from sola.errors import UserError
 from sola.prompts.grounding_dino.grounding_dino import DELIMITERS, NetworkShape
-from sola.text.encoder import quiet_transformers
+from sola.text import quiet_transformers
 from sola.trackers import RANDOM_WEIGHTS
 from sola.weights_file import read_weights, refuse_stand_in
 
@@ -60,13 +60,15 @@ class DetectorNetwork(nn.Module, ABC):
 
     Args:
         network: of transformers or of the original code.
-        encoder: its image encoder, already in its place inside the network.
+        parent: the module inside it that holds the image encoder.
+        name: of the image encoder there.
     """
 
-    def __init__(self, network: nn.Module, encoder: KeptFeatures) -> None:
+    def __init__(self, network: nn.Module, parent: nn.Module, name: str) -> None:
         super().__init__()
         self.network: Any = network.eval().requires_grad_(False)
-        self.encoder = encoder
+        self.encoder = KeptFeatures(getattr(parent, name))
+        setattr(parent, name, self.encoder)
 
     @abstractmethod
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
@@ -86,9 +88,7 @@ class TransformersNetwork(DetectorNetwork):
     """See ``DetectorNetwork``."""
 
     def __init__(self, network: Any) -> None:
-        backbone = network.model.backbone
-        backbone.conv_encoder = KeptFeatures(backbone.conv_encoder)
-        super().__init__(network, backbone.conv_encoder)
+        super().__init__(network, network.model.backbone, "conv_encoder")
 
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
         """See ``DetectorNetwork.find_boxes``."""
@@ -100,8 +100,7 @@ class OriginalNetwork(DetectorNetwork):
     """See ``DetectorNetwork``."""
 
     def __init__(self, network: Any) -> None:
-        network.backbone[0] = KeptFeatures(network.backbone[0])
-        super().__init__(network, network.backbone[0])
+        super().__init__(network, network.backbone, "0")
 
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
         """See ``DetectorNetwork.find_boxes``."""

@@ -12,7 +12,7 @@ from small_detector import shake
 from sola.errors import UserError
 from sola.prompts.grounding_dino import GroundingDino, NetworkShape
 from sola.prompts.grounding_dino.grounding_dino import Vocabulary
-from sola.text.encoder import quiet_transformers
+from sola.text import quiet_transformers
 
 pytest.importorskip("groundingdino", reason="the extra groundingdino is not installed")
 

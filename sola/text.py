@@ -1,15 +1,18 @@
-"""The frozen text encoder: last hidden states of a transformers model.
+"""Sentences as text tokens: a frozen encoder of transformers, and a cache on disk.
 
-The only module of this layer that imports transformers, and only in the functions that need it.
+A file of the cache holds the tokens of some texts of one encoder: an array (L, E) float32 for each,
+named by the sha256 of the text. Files are written under another name and then renamed; a further
+run adds a file. transformers and torch are imported only by the functions that need them.
 """
 
 import contextlib
+import hashlib
 import importlib
 import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,19 @@ from numpy.typing import NDArray
 from sola.checks import at_least, folder_name
 from sola.config.progress import progress
 from sola.errors import UserError
-from sola.files import sha256_of_file
+from sola.files import Damage, find_files, sha256_of_file
+from sola.sealed import open_group, open_hdf5, read_array, seal, whole_hdf5, write_array
 
 log = logging.getLogger(__name__)
 
 PACKAGE_PREFIX = "package:"
 IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
+FORMAT_VERSION = 3
+"""Part of the names of files: those of other formats are not read."""
+SUFFIX = ".h5"
+REMEDY = "Move it away: it is made again when it is needed."
+CHUNK_SIZE = 4096
+"""Texts encoded between two writes: what a killed run loses at most."""
 
 
 def resolve(path: str, key: str = "text_encoder.path") -> str:
@@ -142,6 +152,77 @@ class TextEncoder:
         return tokenizer, model.eval()
 
 
+class TextTokens:
+    """The text tokens of any expression; the encoder is loaded only when a text is new.
+
+    Args:
+        cache_dir: holds a folder for each encoder (``data/text``); made when something is added.
+        encoder: makes tokens of new texts; files of encoders of another identity are not read.
+
+    Raises:
+        UserError: if the encoder's package is missing.
+    """
+
+    def __init__(self, cache_dir: Path, encoder: TextEncoder) -> None:
+        self.encoder, self.folder = encoder, cache_dir / encoder.name
+        self.identity = encoder.identity()
+        """Distinguishes the encoder, its weights included, from others."""
+        self._prefix = _digest(f"{FORMAT_VERSION} {self.identity}")[:12]
+        self._paths: dict[str, Path] = {}
+        """The file of every text, by its sha256."""
+        self._refresh()
+
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Text tokens of every text.
+
+        Args:
+            texts: expressions, as they are written.
+
+        Returns:
+            One (L, E) float32 array a text, special tokens included.
+
+        Raises:
+            UserError: if the encoder is needed and cannot be loaded, or has another width.
+        """
+        self.prepare(texts)
+        return [self._read(text) for text in texts]
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Encode the texts that are not in the cache yet; raises as ``tokens``."""
+        by_key = {_digest(text): text for text in texts}
+        if not by_key.keys() <= self._paths.keys():
+            self._refresh()
+        missing = [text for key, text in by_key.items() if key not in self._paths]
+        for start in range(0, len(missing), CHUNK_SIZE):
+            self.add(self.encoder.encode(missing[start : start + CHUNK_SIZE]))
+
+    def add(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
+        """Write one file with the tokens (L, E) of some texts."""
+        arrays = {_digest(text): array.astype(np.float32) for text, array in tokens.items()}
+        path = self.folder / f"{self._prefix}-{_digest(' '.join(arrays))[:12]}{SUFFIX}"
+        with whole_hdf5(path) as file:
+            for key, array in arrays.items():
+                write_array(file, key, array)
+            seal(file, path.stem)
+        self._paths |= dict.fromkeys(arrays, path)
+
+    def _read(self, text: str) -> NDArray[np.float32]:
+        key = _digest(text)
+        with open_hdf5(self._paths[key], REMEDY) as file:
+            tokens = read_array(file, key)
+            if not np.isfinite(tokens).all():
+                raise Damage(f"tokens of {text!r} are NaN or infinite")
+        return tokens
+
+    def _refresh(self) -> None:
+        """Index files that were added since, by this or another process."""
+        known = set(self._paths.values())
+        for path in find_files(self.folder, f"{self._prefix}-*{SUFFIX}"):
+            if path not in known:
+                with open_hdf5(path, REMEDY) as file:
+                    self._paths |= dict.fromkeys(open_group(file, "", path.stem), path)
+
+
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """While it lasts: no progress bar, no line for every retry, no report of unused weights."""
@@ -180,3 +261,7 @@ def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
             raise
     log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
     return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
