@@ -19,7 +19,8 @@ from sola.metrics import mean_iou
 from sola.published.importing import MASKLETS_DIR, TOKENS_DIR
 from sola.shards import ShardReader, ShardWriter
 from sola.text import TextEncoder, TextTokens
-from sola.training.data import LabelledTracks, SelectionDataset, SelectorDataModule
+from sola.training.data import SelectorDataModule
+from sola.training.samples import LabelledTracks, SelectionDataset
 from sola.types import Expression, Labels, Masklet, Prompt, Tracks
 
 NUM_TRACKS, NUM_FRAMES, NUM_EXPRESSIONS, TEXT_LENGTH = 64, 80, 14, 14

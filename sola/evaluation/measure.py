@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import random
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -272,32 +271,6 @@ def groups_of(expression: Expression, target: Runs) -> dict[str, str]:
         "frames": LABELS["frames"][bisect_left(MOST_FRAMES, target.num_frames)],
         "words": LABELS["words"][bisect_left(MOST_WORDS, len(expression.text.split()))],
     }
-
-
-def choose_other_texts(
-    expressions: Sequence[Expression], seed: int
-) -> dict[tuple[str, str], Expression]:
-    """Choose for each expression one of the same video about entirely different objects.
-
-    A selection that listens to its sentence must fail under the other's text. Both must refer to at
-    least one object. The choice only depends on the seed and the expressions of the video.
-
-    Args:
-        expressions: all expressions of a split.
-        seed: seed of the choice.
-
-    Returns:
-        (video id, expression id) -> the other expression; without a partner it is left out.
-    """
-    chosen = {}
-    for video_id, of_video in group_by_video([e for e in expressions if e.object_ids]).items():
-        for expression in of_video:
-            objects = set(expression.object_ids or ())
-            partners = [e for e in of_video if objects.isdisjoint(e.object_ids or ())]
-            if partners:
-                draw = random.Random(f"{seed}/{video_id}/{expression.expression_id}")
-                chosen[video_id, expression.expression_id] = draw.choice(partners)
-    return chosen
 
 
 def check_ground_truth(dataset: Split) -> None:

@@ -10,7 +10,7 @@ from sola.errors import UserError
 from sola.evaluation import measure
 from sola.evaluation.predictions import Predictions, open_predictions
 from sola.evaluation.protocols import official_numbers
-from sola.evaluation.scores import ScoredSplit, score_split, versions
+from sola.evaluation.scores import ScoredSplit, choose_other_texts, score_split, versions
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.table import official_line, print_tables
 from sola.evaluation.tracks import TrackSources
@@ -45,7 +45,7 @@ def evaluate(config: EvaluateConfig) -> tuple[ScoredSplit, dict[str, Any]]:
     dataset = open_split(config)
     measure.check_ground_truth(dataset)
     if config.predictions is None:
-        others = measure.choose_other_texts(dataset.expressions, config.seed)
+        others = choose_other_texts(dataset.expressions, config.seed)
         split = score_split(config, dataset, open_sources(config), others)
         chosen = {"threshold": config.threshold, "seed": config.seed}
     else:

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -237,6 +238,32 @@ def score_expressions(
                     scores.by_expression[_key(expression)] = by_text
             advance(f"{video.video_id}: {len(video.masklets)} tracks, {len(of_video)} expressions")
     return scores
+
+
+def choose_other_texts(
+    expressions: Sequence[Expression], seed: int
+) -> dict[tuple[str, str], Expression]:
+    """Choose for each expression one of the same video about entirely different objects.
+
+    A selection that listens to its sentence must fail under the other's text. Both must refer to at
+    least one object. The choice only depends on the seed and the expressions of the video.
+
+    Args:
+        expressions: all expressions of a split.
+        seed: seed of the choice.
+
+    Returns:
+        (video id, expression id) -> the other expression; without a partner it is left out.
+    """
+    chosen = {}
+    for video_id, of_video in group_by_video([e for e in expressions if e.object_ids]).items():
+        for expression in of_video:
+            objects = set(expression.object_ids or ())
+            partners = [e for e in of_video if objects.isdisjoint(e.object_ids or ())]
+            if partners:
+                draw = random.Random(f"{seed}/{video_id}/{expression.expression_id}")
+                chosen[video_id, expression.expression_id] = draw.choice(partners)
+    return chosen
 
 
 def group_by_video(expressions: Sequence[Expression]) -> dict[str, list[Expression]]:

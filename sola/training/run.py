@@ -36,14 +36,9 @@ from sola.training.callbacks import (
     find_checkpoint,
 )
 from sola.training.dashboard import ValidationDashboard
-from sola.training.data import (
-    LabelledTracks,
-    SelectionDataset,
-    SelectorDataModule,
-    check_widths,
-    open_tracks,
-)
+from sola.training.data import SelectorDataModule
 from sola.training.module import SelectorModule
+from sola.training.samples import LabelledTracks, SelectionDataset, check_widths, open_tracks
 from sola.training.scoring import VALID_JF, ValidationScorer
 from sola.visualization.dashboard import Board, finish_logger, git_state, make_logger
 from sola.weights_file import read_weights

@@ -1,6 +1,6 @@
 """Which other sentence an expression is given."""
 
-from sola.evaluation.measure import choose_other_texts
+from sola.evaluation.scores import choose_other_texts
 from sola.types import Expression
 
 EXPRESSIONS = [

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from sola.evaluation.measure import choose_other_texts
 from sola.evaluation.scorers import SelectorScorer, score_tracks
-from sola.evaluation.scores import ScoredSplit, Scores, score_expressions
+from sola.evaluation.scores import ScoredSplit, Scores, choose_other_texts, score_expressions
 from sola.evaluation.tracks import TrackSources
 from sola.selector import TrackSelector
 

@@ -14,8 +14,9 @@ from sola.selector import SelectionLoss, TrackSelector
 from sola.shards import ShardReader
 from sola.text import TextTokens
 from sola.training.batch import collate
-from sola.training.data import LabelledTracks, SelectionDataset, SelectorDataModule
+from sola.training.data import SelectorDataModule
 from sola.training.module import SelectorModule
+from sola.training.samples import LabelledTracks, SelectionDataset
 from sola.types import Expression
 
 EXPRESSIONS = [

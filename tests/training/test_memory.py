@@ -11,7 +11,7 @@ import pytest
 from sola.masks import empty_masklet
 from sola.shards import ShardReader, ShardWriter
 from sola.training.batch import collate
-from sola.training.data import LabelledTracks, SelectionDataset
+from sola.training.samples import LabelledTracks, SelectionDataset
 from sola.types import Expression, Labels, Prompt, Tracks
 
 NUM_ENTRIES, NUM_WARM_UP = 900, 300

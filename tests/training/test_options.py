@@ -13,8 +13,9 @@ from sola.config.entry_points import TrainConfig
 from sola.config.sections import DataOptions
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
-from sola.training.data import SelectionDataset, SelectorDataModule, open_tracks
+from sola.training.data import SelectorDataModule
 from sola.training.run import train
+from sola.training.samples import SelectionDataset, open_tracks
 
 pytestmark = pytest.mark.usefixtures("dataset")
 

@@ -8,7 +8,7 @@ import pytest
 
 from sola.errors import UserError
 from sola.shards import ShardReader
-from sola.training.data import LabelledTracks
+from sola.training.samples import LabelledTracks
 from sola.types import Expression
 
 OWN = {"v0/0": "ba", "v0/1": "", "v0/2": "c", "v0/3": "a", "v0/4": "b"}
