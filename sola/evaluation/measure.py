@@ -281,10 +281,7 @@ def check_ground_truth(dataset: Split) -> None:
     """
     where = f"split {dataset.split} of {dataset.name}"
     if not dataset.has_masks:
-        raise UserError(
-            f"{where}: no ground truth here, so nothing can be measured. Run predict.py for masks "
-            "to submit, or choose a split with ground truth."
-        )
+        raise UserError(f"{where}: no ground truth. Choose another split, or run predict.py.")
     unknown = [e for e in dataset.expressions if e.object_ids is None]
     if unknown:
         raise UserError(

@@ -55,9 +55,7 @@ class MaskFiles:
             self.names = [p.relative_to(path).as_posix() for p in paths]
             return
         if not path.is_file():
-            raise UserError(
-                f"{path}: no such zip or folder. predict.py submission=true writes one."
-            )
+            raise UserError(f"{path}: no zip or folder. predict.py submission=true writes one.")
         try:
             self.zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:

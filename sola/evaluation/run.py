@@ -92,10 +92,7 @@ def open_split(config: ScoringConfig) -> Split:
     """
     dataset = config.dataset.open(config.split)
     if not dataset.expressions:
-        raise UserError(
-            f"{dataset.split_dir}: split {dataset.split} has no expressions. Choose another split, "
-            "or get its meta_expressions.json again."
-        )
+        raise UserError(f"{dataset.split_dir}: no expressions. Choose another split.")
     return dataset
 
 
