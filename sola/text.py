@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sola.checks import at_least, folder_name
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.errors import UserError
 from sola.files import Damage, find_files, sha256_of_file
 from sola.sealed import open_group, open_hdf5, read_array, seal, whole_hdf5, write_array

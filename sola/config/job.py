@@ -45,11 +45,8 @@ def name_job() -> JobName:
     words = [word for word in overrides if not (word.startswith(UNNAMED) or "/" in word)]
     while len(" ".join(words)) > MAX_NAME:
         words.pop(0)  # what differs between runs tends to be typed last
-    is_sweep = job.mode == RunMode.MULTIRUN
-    return JobName(
-        sweep=Path(job.sweep.dir).name if is_sweep else None,
-        overrides=" ".join(words) or None,
-    )
+    sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+    return JobName(sweep, " ".join(words) or None)
 
 
 @contextmanager

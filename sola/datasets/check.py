@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.datasets import Dataset, Split
 from sola.datasets.frames import open_image
 from sola.datasets.meta import MetaSplit

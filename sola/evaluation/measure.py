@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.curve import Curve, Scored, trace

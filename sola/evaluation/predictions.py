@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.datasets import Split
 from sola.datasets.frames import frame_size
 from sola.errors import UserError

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.datasets import RefDAVIS
 from sola.datasets.ref_davis import NUM_ANNOTATORS, annotator_of
 from sola.errors import UserError

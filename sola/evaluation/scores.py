@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import torch
 
+from sola.config.console import progress
 from sola.config.device import pick_device
 from sola.config.entry_points import ScoringConfig
-from sola.config.progress import progress
 from sola.config.targets import check_kind
 from sola.datasets import Split
 from sola.errors import UserError

@@ -7,6 +7,7 @@ from rich.console import Console, Group
 from rich.table import Column, Table
 from rich.text import Text
 
+from sola.config.console import table_console
 from sola.evaluation.measure import ORACLE, OTHER_TEXT, SELECTION
 from sola.evaluation.summary import ANSWERS, SELECTION_WHERE_OTHER
 
@@ -147,10 +148,7 @@ def _table(
 
 
 def _show(parts: Sequence[Table], notes: Sequence[str], console: Console | None) -> None:
-    if console is None:
-        console = Console()
-        console.width = max(console.width, 100)
-    console.print(Group(*parts, *map(Text, notes)))
+    (console or table_console()).print(Group(*parts, *map(Text, notes)))
 
 
 def _notes_about_oracle(evaluation: Mapping[str, Any]) -> list[str]:

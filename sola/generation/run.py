@@ -13,10 +13,10 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.strategies import DDPStrategy
 
 from sola.checks import one_of
+from sola.config.console import progress
 from sola.config.device import check_precision, pick_device
 from sola.config.entry_points import PRECISIONS, GenerateConfig, PredictConfig
 from sola.config.job import STARTED_BY, starts_processes
-from sola.config.progress import progress
 from sola.config.targets import Later
 from sola.datasets import Split
 from sola.errors import UserError

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from sola.config.console import progress
 from sola.config.entry_points import PredictConfig
-from sola.config.progress import progress
 from sola.datasets.frames import read_frame
 from sola.evaluation.run import open_sources, open_split
 from sola.evaluation.scores import SCORES_FILE, ScoredSplit, group_by_video, score_split

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.datasets import Split
 from sola.datasets.frames import frame_size
 from sola.errors import UserError

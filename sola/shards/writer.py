@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.errors import DamagedFile, FileRefused, UserError
 from sola.files import find_files, is_there, read_json, write_json
 from sola.sealed import open_group, open_hdf5, whole_hdf5

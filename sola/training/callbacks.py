@@ -21,8 +21,8 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from sola.checks import above, at_least, between
+from sola.config.console import Advance, progress
 from sola.config.job import is_first_process
-from sola.config.progress import Advance, progress
 from sola.errors import UserError
 from sola.files import is_there, whole_file
 from sola.selector import Selector

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from sola.config.progress import progress
+from sola.config.console import progress
 from sola.evaluation.compare import check_same_split, compare, read_run
 from sola.evaluation.measure import ALL_TRACKS, ORACLE, SELECTION
 from sola.evaluation.scores import ScoredSplit, group_by_video

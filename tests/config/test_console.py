@@ -7,8 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sola.config.console import OwnMessages, console_handler, show_error
-from sola.config.progress import progress
+from sola.config.console import OwnMessages, console_handler, progress, show_error
 
 
 class Terminal(io.StringIO):
@@ -61,7 +60,7 @@ def test_progress_shows_count_and_time_left(monkeypatch, caplog, is_terminal):
     stream = Terminal() if is_terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     clock = iter(range(0, 10_000, 20))
-    monkeypatch.setattr("sola.config.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("sola.config.console.time", SimpleNamespace(monotonic=lambda: next(clock)))
     caplog.set_level(logging.INFO, "sola")
 
     with progress("videos", 4) as advance:

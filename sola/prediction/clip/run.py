@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from sola.config.console import progress
 from sola.config.entry_points import PredictConfig
-from sola.config.progress import progress
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
 from sola.evaluation.scores import ScoredSplit, load_trained, score_split
