@@ -90,11 +90,7 @@ def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR
 
 
 def compose_values(
-    entry: str,
-    overrides: Sequence[str] = (),
-    conf_dir: Path = CONF_DIR,
-    *,
-    with_hydra: bool = True,
+    entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR, *, with_hydra: bool = True
 ) -> DictConfig:
     """Compose the values of a command as they are written, unchecked.
 
@@ -133,7 +129,7 @@ def load(composed: DictConfig, entry: str) -> Any:
     if missing:
         example = " ".join(f"{key}=..." for key in missing)
         raise UserError(f"{', '.join(missing)}: required. Add {example}")
-    values = _resolve(composed, used)
+    values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     module = importlib.import_module("sola.config.entry_points")
     config_class = getattr(module, known.config_class)
     check_arguments(config_class, values, "")
@@ -152,16 +148,6 @@ def load(composed: DictConfig, entry: str) -> Any:
     config = call(config_class, "", **built)
     config.values = dict.fromkeys(later) | values
     return config
-
-
-def _resolve(composed: DictConfig, used: Sequence[str]) -> dict[str, Any]:
-    """Plain values of some keys, with all interpolations resolved."""
-    found: dict[str, Any] = {}
-    for key in used:
-        value = composed[key]
-        is_tree = OmegaConf.is_config(value)
-        found[key] = OmegaConf.to_container(value, resolve=True) if is_tree else value
-    return found
 
 
 def _fill_widths(values: Mapping[str, Any], built: Mapping[str, Any]) -> None:

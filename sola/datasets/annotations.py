@@ -44,10 +44,7 @@ def read_label_map(path: Path) -> NDArray[np.uint8]:
 class LabelMapSplit(MetaSplit):
     """One split with label maps."""
 
-    meta_files = (
-        "meta_expressions/{split}/meta_expressions.json",
-        "{split}/meta_expressions.json",
-    )
+    meta_files = ("meta_expressions/{split}/meta_expressions.json", "{split}/meta_expressions.json")
     object_key = "obj_id"
 
     @cached_property

@@ -91,7 +91,4 @@ class MeViSv2(MeViS):
     """A split of MeViS v2: the videos of v1 with more expressions, some without a target."""
 
     protocol = "mevis_v2"
-    meta_files = (
-        "{split}/meta_expressions_v2.json",
-        "{split}/meta_expressions_v2_release.json",
-    )
+    meta_files = ("{split}/meta_expressions_v2.json", "{split}/meta_expressions_v2_release.json")

@@ -15,7 +15,7 @@ from sola.visualization.videos import draw_tracks_clip, show_video
 
 RULES = ("empty", "not_kept", "duplicates", "over_cap")
 """What drops prompts: no pixels, the source's own rule, a track that covers them, the cap."""
-REST = "everything else"
+STAGES, REST = "stage_seconds/", "everything else"
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,25 @@ def measure_run(
     names = ("videos", "frames", "tracks")
     rates = {f"{name}_per_s": counts[name] / max(seconds) for name in names}
     numbers = {f"generate/{name}": number for name, number in (dict(counts) | rates).items()}
-    return numbers | {f"stage_seconds/{name}": spent for name, spent in stages.items()}
+    return numbers | {f"{STAGES}{name}": spent for name, spent in stages.items()}
 
 
 def show_summary(numbers: Mapping[str, float], failures: Mapping[str, str]) -> None:
-    """Print the numbers of a run, and the reason of each video that cannot be tracked."""
-    lines = [f"{name:<32}{number:>16,.1f}" for name, number in numbers.items()]
+    """Print what a run made, and the reason of each video that cannot be tracked.
+
+    Args:
+        numbers: see ``measure_run``.
+        failures: reason by video.
+    """
+    run = {name.removeprefix("generate/"): number for name, number in numbers.items()}
+    times = [(s, name.partition("/")[2]) for name, s in numbers.items() if STAGES in name]
+    made = [f"{run.get(name, 0):,.0f} {name}" for name in ("videos", "frames", "tracks")]
+    dropped = [f"{run[rule]:,.0f} {rule}" for rule in RULES if run[rule]]
+    lines = [
+        f"{', '.join(made)}; {run['frames_per_s']:.1f} frames/s",
+        f"prompts: {run.get('found', 0):,.0f} found; dropped: {', '.join(dropped) or 'none'}",
+        f"seconds: {', '.join(f'{name} {s:.1f}' for s, name in sorted(times, reverse=True))}",
+    ]
     lines += [f"video {video_id}: {reason}" for video_id, reason in failures.items()]
     sys.stdout.write("\n".join([*lines, ""]))
 

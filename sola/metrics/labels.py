@@ -52,10 +52,7 @@ def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
 
 
 def track_labels(
-    labels: Labels,
-    object_ids: Sequence[str],
-    iou_threshold: float,
-    empty_frames: str,
+    labels: Labels, object_ids: Sequence[str], iou_threshold: float, empty_frames: str
 ) -> NDArray[np.bool_]:
     """Return which tracks are positives: their best mean IoU over the objects is above a threshold.
 

@@ -103,10 +103,7 @@ class VideoTracker(Session):
     """
 
     def __init__(
-        self,
-        model: SAM2Base,
-        frames: Sequence[np.ndarray],
-        feature_budget_mib: float = 4096,
+        self, model: SAM2Base, frames: Sequence[np.ndarray], feature_budget_mib: float = 4096
     ) -> None:
         """Open a video.
 
