@@ -28,7 +28,7 @@ def test_results_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("num_renames", [0, 1])
-def test_a_kill_between_two_renames_leaves_no_record(
+def test_kill_between_two_renames_leaves_no_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_renames: int
 ) -> None:
     rename, done = Path.rename, []
@@ -53,7 +53,7 @@ def test_a_kill_between_two_renames_leaves_no_record(
         assert list(unfinished.iterdir()) == []
 
 
-def test_the_record_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_results(tmp_path, "old")
     rename, order = Path.rename, []
 

@@ -67,7 +67,7 @@ def test_differences_are_paired_by_expression_and_judged_by_video(runs: tuple[Pa
     assert found["a"]["threshold"] == 0.5
 
 
-def test_the_other_way_round_only_signs_change(runs: tuple[Path, Path]) -> None:
+def test_other_way_round_only_signs_change(runs: tuple[Path, Path]) -> None:
     a, b = map(read_run, runs)
 
     there, back = compare(a, b, "selection")["all"], compare(b, a, "selection")["all"]
@@ -77,7 +77,7 @@ def test_the_other_way_round_only_signs_change(runs: tuple[Path, Path]) -> None:
     assert there["interval"]["J"] == [-end for end in reversed(back["interval"]["J"])]
 
 
-def test_a_run_equals_itself(runs: tuple[Path, Path]) -> None:
+def test_run_equals_itself(runs: tuple[Path, Path]) -> None:
     a = read_run(runs[0])
 
     whole = compare(a, a, "selection")["all"]
@@ -85,7 +85,7 @@ def test_a_run_equals_itself(runs: tuple[Path, Path]) -> None:
     assert (whole["difference"]["J"], whole["interval"]["J"], whole["p"]["J"]) == (0, [0, 0], 1)
 
 
-def test_the_command_prints_and_writes_only_when_asked(
+def test_command_prints_and_writes_only_when_asked(
     runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [str(path) for path in runs]

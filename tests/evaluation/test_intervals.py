@@ -23,7 +23,7 @@ def test_two_videos_are_drawn_in_four_ways() -> None:
     assert interval == [(pytest.approx(0.2), pytest.approx(0.6))]
 
 
-def test_an_interval_of_many_videos_is_that_of_their_standard_error() -> None:
+def test_interval_of_many_videos_is_that_of_their_standard_error() -> None:
     values = np.random.default_rng(0).normal(0.5, 0.1, (400, 1))
 
     ((lower, upper),) = interval_of_mean(values, np.ones(400, dtype=np.int64)) or [(0, 0)]

@@ -70,7 +70,7 @@ def test_ref_davis_is_the_mean_of_four_annotators(
     )
 
 
-def test_a_pixel_belongs_to_the_highest_score_and_to_the_first_of_equals(
+def test_pixel_belongs_to_the_highest_score_and_to_the_first_of_equals(
     davis: SimpleNamespace, sources: TrackSources, davis_scores: Scores
 ) -> None:
     by_id = {e.expression_id: e for e in davis.expressions}
@@ -103,7 +103,7 @@ def test_labels_that_are_missing_or_too_many_change_nothing_else() -> None:
     assert match_objects(labels // 3, 1, OBJECTS, NOTHING) == [(0, 0), (1, 1)]
 
 
-def test_an_annotator_without_a_word_is_named(
+def test_annotator_without_a_word_is_named(
     davis: SimpleNamespace, sources: TrackSources, davis_scores: Scores
 ) -> None:
     davis.expressions = [e for e in davis.expressions if e.expression_id not in ("2", "6")]

@@ -123,7 +123,7 @@ def test_another_text_is_given_to_the_expressions_own_tracks(
     assert (second.answers[OTHER_TEXT].selected, second.answers[OTHER_TEXT].score.j) == ((), 0)
 
 
-def test_the_tracks_of_a_video_are_read_once(
+def test_tracks_of_a_video_are_read_once(
     evaluate: Evaluate, dataset: SimpleNamespace, make_reader: type, own_scores: Scores
 ) -> None:
     shared, own = make_reader({"v1": (), "v2": ()}), make_reader(drawn.OWN_TRACKS, "gdino")
@@ -203,7 +203,7 @@ def test_each_source_has_an_oracle_of_its_own(
     assert list_results(results)[2]["oracle_by_source"]["grid"]["tracks"] == [0]
 
 
-def test_the_curve_is_that_of_the_selection_at_its_thresholds(results) -> None:
+def test_curve_is_that_of_the_selection_at_its_thresholds(results) -> None:
     curve = {point["threshold"]: point for point in summarise(results)["curve"]}
 
     assert list(curve) == [step / 100 for step in range(1, 100)]
@@ -214,7 +214,7 @@ def test_the_curve_is_that_of_the_selection_at_its_thresholds(results) -> None:
     assert curve[0.85]["J"] == pytest.approx((1 + 0 + 4 / 16 + 1) / 5)
 
 
-def test_the_best_threshold_is_in_an_interval_of_equals(results) -> None:
+def test_best_threshold_is_in_an_interval_of_equals(results) -> None:
     best = summarise(results)["best_threshold"]
 
     # from where "the green one" gets nothing to where "the large one" loses the large track
@@ -239,7 +239,7 @@ def test_answers_have_the_scores_of_their_tracks(
             assert answer.is_empty == scorer.union(answer.selected).is_empty
 
 
-def test_the_list_names_what_was_selected(results) -> None:
+def test_list_names_what_was_selected(results) -> None:
     first, *_, last = list_results(results)
 
     assert (first["video"], first["expression"], first["text"]) == ("v1", "0", "the small one")
@@ -248,7 +248,7 @@ def test_the_list_names_what_was_selected(results) -> None:
     assert last["answers"]["selection"] == {"tracks": [], "J": 0, "F": 0, "J&F": 0}
 
 
-def test_the_largest_track_is_that_of_most_pixels_over_all_frames(dataset) -> None:
+def test_largest_track_is_that_of_most_pixels_over_all_frames(dataset) -> None:
     small, large = dataset.ground_truth("v1").values()
     empty = empty_masklet(1, (20, 20))
     brief = [large[0], empty[0]]  # 12 px in all

@@ -14,7 +14,7 @@ EXPRESSIONS = [
 ]
 
 
-def test_the_other_expression_is_of_the_same_video_and_means_other_objects() -> None:
+def test_other_expression_is_of_the_same_video_and_means_other_objects() -> None:
     allowed = {"0": {"1", "4"}, "1": {"0"}, "2": {"4"}, "4": {"0", "2"}}
     seen: dict[str, set[str]] = {}
     for seed in range(20):
@@ -25,7 +25,7 @@ def test_the_other_expression_is_of_the_same_video_and_means_other_objects() -> 
     assert seen == allowed
 
 
-def test_the_choice_depends_on_the_seed_and_not_on_other_videos() -> None:
+def test_choice_depends_on_the_seed_and_not_on_other_videos() -> None:
     chosen = choose_other_texts(EXPRESSIONS, 3)
 
     assert choose_other_texts(EXPRESSIONS, 3) == chosen

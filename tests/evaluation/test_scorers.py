@@ -68,6 +68,6 @@ def test_prediction_works_with_a_scorer_without_training(tmp_path: Path) -> None
     assert written["scorer"] == {"name": "largest"}
 
 
-def test_a_trained_selector_needs_a_checkpoint(tmp_path: Path) -> None:
+def test_trained_selector_needs_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ckpt_path"):
         drawn.make_config(EvaluateConfig, tmp_path, ckpt_path=None)

@@ -146,7 +146,7 @@ def test_scores_are_written_with_their_tracks_and_provenance(
     assert [file.name for file in path.parent.iterdir()] == ["scores.json"]
 
 
-def test_a_track_is_selected_above_the_threshold_and_not_at_it() -> None:
+def test_track_is_selected_above_the_threshold_and_not_at_it() -> None:
     one, other = drawn.EXPRESSIONS[:2]
     by_text = {"0": {2: 0.5, 5: 0.50001, 7: 0.2}, "1": {2: 0.2, 5: 0.50001, 7: 0.5}}
     scores = Scores({("v1", "0"): by_text, ("v1", "1"): {"1": {}}}, {})

@@ -25,7 +25,7 @@ def test_tracks_of_all_sources_follow_each_other(make_reader, dataset) -> None:
     assert tracks.size == (20, 20)
 
 
-def test_a_source_without_tracks_adds_none(make_reader, dataset) -> None:
+def test_source_without_tracks_adds_none(make_reader, dataset) -> None:
     small = dataset.ground_truth("v1")["1"]
 
     sources = TrackSources([make_reader({"v1": ()}, "gt"), make_reader({"v1": (small,)})])
@@ -48,7 +48,7 @@ def test_tracks_of_the_video_come_before_those_of_its_expressions(make_reader, o
     assert tracks.made_for == ("", "", "", "0", "2", "2", "3")
 
 
-def test_an_expression_chooses_among_the_tracks_of_its_video_and_its_own(make_reader) -> None:
+def test_expression_chooses_among_the_tracks_of_its_video_and_its_own(make_reader) -> None:
     shared, own = make_reader(drawn.TRACKS), make_reader(drawn.OWN_TRACKS, "gdino")
 
     tracks = TrackSources([shared, own]).read(OF_V1)

@@ -39,7 +39,7 @@ def test_scores_are_those_of_the_whole_masks(seed: int) -> None:
         assert score.jf == (score.j + score.boundary_f) / 2
 
 
-def test_the_same_union_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_union_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks = [encode(m) for m in random_masks(1, 3)]
     scorer = VideoScorer(tracks, {"1": tracks[0], "2": tracks[1]})
     packed = []
@@ -60,7 +60,7 @@ def test_nothing_against_nothing_is_right() -> None:
     assert VideoScorer([], truth).score([], ["1"]) == Score(1, 1)
 
 
-def test_a_video_without_tracks_scores_nothing_where_there_is_an_object() -> None:
+def test_video_without_tracks_scores_nothing_where_there_is_an_object() -> None:
     truth = {"1": encode(np.ones((2, 5, 5), dtype=bool))}
 
     score = VideoScorer([], truth).score([], ["1"])

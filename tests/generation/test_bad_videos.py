@@ -43,7 +43,7 @@ def damaged(config: Config) -> tuple[GenerateConfig, list[Tracks], Path, bytes]:
 
 
 @pytest.mark.fault
-def test_a_damaged_video_is_passed_over_and_tried_again(
+def test_damaged_video_is_passed_over_and_tried_again(
     damaged: tuple[GenerateConfig, list[Tracks], Path, bytes],
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
@@ -78,7 +78,7 @@ def test_a_damaged_video_is_passed_over_and_tried_again(
 
 
 @pytest.mark.fault
-def test_a_strict_run_ends_with_the_first(config: Config, fault: Callable[..., None]) -> None:
+def test_strict_run_ends_with_the_first(config: Config, fault: Callable[..., None]) -> None:
     made = config("strict=true")
     made.dataset.make("train")
     for number in range(3):
@@ -91,9 +91,7 @@ def test_a_strict_run_ends_with_the_first(config: Config, fault: Callable[..., N
     )
 
 
-def test_a_fault_of_the_program_ends_the_run(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fault_of_the_program_ends_the_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module_module, "count_pixels", lambda *_: torch.zeros(2).view(3))
     with pytest.raises(RuntimeError, match="shape"):
         run_generation(config())
@@ -102,7 +100,7 @@ def test_a_fault_of_the_program_ends_the_run(
         run_generation(config())
 
 
-def test_the_same_fault_twice_is_no_videos_fault(config: Config) -> None:
+def test_same_fault_twice_is_no_videos_fault(config: Config) -> None:
     made = config()
     made.dataset.make("train")
     (Path(made.dataset.root) / "train/mask_dict.json").write_text("{")
@@ -176,7 +174,7 @@ def test_less_goes_through_a_small_gpu_at_a_time_with_the_same_result(
 
 
 @pytest.mark.fault
-def test_a_video_of_which_one_object_is_too_much_is_passed_over(
+def test_video_of_which_one_object_is_too_much_is_passed_over(
     config: Config, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
 ) -> None:
     _hook(monkeypatch, _small_memory(0, []))

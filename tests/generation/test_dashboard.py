@@ -21,7 +21,7 @@ def generate(tmp_path: Path, *more: str) -> Path:
     return tmp_path / "data" / "tracks" / "moving_shapes" / "train" / "grid" / "small"
 
 
-def test_an_offline_run_holds_rates_rules_and_tracks_of_videos(tmp_path: Path) -> None:
+def test_offline_run_holds_rates_rules_and_tracks_of_videos(tmp_path: Path) -> None:
     reader = ShardReader(generate(tmp_path, "logger=wandb", "dashboard.num_examples=2"))
     (run,) = read_runs(tmp_path / "run")
     counts = {video_id: reader.num_tracks(video_id) for video_id in reader.videos}
@@ -54,7 +54,7 @@ def test_other_loggers_and_none_leave_what_is_theirs(tmp_path: Path, logger: str
     assert left == {None: set(), "csv": {"metrics.csv", "hparams.yaml"}}.get(logger, {logger})
 
 
-def test_a_run_that_finds_everything_there_logs_nothing(tmp_path: Path) -> None:
+def test_run_that_finds_everything_there_logs_nothing(tmp_path: Path) -> None:
     generate(tmp_path)
     generate(tmp_path, "logger=wandb")
 

@@ -91,7 +91,7 @@ for number in range(num_kills):
 @pytest.mark.timeout(1600)
 @pytest.mark.slow
 @pytest.mark.parametrize("num_kills", [pytest.param(3, marks=pytest.mark.programs), 20])
-def test_a_killed_run_goes_on_and_gives_the_same(
+def test_killed_run_goes_on_and_gives_the_same(
     tmp_path: Path, num_kills: int, fault: Callable[..., None]
 ) -> None:
     code = f"import sys; sys.path[:0] = [{str(TESTS_DIR)!r}]\n{DRIVER}"

@@ -83,7 +83,7 @@ def is_whole(whole: Path, data_root: Path) -> None:
         signal.SIGUSR1,
     ],
 )
-def test_a_signal_ends_a_run_at_once(
+def test_signal_ends_a_run_at_once(
     whole: Path, tmp_path: Path, signum: signal.Signals, fault: Callable[..., None]
 ) -> None:
     process = start(tmp_path)
@@ -120,7 +120,7 @@ def small_disk(folder: Path, size_kib: int) -> Iterator[None]:
 
 @pytest.mark.fault
 @pytest.mark.parametrize("is_packing", [False, True])
-def test_a_full_disk_is_one_message_and_loses_nothing(
+def test_full_disk_is_one_message_and_loses_nothing(
     whole: Path, tmp_path: Path, is_packing: bool, fault: Callable[..., None]
 ) -> None:
     disk, root = tmp_path / "disk", f"dataset.root={whole / 'moving_shapes'}"
@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_message_and_loses_nothing(
 
 @pytest.mark.fault
 @pytest.mark.parametrize("victim", ["first", "second"])
-def test_a_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
+def test_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
     whole: Path, tmp_path: Path, victim: str, fault: Callable[..., None]
 ) -> None:
     process = start(tmp_path, *TWO)
@@ -175,7 +175,7 @@ def test_a_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
 
 
 @pytest.mark.fault
-def test_a_signal_to_the_first_process_ends_all(
+def test_signal_to_the_first_process_ends_all(
     whole: Path, tmp_path: Path, fault: Callable[..., None]
 ) -> None:
     process = start(tmp_path, *TWO)

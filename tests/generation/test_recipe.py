@@ -119,7 +119,7 @@ def _opened(recipe: Recipe) -> dict[str, torch.Tensor]:
         "trainer.strategy=ddp_find_unused_parameters_true",
     ],
 )
-def test_a_trainer_that_cannot_generate_is_refused(compose: Compose, override: str) -> None:
+def test_trainer_that_cannot_generate_is_refused(compose: Compose, override: str) -> None:
     config = _config(compose, "grid", override)
     with pytest.raises(UserError, match=override.partition("=")[0]):
         make_recipe(config.prompt_source, config)

@@ -30,8 +30,9 @@ def test_counts_and_seconds_add_up() -> None:
 
 
 def test_summary_prints_numbers_and_failures(capsys: pytest.CaptureFixture[str]) -> None:
-    show_summary({"generate/tracks": 4, "generate/bytes": 2**20}, {"c": "c.jpg: not found."})
-    first, second, failure = capsys.readouterr().out.splitlines()
-    assert first.split() == ["generate/tracks", "4.0"]
-    assert second.split() == ["generate/bytes", "1,048,576.0"]
+    show_summary(measure_run(REPORTS, [4.0, 2.0], num_failed=1), {"c": "c.jpg: not found."})
+    made, prompts, seconds, failure = capsys.readouterr().out.splitlines()
+    assert made == "2 videos, 40 frames, 4 tracks; 10.0 frames/s"
+    assert prompts == "prompts: 11 found; dropped: 1 empty, 4 not_kept, 2 over_cap"
+    assert seconds == f"seconds: propagation 3.0, {REST} 2.0, labels 1.0"
     assert failure == "video c: c.jpg: not found."

@@ -104,7 +104,7 @@ def test_what_has_its_final_name_is_whole(folder: Path, fault: Callable[..., Non
     fault("Prediction", f"killed (SIGKILL) {NUM_KILLS} times", happened)
 
 
-def test_the_kills_came_at_all_stages(folder: Path) -> None:
+def test_kills_came_at_all_stages(folder: Path) -> None:
     stages = {
         frozenset(item.name for item in output_dir.iterdir()) & FINAL
         for output_dir in (folder / "killed").iterdir()

@@ -57,7 +57,7 @@ def read_masks(folder: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sources", [["gdino"], ["grid", "gdino"]])
-def test_an_expression_is_answered_by_tracks_of_its_video_and_its_own(
+def test_expression_is_answered_by_tracks_of_its_video_and_its_own(
     predict_config: Callable[..., Any], sources: list[str]
 ) -> None:
     config = predict_config(sources=sources, threshold=0, num_overlays=5)  # every track is selected
@@ -74,7 +74,7 @@ def test_an_expression_is_answered_by_tracks_of_its_video_and_its_own(
         np.testing.assert_array_equal(read_masks(folder), expected)
 
 
-def test_the_record_says_which_tracks_were_selected(predict_config: Callable[..., Any]) -> None:
+def test_record_says_which_tracks_were_selected(predict_config: Callable[..., Any]) -> None:
     config = predict_config(sources=["grid", "gdino"], threshold=0)
 
     run_predict(config)
@@ -90,7 +90,7 @@ def test_the_record_says_which_tracks_were_selected(predict_config: Callable[...
         assert [(t["source"], t["expression"], t["number"]) for t in tracks] == expected
 
 
-def test_the_record_names_what_was_selected_and_by_what(
+def test_record_names_what_was_selected_and_by_what(
     predict_config: Callable[..., Any],
 ) -> None:
     config = predict_config()

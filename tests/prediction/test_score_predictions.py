@@ -114,7 +114,7 @@ def test_missing_masks_count_zero_when_asked(
     assert "5 expressions (2 missing ones count 0): selection by" in caplog.text
 
 
-def test_a_mask_of_another_size_is_refused(config: Callable[..., Any], right: Path) -> None:
+def test_mask_of_another_size_is_refused(config: Callable[..., Any], right: Path) -> None:
     cv2.imwrite(str(right / "v1" / "0" / "00000.png"), np.zeros((3, 4), np.uint8))
 
     with pytest.raises(ValueError, match=r"v1/0/00000.png: 4 x 3 px; the frames have 20 x 20"):

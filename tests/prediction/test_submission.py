@@ -202,7 +202,7 @@ def test_link_in_a_zip_is_a_fault(tmp_path: Path) -> None:
     assert find_faults(path, WANTED, "") == [f"{FIRST}: not a PNG"]
 
 
-def test_a_member_that_is_damaged_in_the_zip_is_named(tmp_path: Path) -> None:
+def test_member_that_is_damaged_in_the_zip_is_named(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "m.zip", without())
     data = bytearray(path.read_bytes())
     data[data.index(b"IDAT") + 4] ^= 1  # of the first member, whose checksum then is wrong
@@ -238,7 +238,7 @@ def test_predict_packs_every_mask_in_the_layout_of_the_data_set(
     assert {item.name for item in output_dir.iterdir()} == names
 
 
-def test_the_same_answer_packs_to_the_same_bytes(predict_config: Callable[..., Any]) -> None:
+def test_same_answer_packs_to_the_same_bytes(predict_config: Callable[..., Any]) -> None:
     config = predict_config(submission=True)
     path = Path(config.paths.output_dir) / "submission.zip"
     run_predict(config)
@@ -251,7 +251,7 @@ def test_the_same_answer_packs_to_the_same_bytes(predict_config: Callable[..., A
     assert path.read_bytes() == first
 
 
-def test_a_run_without_a_submission_takes_an_earlier_ones_away(
+def test_run_without_a_submission_takes_an_earlier_ones_away(
     predict_config: Callable[..., Any],
 ) -> None:
     config = predict_config(submission=True)
@@ -286,7 +286,7 @@ def test_tracks_of_another_size_than_the_frames_are_not_packed(
     assert found == {"scores.json", "unfinished.part"}
 
 
-def test_the_command_lists_the_faults_and_ends_with_status_1(
+def test_command_lists_the_faults_and_ends_with_status_1(
     predict_config: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = predict_config(submission=True)
@@ -311,7 +311,7 @@ def test_the_command_lists_the_faults_and_ends_with_status_1(
     ]
 
 
-def test_the_record_does_not_outlive_what_it_describes(
+def test_record_does_not_outlive_what_it_describes(
     predict_config: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config: PredictConfig = predict_config(submission=True)

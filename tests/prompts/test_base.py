@@ -141,7 +141,7 @@ def test_prompts_and_tracks_of_other_code_are_not_reused(
     assert reader.read(*entry).prompts[0].area == 900
 
 
-def test_a_mask_of_numbers_becomes_a_mask_of_pixels(compose: Compose, module: str) -> None:
+def test_mask_of_numbers_becomes_a_mask_of_pixels(compose: Compose, module: str) -> None:
     source = _config(compose, module, letters=0).prompt_source
     prompt = source.prompt(2, np.full((3, 4), 255, np.uint8), phrase="all")
     assert (prompt.frame_idx, prompt.area, prompt.phrase) == (2, 12, "all")

@@ -203,7 +203,7 @@ def test_groups_are_of_one_frame_and_duplicates_fall_after_their_group() -> None
 
 
 @pytest.mark.parametrize(("duplicate_iou", "num_left"), [(0.5, 2), (0.49, 1)])
-def test_a_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
+def test_prompt_is_a_duplicate_above_the_overlap_on_its_own_frame(
     duplicate_iou: float, num_left: int
 ) -> None:
     half = draw("####....", "........")  # IoU 0.5 with WHOLE
@@ -241,12 +241,12 @@ def test_parts_are_those_of_a_count_over_pixels(masks: np.ndarray, part_overlap:
     assert drop_parts(encode(masks), part_overlap) == expected
 
 
-def test_a_group_skips_larger_prompts_of_other_frames() -> None:
+def test_group_skips_larger_prompts_of_other_frames() -> None:
     prompts = [prompt(WHOLE), prompt(LEANING, 1), prompt(APART)]
     assert _play(prompts, TrackingRule()) == [[8, 3], [5]]
 
 
-def test_the_last_group_is_cut_to_the_cap() -> None:
+def test_last_group_is_cut_to_the_cap() -> None:
     prompts = [prompt(WHOLE), prompt(APART), prompt(LEANING), prompt(PART)]
     rule = TrackingRule(group_size=2, max_tracks=3)
     assert _play(prompts, rule) == [[8, 5], [3]]
@@ -328,7 +328,7 @@ def _compare_groups(seed: int) -> None:
     assert sum(map(len, groups)) <= max_tracks
 
 
-def test_a_leading_group_ends_at_another_frame_and_takes_at_most_half_of_the_room() -> None:
+def test_leading_group_ends_at_another_frame_and_takes_at_most_half_of_the_room() -> None:
     on_frame = [prompt(WHOLE), prompt(LEANING), prompt(APART), prompt(PART)]
     other = prompt(WHOLE, 1)
     leading_group = DetectorBoxes(GroundingDino("random")).choose_group

@@ -117,7 +117,7 @@ BROKEN: list[tuple[str, Break, str]] = [
 @pytest.mark.parametrize(
     ("break_tree", "message"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN]
 )
-def test_a_bad_tree_is_one_message_with_the_file(
+def test_bad_tree_is_one_message_with_the_file(
     tmp_path: Path,
     command: Callable[..., int],
     config: EvaluateConfig,
@@ -135,7 +135,7 @@ def test_a_bad_tree_is_one_message_with_the_file(
 
 
 @pytest.mark.parametrize("choice", [(), ("tracker.checkpoint=nowhere.pt",)])
-def test_the_weights_have_to_be_named(
+def test_weights_have_to_be_named(
     tmp_path: Path, command: Callable[..., int], choice: tuple[str, ...]
 ) -> None:
     write_tree(tmp_path / "grid_tracks/drawn/valid_u", TREE)
@@ -145,7 +145,7 @@ def test_the_weights_have_to_be_named(
 
 
 @pytest.mark.parametrize("kind", ["file", "sha256", "unknown"])
-def test_the_index_says_what_is_known_of_the_tracker(
+def test_index_says_what_is_known_of_the_tracker(
     tmp_path: Path, command: Callable[..., int], config: EvaluateConfig, kind: str
 ) -> None:
     write_tree(tmp_path / "published/grid_tracks/theirs/valid_u", TREE)

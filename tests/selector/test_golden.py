@@ -78,7 +78,7 @@ def test_scores_losses_and_gradients_equal_the_reference(
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES, ids=["float64", "float32"])
-def test_a_batch_of_all_cases_has_their_scores_and_mean_losses(
+def test_batch_of_all_cases_has_their_scores_and_mean_losses(
     golden: dict[str, np.ndarray], dtype: torch.dtype, tolerance: float
 ) -> None:
     names = ("object_tokens", "text_tokens", "labels")
@@ -116,7 +116,7 @@ def test_weights_survive_the_way_to_the_reference_names_and_back(
         torch.testing.assert_close(saved[name], tensor, rtol=0, atol=0)
 
 
-def test_the_copied_numbers_are_the_shared_ones(golden: dict[str, np.ndarray]) -> None:
+def test_copied_numbers_are_the_shared_ones(golden: dict[str, np.ndarray]) -> None:
     shared_path = Path(__file__).parents[3] / "shared" / "golden" / GOLDEN_PATH.name
     if not shared_path.exists():
         pytest.skip(f"{shared_path} is not here")

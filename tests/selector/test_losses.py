@@ -81,7 +81,7 @@ def test_each_samples_loss_equals_a_plain_loop(batch: dict[str, Tensor]) -> None
         assert alignment[row].item() == pytest.approx(plain_alignment_loss(batch, row), rel=1e-12)
 
 
-def test_a_batch_has_the_mean_loss_of_its_samples_that_have_tracks() -> None:
+def test_batch_has_the_mean_loss_of_its_samples_that_have_tracks() -> None:
     bce, alignment = torch.tensor([1.0, 3.0, 0.0]), torch.tensor([10.0, 30.0, 0.0])
     has_tracks = torch.tensor([True, True, False])
 

@@ -62,7 +62,7 @@ def padded(tensor: Tensor, *lengths: int) -> tuple[Tensor, Tensor]:
     return out, mask
 
 
-def test_the_default_network_has_the_papers_number_of_parameters() -> None:
+def test_default_network_has_the_papers_number_of_parameters() -> None:
     with torch.device("meta"):
         selector = TrackSelector()
     assert sum(p.numel() for p in selector.parameters()) == 32_980_480
@@ -126,7 +126,7 @@ def test_permuting_tracks_permutes_scores(selector: TrackSelector) -> None:
     assert (logits.diff().abs() > 1e-3).all(), "equal scores would prove nothing"
 
 
-def test_the_order_of_frames_matters(selector: TrackSelector) -> None:
+def test_order_of_frames_matters(selector: TrackSelector) -> None:
     item = sample(3, 16, 4)
     logits, _ = alone(selector, item)
     backward, _ = alone(selector, Sample(item.tokens.flip(1), item.text))
@@ -186,7 +186,7 @@ def test_bfloat16_runs_with_norms_and_scores_in_float32(selector: TrackSelector)
         assert (found - expected).norm() < 0.05 * expected.norm()
 
 
-def test_a_video_without_tracks_has_no_scores(selector: TrackSelector) -> None:
+def test_video_without_tracks_has_no_scores(selector: TrackSelector) -> None:
     logits, track_tokens = alone(selector, sample(0, 12, 3))
     assert logits.shape == (0,)
     assert track_tokens.shape == (0, TEXT_DIM)
@@ -294,7 +294,7 @@ def test_strides_set_the_time_steps(selector: TrackSelector) -> None:
     assert not torch.allclose(alone(fine.eval(), item)[0], alone(selector, item)[0])
 
 
-def test_the_gain_scales_what_tokens_differ_from_their_tracks_mean(
+def test_gain_scales_what_tokens_differ_from_their_tracks_mean(
     selector: TrackSelector,
 ) -> None:
     amplified = TrackSelector(**selector.kwargs | {"motion_gain": 3.0}).double()
@@ -315,7 +315,7 @@ def test_the_gain_scales_what_tokens_differ_from_their_tracks_mean(
     torch.testing.assert_close(logits[0], expected, **EXACT)
 
 
-def test_a_selector_without_negative_tokens_scores_and_learns() -> None:
+def test_selector_without_negative_tokens_scores_and_learns() -> None:
     selector = TrackSelector(TOKEN_DIM, TEXT_DIM, num_negatives=0, num_heads=2, num_groups=4)
     item = sample(4, 9, 5)
     tokens, text = item.tokens[None].float(), item.text[None].float()

@@ -127,7 +127,7 @@ def test_what_is_damaged_is_made_again_and_nothing_else(
 
 
 @pytest.mark.fault
-def test_a_repair_that_is_cut_off_loses_nothing(
+def test_repair_that_is_cut_off_loses_nothing(
     tmp_path: Path,
     tracks: tuple[Tracks, Tracks],
     monkeypatch: pytest.MonkeyPatch,
@@ -152,7 +152,7 @@ def _kill() -> None:
 
 @pytest.mark.fault
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "other"])
-def test_a_staged_file_that_is_damaged_is_not_there(
+def test_staged_file_that_is_damaged_is_not_there(
     tmp_path: Path,
     tracks: tuple[Tracks, Tracks],
     how: str,
@@ -272,7 +272,7 @@ def test_arrays_that_lie_elsewhere_or_about_their_size_are_refused(
         ShardReader(tmp_path).read_tokens("a")
 
 
-def test_a_link_in_place_of_an_entry_is_refused(
+def test_link_in_place_of_an_entry_is_refused(
     tmp_path: Path, tracks: tuple[Tracks, Tracks]
 ) -> None:
     write(tmp_path, *tracks)
@@ -295,7 +295,7 @@ def test_a_link_in_place_of_an_entry_is_refused(
         (300 * "a", {}, "is longer than 200 bytes"),
     ],
 )
-def test_an_index_leads_nowhere_else(
+def test_index_leads_nowhere_else(
     tmp_path: Path, name: str, entry: dict[str, Any], reason: str
 ) -> None:
     write(tmp_path, make_tracks("a"))
@@ -326,7 +326,7 @@ def test_no_bit_of_an_index_that_flips_gives_another_index(tmp_path: Path) -> No
 
 @pytest.mark.fault
 @pytest.mark.parametrize("how", ["with a bit that flipped", "cut off"])
-def test_a_damaged_index_is_mended_from_the_shards(
+def test_damaged_index_is_mended_from_the_shards(
     tmp_path: Path, tracks: tuple[Tracks, Tracks], how: str, fault: Callable[..., None]
 ) -> None:
     others = tuple(replace(make_tracks("c"), expression_id=name) for name in "01")
@@ -356,7 +356,7 @@ def test_a_damaged_index_is_mended_from_the_shards(
 
 
 @pytest.mark.parametrize("change", [{"token_dim": 5}, {"format_version": 7}])
-def test_an_index_with_a_wrong_or_no_checksum_is_damaged(
+def test_index_with_a_wrong_or_no_checksum_is_damaged(
     tmp_path: Path, change: dict[str, int]
 ) -> None:
     write(tmp_path, make_tracks("a"))

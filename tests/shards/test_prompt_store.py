@@ -72,7 +72,7 @@ def test_what_was_not_looked_for_is_not_there(store: PromptStore, wanted: FoundP
     assert store.read("v", wanted) is None
 
 
-def test_a_write_that_is_cut_off_leaves_what_was_there(
+def test_write_that_is_cut_off_leaves_what_was_there(
     store: PromptStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.write("v", FOUND)

@@ -86,13 +86,13 @@ def test_shards_are_split_by_size_and_read_as_one(
         assert_equal(reader.read(item.video_id), item)
 
 
-def test_a_reader_travels_to_another_process(tmp_path: Path) -> None:
+def test_reader_travels_to_another_process(tmp_path: Path) -> None:
     reader = write(tmp_path, make_tracks("a"))
     reader.read("a")
     assert_equal(pickle.loads(pickle.dumps(reader)).read("a"), make_tracks("a"))
 
 
-def test_an_unfinished_run_is_not_readable_and_goes_on(tmp_path: Path) -> None:
+def test_unfinished_run_is_not_readable_and_goes_on(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
     writer.start()
     writer.stage(make_tracks("a"))
@@ -110,7 +110,7 @@ def test_an_unfinished_run_is_not_readable_and_goes_on(tmp_path: Path) -> None:
     assert_equal(ShardReader(tmp_path).read("a"), make_tracks("a"))
 
 
-def test_an_entry_that_fails_in_mid_write_is_not_there(
+def test_entry_that_fails_in_mid_write_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
@@ -128,7 +128,7 @@ def test_an_entry_that_fails_in_mid_write_is_not_there(
 
 @pytest.mark.fault
 @pytest.mark.parametrize("step", ["shard", "index"])
-def test_a_kill_while_packing_loses_nothing(
+def test_kill_while_packing_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: Callable[..., None]
 ) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
@@ -161,7 +161,7 @@ def test_a_kill_while_packing_loses_nothing(
     fault("Tracks on disk", f"a kill while {what}", happened)
 
 
-def test_a_staged_file_that_was_cut_off_is_named_and_made_again(tmp_path: Path) -> None:
+def test_staged_file_that_was_cut_off_is_named_and_made_again(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
     writer.start()
     writer.stage(make_tracks("a"))
@@ -201,7 +201,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
         ShardReader(tmp_path)
 
 
-def test_a_video_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_video_that_is_not_there_is_named(tmp_path: Path) -> None:
     reader = write(tmp_path, make_tracks("a"))
     with pytest.raises(ValueError, match="no tracks of b"):
         reader.read("b")

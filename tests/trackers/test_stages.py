@@ -7,7 +7,7 @@ import pytest
 from sola.trackers.stages import measure_stages, stage
 
 
-def test_a_stage_within_another_counts_for_itself_alone() -> None:
+def test_stage_within_another_counts_for_itself_alone() -> None:
     start = time.perf_counter()
     with measure_stages() as seconds:
         with stage("outer"):
@@ -22,7 +22,7 @@ def test_a_stage_within_another_counts_for_itself_alone() -> None:
     assert sum(seconds.values()) <= total
 
 
-def test_a_stage_that_fails_is_booked_and_left() -> None:
+def test_stage_that_fails_is_booked_and_left() -> None:
     with measure_stages() as seconds, stage("outer"):
         with pytest.raises(ValueError, match="no"), stage("inner"):
             raise ValueError("no")

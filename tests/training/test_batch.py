@@ -46,7 +46,7 @@ def run(selector: TrackSelector, batch: Batch) -> Tensor:
     ],
     ids=["one", "one video", "equal", "padded", "videos"],
 )
-def test_a_batch_scores_like_its_samples_alone(samples: list[Sample]) -> None:
+def test_batch_scores_like_its_samples_alone(samples: list[Sample]) -> None:
     torch.manual_seed(0)
     selector = TrackSelector(D, E, num_negatives=3, num_groups=4).eval()
     batch = collate(samples)
@@ -73,7 +73,7 @@ def test_nothing_is_masked_where_nothing_is_padded() -> None:
     assert batch.track_mask is batch.frame_mask is batch.text_mask is batch.video_idx is None
 
 
-def test_a_batch_moves_with_all_its_tensors() -> None:
+def test_batch_moves_with_all_its_tensors() -> None:
     batch = collate([make_sample("a", 3, 9, [4, 2]), make_sample("b", 1, 5, [3])]).to("meta")
     tensors = [value for value in vars(batch).values() if isinstance(value, Tensor)]
     assert len(tensors) == 9

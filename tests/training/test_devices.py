@@ -68,7 +68,7 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(
     assert_alike(tmp_path / "one", tmp_path / "two")
 
 
-def test_the_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path) -> None:
+def test_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path) -> None:
     program = Path(__file__).with_name("device_gradients.py")
     done = subprocess.run(
         [sys.executable, str(program), str(tmp_path / "meeting")],

@@ -94,7 +94,7 @@ OPTIONS = ["selector.dropout=0.2", "callbacks.last_checkpoint.every_n_steps=3"]
 @pytest.mark.programs
 @pytest.mark.timeout(600)
 @pytest.mark.fault
-def test_a_killed_run_goes_on_bit_for_bit(
+def test_killed_run_goes_on_bit_for_bit(
     tmp_path: Path, command: list[str], fault: Callable[..., None]
 ) -> None:
     command += [*OPTIONS, "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"]
@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
 @pytest.mark.slow
 @pytest.mark.programs
 @pytest.mark.fault
-def test_a_run_that_is_told_to_end_says_so(
+def test_run_that_is_told_to_end_says_so(
     tmp_path: Path, command: list[str], fault: Callable[..., None]
 ) -> None:
     run_dir = tmp_path / "run"
@@ -138,7 +138,7 @@ def test_a_run_that_is_told_to_end_says_so(
 @pytest.mark.devices
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["first", "second"])
-def test_a_killed_process_of_two_ends_the_other(
+def test_killed_process_of_two_ends_the_other(
     tmp_path: Path, command: list[str], fault: Callable[..., None], victim: str
 ) -> None:
     run_dir = tmp_path / "run"
@@ -210,7 +210,7 @@ def test_logged_rows_before_a_checkpoint_survive_a_crash(
     ],
     ids=" ".join,
 )
-def test_a_run_killed_many_times_goes_on_bit_for_bit(
+def test_run_killed_many_times_goes_on_bit_for_bit(
     tmp_path: Path, command: list[str], changes: list[str]
 ) -> None:
     command += [*OPTIONS, "trainer.max_epochs=6", *changes]

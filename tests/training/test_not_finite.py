@@ -30,7 +30,7 @@ def break_loss(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 @pytest.mark.fault
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize("max_unread", [1, 4, 1000], ids="read every {} steps".format)
-def test_a_loss_that_is_no_number_ends_the_run(
+def test_loss_that_is_no_number_ends_the_run(
     make_config: Callable[..., TrainConfig],
     monkeypatch: pytest.MonkeyPatch,
     max_unread: int,

@@ -49,7 +49,7 @@ def test_devices_see_what_one_with_a_larger_batch_sees(
 
 
 @given(VIDEOS, COUNT, COUNT)
-def test_a_pass_that_starts_later_is_the_rest_of_the_whole(
+def test_pass_that_starts_later_is_the_rest_of_the_whole(
     videos: list[int], batch_size: int, start: int
 ) -> None:
     sampler = make_sampler(videos, batch_size=batch_size, place=(0, 2))
@@ -59,7 +59,7 @@ def test_a_pass_that_starts_later_is_the_rest_of_the_whole(
 
 
 @given(VIDEOS, COUNT)
-def test_a_window_has_all_samples_of_its_videos(videos: list[int], window: int) -> None:
+def test_window_has_all_samples_of_its_videos(videos: list[int], window: int) -> None:
     order = [videos[idx] for idx in draw_order(videos, window=window, seed=1, epoch=0)]
 
     counts = Counter(videos)

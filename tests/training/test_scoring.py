@@ -65,7 +65,7 @@ def test_positions_are_those_of_the_expressions_tracks(
     assert score(scorer, number, selected).j == pytest.approx(j)
 
 
-def test_an_expression_without_tracks_is_answered_by_nothing(scorer: ValidationScorer) -> None:
+def test_expression_without_tracks_is_answered_by_nothing(scorer: ValidationScorer) -> None:
     scorer = ValidationScorer(TrackSources([reader("gdino")]), SPLIT)
 
     (curve,) = scorer.trace([drawn.EXPRESSIONS[1]], [row(0, [])], thresholds=GRID)
@@ -74,7 +74,7 @@ def test_an_expression_without_tracks_is_answered_by_nothing(scorer: ValidationS
     assert scorer.oracle(drawn.EXPRESSIONS[1]) == (0, 0)
 
 
-def test_the_expressions_of_a_video_are_scored_together(scorer: ValidationScorer) -> None:
+def test_expressions_of_a_video_are_scored_together(scorer: ValidationScorer) -> None:
     rows = [row(LENGTHS[number], [1]) for number in LENGTHS]
 
     together = scorer.trace(drawn.EXPRESSIONS[:4], rows, thresholds=GRID)
@@ -82,9 +82,7 @@ def test_the_expressions_of_a_video_are_scored_together(scorer: ValidationScorer
     assert [curve.at(0.5) for curve in together] == [score(scorer, n, [1]) for n in LENGTHS]
 
 
-def test_the_oracle_is_found_once(
-    scorer: ValidationScorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_oracle_is_found_once(scorer: ValidationScorer, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = []
 
     def search(*wanted: Any) -> Any:
@@ -101,7 +99,7 @@ def test_the_oracle_is_found_once(
     assert len(searched) == 5
 
 
-def test_the_search_for_the_oracle_ends(
+def test_search_for_the_oracle_ends(
     scorer: ValidationScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring, "MAX_ORACLE_PIXELS", 2 * 20 * 20 * 3 + 1)  # two searches
@@ -147,7 +145,7 @@ def test_means_are_those_of_the_selections_at_each_threshold(scorer: ValidationS
     assert means["valid/oracle_J&F"] == 1
 
 
-def test_the_best_threshold_begins_the_widest_best_interval() -> None:
+def test_best_threshold_begins_the_widest_best_interval() -> None:
     curve = [Score(1.0, 1.0) if t in (0.1, 0.3, 0.35, 0.4) else Score(0.5, 0.0) for t in GRID]
     row = np.zeros(0, np.float32)
     finding = Finding(drawn.EXPRESSIONS[0], row, row > 0, [Score(0.0, 0.0), *curve], None, {})

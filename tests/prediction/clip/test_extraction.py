@@ -41,7 +41,7 @@ VIDEOS: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-def test_a_video_keeps_its_frames_size_and_times(tmp_path: Path, name: str) -> None:
+def test_video_keeps_its_frames_size_and_times(tmp_path: Path, name: str) -> None:
     frames = make_frames(6)
 
     clip, found = _open(VIDEOS[name](tmp_path / name, frames), tmp_path)
@@ -108,7 +108,7 @@ def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
         ((90, True, False), lambda frames: np.rot90(frames, 1, (1, 2))[:, :, ::-1]),
     ],
 )
-def test_a_phones_video_is_turned_as_it_is_shown(
+def test_phones_video_is_turned_as_it_is_shown(
     tmp_path: Path,
     suffix: str,
     rotation: tuple[int, bool, bool],
@@ -125,7 +125,7 @@ def test_a_phones_video_is_turned_as_it_is_shown(
     assert (clip.height, clip.width) == expected.shape[1:3]
 
 
-def test_a_phones_portrait_header_is_a_turn_with_the_clock(tmp_path: Path) -> None:
+def test_phones_portrait_header_is_a_turn_with_the_clock(tmp_path: Path) -> None:
     frames = make_frames(1)
     path = write_video(tmp_path / "phone.mov", frames)
     content = bytearray(path.read_bytes())
@@ -167,7 +167,7 @@ def test_images_come_in_natural_order(tmp_path: Path, suffix: str) -> None:
         np.testing.assert_array_equal(found, frames)
 
 
-def test_a_single_image_is_a_clip(tmp_path: Path) -> None:
+def test_single_image_is_a_clip(tmp_path: Path) -> None:
     frames = make_frames(1)
     Image.fromarray(frames[0]).save(tmp_path / "photo.png")
 
@@ -215,7 +215,7 @@ IMAGES: dict[str, tuple[Callable[[], Image.Image], np.ndarray, float]] = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_an_image_of_any_kind_looks_as_in_a_viewer(tmp_path: Path, name: str) -> None:
+def test_image_of_any_kind_looks_as_in_a_viewer(tmp_path: Path, name: str) -> None:
     make, expected, tolerance = IMAGES[name]
     image = make()
     options = {} if name.endswith((".png", ".tiff")) else {"exif": image.getexif(), "quality": 95}
@@ -227,7 +227,7 @@ def test_an_image_of_any_kind_looks_as_in_a_viewer(tmp_path: Path, name: str) ->
     assert np.abs(found[0] - expected.astype(float)).mean() <= tolerance
 
 
-def test_the_same_content_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_content_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "My clip (1).mp4", make_frames(3))
     first = open_clip(path, tmp_path / "clips")
     (tmp_path / "elsewhere").mkdir()

@@ -54,7 +54,7 @@ for number in range(num_kills):
 
 
 @pytest.mark.fault
-def test_a_kill_leaves_no_clip_that_looks_finished(
+def test_kill_leaves_no_clip_that_looks_finished(
     tmp_path: Path, fault: Callable[..., None]
 ) -> None:
     path = write_video(tmp_path / "clip.mp4", make_frames(20))

@@ -19,7 +19,7 @@ def square(x: int, y: int, side: int, size: int = 32) -> torch.Tensor:
     return mask
 
 
-def test_the_right_mask_costs_less_than_any_other_and_overlaps_fully() -> None:
+def test_right_mask_costs_less_than_any_other_and_overlaps_fully() -> None:
     target = halve(square(8, 8, 16))
     right = (halve(halve(square(8, 8, 16))) * 2 - 1) * 20
     others = torch.zeros_like(target)
@@ -49,7 +49,7 @@ def test_geometry_of_an_empty_mask_is_finite() -> None:
     assert torch.isfinite(geometry(torch.zeros(2, 8, 8))).all()
 
 
-def test_a_mean_without_weight_is_zero() -> None:
+def test_mean_without_weight_is_zero() -> None:
     assert weighted_mean(torch.ones(3), torch.zeros(3)).item() == 0
 
 
@@ -61,7 +61,7 @@ def test_class_loss_leaves_out_what_weighs_nothing() -> None:
     assert accuracy.item() == 1
 
 
-def test_a_missed_absence_weighs_as_much_as_told() -> None:
+def test_missed_absence_weighs_as_much_as_told() -> None:
     logits = torch.tensor([[0.0], [0.0]])
     present, absent = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])
     assert presence_loss(logits, present, 3.0).item() == pytest.approx(2 * math.log(2))

@@ -8,7 +8,7 @@ from tools.small_tracker.probes import linear_probe_accuracy, majority_figures
 pytestmark = pytest.mark.slow
 
 
-def test_a_probe_reads_what_is_linear_and_not_what_is_noise(
+def test_probe_reads_what_is_linear_and_not_what_is_noise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(probes, "STEPS", 60)
@@ -22,7 +22,7 @@ def test_a_probe_reads_what_is_linear_and_not_what_is_noise(
     assert linear_probe_accuracy(noise[split[0]], args[0], noise[split[1]], args[1]) < 0.6
 
 
-def test_the_majority_figure_is_the_share_of_the_most_frequent_class() -> None:
+def test_majority_figure_is_the_share_of_the_most_frequent_class() -> None:
     labels = torch.tensor([[0, 1, 2], [0, 1, 3], [0, 2, 4], [1, 2, 5]])
     assert majority_figures(labels) == {"shape": 0.75, "colour": 0.5, "motion": 0.25}
 

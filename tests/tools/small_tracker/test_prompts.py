@@ -28,13 +28,13 @@ def test_points_lie_on_their_target_and_background_points_on_no_object() -> None
         assert on_object == [item == 0, item == 1]
 
 
-def test_an_image_without_visible_objects_gets_background_points_alone() -> None:
+def test_image_without_visible_objects_gets_background_points_alone() -> None:
     clip = clip_of(block(0, 0, side=2))
     groups = draw_prompts([clip], 0, np.random.default_rng(0), PromptMix(), 5)
     assert [(group.kind, set(group.object_idx)) for group in groups] == [("point", {-1})]
 
 
-def test_a_batch_of_mask_prompts_alone_is_one_group() -> None:
+def test_batch_of_mask_prompts_alone_is_one_group() -> None:
     mix = PromptMix(background=0.0, point=0.0, box=0.0)
     (group,) = draw_prompts([clip_of(block(2, 2))], 0, np.random.default_rng(0), mix, 3)
     assert group.kind == "mask"
@@ -43,7 +43,7 @@ def test_a_batch_of_mask_prompts_alone_is_one_group() -> None:
     assert labels.tolist() == [[-1]] * 3
 
 
-def test_a_jittered_box_stays_near_the_mask_and_in_the_frame() -> None:
+def test_jittered_box_stays_near_the_mask_and_in_the_frame() -> None:
     rng = np.random.default_rng(0)
     boxes = np.stack([random_box(block(0, 12), rng) for _ in range(50)])
     assert boxes.min() >= 0

@@ -30,14 +30,14 @@ def test_missing_weights_are_named_with_the_training_command(tmp_path: Path) -> 
         build_small_tracker(tmp_path / "no_such.pt")
 
 
-def test_the_shipped_weights_track_held_out_objects(model: Any, draw: Any) -> None:
+def test_shipped_weights_track_held_out_objects(model: Any, draw: Any) -> None:
     first = HELD_OUT_SEEDS["tracking"] + 1000
     tracked = track_clips(model, draw, range(first, first + 6))
     assert tracked.track_iou.mean() > 0.75
     assert tracked.pointers.shape[-1] == 128
 
 
-def test_the_automatic_grid_finds_most_held_out_objects(model: Any, draw: Any) -> None:
+def test_automatic_grid_finds_most_held_out_objects(model: Any, draw: Any) -> None:
     first = HELD_OUT_SEEDS["grid"] + 1000
     figures = grid_figures(model, draw, range(first, first + 20), mask_generator_options())
     assert figures["recall"] > 0.8

@@ -50,7 +50,7 @@ def test_gradients_flow_from_later_frames_through_the_memory_into_the_first(
     assert weights.grad.abs().sum() > 0
 
 
-def test_the_copy_lesson_shows_another_clip_and_keeps_the_first_mask(
+def test_copy_lesson_shows_another_clip_and_keeps_the_first_mask(
     fresh_model: Any, draw: Any
 ) -> None:
     clips = [draw(20_000_000 + k, [0, 5]) for k in range(3)]

@@ -24,7 +24,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespa
     return parse_arguments(["--out", str(tmp_path), "--processes", "1"])
 
 
-def test_a_run_goes_through_its_stages_and_writes_loadable_weights(
+def test_run_goes_through_its_stages_and_writes_loadable_weights(
     options: argparse.Namespace,
 ) -> None:
     run = Run(0, options)
@@ -40,7 +40,7 @@ def test_a_run_goes_through_its_stages_and_writes_loadable_weights(
     assert not torch.equal(trained["image_encoder.trunk.stem.0.weight"], before)
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(options: argparse.Namespace) -> None:
+def test_resumed_run_ends_where_an_uninterrupted_one_does(options: argparse.Namespace) -> None:
     first = Run(0, options)
     first._train_stage(first.stages[0])
     first.progress.stage, first.progress.stage_step = 1, 0
@@ -52,7 +52,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(options: argparse.Na
         torch.testing.assert_close(one, other)
 
 
-def test_a_stage_that_must_pass_stops_the_run_with_what_was_wanted(
+def test_stage_that_must_pass_stops_the_run_with_what_was_wanted(
     options: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage("disc", "disc", 1, {"image_iou": 2.0}, must_pass=True, window=1)

@@ -37,9 +37,7 @@ def test_stability_is_the_iou_of_a_strict_and_a_lax_mask() -> None:
     assert stability_score(np.array([[-2.0, -3.0]])) == 0
 
 
-def test_a_mask_does_not_depend_on_the_other_boxes(
-    masker: MaskGenerator, frame: np.ndarray
-) -> None:
+def test_mask_does_not_depend_on_the_other_boxes(masker: MaskGenerator, frame: np.ndarray) -> None:
     boxes = _boxes(70)  # more than a batch
     together = masker.masks_of(frame, boxes)
 
@@ -53,7 +51,7 @@ def test_a_mask_does_not_depend_on_the_other_boxes(
         assert 0 <= alone.stability_score <= 1
 
 
-def test_a_frame_is_encoded_once_for_all_boxes(
+def test_frame_is_encoded_once_for_all_boxes(
     masker: MaskGenerator, frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, encoded = masker.predictor.model, []

@@ -18,7 +18,7 @@ def _attend(dtype: torch.dtype = torch.float32) -> None:
 
 
 @pytest.mark.parametrize("backend", [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION])
-def test_a_call_is_recorded_with_the_kernel_that_torch_chose(backend: SDPBackend) -> None:
+def test_call_is_recorded_with_the_kernel_that_torch_chose(backend: SDPBackend) -> None:
     with torch.inference_mode(), sdpa_kernel(backend), AttentionKernels() as kernels:
         _attend(torch.bfloat16)
     call = AttentionCall(backend.name.lower(), torch.bfloat16, 3, 10, 20, 8)

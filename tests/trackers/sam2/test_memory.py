@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.programs]
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_video_ten_times_as_long_takes_hardly_more_memory() -> None:
+def test_video_ten_times_as_long_takes_hardly_more_memory() -> None:
     command = [sys.executable, "benchmarks/memory.py", "--frames", "120", "--short", "20"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = re.search(r"ratio long_video_memory (\S+) bar 1.30", done.stdout)

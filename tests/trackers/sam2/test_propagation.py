@@ -114,7 +114,7 @@ def test_each_frame_is_encoded_once_for_all_prompts(frames: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("budget_mib", [0, 0.5])
-def test_a_budget_for_features_changes_no_result(frames: np.ndarray, budget_mib: float) -> None:
+def test_budget_for_features_changes_no_result(frames: np.ndarray, budget_mib: float) -> None:
     rich = VideoTracker(small_model(), frames)
     poor = VideoTracker(small_model(), frames, feature_budget_mib=budget_mib)
     runs = _count_encoded(poor)

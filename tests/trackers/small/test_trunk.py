@@ -11,6 +11,6 @@ def test_trunk_gives_maps_at_strides_4_8_and_16() -> None:
     assert trunk.channel_list == [24, 16, 8]
 
 
-def test_a_trunk_with_a_depth_too_few_is_refused() -> None:
+def test_trunk_with_a_depth_too_few_is_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         ConvTrunk(dims=(8, 16, 24), depths=(1, 1))
