@@ -26,9 +26,9 @@ NOTHING = ("the flying one", "a ghost", "")
 
 @pytest.mark.parametrize(
     "name",
-    [  # the others share a layout with these
+    [
         "mevis",
-        "ref_davis",
+        pytest.param("ref_davis", marks=pytest.mark.slow),
         pytest.param("mevis_v2", marks=pytest.mark.slow),
         pytest.param("ref_youtube_vos", marks=pytest.mark.slow),
     ],

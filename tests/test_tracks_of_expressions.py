@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_detector import GDINO
 
+from sola.config import compose as compose_config
 from sola.evaluation.run import run_evaluation
 from sola.generation.run import run_generation
 from sola.masks import decode
@@ -34,7 +35,15 @@ BOTH = "[gdino,grid]"
 Run = Callable[..., Any]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def compose(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """As in conftest.py, in one folder for all tests."""
+    folder = tmp_path_factory.mktemp("runs")
+    folders = [f"data_root={folder / 'data'}", f"paths.output_dir={folder / 'output'}"]
+    return lambda entry, *overrides: compose_config(entry, [*folders, *overrides])
+
+
+@pytest.fixture(scope="module")
 def tracks(compose: Run) -> dict[str, ShardReader]:
     """Tracks of both sources for both splits; those of valid_u."""
     folders = {}
@@ -45,7 +54,7 @@ def tracks(compose: Run) -> dict[str, ShardReader]:
     return {source: ShardReader(folder) for source, folder in folders.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def best(compose: Run, tracks: dict[str, ShardReader]) -> Path:
     """A selector trained and validated on both sources."""
     sources = [f"data.{split}_sources={BOTH}" for split in ("train", "valid")]

@@ -188,6 +188,7 @@ def test_configuration_code_and_checkpoint_are_recorded(
     assert json.loads(selector.metadata)["metrics"] == saved["metrics"]
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_are_one_wandb_group(shapes: list[str], tmp_path: Path) -> None:
     outcome = run_command(
         *("train.py", "-m", *shapes, "logger=wandb", "seed=0,1", "trainer.max_epochs=1"),
@@ -246,6 +247,7 @@ def test_two_processes_log_what_one_logs(shapes: list[str], tmp_path: Path) -> N
         assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_resumed_run_continues_its_wandb_run(shapes: list[str], tmp_path: Path) -> None:
     words, cut = [*shapes, *AS_WANDB, "dashboard.num_examples=0"], tmp_path / "cut"
     train(words, tmp_path / "whole")

@@ -1,5 +1,6 @@
 """train.py killed at random moments goes on to the bits of a run that was never killed."""
 
+import contextlib
 import json
 import os
 import re
@@ -76,15 +77,22 @@ print(kills)
 
 def run_driver(folder: Path, command: list[str], *, num_kills: int, seed: int) -> None:
     arguments = json.dumps([command, str(folder), num_kills, seed])
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = ['.']\n{DRIVER}", arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=580,
-    )
-    assert done.returncode == 0, done.stderr
-    assert 0 < int(done.stdout.split()[-1]) <= num_kills
+    output, errors = folder / "output", folder / "errors"
+    # files, not pipes: torch's DataLoader leaves a worker behind if its process dies within
+    # milliseconds of starting it, and a pipe would stay open
+    with output.open("w") as out, errors.open("w") as err:
+        driver = subprocess.Popen(
+            [sys.executable, "-c", f"import sys; sys.path[:0] = ['.']\n{DRIVER}", arguments],
+            cwd=ROOT,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        status = driver.wait(580)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(driver.pid, signal.SIGKILL)
+    assert status == 0, errors.read_text()
+    assert 0 < int(output.read_text().split()[-1]) <= num_kills
 
 
 OPTIONS = ["selector.dropout=0.2", "callbacks.last_checkpoint.every_n_steps=3"]
