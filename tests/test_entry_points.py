@@ -151,7 +151,7 @@ def test_evaluate_writes_report_and_logs_its_path(chain):
     assert f"{report_dir}/index.html: the report" in chain.messages[5]
     assert len(list((report_dir / "thumbs").iterdir())) == 8
     assert len(list((report_dir / "frames").rglob("*.jpg"))) == 2 * 6
-    assert (report_dir / "plots" / "training_loss.svg").is_file()
+    assert (report_dir / "plots" / "threshold_curve.svg").is_file()
 
 
 def test_predict_writes_a_mask_for_every_frame_of_every_expression(chain):
