@@ -201,11 +201,14 @@ def test_parts_share_the_videos_and_each_is_started_once(
 ) -> None:
     run_command(*words(tmp_path, "dataset.maker.num_videos={train: 6}"))  # the data set
     subprocess.run(["rm", "-r", str(tmp_path / "tracks")], check=True)
-    parts = [start(tmp_path, f"part={part}", "num_parts=3") for part in (0, 1)]
-    wait_for_staged(tmp_path, 1, parts[0])
+    first = start(tmp_path, "part=1", "num_parts=3")
+    wait_for_staged(tmp_path, 1, first)
+    first.send_signal(signal.SIGSTOP)  # it would be done before the next one has started
+    parts = [first, start(tmp_path, "part=0", "num_parts=3")]
     again = run_command(*words(tmp_path, "part=1", "num_parts=3"))
+    first.send_signal(signal.SIGCONT)
     assert again.status == 1
-    assert f"part 1 is already being made (part 1 of 3, process {parts[1].pid} on" in again.errors
+    assert f"part 1 is already being made (part 1 of 3, process {first.pid} on" in again.errors
     said = [end(part) for part in parts]
     assert [part.returncode for part in parts] == [0, 0]
     assert any(f"tracks of {NUM_VIDEOS} videos" in each for each in said)
