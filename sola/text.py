@@ -165,9 +165,7 @@ class TextTokens:
 
     def __init__(self, cache_dir: Path, encoder: TextEncoder) -> None:
         self.encoder, self.folder = encoder, cache_dir / encoder.name
-        self.identity = encoder.identity()
-        """Distinguishes the encoder, its weights included, from others."""
-        self._prefix = _digest(f"{FORMAT_VERSION} {self.identity}")[:12]
+        self._prefix = _digest(f"{FORMAT_VERSION} {encoder.identity()}")[:12]
         self._paths: dict[str, Path] = {}
         """The file of every text, by its sha256."""
         self._refresh()

@@ -123,7 +123,7 @@ class LetterTokens:
     """In place of sola.text.TextTokens: one token a letter, without an encoder."""
 
     def __init__(self, cache_dir: Path, encoder: TextEncoder) -> None:
-        self.dim, self.identity = encoder.dim, encoder.name
+        self.dim = encoder.dim
 
     def prepare(self, texts: list[str]) -> None:
         assert texts

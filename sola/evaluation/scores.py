@@ -35,8 +35,6 @@ FORMAT_VERSION = 2
 PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 # (video id, expression id) -> another expression of the video, see ``choose_other_texts``
 OtherTexts = Mapping[tuple[str, str], Expression]
-
-
 # id of the expression whose text was scored -> track, an index of the video's -> score in [0, 1]
 ScoresByText = dict[str, dict[int, float]]
 

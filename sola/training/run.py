@@ -122,7 +122,7 @@ def train(config: TrainConfig) -> TrainingResult:
             _fit(trainer, module, data, ckpt_path)
             best_path = output_dir / BEST_FILE
             if config.dashboard.keep_checkpoint and best_path.is_file():
-                board.add_checkpoint(best_path, read_weights(best_path)[PROVENANCE_KEY])
+                board.add_checkpoint(best_path)
         finally:
             finish_logger(logger)
         for process in getattr(trainer.strategy.launcher, "procs", []):

@@ -24,7 +24,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from sola.config.job import is_first_process, name_job
 from sola.config.targets import Later
 from sola.errors import UserError
+from sola.selector.base import PROVENANCE_KEY
 from sola.visualization.plots import LinePlot, draw_lines
+from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
 
@@ -103,14 +105,15 @@ class Board:
                 _add_to_tensorboard(self.logger.experiment, name, value, step)
 
     @rank_zero_only
-    def add_checkpoint(self, path: Path, metadata: Mapping[str, Any]) -> None:
+    def add_checkpoint(self, path: Path) -> None:
         """Upload the checkpoint of a training (W&B only), with its provenance as metadata."""
         if isinstance(self.logger, WandbLogger):
             import wandb
 
+            metadata = read_weights(path)[PROVENANCE_KEY]
             kind = metadata["selector"]["_target_"].rpartition(".")[2]
             name = re.sub(r"[^\w.-]", "-", f"selector-{kind}-{metadata['dataset']}")
-            artifact = wandb.Artifact(name, "selector", metadata=dict(metadata))
+            artifact = wandb.Artifact(name, "selector", metadata=metadata)
             artifact.add_file(str(path))
             self.logger.experiment.log_artifact(artifact)
 
