@@ -14,11 +14,13 @@ DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.
 RESULTS_DIR = outputs/results
 SELECTORS = small_motion baseline
 SEEDS ?= 0 1 2
+# Those that need neither hours nor the runs of "make results".
+BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/selection.py,$(shell grep -l __main__ benchmarks/*.py))
 # The best of 0.1, 0.2, ... on split tune.
 THRESHOLD ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test test-all test-slow test-devices test-programs faults lint size docs docs-commands browser bench soak clean
+.PHONY: help setup demo results test test-slow test-devices test-all faults lint size docs docs-commands browser bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -64,17 +66,13 @@ test: setup  ## every test but the slow ones, on all cores, with the coverage of
 	$(RUN) -m pytest -n auto --dist loadfile --durations 10 --cov=sola --cov-report=
 	@echo "coverage of sola/: $$($(RUN) -m coverage report --format=total) %"
 
-test-all: setup  ## every test, slow ones included
-	$(RUN) -m pytest -m 'slow or not slow'
-
-test-slow: setup  ## the slow tests that no other target runs
-	$(RUN) -m pytest -n auto --dist loadfile -m 'slow and not devices and not programs and not docs'
+test-slow: setup  ## the slow tests, on all cores: full sizes; programs installed, killed, and as the documentation shows them
+	$(RUN) -m pytest -n auto --dist loadfile -m 'slow and not devices' --durations 10
 
 test-devices: setup  ## several processes and nodes, slow ones included: generation, training, evaluation
 	$(RUN) -m pytest -m devices
 
-test-programs: setup  ## the programs: installed, with classes of a user's own, interrupted and killed
-	$(RUN) -m pytest -m 'programs and not devices'
+test-all: test test-slow test-devices  ## every test
 
 faults: setup  ## every test of a fault, and the table of docs/faults.md that they write
 	$(RUN) -m pytest -m fault --write-faults
@@ -91,15 +89,14 @@ size:  ## lines of code by package, long functions and files, docstring coverage
 docs: setup  ## the documentation as pages for any browser, outputs/docs/index.html; broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
-docs-commands: setup  ## run the programs' commands that README and docs show, the quickstart's on what "make demo" left
+docs-commands: setup  ## the commands of the quickstart, on what "make demo" left
 	$(RUN) docs/site/run_commands.py docs/quickstart.md
-	$(RUN) -m pytest -m docs
 
 browser:  ## Chromium for the tests of pages, from Debian's packages (as root)
 	{ command -v chromium && command -v chromedriver; } >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver; }
 
-bench: setup  ## every benchmark, one after the other
-	@set -e; for script in $(filter-out benchmarks/soak.py,$(shell grep -l __main__ benchmarks/*.py)); do echo "$(RUN) $$script"; $(RUN) $$script; done
+bench: demo  ## the benchmarks of speed and memory, one after the other
+	@set -e; for script in $(BENCHMARKS); do echo "$(RUN) $$script"; $(RUN) $$script; done
 
 MINUTES ?= 20
 soak: setup  ## generation and training, killed at random for 20 minutes (MINUTES=...): nothing is lost

@@ -67,7 +67,6 @@ def test_document_holds_the_whole_table() -> None:
 
 @pytest.mark.parametrize("what", ["a misspelt key", "a shard cut off", "no tree"])
 @pytest.mark.slow
-@pytest.mark.programs
 def test_program_shows_the_same_message(what: str, sound: Path, tmp_path: Path) -> None:
     case, root = CASES[what], tmp_path / "root"
     shutil.copytree(sound, root)

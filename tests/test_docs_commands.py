@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from docs_commands import LEFT_OUT, PAGES, ROOT, commands_of, stand_in, write_world
 
-pytestmark = [pytest.mark.docs, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 CHAIN = "docs/mevis.md"
 """From tracks to a submission; the other pages start where it ends."""
 OF_THEIR_OWN = ("docs/adding_", "docs/quickstart.md")
-"""test_worked_examples.py runs the first, make docs-commands the second, after the demo."""
+"""test_worked_examples.py runs the first, make docs-commands the second."""
 PREPARED = """
 generate.py dataset=moving_shapes split=train prompt_source=gt
 generate.py dataset=moving_shapes split=train prompt_source=grid

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser import Browser
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = re.compile(r"(?:[a-z]+:)?//", re.IGNORECASE)

@@ -12,7 +12,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = ["train.py", "generate.py", "evaluate.py", "predict.py"]

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TRACKS = ("dataset.maker.num_videos={train: 4, valid_u: 2}", "dataset.maker.num_frames=6")
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs]
+pytestmark = pytest.mark.slow
 
 
 def start(folder: Path, command: str, *words: str) -> subprocess.Popen[bytes]:

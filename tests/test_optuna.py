@@ -33,7 +33,6 @@ SEARCH = (
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.programs,
     pytest.mark.timeout(600),
     pytest.mark.skipif(
         importlib.util.find_spec("optuna") is None,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from worked_example import Answer, WorkedExample
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CODE = """
 from sola.errors import UserError
 from sola.selector.losses import Loss

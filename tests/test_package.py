@@ -21,7 +21,7 @@ SMALL = (
 TRAIN = ("train", "experiment=demo", "trainer.max_epochs=1")
 TWO = ("trainer.devices=2", "trainer.strategy=ddp")
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

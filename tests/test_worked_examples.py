@@ -9,7 +9,7 @@ import pytest
 import torch
 from worked_example import Answer, WorkedExample
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PAGES = [
     "adding_a_prompt_source.md",
     "adding_a_selector.md",

@@ -13,7 +13,7 @@ import pytest
 from commands import ROOT, TWO_NODES, children_of, environments_of_nodes, has_ended, run_command
 from small_runs import assert_equal, assert_nothing_left, contents, small_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs]
+pytestmark = pytest.mark.slow
 
 TRACKS = "tracks/moving_shapes/train/gt/small"
 TWO = ("trainer.devices=2", "trainer.strategy=ddp")

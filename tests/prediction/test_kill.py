@@ -12,7 +12,7 @@ import pytest
 from sola.datasets import MeViS
 from sola.evaluation.predictions import find_faults, wanted_masks
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs]
+pytestmark = pytest.mark.slow
 
 TESTS_DIR = Path(__file__).parents[1]
 NUM_KILLS = 40

@@ -99,7 +99,6 @@ OPTIONS = ["selector.dropout=0.2", "callbacks.last_checkpoint.every_n_steps=3"]
 
 
 @pytest.mark.slow
-@pytest.mark.programs
 @pytest.mark.timeout(600)
 @pytest.mark.fault
 def test_killed_run_goes_on_bit_for_bit(
@@ -118,7 +117,6 @@ def test_killed_run_goes_on_bit_for_bit(
 
 
 @pytest.mark.slow
-@pytest.mark.programs
 @pytest.mark.fault
 def test_run_that_is_told_to_end_says_so(
     tmp_path: Path, command: list[str], fault: Callable[..., None]
@@ -191,7 +189,6 @@ runpy.run_path("train.py", run_name="__main__")
 
 
 @pytest.mark.slow
-@pytest.mark.programs
 def test_logged_rows_before_a_checkpoint_survive_a_crash(
     tmp_path: Path, command: list[str]
 ) -> None:

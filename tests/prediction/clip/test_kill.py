@@ -12,7 +12,7 @@ from clip_files import make_frames, write_video
 from sola.datasets.frames import read_frame
 from sola.prediction.clip.frames import open_clip
 
-pytestmark = [pytest.mark.slow, pytest.mark.programs]
+pytestmark = pytest.mark.slow
 
 TESTS_DIR = Path(__file__).parents[1]
 NUM_KILLS = 25
