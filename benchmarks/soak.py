@@ -3,7 +3,7 @@
     make soak                                # 20 minutes, Linux
     python benchmarks/soak.py --minutes 60 --seed 1
 
-Two runs go on from the first minute to the last, one of generate.py and one of train.py: their
+Two runs last from the first minute to the last, one of generate.py and one of train.py: their
 resident memory is what is measured. Beside them, small runs of both, of one process and of two, are
 killed at random moments (SIGKILL or SIGTERM, to all of a run or to one of its processes), started
 again with the same command until they are done, and compared with runs that nothing disturbed:
@@ -197,7 +197,7 @@ def _is_same(a: object, b: object) -> bool:
 
 
 class Memory:
-    """Resident memory of a run that goes on."""
+    """Resident memory of a long run."""
 
     def __init__(self, name: str, run: Run) -> None:
         self.name, self.run = name, run

@@ -285,8 +285,8 @@ TRACKS = [
     Case(
         "a shard without masks", PREDICT, "", edit_shard(lambda shard: shard["a"].pop("masklets"))
     ),
-    Case("a bit of a shard that flipped, to answer", PREDICT, "", flip(SHARD)),
-    Case("a bit of a shard that flipped, to train", TRAIN, "", flip(TRAIN_SHARD)),
+    Case("a flipped bit in a shard, to answer", PREDICT, "", flip(SHARD)),
+    Case("a flipped bit in a shard, to train", TRAIN, "", flip(TRAIN_SHARD)),
     Case("a shard that leads to another file", PREDICT, "", edit_shard(link_tokens)),
     Case("a shard that claims a petabyte", EVALUATE, "", edit_shard(claim_petabyte)),
     Case("an object token that is no number", EVALUATE, "", spoil_tokens),

@@ -49,7 +49,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture
 def fault(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """``fault("Training", "a kill", "it goes on", "nothing")``: the last line of a test.
+    """``fault("Training", "a kill", "it resumes", "nothing")``: the last line of a test.
 
     A row of docs/faults.md: what the test did, saw and found lost.
     """

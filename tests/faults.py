@@ -12,7 +12,7 @@ from pathlib import Path
 from commands import ROOT
 
 DOCUMENT = ROOT / "docs" / "faults.md"
-TITLES = ("Generation", "Training", "Evaluation", "Prediction", "Tracks on disk")
+TITLES = ("Generation", "Training", "Prediction", "Tracks on disk")
 COLUMNS = "| fault | what happened | what was lost | test |\n|---|---|---|---|\n"
 MARK = "<!-- written by make faults; the text above is not -->"
 

@@ -42,7 +42,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_broken_input_is_one_message_and_loses_nothing(
+def test_broken_input_gives_one_message_and_loses_no_data(
     case: Case, sound: Path, tmp_path: Path
 ) -> None:
     found = answer(case, sound, tmp_path / "root")

@@ -111,7 +111,7 @@ class MetaSplit(Split):
 
     @contextmanager
     def _collect(self, where: str) -> Iterator[None]:
-        """Add a UserError to the problems, so that reading goes on behind the block."""
+        """Add a UserError to the problems, so that reading continues after the block."""
         try:
             yield
         except UserError as error:

@@ -68,7 +68,7 @@ def _pack_runs(
         return _nothing(num_frames)
     first_column, first_row = np.divmod(starts, height)
     last_column, last_row = np.divmod(ends - 1, height)
-    is_tall = bool((first_column != last_column).any())  # a run goes on in the next column
+    is_tall = bool((first_column != last_column).any())  # a run continues in the next column
     frame_idx, first_column = np.divmod(first_column, width)
     last_column %= width
     left, right = _with_margin(int(first_column.min()), int(last_column.max()), width)

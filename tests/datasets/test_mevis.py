@@ -93,7 +93,7 @@ def test_objects_are_unknown_without_ground_truth(tmp_path: Path) -> None:
     assert dataset.ground_truth("v") == {}
 
 
-def test_masks_follow_frames_that_are_listed_out_of_order(tmp_path: Path) -> None:
+def test_masks_follow_frames_listed_out_of_order(tmp_path: Path) -> None:
     masks = np.zeros((3, 4, 6), bool)
     masks[0, 0, 0], masks[1, :, :3], masks[2] = True, True, True
     listed = [encode(masks[[idx]])[0] for idx in (2, 0, 1)]  # as _meta lists the frames

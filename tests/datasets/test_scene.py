@@ -54,7 +54,7 @@ def test_scene_depends_on_its_seed_only() -> None:
     assert (make_scene(4, SceneSettings()).frames != one.frames).any()
 
 
-def test_masks_do_not_depend_on_the_frames_that_are_drawn() -> None:
+def test_masks_do_not_depend_on_the_drawn_frames() -> None:
     whole, part = make_scene(5, SceneSettings()), make_scene(5, SceneSettings(), [0, 9])
     assert (part.masks == whole.masks[:, [0, 9]]).all()
 

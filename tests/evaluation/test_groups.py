@@ -30,7 +30,7 @@ def groups(num_pixels: list[int], objects: int = 1, text: str = "it") -> dict[st
         ([0, 0], "nowhere"),
     ],
 )
-def test_size_is_the_share_of_the_frame_where_visible(num_pixels: list[int], size: str) -> None:
+def test_size_is_the_mean_share_of_visible_frames(num_pixels: list[int], size: str) -> None:
     assert groups(num_pixels)["size"] == size
 
 
@@ -58,5 +58,5 @@ def test_words_are_those_of_the_text(number: int, label: str) -> None:
     assert groups([1], text=" a  b"[:2] * number)["words"] == label
 
 
-def test_every_group_says_what_it_means() -> None:
+def test_every_group_has_a_description() -> None:
     assert LABELS.keys() == MEANINGS.keys() == groups([1]).keys()

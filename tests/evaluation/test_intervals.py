@@ -33,7 +33,7 @@ def test_interval_of_many_videos_is_that_of_their_standard_error() -> None:
     assert upper == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
 
 
-def test_one_video_says_nothing_of_others() -> None:
+def test_one_video_has_no_interval() -> None:
     assert interval_of_mean(np.array([[0.2]]), np.array([1])) is None
 
 
@@ -71,7 +71,7 @@ def test_random_signs_come_near_to_all() -> None:
 
 
 @pytest.mark.parametrize("num_videos", [8, 20])
-def test_p_is_uniform_where_neither_run_is_better(num_videos: int) -> None:
+def test_p_values_of_equal_runs_are_uniform(num_videos: int) -> None:
     rng = np.random.default_rng(3)
     # videos of very different weight, as those of few and many expressions
     weights = rng.integers(1, 20, num_videos)

@@ -95,7 +95,7 @@ def test_void_counts_neither_for_nor_against(sources: TrackSources) -> None:
     assert [score.j for score in scores] == [1, 6 / (12 + 25)]
 
 
-def test_labels_that_are_missing_or_too_many_change_nothing_else() -> None:
+def test_missing_or_extra_labels_change_no_other_value() -> None:
     labels = LARGE.astype(np.uint8) * 3
 
     assert match_objects(labels, 1, OBJECTS, NOTHING) == [(0, 0), (0, 0)]

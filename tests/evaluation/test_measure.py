@@ -136,7 +136,7 @@ def test_tracks_of_a_video_are_read_once(
 
 @pytest.mark.devices
 @pytest.mark.slow
-def test_several_processes_find_what_one_does(evaluate, dataset, sources, scores, results) -> None:
+def test_several_processes_match_one(evaluate, dataset, sources, scores, results) -> None:
     found = evaluate(dataset, sources, scores, 0.5, num_workers=2)
 
     assert found == results
@@ -239,7 +239,7 @@ def test_answers_have_the_scores_of_their_tracks(
             assert answer.is_empty == scorer.union(answer.selected).is_empty
 
 
-def test_list_names_what_was_selected(results) -> None:
+def test_list_names_the_selected_tracks(results) -> None:
     first, *_, last = list_results(results)
 
     assert (first["video"], first["expression"], first["text"]) == ("v1", "0", "the small one")
@@ -259,9 +259,7 @@ def test_largest_track_is_that_of_most_pixels_over_all_frames(dataset) -> None:
     assert largest_track([small, brief], []) == frozenset()
 
 
-def test_splits_on_which_nothing_can_be_measured_are_refused(
-    evaluate, dataset, sources, scores
-) -> None:
+def test_splits_without_ground_truth_are_refused(evaluate, dataset, sources, scores) -> None:
     right = dataset.ground_truth
     dataset.ground_truth = lambda video_id: {"1": empty_masklet(7, (20, 20))}
     with pytest.raises(UserError, match="video v1 of drawn/valid_u: "):

@@ -120,7 +120,7 @@ def test_only_the_given_tracks_are_selected(count: int) -> None:
     assert best_selection(scorer, ["1"], []).selected == frozenset()
 
 
-def test_nothing_is_best_without_objects_or_tracks() -> None:
+def test_empty_selection_is_best_without_objects_or_tracks() -> None:
     track = encode(boxes(np.random.default_rng(0), 1)[0])
 
     no_target = best_selection(VideoScorer([track], {"1": track}), [], [0])

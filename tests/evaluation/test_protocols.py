@@ -41,7 +41,7 @@ def test_expressions_are_averaged(dataset, sources, scores, protocol: str) -> No
     assert found == pytest.approx({"J": J, "F": F, "J&F": (J + F) / 2})
 
 
-def test_mevis_v2_asks_whether_there_is_an_answer_at_all(dataset, sources, scores) -> None:
+def test_mevis_v2_scores_whether_an_answer_exists(dataset, sources, scores) -> None:
     dataset.protocol = "mevis_v2"
 
     found = numbers(dataset, sources, scores)
@@ -53,7 +53,7 @@ def test_mevis_v2_asks_whether_there_is_an_answer_at_all(dataset, sources, score
     assert numbers(dataset, sources, scores, threshold=0.15)["N-acc"] == 0
 
 
-def test_mevis_v2_has_no_final_number_where_every_expression_means_something(
+def test_mevis_v2_has_no_final_score_without_no_target_expressions(
     dataset, sources, scores
 ) -> None:
     dataset.protocol = "mevis_v2"

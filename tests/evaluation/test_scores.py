@@ -28,7 +28,7 @@ def text_tokens(texts: list[str]) -> list[np.ndarray]:
     return [np.random.default_rng(len(t)).random((len(t), 8), dtype=np.float32) for t in texts]
 
 
-def test_scores_do_not_depend_on_what_is_scored_together(selector: TrackSelector) -> None:
+def test_scores_do_not_depend_on_other_expressions(selector: TrackSelector) -> None:
     tokens = np.random.default_rng(0).standard_normal((3, 9, 4)).astype(np.float32)
     texts = text_tokens(["ab", "abcdefg", "abc", "abcd", "a"])
     selector.eval()
@@ -68,7 +68,7 @@ def test_every_expression_of_the_split_gets_a_score_for_every_track(
         Scores({}, {}).row(dataset.expressions[0])
 
 
-def test_tracks_of_an_expression_are_scored_with_its_own_alone(
+def test_tracks_of_an_expression_are_scored_only_for_it(
     selector: TrackSelector, dataset: SimpleNamespace, make_reader: type
 ) -> None:
     shared, own = make_reader(drawn.TRACKS), make_reader(drawn.OWN_TRACKS, "gdino")
@@ -106,7 +106,7 @@ def test_tracks_of_an_expression_are_scored_with_its_own_alone(
 
 
 @pytest.mark.parametrize(("source", "num_texts"), [("grid", [4, 1]), ("gdino", [2, 2, 1, 1, 1])])
-def test_another_text_costs_nothing_where_tracks_are_shared(
+def test_another_text_uses_the_shared_tracks(
     selector: TrackSelector,
     dataset: SimpleNamespace,
     make_reader: type,

@@ -63,7 +63,7 @@ def test_expression_chooses_among_the_tracks_of_its_video_and_its_own(make_reade
         np.testing.assert_array_equal(tracks.object_tokens[chosen], tokens)
 
 
-def test_what_expressions_share_is_read_once(make_reader) -> None:
+def test_shared_tracks_are_read_once(make_reader) -> None:
     shared, own = make_reader(drawn.TRACKS), make_reader(drawn.OWN_TRACKS, "gdino")
 
     TrackSources([shared, own]).read(OF_V1)

@@ -54,13 +54,13 @@ def test_same_union_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(packed) == 3  # one union of tracks, two of objects
 
 
-def test_nothing_against_nothing_is_right() -> None:
+def test_empty_selection_of_an_absent_object_scores_one() -> None:
     assert VideoScorer([], {}).score([], []) == Score(1, 1)
     truth = {"1": empty_masklet(3, (5, 5))}
     assert VideoScorer([], truth).score([], ["1"]) == Score(1, 1)
 
 
-def test_video_without_tracks_scores_nothing_where_there_is_an_object() -> None:
+def test_video_without_tracks_scores_zero_for_a_visible_object() -> None:
     truth = {"1": encode(np.ones((2, 5, 5), dtype=bool))}
 
     score = VideoScorer([], truth).score([], ["1"])
@@ -69,7 +69,7 @@ def test_video_without_tracks_scores_nothing_where_there_is_an_object() -> None:
     assert score.boundary_f == 1  # a mask that fills the frame has no boundary
 
 
-def test_what_does_not_fit_together_is_refused() -> None:
+def test_mismatched_inputs_are_refused() -> None:
     with pytest.raises(ValueError, match="sizes"):
         VideoScorer([empty_masklet(2, (4, 5))], {"1": empty_masklet(2, (5, 4))})
     with pytest.raises(ValueError, match=r"\[2, 3\]"):

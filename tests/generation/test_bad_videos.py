@@ -73,7 +73,7 @@ def test_damaged_video_is_passed_over_and_tried_again(
     assert made == [ids[1]]
     assert_equal(whole, contents(folder))
     assert_nothing_left(folder)
-    happened = "told at once and in the end, the others are made, status 1; tried again alone"
+    happened = "reported at once and at the end, the others are made, status 1; then tried again"
     fault("Generation", "a video with an unreadable frame", happened)
 
 
@@ -167,26 +167,26 @@ def test_less_goes_through_a_small_gpu_at_a_time_with_the_same_result(
     said = [text for text in caplog.messages if "out of GPU memory" in text]
     assert [text for text in said if f" {things} at a time" in text]
     assert len(said) == len(set(said)), "logged twice"
-    happened = "fewer at a time, said once; tracks are the same but for rounding"
+    happened = "fewer at a time, reported once; tracks are the same up to rounding"
     fault(
         "Generation", f"out of GPU memory (torch.OutOfMemoryError) with several {things}", happened
     )
 
 
 @pytest.mark.fault
-def test_video_of_which_one_object_is_too_much_is_passed_over(
+def test_video_with_one_object_too_large_for_memory_is_skipped(
     config: Config, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
 ) -> None:
     _hook(monkeypatch, _small_memory(0, []))
     with pytest.raises(UserError, match="2 of 2 videos"):
         run_generation(config(num_videos=2))
-    happened = "the video is passed over as a damaged one, status 1"
+    happened = "the video is skipped like a damaged one, status 1"
     fault("Generation", "out of GPU memory with one object", happened)
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_tokens_that_are_no_numbers_are_never_written(
+def test_non_finite_tokens_are_never_written(
     config: Config, monkeypatch: pytest.MonkeyPatch, value: float, fault: Callable[..., None]
 ) -> None:
     calls: list[int] = []

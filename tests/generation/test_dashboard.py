@@ -47,14 +47,14 @@ def test_offline_run_holds_rates_rules_and_tracks_of_videos(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("logger", [None, "csv", "tensorboard"])
-def test_other_loggers_and_none_leave_what_is_theirs(tmp_path: Path, logger: str | None) -> None:
+def test_other_loggers_write_only_their_files(tmp_path: Path, logger: str | None) -> None:
     generate(tmp_path, *([f"logger={logger}"] if logger else []))
 
     left = {path.name for path in (tmp_path / "run").iterdir()} - {".hydra", "generate.log"}
     assert left == {None: set(), "csv": {"metrics.csv", "hparams.yaml"}}.get(logger, {logger})
 
 
-def test_run_that_finds_everything_there_logs_nothing(tmp_path: Path) -> None:
+def test_finished_run_logs_no_metrics(tmp_path: Path) -> None:
     generate(tmp_path)
     generate(tmp_path, "logger=wandb")
 

@@ -90,7 +90,7 @@ for number in range(num_kills):
 @pytest.mark.fault
 @pytest.mark.timeout(1600)
 @pytest.mark.slow
-def test_killed_run_goes_on_and_gives_the_same(tmp_path: Path, fault: Callable[..., None]) -> None:
+def test_killed_run_resumes_with_equal_results(tmp_path: Path, fault: Callable[..., None]) -> None:
     code = f"import sys; sys.path[:0] = [{str(TESTS_DIR)!r}]\n{DRIVER}"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path), str(NUM_KILLS), "0", str(NUM_VIDEOS)],
@@ -110,10 +110,10 @@ def test_killed_run_goes_on_and_gives_the_same(tmp_path: Path, fault: Callable[.
         assert_nothing_left(folder)
         made = (tmp_path / f"killed_{number}.made").read_text().split()
         assert set(made) == {one.video_id for one in whole}
-        assert len(made) <= NUM_VIDEOS + 1, "more than the video in work was made again"
+        assert len(made) <= NUM_VIDEOS + 1, "more than the current video was made again"
     fault(
         "Generation",
         "killed (SIGKILL) at random moments, at operations on files and between",
-        "the same command goes on: equal shards, no file left behind, no other video made twice",
-        "nothing; the video in work is made again",
+        "the same command resumes: equal shards, no file left behind, no video made twice",
+        "nothing; the current video is processed again",
     )

@@ -131,7 +131,7 @@ def test_dead_process_leaves_its_video_to_others(
         "Generation",
         "a process that dies with a claim on a video",
         happened,
-        "nothing; the video in work is made again",
+        "nothing; the current video is processed again",
     )
 
 
@@ -205,7 +205,7 @@ def test_settings_are_kept_while_a_process_on_another_node_works(tmp_path: Path)
         pass
 
 
-def test_without_locks_one_process_works_alone(
+def test_one_process_works_on_a_file_system_without_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:

@@ -101,8 +101,8 @@ def test_signal_ends_a_run_at_once(
     fault(
         "Generation",
         f"{signum.name}",
-        f"ends within 30 s with status {process.returncode}; the same command goes on",
-        "nothing; the video in work is made again",
+        f"ends within 30 s with status {process.returncode}; the same command resumes",
+        "nothing; the current video is processed again",
     )
 
 
@@ -120,7 +120,7 @@ def small_disk(folder: Path, size_kib: int) -> Iterator[None]:
 
 @pytest.mark.fault
 @pytest.mark.parametrize("is_packing", [False, True])
-def test_full_disk_is_one_message_and_loses_nothing(
+def test_full_disk_gives_one_message_and_keeps_all_results(
     whole: Path, tmp_path: Path, is_packing: bool, fault: Callable[..., None]
 ) -> None:
     disk, root = tmp_path / "disk", f"dataset.root={whole / 'moving_shapes'}"
@@ -143,8 +143,8 @@ def test_full_disk_is_one_message_and_loses_nothing(
         assert outcome.status == 1
         assert outcome.errors.startswith(f"error: {disk / 'tracks'}: Read-only file system.")
     when = "while the shards are written" if is_packing else "while videos are made"
-    lost = "nothing" if is_packing else "nothing; the video in work is made again"
-    happened = "one message (No space left on device), status 1; with room the same command goes on"
+    lost = "nothing" if is_packing else "nothing; the current video is processed again"
+    happened = "one message (No space left on device), status 1; with room the same command resumes"
     fault("Generation", f"a full disk, {when}", happened, lost)
     happened = "one message (Read-only file system) before the network is built, status 1"
     fault("Generation", "a folder that is read-only", happened)
@@ -152,7 +152,7 @@ def test_full_disk_is_one_message_and_loses_nothing(
 
 @pytest.mark.fault
 @pytest.mark.parametrize("victim", ["first", "second"])
-def test_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
+def test_run_with_a_killed_process_ends_and_resumes(
     whole: Path, tmp_path: Path, victim: str, fault: Callable[..., None]
 ) -> None:
     process = start(tmp_path, *TWO)
@@ -169,8 +169,8 @@ def test_killed_process_of_two_ends_the_run_and_the_same_command_goes_on(
     fault(
         "Generation",
         f"the {victim} of two processes is killed (SIGKILL)",
-        f"the other ends too, status {process.returncode}; the same command goes on",
-        "nothing; the video in work is made again",
+        f"the other ends too, status {process.returncode}; the same command resumes",
+        "nothing; the current video is processed again",
     )
 
 
@@ -189,8 +189,8 @@ def test_signal_to_the_first_process_ends_all(
     fault(
         "Generation",
         "SIGTERM to the first of two processes",
-        f"both end, status {process.returncode}; the same command goes on",
-        "nothing; the video in work is made again",
+        f"both end, status {process.returncode}; the same command resumes",
+        "nothing; the current video is processed again",
     )
 
 

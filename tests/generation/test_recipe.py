@@ -76,7 +76,7 @@ def test_prompts_found_in_another_way_lie_elsewhere(
         ("gdino", "prompt_source.stability_threshold=0.7"),
     ],
 )
-def test_caps_and_thresholds_take_the_prompts_that_are_there(
+def test_lower_caps_and_thresholds_reuse_prompts(
     compose: Compose, source: str, override: str
 ) -> None:
     assert _folder(compose, source, override) == _folder(compose, source)
@@ -94,7 +94,7 @@ def _reopened(compose: Compose) -> Split:
     return _recipe(compose, "grid")[1]
 
 
-def test_random_weights_of_a_detector_depend_on_the_seed_alone(compose: Compose) -> None:
+def test_random_detector_weights_depend_only_on_the_seed(compose: Compose) -> None:
     recipe, _ = _recipe(compose, "gdino", *GDINO)
     one = _opened(recipe)
     torch.rand(3)  # whatever was drawn before, as in another process

@@ -76,7 +76,7 @@ def test_tracks_fit_the_videos_and_find_the_objects(compose: Compose, source: st
         assert iou.max(axis=0).mean() > 0.5, "the objects are not found"
 
 
-def test_run_that_was_cut_off_goes_on_and_gives_the_same(
+def test_interrupted_run_resumes_with_equal_results(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _contents(run_generation(_config(compose)))
@@ -154,7 +154,7 @@ def test_finished_tracks_are_not_made_again(
         run_generation(_config(compose, "grid", "prompt_source.rule.max_tracks=3"))
 
 
-def test_other_caps_are_tracked_from_the_prompts_that_are_there(
+def test_other_caps_track_the_kept_prompts(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     cap = "prompt_source.rule.max_tracks=2"
@@ -171,7 +171,7 @@ def test_other_caps_are_tracked_from_the_prompts_that_are_there(
     assert re.search(r"dropped: .*[1-9]\d* over_cap$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_video_in_which_nothing_is_found_has_no_tracks(
+def test_video_without_prompts_has_no_tracks(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = Grid.find
@@ -216,7 +216,7 @@ def test_split_without_a_visible_object_is_refused(
     assert not list(Path(config.paths.data_dir).rglob("index.json"))
 
 
-def test_split_in_which_nothing_is_found_is_refused_again_without_looking(
+def test_split_without_prompts_is_refused_again_without_a_search(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _config(compose, "grid", "tracker.mask_generator.stability_score_thresh=1")
@@ -254,7 +254,7 @@ def test_random_trackers_of_two_seeds_are_two_trackers(compose: Compose) -> None
         run_generation(_config(compose, *random, "seed=1"))
 
 
-def test_configuration_is_left_alone(compose: Compose) -> None:
+def test_configuration_is_not_changed(compose: Compose) -> None:
     config = _config(compose)
     before = copy.deepcopy(config.values)
     run_generation(config)
@@ -337,7 +337,7 @@ def test_lower_threshold_looks_for_boxes_again(
     assert looked == [3] * 4  # two prompted frames of each of two videos
 
 
-def test_expression_of_which_nothing_is_found_has_no_tracks(compose: Compose) -> None:
+def test_expression_without_prompts_has_no_tracks(compose: Compose) -> None:
     config = _config(compose, "gdino", *GDINO)
     num_boxes = [len(tracks.prompts) for tracks in _expressions(run_generation(config))]
     highest = max(_scores(_expressions(run_generation(config))))
@@ -354,13 +354,13 @@ def test_expression_of_which_nothing_is_found_has_no_tracks(compose: Compose) ->
         assert tracks.evidence.scores.shape == (0, 2)
 
 
-def test_boxes_below_the_threshold_everywhere_are_refused(compose: Compose) -> None:
+def test_split_with_all_boxes_below_the_threshold_is_refused(compose: Compose) -> None:
     config = _config(compose, "gdino", *GDINO, "prompt_source.box_threshold=1")
     with pytest.raises(UserError, match=r"prompt_source.box_threshold"):
         run_generation(config)
 
 
-def test_run_that_was_cut_off_between_expressions_goes_on_and_gives_the_same(
+def test_run_interrupted_between_expressions_resumes_with_equal_results(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _expressions(run_generation(_config(compose, "gdino", *GDINO)))

@@ -85,7 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.fault
-def test_what_has_its_final_name_is_whole(folder: Path, fault: Callable[..., None]) -> None:
+def test_final_name_is_only_given_to_complete_results(
+    folder: Path, fault: Callable[..., None]
+) -> None:
     wanted = wanted_masks(MeViS(folder / "drawn", "valid_u"))
     for output_dir in (folder / "killed").iterdir():
         there = {item.name for item in output_dir.iterdir()}
@@ -100,7 +102,9 @@ def test_what_has_its_final_name_is_whole(folder: Path, fault: Callable[..., Non
             overlays = list((output_dir / "overlays").iterdir())
             assert len(overlays) == 3
             assert all(cv2.imread(str(path)) is not None for path in overlays)
-    happened = "masks, overlays and submission.zip are whole or not there; started again, all are"
+    happened = (
+        "masks, overlays and submission.zip are whole or missing; after a restart all are there"
+    )
     fault("Prediction", f"killed (SIGKILL) {NUM_KILLS} times", happened)
 
 

@@ -90,7 +90,7 @@ def test_record_says_which_tracks_were_selected(predict_config: Callable[..., An
         assert [(t["source"], t["expression"], t["number"]) for t in tracks] == expected
 
 
-def test_record_names_what_was_selected_and_by_what(
+def test_record_names_selected_tracks_and_checkpoint(
     predict_config: Callable[..., Any],
 ) -> None:
     config = predict_config()
@@ -109,7 +109,7 @@ def test_record_names_what_was_selected_and_by_what(
 
 
 @pytest.mark.parametrize(("num_overlays", "count"), [(0, 0), (2, 2), (99, 5)])
-def test_as_many_overlays_as_asked_for_are_drawn(
+def test_requested_number_of_overlays_is_drawn(
     predict_config: Callable[..., Any], num_overlays: int, count: int
 ) -> None:
     paths = overlays(run_predict(predict_config(num_overlays=num_overlays)).parent)
@@ -119,7 +119,7 @@ def test_as_many_overlays_as_asked_for_are_drawn(
         assert cv2.imread(str(path)) is not None
 
 
-def test_ground_truth_is_not_needed_and_shown_where_it_is(
+def test_overlays_show_ground_truth_where_it_exists(
     predict_config: Callable[..., Any],
 ) -> None:
     config = predict_config(num_overlays=1)

@@ -62,7 +62,7 @@ def test_numbers_are_those_worked_out_by_hand(
     assert (written["num_expressions"], written["num_missing_as_zero"]) == (5, 0)
 
 
-def test_masks_of_ours_score_what_evaluation_says(
+def test_predicted_masks_score_as_in_evaluation(
     config: Callable[..., Any], predict_config: Callable[..., Any]
 ) -> None:
     masks_dir = run_predict(predict_config(num_overlays=0)).parent / "masks"
@@ -101,7 +101,7 @@ def test_missing_masks_are_listed(config: Callable[..., Any], right: Path) -> No
     ]
 
 
-def test_missing_masks_count_zero_when_asked(
+def test_missing_masks_can_count_as_zero(
     config: Callable[..., Any], right: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.rmtree(right / "v1" / "0")

@@ -174,7 +174,7 @@ ONLY_IN_ZIPS: list[tuple[str, Members, list[str]]] = [
 @pytest.mark.parametrize(
     ("members", "faults"), [c[1:] for c in ONLY_IN_ZIPS], ids=[c[0] for c in ONLY_IN_ZIPS]
 )
-def test_what_only_a_zip_can_hold_is_a_fault_too(
+def test_bad_member_names_of_a_zip_are_faults(
     tmp_path: Path, members: Members, faults: list[str]
 ) -> None:
     found = find_faults(write_zip(tmp_path / "m.zip", members), WANTED, "")
@@ -202,7 +202,7 @@ def test_link_in_a_zip_is_a_fault(tmp_path: Path) -> None:
     assert find_faults(path, WANTED, "") == [f"{FIRST}: not a PNG"]
 
 
-def test_member_that_is_damaged_in_the_zip_is_named(tmp_path: Path) -> None:
+def test_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "m.zip", without())
     data = bytearray(path.read_bytes())
     data[data.index(b"IDAT") + 4] ^= 1  # of the first member, whose checksum then is wrong
@@ -311,7 +311,7 @@ def test_command_lists_the_faults_and_ends_with_status_1(
     ]
 
 
-def test_record_does_not_outlive_what_it_describes(
+def test_failed_run_leaves_no_old_record(
     predict_config: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config: PredictConfig = predict_config(submission=True)

@@ -93,7 +93,7 @@ def test_grid_keeps_wholes_frame_by_frame_and_largest_first() -> None:
         ("largest", 2, [2, 1]),
     ],
 )
-def test_ground_truth_is_prompted_where_the_rule_says(
+def test_ground_truth_is_prompted_on_the_frames_of_the_rule(
     rule: str, count: int, expected: list[int]
 ) -> None:
     empty = WHOLE & False
@@ -136,7 +136,7 @@ class Boxes:
         return [self.masks[known.index(box.tolist())] for box in boxes]
 
 
-def test_every_box_becomes_a_prompt_that_says_where_it_comes_from() -> None:
+def test_every_box_becomes_a_prompt_with_its_evidence() -> None:
     prompts = Boxes().find()
 
     assert [(p.frame_idx, p.source, p.area) for p in prompts] == [

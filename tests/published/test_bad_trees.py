@@ -145,7 +145,7 @@ def test_weights_have_to_be_named(
 
 
 @pytest.mark.parametrize("kind", ["file", "sha256", "unknown"])
-def test_index_says_what_is_known_of_the_tracker(
+def test_index_describes_the_tracker(
     tmp_path: Path, command: Callable[..., int], config: EvaluateConfig, kind: str
 ) -> None:
     write_tree(tmp_path / "published/grid_tracks/theirs/valid_u", TREE)

@@ -102,7 +102,7 @@ def test_widths_that_do_not_fit_are_one_clear_message(
             run(make_config(schema, tmp_path))
 
 
-def test_weights_whose_widths_contradict_each_other_are_named(tmp_path: Path) -> None:
+def test_weights_with_inconsistent_widths_are_named(tmp_path: Path) -> None:
     write_weights(tmp_path / "epoch_3.pth")
     weights = torch.load(tmp_path / "epoch_3.pth", weights_only=True)
     name = "module.object_lang_align_layers.0.obj_attn.q_proj.weight"

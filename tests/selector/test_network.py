@@ -93,7 +93,7 @@ def test_padding_changes_no_score(
     assert logits.isfinite().all()
 
 
-def test_scores_do_not_depend_on_what_else_is_in_the_batch(selector: TrackSelector) -> None:
+def test_scores_do_not_depend_on_the_rest_of_the_batch(selector: TrackSelector) -> None:
     items = [sample(4, 17, 5), sample(1, 1, 2), sample(6, 30, 9), sample(0, 12, 3)]
     tokens, token_masks = zip(*(padded(item.tokens, 6, 30) for item in items), strict=True)
     text, text_masks = zip(*(padded(item.text, 9) for item in items), strict=True)
@@ -134,7 +134,7 @@ def test_order_of_frames_matters(selector: TrackSelector) -> None:
 
 
 @pytest.mark.parametrize("with_masks", [False, True])
-def test_expressions_that_share_a_video_score_as_if_alone(
+def test_expressions_that_share_a_video_score_as_single_ones(
     selector: TrackSelector, with_masks: bool
 ) -> None:
     video = sample(4, 17, 1).tokens
@@ -238,7 +238,7 @@ def test_tracks_that_exist_may_stand_anywhere(selector: TrackSelector) -> None:
     assert logits.isfinite().all()
 
 
-def test_nothing_is_computed_for_padding_nor_twice_for_a_video(selector: TrackSelector) -> None:
+def test_padding_and_shared_videos_cost_no_computation(selector: TrackSelector) -> None:
     items = [sample(4, 17, 5), sample(6, 30, 5), sample(4, 17, 5, seed=1)]
     tokens, masks = zip(*(padded(item.tokens, 6, 30) for item in items), strict=True)
     token_mask = torch.stack(masks)
@@ -294,7 +294,7 @@ def test_strides_set_the_time_steps(selector: TrackSelector) -> None:
     assert not torch.allclose(alone(fine.eval(), item)[0], alone(selector, item)[0])
 
 
-def test_gain_scales_what_tokens_differ_from_their_tracks_mean(
+def test_gain_scales_the_difference_from_the_tracks_mean(
     selector: TrackSelector,
 ) -> None:
     amplified = TrackSelector(**selector.kwargs | {"motion_gain": 3.0}).double()

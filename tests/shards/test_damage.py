@@ -88,7 +88,7 @@ def test_every_bit_of_an_array_counts(
 
 
 @pytest.mark.fault
-def test_what_is_damaged_is_made_again_and_nothing_else(
+def test_only_damaged_videos_are_made_again(
     tmp_path: Path, tracks: tuple[Tracks, Tracks], fault: Callable[..., None]
 ) -> None:
     write(tmp_path, *tracks)
@@ -115,19 +115,17 @@ def test_what_is_damaged_is_made_again_and_nothing_else(
     assert run_command(*command).status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "index.json", SHARD]
     assert {path.name: path.read_bytes() for path in (tmp_path / "damaged").iterdir()} == before
-    happened = (
-        "named by sola check tracks; after --repair, generate.py makes that entry alone again"
-    )
+    happened = "named by sola check tracks; after --repair, generate.py makes only that entry again"
     fault(
         "Tracks on disk",
-        "a bit of a shard that flipped",
+        "a flipped bit in a shard",
         happened,
         "nothing; one entry is made again",
     )
 
 
 @pytest.mark.fault
-def test_repair_that_is_cut_off_loses_nothing(
+def test_interrupted_repair_loses_no_data(
     tmp_path: Path,
     tracks: tuple[Tracks, Tracks],
     monkeypatch: pytest.MonkeyPatch,
@@ -143,7 +141,7 @@ def test_repair_that_is_cut_off_loses_nothing(
     assert_equal(ShardReader(tmp_path).read("a"), tracks[0])
     unfinish(tmp_path, check_tracks(tmp_path))
     assert ShardWriter(tmp_path, DESCRIPTION).has("a")
-    fault("Tracks on disk", "a repair that is cut off", "tracks stay; the repair is started again")
+    fault("Tracks on disk", "a repair that is cut off", "tracks stay; the repair can be repeated")
 
 
 def _kill() -> None:
@@ -152,7 +150,7 @@ def _kill() -> None:
 
 @pytest.mark.fault
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "other"])
-def test_staged_file_that_is_damaged_is_not_there(
+def test_damaged_staged_file_counts_as_missing(
     tmp_path: Path,
     tracks: tuple[Tracks, Tracks],
     how: str,
@@ -181,7 +179,7 @@ def test_staged_file_that_is_damaged_is_not_there(
     writer.stage(tracks[1])
     writer.finish([("a", ""), ("b", "")])
     assert_equal(ShardReader(tmp_path).read("b"), tracks[1])
-    what = {"flip": "with a bit that flipped", "cut": "cut off", "empty": "cut to nothing"}
+    what = {"flip": "with a flipped bit", "cut": "cut off", "empty": "cut to nothing"}
     what["other"] = "with another video's content"
     happened = "a warning; the video is made again"
     fault(
@@ -189,7 +187,7 @@ def test_staged_file_that_is_damaged_is_not_there(
     )
 
 
-def test_checksums_that_are_gone_are_missed(tmp_path: Path, tracks: tuple[Tracks, Tracks]) -> None:
+def test_missing_checksums_are_noticed(tmp_path: Path, tracks: tuple[Tracks, Tracks]) -> None:
     write(tmp_path, *tracks)
     with h5py.File(tmp_path / SHARD, "r+") as file:
         del file["a"].attrs[SEAL]
@@ -258,7 +256,7 @@ def _folder(group: h5py.Group) -> None:
         (_folder, "is no array"),
     ],
 )
-def test_arrays_that_lie_elsewhere_or_about_their_size_are_refused(
+def test_external_and_oversized_arrays_are_refused(
     tmp_path: Path,
     tracks: tuple[Tracks, Tracks],
     put: Callable[[h5py.Group], Any],
@@ -295,7 +293,7 @@ def test_link_in_place_of_an_entry_is_refused(
         (300 * "a", {}, "is longer than 200 bytes"),
     ],
 )
-def test_index_leads_nowhere_else(
+def test_index_cannot_name_files_outside_the_folder(
     tmp_path: Path, name: str, entry: dict[str, Any], reason: str
 ) -> None:
     write(tmp_path, make_tracks("a"))
@@ -325,8 +323,8 @@ def test_no_bit_of_an_index_that_flips_gives_another_index(tmp_path: Path) -> No
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("how", ["with a bit that flipped", "cut off"])
-def test_damaged_index_is_mended_from_the_shards(
+@pytest.mark.parametrize("how", ["with a flipped bit", "cut off"])
+def test_damaged_index_is_rebuilt_from_the_shards(
     tmp_path: Path, tracks: tuple[Tracks, Tracks], how: str, fault: Callable[..., None]
 ) -> None:
     others = tuple(replace(make_tracks("c"), expression_id=name) for name in "01")
@@ -369,7 +367,7 @@ def test_index_with_a_wrong_or_no_checksum_is_damaged(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_tokens_that_are_not_finite_are_named(tmp_path: Path, value: float) -> None:
+def test_non_finite_tokens_are_named(tmp_path: Path, value: float) -> None:
     one = make_tracks("a")
     write(tmp_path, one)
     with h5py.File(tmp_path / SHARD, "r+") as file:

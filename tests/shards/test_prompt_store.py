@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> PromptStore:
     return PromptStore(tmp_path, DESCRIPTION)
 
 
-def test_what_is_written_is_read(store: PromptStore) -> None:
+def test_written_tracks_are_read_back(store: PromptStore) -> None:
     assert store.read("v", FOUND) is None
     store.write("v", FOUND)
     assert store.read("v", FOUND) == FOUND
@@ -67,12 +67,12 @@ def test_fewer_frames_and_texts_are_a_part_of_it(store: PromptStore) -> None:
         replace(FOUND, size=(4, 3)),
     ],
 )
-def test_what_was_not_looked_for_is_not_there(store: PromptStore, wanted: FoundPrompts) -> None:
+def test_prompts_of_another_search_are_not_read(store: PromptStore, wanted: FoundPrompts) -> None:
     store.write("v", FOUND)
     assert store.read("v", wanted) is None
 
 
-def test_write_that_is_cut_off_leaves_what_was_there(
+def test_interrupted_write_keeps_the_old_file(
     store: PromptStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.write("v", FOUND)

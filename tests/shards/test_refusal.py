@@ -74,7 +74,7 @@ def finish(folder: Path, *made_again: str) -> None:
 
 @pytest.mark.parametrize("how", ["EIO", "ENOENT", "ELOOP"])
 @pytest.mark.parametrize("name", ["index.json", "shard-00001.h5"])
-def test_repair_changes_nothing_while_a_file_is_refused(folder: Path, how: str, name: str) -> None:
+def test_repair_changes_no_file_while_one_is_refused(folder: Path, how: str, name: str) -> None:
     with refused(folder / name, how), pytest.raises(FileRefused, match=name):
         ShardReader(folder)
     spoil(shard_of(folder, "a"))
@@ -90,7 +90,7 @@ def test_repair_changes_nothing_while_a_file_is_refused(folder: Path, how: str, 
 
 
 @pytest.mark.parametrize("how", ["EIO", "ENOENT"])
-def test_damaged_index_beside_a_refused_shard_loses_nothing(folder: Path, how: str) -> None:
+def test_damaged_index_beside_a_refused_shard_loses_no_data(folder: Path, how: str) -> None:
     spoil(folder / "index.json")
     with refused(shard_of(folder, "b"), how):
         before = tree(folder)
@@ -123,7 +123,7 @@ def test_folder_that_cannot_be_listed_is_refused(public: Path) -> None:
     assert answer.startswith("sola.errors.FileRefused")
 
 
-def test_damage_is_moved_aside_and_nothing_is_overwritten(folder: Path) -> None:
+def test_damaged_files_are_moved_aside_without_overwriting(folder: Path) -> None:
     expected = []
     for content in (b"one", b"two"):
         shard_of(folder, "c").write_bytes(content)

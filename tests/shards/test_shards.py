@@ -15,7 +15,7 @@ from sola.shards import writer as writer_module
 from sola.types import DetectionEvidence, Tracks
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_tracks_are_read_back(tmp_path: Path) -> None:
     one, other = make_tracks("a"), make_tracks("b", num_tracks=4, num_frames=1, seed=1)
     reader = write(tmp_path, one, other)
     assert reader.videos == ("a", "b")
@@ -45,7 +45,7 @@ def test_tracks_of_expressions_are_kept_apart(tmp_path: Path) -> None:
     assert_equal(reader.read("a", "1"), other)
 
 
-def test_what_a_detector_said_of_a_prompt_is_kept(tmp_path: Path) -> None:
+def test_detection_evidence_of_a_prompt_is_kept(tmp_path: Path) -> None:
     tracks = replace(make_tracks("a"), expression_id="0")
     said = [
         {"box": (0.5, 1.0, 4.25, 7.0), "phrase": "red dog", "token_scores": (0.25, 0.5)},
@@ -92,7 +92,7 @@ def test_reader_travels_to_another_process(tmp_path: Path) -> None:
     assert_equal(pickle.loads(pickle.dumps(reader)).read("a"), make_tracks("a"))
 
 
-def test_unfinished_run_is_not_readable_and_goes_on(tmp_path: Path) -> None:
+def test_unfinished_run_is_not_readable_and_resumes(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
     writer.start()
     writer.stage(make_tracks("a"))
@@ -128,7 +128,7 @@ def test_entry_that_fails_in_mid_write_is_not_there(
 
 @pytest.mark.fault
 @pytest.mark.parametrize("step", ["shard", "index"])
-def test_kill_while_packing_loses_nothing(
+def test_kill_while_packing_loses_no_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: Callable[..., None]
 ) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
@@ -157,7 +157,7 @@ def test_kill_while_packing_loses_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "shard-00000.h5"]
     assert_equal(ShardReader(tmp_path).read("b"), make_tracks("b"))
     what = "the second video is copied" if step == "shard" else "index.json is written"
-    happened = "the staged files are there still and are packed again"
+    happened = "the staged files remain and are packed again"
     fault("Tracks on disk", f"a kill while {what}", happened)
 
 
@@ -201,7 +201,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
         ShardReader(tmp_path)
 
 
-def test_video_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_video_is_named(tmp_path: Path) -> None:
     reader = write(tmp_path, make_tracks("a"))
     with pytest.raises(ValueError, match="no tracks of b"):
         reader.read("b")

@@ -79,7 +79,7 @@ def test_below_its_normal_range_float16_is_off_by_half_a_step_at_most(tmp_path: 
 
 
 @pytest.mark.parametrize("value", [65505.0, 65536.0, -1e5, 3e38])
-def test_what_float16_would_make_infinite_is_stored_as_float32(
+def test_values_too_large_for_float16_are_stored_as_float32(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, value: float
 ) -> None:
     caplog.set_level(logging.WARNING)

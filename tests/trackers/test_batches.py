@@ -7,7 +7,7 @@ import torch
 from sola.trackers.batches import BatchSize
 
 
-def test_batches_are_halved_until_they_fit_and_nothing_is_done_twice() -> None:
+def test_batches_are_halved_until_they_fit_without_repeats() -> None:
     done: list[list[int]] = []
 
     def work(batch: np.ndarray) -> int:
@@ -21,7 +21,7 @@ def test_batches_are_halved_until_they_fit_and_nothing_is_done_twice() -> None:
     assert done == [[0, 1], [2, 3], [4]]
 
 
-def test_what_is_kept_goes_last() -> None:
+def test_kept_features_are_freed_last() -> None:
     kept, sizes = ["features"], []
 
     def work(batch: np.ndarray) -> list[int]:
@@ -37,7 +37,7 @@ def test_what_is_kept_goes_last() -> None:
     assert sizes == [2, 1, 1, 1]
 
 
-def test_one_that_is_too_much_is_told() -> None:
+def test_batch_of_one_that_does_not_fit_is_reported() -> None:
     def work(_: np.ndarray) -> None:
         raise torch.OutOfMemoryError("too much")
 

@@ -7,7 +7,7 @@ import pytest
 from sola.trackers.stages import measure_stages, stage
 
 
-def test_stage_within_another_counts_for_itself_alone() -> None:
+def test_nested_stage_is_not_counted_twice() -> None:
     start = time.perf_counter()
     with measure_stages() as seconds:
         with stage("outer"):
@@ -30,7 +30,7 @@ def test_stage_that_fails_is_booked_and_left() -> None:
     assert seconds["outer"] >= 0.02
 
 
-def test_nothing_is_booked_outside() -> None:
+def test_time_outside_stages_is_not_counted() -> None:
     with measure_stages() as seconds:
         pass
     with stage("later"):

@@ -46,7 +46,7 @@ def run(selector: TrackSelector, batch: Batch) -> Tensor:
     ],
     ids=["one", "one video", "equal", "padded", "videos"],
 )
-def test_batch_scores_like_its_samples_alone(samples: list[Sample]) -> None:
+def test_batch_scores_match_single_samples(samples: list[Sample]) -> None:
     torch.manual_seed(0)
     selector = TrackSelector(D, E, num_negatives=3, num_groups=4).eval()
     batch = collate(samples)
@@ -68,7 +68,7 @@ def test_batch_scores_like_its_samples_alone(samples: list[Sample]) -> None:
         assert batch.has_tracks[row] == (count > 0)
 
 
-def test_nothing_is_masked_where_nothing_is_padded() -> None:
+def test_batch_without_padding_has_no_mask() -> None:
     batch = collate([make_sample("a", 3, 9, [4]), make_sample("b", 3, 9, [4])])
     assert batch.track_mask is batch.frame_mask is batch.text_mask is batch.video_idx is None
 

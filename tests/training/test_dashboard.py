@@ -211,7 +211,7 @@ def test_jobs_of_a_sweep_are_one_wandb_group(shapes: list[str], tmp_path: Path) 
     assert not set(WANDB_DIRS) & set(os.environ)
 
 
-def test_documentation_names_what_is_logged(offline_run: WandbFile) -> None:
+def test_documentation_names_every_logged_metric(offline_run: WandbFile) -> None:
     text = (ROOT / "docs" / "dashboards.md").read_text()
     section = text.split("## Training")[1].split("## Generation")[0]
     names = set(re.findall(r"`((?:train|valid|grad_norm|lr-)[\w/&-]*)`", section)) - {"valid"}
@@ -223,7 +223,7 @@ def test_documentation_names_what_is_logged(offline_run: WandbFile) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_log_what_one_logs(shapes: list[str], tmp_path: Path) -> None:
+def test_two_processes_log_the_metrics_of_one(shapes: list[str], tmp_path: Path) -> None:
     words = [*shapes, *AS_WANDB, "trainer.max_epochs=1", "optimizer.lr=1e-5"]
     words += ["selector.dropout=0", "selector.attention_dropout=0"]
     devices = ["trainer.devices=2", "trainer.strategy=ddp"]

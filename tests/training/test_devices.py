@@ -60,9 +60,7 @@ def assert_alike(one: Path, other: Path) -> None:
     torch.testing.assert_close(*weights, **ALIKE)
 
 
-def test_two_processes_learn_what_one_with_twice_the_batch_learns(
-    tmp_path: Path, command: list[str]
-) -> None:
+def test_two_processes_match_one_with_twice_the_batch(tmp_path: Path, command: list[str]) -> None:
     start(command, f"hydra.run.dir={tmp_path / 'two'}")
     train_alone(command, f"hydra.run.dir={tmp_path / 'one'}")
     assert_alike(tmp_path / "one", tmp_path / "two")
@@ -90,7 +88,7 @@ def test_every_job_of_a_sweep_has_processes_of_its_own(tmp_path: Path, command: 
     assert sorted(path.name for path in two.iterdir() if path.is_dir()) == ["job_0", "job_1"]
 
 
-def test_two_nodes_learn_what_one_process_learns(tmp_path: Path, command: list[str]) -> None:
+def test_two_nodes_match_one_process(tmp_path: Path, command: list[str]) -> None:
     nodes = []
     for node in environments_of_nodes():
         # nodes share their folders, and the first one writes

@@ -1,4 +1,4 @@
-"""train.py killed at random moments goes on to the bits of a run that was never killed."""
+"""train.py killed at random moments resumes to the bits of a run that was never killed."""
 
 import contextlib
 import json
@@ -101,24 +101,24 @@ OPTIONS = ["selector.dropout=0.2", "callbacks.last_checkpoint.every_n_steps=3"]
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.fault
-def test_killed_run_goes_on_bit_for_bit(
+def test_killed_run_resumes_bit_for_bit(
     tmp_path: Path, command: list[str], fault: Callable[..., None]
 ) -> None:
     command += [*OPTIONS, "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"]
     run_driver(tmp_path, command, num_kills=2, seed=0)
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
-    happened = "goes on to the same bits of both checkpoints and the same rows of metrics.csv"
+    happened = "resumes to the same bits of both checkpoints and the same rows of metrics.csv"
     fault(
         "Training",
         "killed (SIGKILL) at random moments",
         happened,
-        "nothing; steps since the last checkpoint are made again",
+        "nothing; steps since the last checkpoint are repeated",
     )
 
 
 @pytest.mark.slow
 @pytest.mark.fault
-def test_run_that_is_told_to_end_says_so(
+def test_run_that_gets_sigterm_reports_it(
     tmp_path: Path, command: list[str], fault: Callable[..., None]
 ) -> None:
     run_dir = tmp_path / "run"
@@ -134,10 +134,10 @@ def test_run_that_is_told_to_end_says_so(
     assert process.returncode == 128 + signal.SIGTERM, said
     assert re.search(r"stopped by SIGTERM at step \d+\. The same command with resume=true", said)
     assert "Traceback" not in said
-    happened = f"ends after the step in work with status {process.returncode}; resume=true goes on"
-    fault(
-        "Training", "SIGTERM", happened, "nothing; steps since the last checkpoint are made again"
+    happened = (
+        f"ends after the current step with status {process.returncode}; resume=true continues"
     )
+    fault("Training", "SIGTERM", happened, "nothing; steps since the last checkpoint are repeated")
 
 
 @pytest.mark.fault
@@ -163,8 +163,8 @@ def test_killed_process_of_two_ends_the_other(
     fault(
         "Training",
         f"the {victim} of two processes is killed (SIGKILL)",
-        "the other ends too, status not 0; resume=true goes on",
-        "nothing; steps since the last checkpoint are made again",
+        "the other ends too, status not 0; resume=true continues",
+        "nothing; steps since the last checkpoint are repeated",
     )
 
 
@@ -215,7 +215,7 @@ def test_logged_rows_before_a_checkpoint_survive_a_crash(
     ],
     ids=" ".join,
 )
-def test_run_killed_many_times_goes_on_bit_for_bit(
+def test_run_killed_many_times_resumes_bit_for_bit(
     tmp_path: Path, command: list[str], changes: list[str]
 ) -> None:
     command += [*OPTIONS, "trainer.max_epochs=6", *changes]

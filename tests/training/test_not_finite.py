@@ -30,7 +30,7 @@ def break_loss(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 @pytest.mark.fault
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize("max_unread", [1, 4, 1000], ids="read every {} steps".format)
-def test_loss_that_is_no_number_ends_the_run(
+def test_non_finite_loss_ends_the_run(
     make_config: Callable[..., TrainConfig],
     monkeypatch: pytest.MonkeyPatch,
     max_unread: int,
@@ -55,14 +55,14 @@ def test_loss_that_is_no_number_ends_the_run(
         "Training",
         "a loss that is NaN",
         happened,
-        "nothing; steps since the last checkpoint are made again",
+        "nothing; steps since the last checkpoint are repeated",
     )
 
 
 @pytest.mark.fault
 @pytest.mark.usefixtures("dataset")
 @pytest.mark.parametrize("ema_decay", [None, 0.5])
-def test_weights_that_are_no_numbers_are_not_saved(
+def test_non_finite_weights_are_not_saved(
     make_config: Callable[..., TrainConfig],
     monkeypatch: pytest.MonkeyPatch,
     ema_decay: float | None,
@@ -88,5 +88,5 @@ def test_weights_that_are_no_numbers_are_not_saved(
         "Training",
         "weights that are NaN",
         "the step is named, status 1; checkpoints stay",
-        "nothing; steps since the last checkpoint are made again",
+        "nothing; steps since the last checkpoint are repeated",
     )

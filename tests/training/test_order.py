@@ -27,7 +27,7 @@ def steps_of(sampler: StepSampler, epoch: int) -> list[list[int]]:
 
 @given(VIDEOS, COUNT, COUNT, COUNT, st.integers(0, 5))
 @settings(max_examples=300)
-def test_devices_see_what_one_with_a_larger_batch_sees(
+def test_devices_see_the_samples_of_one_with_a_larger_batch(
     videos: list[int], num_ranks: int, batch_size: int, window: int, epoch: int
 ) -> None:
     ranks = [

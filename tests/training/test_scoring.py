@@ -65,7 +65,7 @@ def test_positions_are_those_of_the_expressions_tracks(
     assert score(scorer, number, selected).j == pytest.approx(j)
 
 
-def test_expression_without_tracks_is_answered_by_nothing(scorer: ValidationScorer) -> None:
+def test_expression_without_tracks_gets_an_empty_answer(scorer: ValidationScorer) -> None:
     scorer = ValidationScorer(TrackSources([reader("gdino")]), SPLIT)
 
     (curve,) = scorer.trace([drawn.EXPRESSIONS[1]], [row(0, [])], thresholds=GRID)

@@ -43,7 +43,7 @@ def test_lines_begin_at_zero_and_marks_are_in_the_legend() -> None:
     assert drawn["used: 0.5"].get_linestyle() != drawn["best here: 0.75"].get_linestyle()
 
 
-def test_plots_appear_only_where_there_is_something() -> None:
+def test_plots_without_data_are_left_out() -> None:
     one_group = EVALUATION | {"by_group": {"size": {"small": MEANS}}}
 
     assert draw_report_plots(one_group, []).keys() == {"threshold_curve"}

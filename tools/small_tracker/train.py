@@ -195,7 +195,7 @@ class Run:
         if stage.must_pass:
             raise RuntimeError(message)
         if self.rank == 0:
-            logger.warning("%s; going on", message)
+            logger.warning("%s; continuing", message)
 
     def _held_out(self) -> float:
         """Mean track IoU of the averaged weights on a few held-out easy scenes (first process)."""

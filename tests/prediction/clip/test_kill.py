@@ -80,5 +80,5 @@ def test_kill_leaves_no_clip_that_looks_finished(
         assert content["num_frames"] == 20
     for folder in (tmp_path / "killed").iterdir():
         assert open_clip(path, folder).num_frames == 20
-    happened = "frames are whole or not there; the next start takes them out again"
+    happened = "frames are whole or missing; the next start extracts them again"
     fault("Prediction", f"killed (SIGKILL) {NUM_KILLS} times while a clip is unpacked", happened)

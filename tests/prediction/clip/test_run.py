@@ -252,7 +252,7 @@ def test_box_tracks_are_made_for_each_question_and_kept(
     assert again["tracks"] == answers[0]["tracks"]
 
 
-def test_clip_in_which_nothing_is_found_gets_empty_masks(
+def test_clip_without_tracks_gets_empty_masks(
     clip_config: MakeConfig, odd_clip: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     strict = {"tracker.mask_generator.stability_score_thresh": 1}

@@ -125,7 +125,7 @@ def test_kept_features_change_nothing(load_detector: MakeDetector, frame: np.nda
     assert (whole.logits[0, :, length:] == float("-inf")).all()
 
 
-def test_threshold_that_nothing_reaches_gives_no_boxes(
+def test_unreachable_threshold_gives_no_boxes(
     load_detector: MakeDetector, frame: np.ndarray
 ) -> None:
     found = load_detector().detect(frame, ["the red dog"], 1.0)[0]

@@ -53,7 +53,7 @@ def test_mean_without_weight_is_zero() -> None:
     assert weighted_mean(torch.ones(3), torch.zeros(3)).item() == 0
 
 
-def test_class_loss_leaves_out_what_weighs_nothing() -> None:
+def test_class_loss_ignores_entries_of_weight_zero() -> None:
     logits = torch.tensor([[[0.0, 0.0], [9.0, -9.0]]])
     classes, weight = torch.tensor([[0, 1]]), torch.tensor([[1.0, 0.0]])
     loss, accuracy = class_loss(logits, classes, weight)
@@ -61,7 +61,7 @@ def test_class_loss_leaves_out_what_weighs_nothing() -> None:
     assert accuracy.item() == 1
 
 
-def test_missed_absence_weighs_as_much_as_told() -> None:
+def test_weight_of_missed_absences_is_configurable() -> None:
     logits = torch.tensor([[0.0], [0.0]])
     present, absent = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])
     assert presence_loss(logits, present, 3.0).item() == pytest.approx(2 * math.log(2))

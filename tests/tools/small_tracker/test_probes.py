@@ -8,7 +8,7 @@ from tools.small_tracker.probes import linear_probe_accuracy, majority_figures
 pytestmark = pytest.mark.slow
 
 
-def test_probe_reads_what_is_linear_and_not_what_is_noise(
+def test_probe_reads_linear_features_but_not_noise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(probes, "STEPS", 60)

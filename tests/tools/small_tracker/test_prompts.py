@@ -28,13 +28,13 @@ def test_points_lie_on_their_target_and_background_points_on_no_object() -> None
         assert on_object == [item == 0, item == 1]
 
 
-def test_image_without_visible_objects_gets_background_points_alone() -> None:
+def test_image_without_visible_objects_gets_only_background_points() -> None:
     clip = clip_of(block(0, 0, side=2))
     groups = draw_prompts([clip], 0, np.random.default_rng(0), PromptMix(), 5)
     assert [(group.kind, set(group.object_idx)) for group in groups] == [("point", {-1})]
 
 
-def test_batch_of_mask_prompts_alone_is_one_group() -> None:
+def test_batch_of_only_mask_prompts_is_one_group() -> None:
     mix = PromptMix(background=0.0, point=0.0, box=0.0)
     (group,) = draw_prompts([clip_of(block(2, 2))], 0, np.random.default_rng(0), mix, 3)
     assert group.kind == "mask"

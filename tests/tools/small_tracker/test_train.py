@@ -40,7 +40,7 @@ def test_run_goes_through_its_stages_and_writes_loadable_weights(
     assert not torch.equal(trained["image_encoder.trunk.stem.0.weight"], before)
 
 
-def test_resumed_run_ends_where_an_uninterrupted_one_does(options: argparse.Namespace) -> None:
+def test_resumed_run_matches_an_uninterrupted_one(options: argparse.Namespace) -> None:
     first = Run(0, options)
     first._train_stage(first.stages[0])
     first.progress.stage, first.progress.stage_step = 1, 0
@@ -52,7 +52,7 @@ def test_resumed_run_ends_where_an_uninterrupted_one_does(options: argparse.Name
         torch.testing.assert_close(one, other)
 
 
-def test_stage_that_must_pass_stops_the_run_with_what_was_wanted(
+def test_failed_required_stage_stops_the_run_with_its_bar(
     options: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage("disc", "disc", 1, {"image_iou": 2.0}, must_pass=True, window=1)

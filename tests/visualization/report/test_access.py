@@ -160,7 +160,7 @@ def test_focused_control_keeps_its_keys(page: Browser) -> None:
     page.press(" ", "Escape")
 
 
-def test_nothing_moves_by_itself(page: Browser) -> None:
+def test_page_has_no_animation(page: Browser) -> None:
     page.click(".card:nth-child(1)")
     page.wait(DRAWN)
 

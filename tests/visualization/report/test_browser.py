@@ -249,7 +249,7 @@ def test_theme_follows_the_system_and_the_button(page: Browser, is_dark: bool) -
     page.run("localStorage.clear()")
 
 
-def test_nothing_is_wider_than_a_phone(page: Browser) -> None:
+def test_page_fits_a_phone(page: Browser) -> None:
     page.emulate(390, 844)
     width = "document.documentElement.scrollWidth"
 
