@@ -28,11 +28,11 @@ from sola.config import compose
 from sola.evaluation import curve as curve_module
 from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, Curve, Scored
-from sola.evaluation.j_and_f import VideoScorer
 from sola.evaluation.measure import VideoTask
-from sola.evaluation.run import open_sources, open_split
-from sola.evaluation.scores import group_by_video, score_split
+from sola.evaluation.run import open_sources, open_split, score_split
+from sola.evaluation.scores import group_by_video
 from sola.evaluation.summary import summarise
+from sola.evaluation.video_scorer import VideoScorer
 
 RATIO_BAR = 3.0
 THRESHOLD = 0.5

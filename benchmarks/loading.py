@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from random_tracks import data_options, open_data, read_published, write_data
+from random_tracks import open_data, read_published, write_data
 
 from sola.types import Expression
 
-WAYS = {"by_video": "video", "one_at_a_time": "expression"}
+WAYS = {"by_video": True, "one_at_a_time": False}
 SPEED_BARS = {"by_video": 10.0, "one_at_a_time": 4.0}
 BYTES_BARS = {"float16": 0.4, "float32": 0.7}
 WINDOW = 4
@@ -70,8 +70,7 @@ def _parse_arguments() -> argparse.Namespace:
 def _compare(
     folder: Path, expressions: list[Expression], dtype: str, way: str, plain: Cost, epochs: int
 ) -> None:
-    config = data_options(group_by=WAYS[way], window=WINDOW)
-    data = open_data(folder, expressions, config, dtype)
+    data = open_data(folder, expressions, dtype, by_video=WAYS[way], window=WINDOW)
     loader = data.train_dataloader()
     first = _measure(len(batch.expressions) for batch in loader)
     later = _measure(len(batch.expressions) for _ in range(epochs) for batch in loader)

@@ -29,12 +29,12 @@ from unittest import mock
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.connectors.logger_connector import _LoggerConnector
-from random_tracks import data_options, open_data, write_data
+from random_tracks import open_data, write_data
 
 from sola.config.targets import Later
 from sola.selector import SelectionLoss, TrackSelector
 from sola.training.module import SelectorModule
-from sola.visualization.dashboard import finish_logger, make_logger
+from sola.visualization.board import finish_logger, make_logger
 
 BAR = 1.02
 LOGGING_CALLS = (
@@ -94,7 +94,7 @@ def main() -> None:
     _quieten()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        loader = open_data(folder, write_data(folder, 1), data_options()).train_dataloader()
+        loader = open_data(folder, write_data(folder, 1)).train_dataloader()
         rows = _measure(folder / "rows", loader, 1, options.steps)
         between = _measure(folder / "between", loader, 1000, options.steps)
     of_row, of_others = (statistics.median(s.ratio for s in steps) for steps in (rows, between))
@@ -113,7 +113,7 @@ def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Ste
     adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=True)
     module = SelectorModule(TrackSelector(), SelectionLoss(1.5, 0.3, 0.07), adamw, None, scorer)
     clock = Clock()
-    target = "sola.visualization.dashboard.wandb_logger"
+    target = "sola.visualization.board.wandb_logger"
     node = {"_target_": target, "save_dir": str(run_dir), "project": "sola"}
     logger = make_logger(Later(node, "logger"), job_type="benchmark")
     trainer = pl.Trainer(

@@ -32,9 +32,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sola.evaluation.j_and_f import VideoScorer
 from sola.evaluation.oracle import best_selection, best_track
 from sola.evaluation.tracks import TrackSources
+from sola.evaluation.video_scorer import VideoScorer
 from sola.masks import decode, encode, merge
 from sola.metrics import boundary_f_measure, region_similarity
 from sola.shards import ShardReader, ShardWriter

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import torch
 
-from sola.config.sections import DataOptions
 from sola.masks import encode
 from sola.metrics import mean_iou
 from sola.published.importing import MASKLETS_DIR, TOKENS_DIR
@@ -25,7 +24,7 @@ from sola.types import Expression, Labels, Masklet, Prompt, Tracks
 
 NUM_TRACKS, NUM_FRAMES, NUM_EXPRESSIONS, TEXT_LENGTH = 64, 80, 14, 14
 TOKEN_DIM, TEXT_DIM, SIZE = 256, 1024, (480, 854)
-LABEL_IOU = DataOptions(["grid"], ["grid"]).label_iou
+LABEL_IOU = 0.7
 AREA_SHARES = (0.002, 0.3)
 """Of the frame, of the smallest and the largest object; between them evenly by logarithm."""
 WAVINESS, NUM_HARMONICS = 0.4, 12
@@ -72,25 +71,26 @@ def write_data(
     return expressions
 
 
-def data_options(**values: Any) -> DataOptions:
-    """How samples are made and batched, of the source grid."""
-    return DataOptions(["grid"], ["grid"], **values)
-
-
 def open_data(
-    folder: Path, expressions: list[Expression], config: DataOptions, token_dtype: str = "float32"
+    folder: Path,
+    expressions: list[Expression],
+    token_dtype: str = "float32",
+    *,
+    by_video: bool = False,
+    max_tokens: int | None = None,
+    window: int = 32,
 ) -> SelectorDataModule:
     """The shards of one type, as training reads them."""
-    rule: dict[str, Any] = {"label_iou": config.label_iou, "empty_frames": config.empty_frames}
-    tracks = LabelledTracks([ShardReader(folder / token_dtype)], **rule, keep=config.window)
+    rule: dict[str, Any] = {"label_iou": LABEL_IOU, "empty_frames": "count"}
+    tracks = LabelledTracks([ShardReader(folder / token_dtype)], **rule, keep=window)
     samples = SelectionDataset(
         expressions,
         tracks,
         TextTokens(folder / "text", _NO_ENCODER),
-        by_video=config.group_by == "video",
-        max_tokens=config.max_tokens,
+        by_video=by_video,
+        max_tokens=max_tokens,
     )
-    return SelectorDataModule([samples], samples, config)
+    return SelectorDataModule([samples], samples, max_tokens=max_tokens, window=window)
 
 
 def read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,9 +36,8 @@ def _dispatch(command: str) -> None:
     elif command in ("-h", "--help"):
         _show_help()
     else:
-        sys.stderr.write(
-            f"error: {command}: unknown command.{did_you_mean(command, list(COMMANDS))}\n"
-        )
+        hint = did_you_mean(command, list(COMMANDS))
+        sys.stderr.write(f"error: {command}: unknown command.{hint}\n")
         sys.exit(1)
 
 
@@ -79,13 +78,13 @@ def _generate(config: Any) -> None:
 
 
 def _evaluate(config: Any) -> float:
-    from sola.evaluation.run import evaluate
+    from sola.evaluation.run import run_evaluation
 
     if config.report:
         from sola.visualization.report import check_other_run, write_report
 
         check_other_run(config.report_against, config.dataset.name, config.split)
-    split, evaluation = evaluate(config)
+    split, evaluation = run_evaluation(config)
     if config.report:
         output_dir = Path(config.paths.output_dir)
         write_report(output_dir, split, evaluation, other_run=config.report_against)
@@ -129,10 +128,9 @@ def _check(words: list[str]) -> None:
 
 
 def _show_help() -> None:
-    lines = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
-    sys.stdout.write(
-        "\n".join(["sola <command> [key=value ...]", "", *lines, "", "sola <command> --help", ""])
-    )
+    commands = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
+    lines = ["sola <command> [key=value ...]", "", *commands, "", "sola <command> --help", ""]
+    sys.stdout.write("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ INTERRUPTED = 130
 MAX_LISTED = 12
 
 
-class UserError(ValueError):
+class UserError(Exception):
     """A mistake that the user can fix; its text says where, what is wrong and what to do.
 
     Entry points show it as one message with exit status 1. Every other exception is a bug and

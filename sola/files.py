@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sola.errors import DamagedFile, FileRefused, UserError
+from sola.errors import DamagedFile, FileRefused
 
 UNFINISHED_DIR = "unfinished.part"
 """Folder of results that are not complete yet."""
@@ -203,8 +203,6 @@ def readable(path: Path, remedy: str) -> Iterator[None]:
     try:
         with refusals(path):
             yield
-    except UserError:
-        raise
     except _WRONG_CONTENT as error:
         with refusals(path):
             sha256_of_file(path)  # reads all of it: libraries hide errors of the system

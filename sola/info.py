@@ -65,12 +65,11 @@ def _tracks(data_root: Path) -> list[str]:
     root = data_root / "tracks"
     lines = [f"tracks in {root}:"]
     for path in sorted(root.glob("*/*/*/*/index.json")):
+        name = path.parent.relative_to(root)
         try:
             entries = json.loads(path.read_text())["entries"].values()
             count = sum(entry["num_tracks"] for entry in entries)
-            lines.append(
-                f"  {path.parent.relative_to(root)}: {len(entries)} entries, {count} tracks"
-            )
+            lines.append(f"  {name}: {len(entries)} entries, {count} tracks")
         except (OSError, ValueError, KeyError) as error:
-            lines.append(f"  {path.parent.relative_to(root)}: {error}")
+            lines.append(f"  {name}: {error}")
     return lines if len(lines) > 1 else [f"{lines[0]} none"]

@@ -106,7 +106,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def wandb_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of W&B leaves the machine, and its folders are those that a run chooses."""
-    from sola.visualization.dashboard import WANDB_DIRS  # imports torch: seconds
+    from sola.visualization.board import WANDB_DIRS  # imports torch: seconds
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")

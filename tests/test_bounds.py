@@ -19,12 +19,12 @@ from clip_files import make_frames, write_video
 
 from sola.datasets.frames import frame_size, read_frame
 from sola.datasets.meta import read_annotations
-from sola.errors import DamagedFile
+from sola.errors import DamagedFile, UserError
 from sola.evaluation import predictions
 from sola.evaluation.predictions import find_faults
 from sola.files import read_json
 from sola.masks import check_codes, decode
-from sola.prediction.clip import frames as clip_frames
+from sola.prediction.clip import footage
 from sola.published.importing import read_track
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
@@ -62,14 +62,14 @@ def test_image_with_too_many_pixels_is_refused(
 ) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(png(side, side))
-    with pytest.raises(ValueError, match=rf"x.png: .*{side}"):
+    with pytest.raises(UserError, match=rf"x.png: .*{side}"):
         read(path)
 
 
 def test_image_with_a_huge_text_chunk_is_refused(tmp_path: Path) -> None:
     text = _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 25)))
     (tmp_path / "x.png").write_bytes(png(8, 8, text))
-    with pytest.raises(ValueError, match=r"x.png: "):
+    with pytest.raises(UserError, match=r"x.png: "):
         read_frame(tmp_path / "x.png")
 
 
@@ -134,7 +134,7 @@ def test_invalid_npy_tokens_are_refused(tmp_path: Path, content: bytes) -> None:
     about = {"anno_id": 0, "rle": [mask], "prompt_type": "SAM2 AMG MASK"}
     (tmp_path / "0.json").write_text(json.dumps(about))
     (tmp_path / "0.npy").write_bytes(content)
-    with pytest.raises(ValueError, match=r"0\.npy: damaged"):
+    with pytest.raises(UserError, match=r"0\.npy: damaged"):
         read_track(tmp_path / "0.json", tmp_path / "0.npy", "grid")
 
 
@@ -143,7 +143,7 @@ def test_invalid_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(text.encode(errors="surrogatepass"))
     for read in (lambda: read_annotations(path), lambda: read_json(path, "Get it again.")):
-        with pytest.raises(ValueError, match=r"x.json: "):
+        with pytest.raises(UserError, match=r"x.json: "):
             read()
 
 
@@ -185,9 +185,9 @@ def test_video_whose_frames_grow_too_large_is_refused(
     write_video(parts[1], make_frames(2, (640, 960)))
     path = tmp_path / "both.h264"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    monkeypatch.setattr(clip_frames, "MAX_FRAME_PIXELS", 64 * 48)
-    with pytest.raises(ValueError, match=r"both.h264: "):
-        list(clip_frames.read_footage([path]))
+    monkeypatch.setattr(footage, "MAX_FRAME_PIXELS", 64 * 48)
+    with pytest.raises(UserError, match=r"both.h264: "):
+        list(footage.read_footage([path]))
 
 
 class Program:
@@ -224,7 +224,7 @@ def test_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
         for name, content in members.items():
             bomb.writestr(name, content)
-    with pytest.raises(ValueError, match=r"x\.ckpt"):
+    with pytest.raises(UserError, match=r"x\.ckpt"):
         load_selector(path)
 
 
@@ -239,7 +239,7 @@ def test_flipped_bit_of_a_checkpoint_never_changes_weights(tmp_path: Path) -> No
         path.write_bytes(flipped)
         try:
             found = load_selector(path)[0].state_dict()
-        except ValueError:
+        except UserError:
             num_refused += 1
         else:
             assert all(torch.equal(found[name], value) for name, value in sound.items())

@@ -54,7 +54,7 @@ def test_odd_data_goes_through_all_commands(compose: Compose, tmp_path: Path, na
     )
     shared += (f"ckpt_path={train(trained).best_path}",)
     measured = ("threshold=0", f"split={layout.measured}")
-    _check_scores(run_evaluation(compose("evaluate", *shared, *measured)), layout.per_text)
+    _check_scores(run_evaluation(compose("evaluate", *shared, *measured))[1], layout.per_text)
     for threshold in (0, 1):
         answered = (f"split={layout.hidden}", f"threshold={threshold}", "num_overlays=1")
         config = compose("predict", *shared, *answered, "submission=true")

@@ -78,7 +78,7 @@ def test_expression_chooses_among_tracks_of_its_video_and_its_own(
 ) -> None:
     config = compose("evaluate", f"ckpt_path={best}", f"sources={BOTH}", *VIDEOS)
 
-    evaluation = run_evaluation(config)
+    evaluation = run_evaluation(config)[1]
 
     assert load_selector(best)[1]["valid_sources"] == ["gdino", "grid"]
     entries = {(e["video"], e["expression"]): e for e in evaluation["expressions"]}

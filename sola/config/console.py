@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sola.config.job import is_first_process
+from sola.config.processes import is_first_process
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -40,15 +40,7 @@ KINDS = {
     "loss": "sola.selector.Loss",
 }
 """Base classes of what is built, by key."""
-OF_TRACKING = (
-    "accelerator",
-    "devices",
-    "num_nodes",
-    "strategy",
-    "precision",
-    "plugins",
-    "profiler",
-)
+TRACKING = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins", "profiler")
 """Arguments of Lightning's Trainer that generate.py has a use for; train.py takes all."""
 OWNED = {
     "logger": "the group logger",
@@ -61,7 +53,7 @@ OWNED = {
     "default_root_dir": "hydra.run.dir",
 }
 """Arguments of the Trainer that an entry point sets, and what to use instead."""
-OF_SCORING = {"devices": 1, "num_nodes": 1, "precision": "32-true"}
+SCORING = {"devices": 1, "num_nodes": 1, "precision": "32-true"}
 """Arguments and values that a selector scores with, beside accelerator and strategy."""
 
 
@@ -128,7 +120,7 @@ class GenerateConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.refuse_trainer(OF_TRACKING, {})
+        self.refuse_trainer(TRACKING, {})
         one_of(TOKEN_DTYPES, token_dtype=self.token_dtype)
         at_least(1, num_parts=self.num_parts)
         between(0, self.num_parts - 1, part=self.part)
@@ -256,7 +248,7 @@ class EvaluateConfig(ScoringConfig):
             raise UserError("report: shows the tracks of a selector; leave out predictions.")
         if self.report_against and not self.report:
             raise UserError("report_against: needs report=true.")
-        self.refuse_trainer(("accelerator", "strategy"), OF_SCORING)
+        self.refuse_trainer(("accelerator", "strategy"), SCORING)
 
 
 @dataclass
@@ -283,7 +275,7 @@ class PredictConfig(ScoringConfig):
         if self.video is None:
             if self.expressions:
                 raise UserError(f"expressions: needs a video: video=clip.mp4 {example}")
-            self.refuse_trainer(("accelerator", "strategy"), OF_SCORING)
+            self.refuse_trainer(("accelerator", "strategy"), SCORING)
             return
         if not self.video.strip():
             raise UserError("video: is empty. Give a video file or a folder of images.")

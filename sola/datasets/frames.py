@@ -53,8 +53,6 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         with refusals(path), path.open("rb") as file, Image.open(file) as image:
             check_pixels(path, image.width, image.height)
             yield image
-    except UserError:
-        raise
     except (OSError, SyntaxError, TypeError, ValueError) as error:  # of damaged PNG and TIFF too
         is_other = isinstance(error, UnidentifiedImageError)
         reason = "not an image of a known format" if is_other else error

@@ -68,7 +68,7 @@ class Split(ABC):
         mask.
 
         Raises:
-            ValueError: if masks are missing or damaged, or the first frame cannot be read.
+            UserError: if masks are missing or damaged, or the first frame cannot be read.
         """
 
     def named_objects(self, video_id: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sola.config.entry import run_program
+from sola.config.program import run_program
 from sola.errors import UserError
 from sola.evaluation import intervals
 from sola.files import read_json, write_json

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.evaluation.j_and_f import Score, VideoScorer
+from sola.evaluation.video_scorer import Score, VideoScorer
 
 # thresholds at which curves are reported
 CURVE_THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))

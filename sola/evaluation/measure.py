@@ -16,10 +16,10 @@ from sola.config.console import progress
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.curve import Curve, Scored, trace
-from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.oracle import best_selection, best_track
 from sola.evaluation.scores import ScoredSplit, Scores, group_by_video
 from sola.evaluation.tracks import VideoTracks
+from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.masks import areas, merge
 from sola.masks.runs import Runs, pixels_by_frame
 from sola.types import Expression, Masklet

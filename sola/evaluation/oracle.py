@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sola.evaluation.j_and_f import Score, VideoScorer
+from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.masks.runs import Runs, jaccard, shared_pixels, unite
 
 MAX_ENUMERATED = 8

@@ -20,10 +20,10 @@ from sola.config.console import progress
 from sola.datasets import Split
 from sola.datasets.frames import frame_size
 from sola.errors import UserError
-from sola.evaluation.j_and_f import Score
 from sola.evaluation.measure import SELECTION, Answer, ExpressionResult
 from sola.evaluation.scores import Scores, group_by_video
 from sola.evaluation.tracks import VideoTracks
+from sola.evaluation.video_scorer import Score
 from sola.masks import empty_masklet, encode
 from sola.types import Expression, Masklet
 
@@ -89,8 +89,6 @@ class MaskFiles:
                 if len(image.getbands()) > 1:
                     raise UserError(f"{kind}; expected one channel")
                 return np.asarray(image), kind
-        except UserError:
-            raise
         except UnidentifiedImageError:
             raise UserError("not a PNG") from None
         except (OSError, SyntaxError, ValueError, zlib.error) as error:

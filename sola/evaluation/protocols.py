@@ -11,10 +11,10 @@ from sola.config.console import progress
 from sola.datasets import RefDAVIS
 from sola.datasets.ref_davis import NUM_ANNOTATORS, annotator_of
 from sola.errors import UserError
-from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.measure import SELECTION, ExpressionResult
 from sola.evaluation.scores import ScoredSplit, Scores, group_by_video
 from sola.evaluation.tracks import VideoTracks
+from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.masks import decode, encode
 from sola.types import Expression, Masklet
 

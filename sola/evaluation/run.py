@@ -1,33 +1,45 @@
 """Run evaluate.py: score, select, measure, compare, and name every number."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
+
+from sola.config.device import pick_device
 from sola.config.entry_points import EvaluateConfig, ScoringConfig
+from sola.config.targets import check_kind
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation import measure
 from sola.evaluation.predictions import Predictions, open_predictions
 from sola.evaluation.protocols import official_numbers
-from sola.evaluation.scores import ScoredSplit, choose_other_texts, score_split, versions
+from sola.evaluation.scorers import Scorer, SelectorScorer
+from sola.evaluation.scores import (
+    SCORES_FILE,
+    OtherTexts,
+    ScoredSplit,
+    choose_other_texts,
+    describe_reader,
+    score_expressions,
+    versions,
+)
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.table import official_line, print_tables
-from sola.evaluation.tracks import TrackSources
-from sola.files import write_json
+from sola.evaluation.tracks import TrackSources, check_has_tokens
+from sola.files import plain, sha256_of_file, write_json
+from sola.selector import Selector
+from sola.selector.checkpoint import load_selector, weights_file
 from sola.shards import ShardReader, tracks_dir
+from sola.text import TextTokens
 
 log = logging.getLogger(__name__)
 
 EVALUATION_FILE = "evaluation.json"
 
 
-def run_evaluation(config: EvaluateConfig) -> dict[str, Any]:
-    """Measure a selector, or the masks of any system; returns the content of evaluation.json."""
-    return evaluate(config)[1]
-
-
-def evaluate(config: EvaluateConfig) -> tuple[ScoredSplit, dict[str, Any]]:
+def run_evaluation(config: EvaluateConfig) -> tuple[ScoredSplit, dict[str, Any]]:
     """Measure a selector, or the masks of any system, on a split with ground truth.
 
     Writes evaluation.json and, of a selector, scores.json into the output folder and prints the
@@ -105,6 +117,87 @@ def open_sources(config: ScoringConfig) -> TrackSources:
     names = (Path(config.paths.data_dir), config.dataset.name, config.split)
     folders = [tracks_dir(*names, source, config.tracker.name) for source in config.sources]
     return TrackSources([ShardReader(folder) for folder in folders])
+
+
+def score_split(
+    config: ScoringConfig, dataset: Split, sources: TrackSources, others: OtherTexts | None = None
+) -> ScoredSplit:
+    """Score every expression of a split, and write scores.json into the output folder.
+
+    Args:
+        config: which selector and text encoder.
+        dataset: the split.
+        sources: its tracks.
+        others: expressions whose text is scored for an expression's tracks as well.
+
+    Raises:
+        UserError: if the checkpoint is missing, or does not fit the tracks.
+    """
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    sources.check_complete(dataset)
+    scorer: Scorer
+    if config.ckpt_path is None:
+        assert config.selector is not None, "checked before"
+        scorer = cast(Any, config.selector())
+        check_kind(scorer, Scorer, "selector")
+        names: dict[str, Any] = {"scorer": plain(scorer.describe())}
+    else:
+        device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
+        first, path = sources.readers[0], Path(config.ckpt_path)
+        selector, training = load_trained(config, first.index, str(first.tracks_dir))
+        text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+        scorer = SelectorScorer(selector.to(device), text.tokens)
+        sha256 = sha256_of_file(weights_file(path))
+        named = {"path": str(path), "sha256": sha256, "training": plain(training)}
+        names = {"checkpoint": named, "text_encoder": config.text_encoder.name}
+    provenance = {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        **names,
+        "tracks": [describe_reader(reader) for reader in sources.readers],
+        "versions": versions(),
+    }
+    scorer.prepare(dataset.expressions)
+    scores = score_expressions(
+        scorer, sources, dataset.expressions, videos=dataset.videos, others=others
+    )
+    split = ScoredSplit(dataset, sources, scores, provenance)
+    path = Path(config.paths.output_dir) / SCORES_FILE
+    split.save_scores(path)
+    log.info("%s: scores of %d expressions", path, len(dataset.expressions))
+    return split
+
+
+def load_trained(
+    config: ScoringConfig, tracks: Mapping[str, Any], where: str
+) -> tuple[Selector, dict[str, Any]]:
+    """Load the selector of ``ckpt_path``, and what is recorded of its training.
+
+    Args:
+        config: names the checkpoint, and the text encoder, which must be that of the training.
+        tracks: token_dim and checkpoint_sha256 of the tracks to score.
+        where: names the tracks in messages.
+
+    Raises:
+        UserError: if the checkpoint is missing or damaged, or does not fit the tracks or the text
+            encoder.
+    """
+    path, encoder, key = Path(config.ckpt_path or ""), config.text_encoder, "checkpoint_sha256"
+    selector, training = load_selector(path, config.own_selectors)
+    check_has_tokens(tracks["token_dim"], where)
+    for named, what, trained, found in (
+        (where, "token_dim", selector.kwargs.get("token_dim"), tracks["token_dim"]),
+        (where, key, training.get(key), tracks.get(key)),
+        (f"text_encoder={encoder.name}", "text_dim", selector.kwargs.get("text_dim"), encoder.dim),
+        ("this run", "text_encoder", training.get("text_encoder"), encoder.name),
+    ):
+        if trained not in (None, found):
+            raise UserError(
+                f"{path}: trained with {what}={trained}, {named} has {what}={found}. "
+                "Choose the tracker and the text encoder of its training."
+            )
+    return selector, training
 
 
 def _open_predictions(config: EvaluateConfig, dataset: Split) -> ScoredSplit:

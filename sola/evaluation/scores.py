@@ -9,23 +9,14 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
-
-import torch
+from typing import Any
 
 from sola.config.console import progress
-from sola.config.device import pick_device
-from sola.config.entry_points import ScoringConfig
-from sola.config.targets import check_kind
 from sola.datasets import Split
-from sola.errors import UserError
-from sola.evaluation.scorers import Scorer, SelectorScorer
-from sola.evaluation.tracks import TrackSources, VideoReader, VideoTracks, check_has_tokens
-from sola.files import plain, sha256_of_file, write_json
-from sola.selector import Selector
-from sola.selector.checkpoint import load_selector, weights_file
+from sola.evaluation.scorers import Scorer
+from sola.evaluation.tracks import TrackSources, VideoReader, VideoTracks
+from sola.files import write_json
 from sola.shards import ShardReader
-from sola.text import TextTokens
 from sola.types import Expression, Video
 
 log = logging.getLogger(__name__)
@@ -112,87 +103,6 @@ class ScoredSplit:
             }
         names = {"format_version": FORMAT_VERSION, "provenance": self.provenance}
         write_json(path, {**names, "videos": videos})
-
-
-def score_split(
-    config: ScoringConfig, dataset: Split, sources: TrackSources, others: OtherTexts | None = None
-) -> ScoredSplit:
-    """Score every expression of a split, and write scores.json into the output folder.
-
-    Args:
-        config: which selector and text encoder.
-        dataset: the split.
-        sources: its tracks.
-        others: expressions whose text is scored for an expression's tracks as well.
-
-    Raises:
-        UserError: if the checkpoint is missing, or does not fit the tracks.
-    """
-    if config.num_threads:
-        torch.set_num_threads(config.num_threads)
-    sources.check_complete(dataset)
-    scorer: Scorer
-    if config.ckpt_path is None:
-        assert config.selector is not None, "checked before"
-        scorer = cast(Any, config.selector())
-        check_kind(scorer, Scorer, "selector")
-        names: dict[str, Any] = {"scorer": plain(scorer.describe())}
-    else:
-        device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
-        first, path = sources.readers[0], Path(config.ckpt_path)
-        selector, training = load_trained(config, first.index, str(first.tracks_dir))
-        text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-        scorer = SelectorScorer(selector.to(device), text.tokens)
-        sha256 = sha256_of_file(weights_file(path))
-        named = {"path": str(path), "sha256": sha256, "training": plain(training)}
-        names = {"checkpoint": named, "text_encoder": config.text_encoder.name}
-    provenance = {
-        "dataset": dataset.name,
-        "split": dataset.split,
-        **names,
-        "tracks": [_describe_reader(reader) for reader in sources.readers],
-        "versions": versions(),
-    }
-    scorer.prepare(dataset.expressions)
-    scores = score_expressions(
-        scorer, sources, dataset.expressions, videos=dataset.videos, others=others
-    )
-    split = ScoredSplit(dataset, sources, scores, provenance)
-    path = Path(config.paths.output_dir) / SCORES_FILE
-    split.save_scores(path)
-    log.info("%s: scores of %d expressions", path, len(dataset.expressions))
-    return split
-
-
-def load_trained(
-    config: ScoringConfig, tracks: Mapping[str, Any], where: str
-) -> tuple[Selector, dict[str, Any]]:
-    """Load the selector of ``ckpt_path``, and what is recorded of its training.
-
-    Args:
-        config: names the checkpoint, and the text encoder, which must be that of the training.
-        tracks: token_dim and checkpoint_sha256 of the tracks to score.
-        where: names the tracks in messages.
-
-    Raises:
-        UserError: if the checkpoint is missing or damaged, or does not fit the tracks or the text
-            encoder.
-    """
-    path, encoder, key = Path(config.ckpt_path or ""), config.text_encoder, "checkpoint_sha256"
-    selector, training = load_selector(path, config.own_selectors)
-    check_has_tokens(tracks["token_dim"], where)
-    for named, what, trained, found in (
-        (where, "token_dim", selector.kwargs.get("token_dim"), tracks["token_dim"]),
-        (where, key, training.get(key), tracks.get(key)),
-        (f"text_encoder={encoder.name}", "text_dim", selector.kwargs.get("text_dim"), encoder.dim),
-        ("this run", "text_encoder", training.get("text_encoder"), encoder.name),
-    ):
-        if trained not in (None, found):
-            raise UserError(
-                f"{path}: trained with {what}={trained}, {named} has {what}={found}. "
-                "Choose the tracker and the text encoder of its training."
-            )
-    return selector, training
 
 
 def score_expressions(
@@ -297,7 +207,8 @@ def _describe_tracks(video: VideoTracks) -> list[dict[str, Any]]:
     return described
 
 
-def _describe_reader(reader: ShardReader) -> dict[str, Any]:
+def describe_reader(reader: ShardReader) -> dict[str, Any]:
+    """Return the provenance of the tracks of a source."""
     names = ("source", "tracker", "checkpoint_sha256", "detector_sha256", "format_version")
     own = {k: v for k, v in reader.index.items() if k.endswith("_sha256") and isinstance(v, str)}
     return {"dir": str(reader.tracks_dir)} | {name: reader.index.get(name) for name in names} | own

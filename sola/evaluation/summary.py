@@ -6,9 +6,9 @@ from typing import Any
 from sola.evaluation import measure
 from sola.evaluation.curve import CURVE_THRESHOLDS, best_threshold, mean_curve
 from sola.evaluation.intervals import MEASURES, METHOD, mean_with_interval
-from sola.evaluation.j_and_f import Score
 from sola.evaluation.measure import ORACLE, OTHER_TEXT, SELECTION, Answer, ExpressionResult
 from sola.evaluation.oracle import METHOD as ORACLE_METHOD
+from sola.evaluation.video_scorer import Score
 
 # the selection on the expressions that have another text, to compare ``OTHER_TEXT`` with
 SELECTION_WHERE_OTHER = "selection_where_other_text"

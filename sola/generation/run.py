@@ -16,17 +16,17 @@ from sola.checks import one_of
 from sola.config.console import progress
 from sola.config.device import check_precision, pick_device
 from sola.config.entry_points import PRECISIONS, GenerateConfig, PredictConfig
-from sola.config.job import STARTED_BY, starts_processes
+from sola.config.processes import STARTED_BY, starts_processes
 from sola.config.targets import Later
 from sola.datasets import Split
 from sola.errors import UserError
+from sola.generation.generator import Recipe, TrackGenerator
 from sola.generation.job import Job, Share
-from sola.generation.module import Recipe, TrackGenerator
-from sola.generation.report import GenerationDashboard, VideoReport, measure_run, show_summary
+from sola.generation.reporting import GenerationDashboard, VideoReport, measure_run, show_summary
 from sola.generation.stop import Stopped, StopSignals
 from sola.prompts import PromptSource
 from sola.shards import PromptStore, ShardReader, ShardWriter, tracks_dir
-from sola.visualization.dashboard import Board, finish_logger, git_state, make_logger
+from sola.visualization.board import Board, finish_logger, git_state, make_logger
 
 log = logging.getLogger(__name__)
 

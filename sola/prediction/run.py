@@ -8,8 +8,8 @@ from PIL import Image
 from sola.config.console import progress
 from sola.config.entry_points import PredictConfig
 from sola.datasets.frames import read_frame
-from sola.evaluation.run import open_sources, open_split
-from sola.evaluation.scores import SCORES_FILE, ScoredSplit, group_by_video, score_split
+from sola.evaluation.run import open_sources, open_split, score_split
+from sola.evaluation.scores import SCORES_FILE, ScoredSplit, group_by_video
 from sola.files import whole_results, write_json
 from sola.masks import decode, empty_masklet, merge
 from sola.prediction.submission import write_masks, write_submission

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from sola.config import compose
-from sola.config.entry import run_program
 from sola.config.entry_points import PredictConfig
+from sola.config.program import run_program
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.evaluation.predictions import NUM_THREADS, find_faults, first_of, wanted_masks

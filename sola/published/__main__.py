@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sola.config import compose
-from sola.config.entry import run_program
 from sola.config.entry_points import GenerateConfig
+from sola.config.program import run_program
 from sola.errors import UserError
 from sola.files import sha256_of_file
 

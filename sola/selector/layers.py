@@ -158,11 +158,7 @@ class AlignmentLayer(nn.Module):
         self.language_norm = TokenGroupNorm(num_groups, dim)
 
     def forward(
-        self,
-        tokens: Tensor,
-        encoding: Tensor,
-        language: Tensor,
-        mask: Tensor | None,
+        self, tokens: Tensor, encoding: Tensor, language: Tensor, mask: Tensor | None
     ) -> Tensor:
         """Tokens of every sample, aligned with its expression.
 

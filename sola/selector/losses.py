@@ -1,10 +1,17 @@
 """Selector losses. Each term is one value per expression; the batch loss is their mean.
 
-Sources: SOLA (arXiv 2412.01136), section 3.4. Every expression counts the same, however many tracks
-it has. One without tracks has no loss: it is left out of the mean.
+With the labels y (1: the expression refers to the track), logits l, track tokens v, the mean text
+token t, negative tokens n_k, s = exp(temperature) and w = positive_weight::
 
-So B expressions in one step have the gradient of B accumulated steps of one expression, whether
-they share a video or not.
+    bce       = mean over tracks of BCE(l, y), where the terms with y = 1 count w times
+    alignment = mean over tracks of w BCE(s v.t, y) + mean over k of BCE(s v.n_k, y_k)
+    loss      = mean over expressions of bce + alignment_weight alignment
+
+where y_k is 1 for the nearest negative token of a track with y = 0, else 0. An expression without
+tracks is left out of the mean. So B expressions in one step have the gradient of B accumulated
+steps of one expression, whether they share a video or not.
+
+Source: SOLA (arXiv 2412.01136), section 3.4.
 """
 
 import math
@@ -75,8 +82,8 @@ class SelectionLoss(Loss):
     """Binary cross entropy of the logits, and alignment of track tokens with the text.
 
     Args:
-        positive_weight: factor on the loss of positive tracks; above 1 favours recall over
-            precision.
+        positive_weight: factor on positive tracks in the cross entropy, where above 1 favours
+            recall over precision, and on the whole term towards the text in the alignment.
         alignment_weight: factor on the alignment term; 0: without.
         temperature: the alignment term scales dot products by exp(temperature).
 
@@ -122,7 +129,10 @@ def classification_loss(
 def alignment_loss(
     outputs: SelectorOutputs, inputs: LossInputs, positive_weight: float, temperature: float
 ) -> Tensor:
-    """Draw positive tracks to the text and every other one to its nearest negative token.
+    """Draw positive tracks to the text, and every other track to its nearest negative token.
+
+    Both terms are cross entropies of dot products: negative tracks are pushed away from the text,
+    and all tracks from the other negative tokens.
 
     Args:
         outputs: of the selector, for B expressions; without negative tokens there is no term

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sola.config.console import progress
-from sola.config.entry import run_program
+from sola.config.program import run_program
 from sola.errors import DamagedFile, FileRefused, UserError
 from sola.files import find_files, is_there, unsafe_name, write_json
 from sola.sealed import array_paths, open_hdf5, whole_hdf5

@@ -22,7 +22,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from sola.checks import above, at_least, between
 from sola.config.console import Advance, progress
-from sola.config.job import is_first_process
+from sola.config.processes import is_first_process
 from sola.errors import UserError
 from sola.files import is_there, whole_file
 from sola.selector import Selector

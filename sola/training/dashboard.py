@@ -10,12 +10,11 @@ import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from sola.config.sections import DashboardOptions
 from sola.datasets import Split
 from sola.errors import UserError
 from sola.training.module import SelectorModule
 from sola.training.scoring import GRID, Finding, ValidationScorer
-from sola.visualization.dashboard import Board, Cell, Histogram, Value, VideoClip
+from sola.visualization.board import Board, Cell, Histogram, Value, VideoClip
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.plots import LinePlot
 from sola.visualization.videos import draw_answer_clip, show_video
@@ -36,14 +35,23 @@ class ValidationDashboard(Callback):
         board: of the run.
         scorer: of the validation split.
         dataset: the split.
-        options: of the table of examples and its overlay videos.
+        num_examples: expressions in the table of examples, evenly taken.
+        every_n_validations: validations from one such table to the next.
+        num_frames: largest number of frames of an overlay video.
     """
 
     def __init__(
-        self, board: Board, scorer: ValidationScorer, dataset: Split, options: DashboardOptions
+        self,
+        board: Board,
+        scorer: ValidationScorer,
+        dataset: Split,
+        num_examples: int,
+        every_n_validations: int,
+        num_frames: int,
     ) -> None:
-        self.board, self.scorer, self.dataset, self.options = board, scorer, dataset, options
-        self.num_examples = options.num_examples if board.shows_pictures else 0
+        self.board, self.scorer, self.dataset = board, scorer, dataset
+        self.num_examples = num_examples if board.shows_pictures else 0
+        self.every_n_validations, self.num_frames = every_n_validations, num_frames
         self._num_validations = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -62,7 +70,7 @@ class ValidationDashboard(Callback):
         values["valid/threshold_curve"] = _curve(findings)
         values["valid/scores_correct"] = Histogram(*np.histogram(scores[labels], BIN_EDGES))
         values["valid/scores_wrong"] = Histogram(*np.histogram(scores[~labels], BIN_EDGES))
-        is_due = self._num_validations % self.options.examples_every_n_validations == 0
+        is_due = self._num_validations % self.every_n_validations == 0
         self._num_validations += 1
         with tempfile.TemporaryDirectory() as folder:
             if is_due and (rows := self._examples(findings, Path(folder))):
@@ -89,9 +97,7 @@ class ValidationDashboard(Callback):
         truth = self.dataset.ground_truth(expression.video_id)
         objects = {name: truth[name] for name in expression.object_ids or ()}
         frames = self.dataset.videos[expression.video_id]
-        shown = show_video(
-            frames, tracks.size, self.options.example_frames, tracks.masklets, objects
-        )
+        shown = show_video(frames, tracks.size, self.num_frames, tracks.masklets, objects)
         of_expression = np.array(self.scorer.tracks_of(expression))
         selected = of_expression[found.scores > self.scorer.threshold]
         caption = f"J&F {100 * found.curve[0].jf:.1f}, tracks: {len(selected)}"

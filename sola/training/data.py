@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Sampler
 
-from sola.config.sections import DataOptions
 from sola.errors import UserError
 from sola.training.batch import Batch, collate
 from sola.training.samples import SelectionDataset
@@ -133,7 +132,10 @@ class SelectorDataModule(pl.LightningDataModule):
     Args:
         train_sets: one a data set; their samples are shuffled and, with ``max_tokens``, packed.
         valid_set: its samples are served one a step, in their own order.
-        options: size of a step, window of the order, processes that load.
+        batch_size: samples of a step, on each device.
+        max_tokens: instead of batch_size, pack samples up to this number of object tokens.
+        window: number of videos whose samples are shuffled together.
+        num_workers: processes that load samples, on each device.
         seed: of the order, and of what is packed together.
     """
 
@@ -141,12 +143,17 @@ class SelectorDataModule(pl.LightningDataModule):
         self,
         train_sets: Sequence[SelectionDataset],
         valid_set: SelectionDataset,
-        options: DataOptions,
+        *,
+        batch_size: int = 1,
+        max_tokens: int | None = None,
+        window: int = 32,
+        num_workers: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.train_sets, self.valid_set = train_sets, valid_set
-        self.options, self.seed = options, seed
+        self.batch_size, self.max_tokens, self.window = batch_size, max_tokens, window
+        self.num_workers, self.seed = num_workers, seed
         self._sampler: StepSampler | None = None
         self._resumed: Mapping[str, Any] = {}
 
@@ -162,11 +169,10 @@ class SelectorDataModule(pl.LightningDataModule):
         Raises:
             UserError: if the run resumes within an epoch that had another order.
         """
-        options = self.options
         items, groups = self._items()
-        window = 1 if options.max_tokens else options.window
+        window = 1 if self.max_tokens else self.window
         self._sampler = StepSampler(
-            items, groups, options.batch_size, window, self.seed, self._place()
+            items, groups, self.batch_size, window, self.seed, self._place()
         )
         if self._resumed.get("steps_done"):
             before, own = self._resumed["order"], self._sampler.description
@@ -201,14 +207,13 @@ class SelectorDataModule(pl.LightningDataModule):
         """Samples and their videos, or packs of samples and the windows that they begin in."""
         samples = [(n, each) for n, part in enumerate(self.train_sets) for each in part.samples]
         videos: list[Hashable] = [(n, sample[0].video_id) for n, sample in samples]
-        max_tokens, window = self.options.max_tokens, self.options.window
-        if max_tokens is None:
+        if self.max_tokens is None:
             return [(idx,) for idx in range(len(samples))], videos
-        order = draw_order(videos, window=window, seed=self.seed, epoch=0)
+        order = draw_order(videos, window=self.window, seed=self.seed, epoch=0)
         sizes = [self.train_sets[n].num_tokens(sample) for n, sample in samples]
-        packs = pack(sizes, max_tokens, order)
+        packs = pack(sizes, self.max_tokens, order)
         numbers = {video: n for n, video in enumerate(dict.fromkeys(videos[i] for i in order))}
-        return packs, [numbers[videos[members[0]]] // window for members in packs]
+        return packs, [numbers[videos[members[0]]] // self.window for members in packs]
 
     def _place(self) -> tuple[int, int]:
         """This process' rank, and the number of processes."""
@@ -220,9 +225,9 @@ class SelectorDataModule(pl.LightningDataModule):
         return _Loader(
             _Batches(datasets),
             batch_sampler=steps,
-            num_workers=self.options.num_workers,
+            num_workers=self.num_workers,
             collate_fn=_as_it_is,
-            persistent_workers=self.options.num_workers > 0,
+            persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # of its own: the numbers that dropout draws depend on the steps only
             generator=torch.Generator().manual_seed(self.seed),

@@ -16,9 +16,9 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from sola.config.device import check_precision, pick_device
-from sola.config.entry import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.entry_points import TrainConfig
-from sola.config.job import starts_processes
+from sola.config.processes import starts_processes
+from sola.config.program import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.targets import Later, check_kind, locate
 from sola.datasets import Split
 from sola.errors import INTERRUPTED, UserError, did_you_mean
@@ -40,7 +40,7 @@ from sola.training.data import SelectorDataModule
 from sola.training.module import SelectorModule
 from sola.training.samples import LabelledTracks, SelectionDataset, check_widths, open_tracks
 from sola.training.scoring import VALID_JF, ValidationScorer
-from sola.visualization.dashboard import Board, finish_logger, git_state, make_logger
+from sola.visualization.board import Board, finish_logger, git_state, make_logger
 from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,9 @@ def train(config: TrainConfig) -> TrainingResult:
     scheduler = _with_num_steps(config.scheduler)
     module = SelectorModule(selector, config.loss, optimizer, scheduler, scorer)
     if not is_dry:
-        callbacks.append(ValidationDashboard(board, scorer, valid_split, config.dashboard))
+        shown = config.dashboard
+        examples = (shown.num_examples, shown.examples_every_n_validations, shown.example_frames)
+        callbacks.append(ValidationDashboard(board, scorer, valid_split, *examples))
     with warnings.catch_warnings(), starts_processes():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
@@ -197,7 +199,15 @@ def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
     keep = 1 if by_video and options.max_tokens is None else options.window
     train_sets = [open_set(train, options.train_sources, keep, **how) for train in trains]
     valid_set = open_set(valid, options.valid_sources, 1, by_video=True)
-    return valid, SelectorDataModule(train_sets, valid_set, options, config.seed)
+    return valid, SelectorDataModule(
+        train_sets,
+        valid_set,
+        batch_size=options.batch_size,
+        max_tokens=options.max_tokens,
+        window=options.window,
+        num_workers=options.num_workers,
+        seed=config.seed,
+    )
 
 
 def _build_trainer(

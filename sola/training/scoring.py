@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from sola.datasets import Split
 from sola.evaluation.curve import Curve, Scored, best_threshold, trace
-from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.measure import groups_of
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.scores import group_by_video
 from sola.evaluation.tracks import VideoReader, VideoTracks
+from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.types import Expression
 
 VALID_J, VALID_F, VALID_JF = "valid/J", "valid/F", "valid/J&F"
@@ -87,11 +87,7 @@ class ValidationScorer:
     """
 
     def __init__(
-        self,
-        tracks: VideoReader,
-        split: Split,
-        threshold: float = 0.5,
-        sources: Sequence[str] = (),
+        self, tracks: VideoReader, split: Split, threshold: float = 0.5, sources: Sequence[str] = ()
     ) -> None:
         self._tracks, self._split = tracks, split
         self._expressions = group_by_video(split.expressions)

@@ -20,7 +20,7 @@ from sola.evaluation.tracks import VideoTracks
 from sola.masks import decode, resize
 from sola.types import Masklet, Video
 from sola.visualization import overlays
-from sola.visualization.dashboard import VideoClip
+from sola.visualization.board import VideoClip
 
 MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
 # of each video, and of all videos together

@@ -13,6 +13,7 @@ from PIL import Image
 
 from sola.datasets import Dataset, MeViS, MeViSv2, RefDAVIS, RefYouTubeVOS
 from sola.datasets.check import SplitReport, check_dataset, print_check
+from sola.errors import UserError
 
 READERS = {
     "mevis": MeViS,
@@ -245,7 +246,7 @@ def test_check_reports_an_error_for_everything_that_breaks_a_run(tmp_path: Path,
         found = [p.is_error for p in problems if message in str(p)]
         assert found == [is_error], list(map(str, problems))
     assert any(p.is_error for p in problems) == is_error, list(map(str, problems))
-    with pytest.raises(ValueError) if is_error else nullcontext():
+    with pytest.raises(UserError) if is_error else nullcontext():
         _read_all(layout, tmp_path)
 
 
@@ -259,7 +260,7 @@ def _read_all(layout: str, root: Path) -> None:
     for split_name in READERS[name].splits(root):
         split = dataset.open(split_name)
         if not split.expressions:
-            raise ValueError("as open_split says")
+            raise UserError("as open_split says")
         if split.has_masks and any(e.object_ids is not None for e in split.expressions):
             check_ground_truth(split)
         for video in split.videos.values():

@@ -104,7 +104,7 @@ def test_frames_of_test_may_be_in_the_folder_of_valid(tmp_path: Path) -> None:
 def test_valid_needs_the_expressions_of_test(tmp_path: Path) -> None:
     trees.write_ref_youtube_vos(tmp_path, "valid", has_objects=False)
     (tmp_path / "meta_expressions/test/meta_expressions.json").unlink()
-    with pytest.raises(ValueError, match=r"test/meta_expressions.json: not found.* lists 3 videos"):
+    with pytest.raises(UserError, match=r"test/meta_expressions.json: not found.* lists 3 videos"):
         RefYouTubeVOS(tmp_path, "valid", "ref_youtube_vos")
 
 
@@ -129,7 +129,7 @@ def test_annotations_of_first_frames_only_are_not_ground_truth(tmp_path: Path) -
         (tmp_path / f"train/Annotations/a/{name}.png").unlink()
     split = RefYouTubeVOS(tmp_path, "train", "ref_youtube_vos")
     assert not split.has_masks
-    with pytest.raises(ValueError, match="has no ground truth here"):
+    with pytest.raises(UserError, match="has no ground truth here"):
         split.ground_truth("a")
 
 
@@ -159,7 +159,7 @@ def test_expression_ids_of_ref_davis_give_the_annotator(tmp_path: Path) -> None:
     assert [annotator_of(e.expression_id) for e in of_a] == [0, 1, 2, 3] * 2
     assert [e.object_ids for e in of_a] == [("1",)] * 4 + [("2",)] * 4
     assert decode(split.ground_truth("a")["2"]).any()
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(UserError, match="is no number"):
         annotator_of("x")
 
 
@@ -172,13 +172,13 @@ def test_ref_davis_has_ground_truth_of_both_splits(tmp_path: Path, split: str) -
 def test_colour_images_and_damaged_files_are_refused_as_label_maps(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.new("RGB", (6, 4)).save(path)
-    with pytest.raises(ValueError, match=r"x.png: image of mode RGB, expected a palette"):
+    with pytest.raises(UserError, match=r"x.png: image of mode RGB, expected a palette"):
         read_label_map(path)
     trees.write_labels(path, np.random.default_rng(0).integers(0, 9, (40, 60), np.uint8))
     whole = path.read_bytes()
     for length in range(0, len(whole) - 20, 7):  # the last 20 bytes hold no pixels
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"x.png: unreadable image"):
+        with pytest.raises(UserError, match=r"x.png: unreadable image"):
             read_label_map(path)
 
 

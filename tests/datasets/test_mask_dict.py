@@ -16,6 +16,7 @@ from dataset_trees import code, half
 from sola.datasets import mask_dict as module
 from sola.datasets.mask_dict import MaskDict, find_places
 from sola.datasets.mevis import MeViS
+from sola.errors import UserError
 from sola.masks import encode
 
 
@@ -74,7 +75,7 @@ def test_file_may_be_empty(tmp_path: Path, text: str) -> None:
 def test_invalid_file_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
     path = tmp_path / "mask_dict.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         find_places(path)
     assert message in str(error.value)
     assert str(path) in str(error.value)
@@ -138,7 +139,7 @@ def test_file_that_changes_during_a_run_is_refused(tmp_path: Path) -> None:
     masks = MaskDict(path, None)
     assert len(masks.read(["4"])["4"]) == 5
     _write(path, {"4": [None]})
-    with pytest.raises(ValueError, match="has changed since this run started"):
+    with pytest.raises(UserError, match="has changed since this run started"):
         masks.read(["4"])
 
 

@@ -140,30 +140,30 @@ def test_null_masks_are_empty_masks(tmp_path: Path) -> None:
     ],
 )
 def test_broken_files_are_named(tmp_path: Path, meta: Any, masks: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         _write(tmp_path, meta, masks).ground_truth("v")
 
 
 def test_missing_split_and_damaged_json_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"meta_expressions.json: not found"):
+    with pytest.raises(UserError, match=r"meta_expressions.json: not found"):
         MeViS(tmp_path, "train")
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "meta_expressions.json").write_text('{"videos": {')
-    with pytest.raises(ValueError, match=r"not readable as JSON"):
+    with pytest.raises(UserError, match=r"not readable as JSON"):
         MeViS(tmp_path, "train")
 
 
 def test_duplicate_keys_are_refused(tmp_path: Path) -> None:
     trees.write_mevis(tmp_path)
     trees.edit_text(tmp_path / "valid_u/meta_expressions.json", '"1": {"exp"', '"0": {"exp"')
-    with pytest.raises(ValueError, match="0 is there twice"):
+    with pytest.raises(UserError, match="0 is there twice"):
         MeViS(tmp_path, "valid_u")
 
 
 def test_split_outside_the_root_is_refused(tmp_path: Path) -> None:
     trees.write_mevis(tmp_path, "valid_u")
     for split in ("../valid_u", f"{tmp_path}/valid_u", ""):
-        with pytest.raises(ValueError, match="is no name within a folder"):
+        with pytest.raises(UserError, match="is no name within a folder"):
             MeViS(tmp_path / "elsewhere", split)
 
 
@@ -227,11 +227,11 @@ def test_missing_damaged_and_unequal_frames_are_named(tmp_path: Path, root: Path
     good = MeViS(root, "train").videos["shapes_00000010"].frame_paths[0]
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(good.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"broken.jpg: unreadable image"):
+    with pytest.raises(UserError, match=r"broken.jpg: unreadable image"):
         VideoFrames(Video("v", (broken,)))[0]
-    with pytest.raises(ValueError, match=r"none\.jpg"):
+    with pytest.raises(UserError, match=r"none\.jpg"):
         VideoFrames(Video("v", (tmp_path / "none.jpg",)))[0]
     small = tmp_path / "small.png"
     Image.new("RGB", (6, 4)).save(small)
-    with pytest.raises(ValueError, match=r"frame of 6 x 4 px, the video's first has 128 x 128"):
+    with pytest.raises(UserError, match=r"frame of 6 x 4 px, the video's first has 128 x 128"):
         list(VideoFrames(Video("v", (good, small))))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import scores as scoring
+from sola.evaluation import run as evaluation_run
 from sola.evaluation.measure import evaluate_expressions
 from sola.evaluation.scores import ScoredSplit, Scores
 from sola.evaluation.tracks import TrackSources
@@ -112,5 +112,5 @@ def evaluate_fixture() -> Callable[..., Any]:
 @pytest.fixture
 def evaluate_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """``evaluate_config(threshold=0.4, ...)``: the configuration of the drawn split on disk."""
-    monkeypatch.setattr(scoring, "TextTokens", drawn.LetterTokens)
+    monkeypatch.setattr(evaluation_run, "TextTokens", drawn.LetterTokens)
     return lambda **changes: drawn.make_config(EvaluateConfig, tmp_path, **changes)

@@ -13,7 +13,7 @@ from sola.evaluation.curve import (
     mean_curve,
     trace,
 )
-from sola.evaluation.j_and_f import Score, VideoScorer
+from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.masks import empty_masklet, encode
 
 SIZE = (24, 37)

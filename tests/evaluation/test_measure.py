@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from sola.errors import UserError
-from sola.evaluation.j_and_f import VideoScorer
 from sola.evaluation.measure import (
     OTHER_TEXT,
     check_ground_truth,
@@ -19,6 +18,7 @@ from sola.evaluation.measure import (
 from sola.evaluation.scores import Scores
 from sola.evaluation.summary import list_results, summarise
 from sola.evaluation.tracks import TrackSources
+from sola.evaluation.video_scorer import VideoScorer
 from sola.masks import empty_masklet
 
 Evaluate = Callable[..., Any]

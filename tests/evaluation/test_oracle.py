@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sola.evaluation.j_and_f import Score, VideoScorer
 from sola.evaluation.oracle import MAX_COMPARED, MAX_ENUMERATED, best_selection, best_track
+from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.masks import encode
 
 SIZE = (24, 24)

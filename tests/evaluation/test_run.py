@@ -30,7 +30,7 @@ def test_numbers_come_with_their_provenance(
 ) -> None:
     config = evaluate_config()
 
-    evaluation = run_evaluation(config)
+    evaluation = run_evaluation(config)[1]
 
     output_dir = Path(config.paths.output_dir)
     written = json.loads((output_dir / "evaluation.json").read_text())
@@ -77,7 +77,7 @@ def test_expressions_are_measured_with_their_own_tracks(
 ) -> None:
     config = evaluate_config(sources=sources)
 
-    evaluation = run_evaluation(config)
+    evaluation = run_evaluation(config)[1]
 
     videos = json.loads((Path(config.paths.output_dir) / "scores.json").read_text())["videos"]
     assert [tracks["source"] for tracks in evaluation["tracks"]] == sorted(sources, reverse=True)
@@ -96,9 +96,9 @@ def test_expressions_are_measured_with_their_own_tracks(
 
 
 def test_second_run_gives_the_same_numbers(evaluate_config: Callable[..., Any]) -> None:
-    first = run_evaluation(evaluate_config())
+    first = run_evaluation(evaluate_config())[1]
 
-    assert run_evaluation(evaluate_config()) == first
+    assert run_evaluation(evaluate_config())[1] == first
 
 
 def test_split_without_ground_truth_is_refused(evaluate_config: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sola.config.entry_points import EvaluateConfig, PredictConfig
 from sola.config.targets import Later
 from sola.errors import UserError
-from sola.evaluation.run import evaluate
+from sola.evaluation.run import run_evaluation
 from sola.evaluation.scorers import Scorer
 from sola.evaluation.tracks import VideoTracks
 from sola.prediction.run import run_predict
@@ -50,7 +50,7 @@ def config(schema: Any, folder: Path, **changes: Any) -> Any:
 
 def test_evaluation_and_report_work_with_a_scorer_without_training(tmp_path: Path) -> None:
     made = config(EvaluateConfig, tmp_path, report=True)
-    split, evaluation = evaluate(made)
+    split, evaluation = run_evaluation(made)
 
     by_id = {(e["video"], e["expression"]): e for e in evaluation["expressions"]}
     large = by_id["v1", "1"]["answers"]["selection"]  # "the large one"

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from sola.errors import UserError
-from sola.evaluation import j_and_f
-from sola.evaluation.j_and_f import Score, VideoScorer
+from sola.evaluation import video_scorer
+from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.masks import empty_masklet, encode
 from sola.metrics import boundary_f_measure, region_similarity
 
@@ -43,8 +43,8 @@ def test_same_union_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks = [encode(m) for m in random_masks(1, 3)]
     scorer = VideoScorer(tracks, {"1": tracks[0], "2": tracks[1]})
     packed = []
-    real = j_and_f.pack_runs
-    monkeypatch.setattr(j_and_f, "pack_runs", lambda x: (packed.append(1), real(x))[1])
+    real = video_scorer.pack_runs
+    monkeypatch.setattr(video_scorer, "pack_runs", lambda x: (packed.append(1), real(x))[1])
 
     for _ in range(3):
         scorer.score([0, 2], ["1"])

@@ -12,7 +12,7 @@ from small_runs import assert_equal, assert_nothing_left, contents
 
 from sola.config.entry_points import GenerateConfig
 from sola.errors import UserError
-from sola.generation import module as module_module
+from sola.generation import generator as generator_module
 from sola.generation.run import run_generation
 from sola.shards import ShardWriter
 from sola.trackers.sam2 import Sam2Tracker
@@ -92,10 +92,10 @@ def test_strict_run_ends_with_the_first(config: Config, fault: Callable[..., Non
 
 
 def test_fault_of_the_program_ends_the_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_module, "count_pixels", lambda *_: torch.zeros(2).view(3))
+    monkeypatch.setattr(generator_module, "count_pixels", lambda *_: torch.zeros(2).view(3))
     with pytest.raises(RuntimeError, match="shape"):
         run_generation(config())
-    monkeypatch.setattr(module_module, "count_pixels", lambda *_: int("three"))
+    monkeypatch.setattr(generator_module, "count_pixels", lambda *_: int("three"))
     with pytest.raises(ValueError, match="invalid literal"):
         run_generation(config())
 

@@ -16,8 +16,8 @@ from small_tracker import small_tracker
 
 from sola.datasets import MeViS
 from sola.errors import UserError
+from sola.generation.generator import Recipe, TrackGenerator
 from sola.generation.job import Job, Share, SharedVideos
-from sola.generation.module import Recipe, TrackGenerator
 from sola.generation.stop import StopSignals
 from sola.prompts import DetectorBoxes, Grid, GroundTruth, PromptSource
 from sola.prompts.grounding_dino import GroundingDino

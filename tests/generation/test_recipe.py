@@ -10,7 +10,7 @@ from small_detector import GDINO
 
 from sola.datasets import Split
 from sola.errors import UserError
-from sola.generation.module import Recipe
+from sola.generation.generator import Recipe
 from sola.generation.run import make_recipe
 from sola.prompts import DetectorBoxes
 from sola.prompts.grounding_dino import GroundingDino

@@ -117,7 +117,7 @@ def test_float16_holds_the_tokens_of_a_run_in_bf16(compose: Compose) -> None:
     dtypes = [ShardReader(folder).index["token_dtype"] for folder in (halves, whole)]
     assert dtypes == ["float16", "float32"]
     _assert_equal(_contents(halves), _contents(whole))
-    with pytest.raises(ValueError, match=r"token_dtype=float16, .* float32"):
+    with pytest.raises(UserError, match=r"token_dtype=float16, .* float32"):
         run_generation(_config(compose, "gt", precision, "token_dtype=float32"))
 
 
@@ -233,7 +233,7 @@ def test_tracks_of_other_annotations_are_not_taken_for_these(compose: Compose) -
     run_generation(config)
     path = Path(config.dataset.root) / "train" / "meta_expressions.json"
     path.write_text(path.read_text() + " ")
-    with pytest.raises(ValueError, match=r"annotations_sha256.meta_expressions.json="):
+    with pytest.raises(UserError, match=r"annotations_sha256.meta_expressions.json="):
         run_generation(config)
 
 

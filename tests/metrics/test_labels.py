@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sola.errors import UserError
 from sola.metrics import mean_iou, track_labels
 from sola.types import Labels
 
@@ -51,5 +52,5 @@ def test_counts_of_large_frames_do_not_overflow() -> None:
 
 
 def test_object_without_labels_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'8'.*'7', '9'"):
+    with pytest.raises(UserError, match=r"'8'.*'7', '9'"):
         track_labels(labels(), ["7", "8"], 0.7, "count")

@@ -26,7 +26,7 @@ from pathlib import Path
 import drawn_split as drawn
 
 from sola.config.entry_points import PredictConfig
-from sola.evaluation import scores as scoring
+from sola.evaluation import run as evaluation_run
 from sola.prediction.run import run_predict
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
@@ -42,7 +42,7 @@ def note(event, _):
             os.write(pipe, b".")
 
 
-scoring.TextTokens = drawn.LetterTokens
+evaluation_run.TextTokens = drawn.LetterTokens
 folder, rng = Path(sys.argv[1]), random.Random(0)
 config = drawn.make_config(PredictConfig, folder, submission=True, num_overlays=3)
 sys.addaudithook(note)

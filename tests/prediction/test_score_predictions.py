@@ -14,7 +14,8 @@ from PIL import Image
 
 from sola.config.entry_points import EvaluateConfig
 from sola.config.sections import Paths
-from sola.evaluation import scores as scoring
+from sola.errors import UserError
+from sola.evaluation import run as evaluation_run
 from sola.evaluation.compare import compare, read_run
 from sola.evaluation.run import run_evaluation
 from sola.masks import decode
@@ -26,7 +27,7 @@ NOTHING = np.zeros((drawn.NUM_FRAMES, *drawn.SIZE), dtype=bool)
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setattr(scoring, "TextTokens", drawn.LetterTokens)
+    monkeypatch.setattr(evaluation_run, "TextTokens", drawn.LetterTokens)
     return lambda **changes: drawn.make_config(EvaluateConfig, tmp_path, **changes)
 
 
@@ -45,7 +46,7 @@ def right(tmp_path: Path) -> Path:
 
 
 def numbers(config: Any) -> dict[str, float]:
-    return run_evaluation(config)["protocol"]["numbers"]
+    return run_evaluation(config)[1]["protocol"]["numbers"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -66,16 +67,16 @@ def test_predicted_masks_score_as_in_evaluation(
     config: Callable[..., Any], predict_config: Callable[..., Any]
 ) -> None:
     masks_dir = run_predict(predict_config(num_overlays=0)).parent / "masks"
-    expected = run_evaluation(config())["protocol"]
+    expected = run_evaluation(config())[1]["protocol"]
 
-    assert run_evaluation(config(predictions=str(masks_dir)))["protocol"] == expected
+    assert run_evaluation(config(predictions=str(masks_dir)))[1]["protocol"] == expected
 
 
 def test_masks_are_compared_with_a_selection(
     config: Callable[..., Any], right: Path, tmp_path: Path
 ) -> None:
-    ours = run_evaluation(config(paths=Paths(str(tmp_path / "data"), str(tmp_path / "ours"))))
-    theirs = run_evaluation(config(predictions=str(right)))
+    ours = run_evaluation(config(paths=Paths(str(tmp_path / "data"), str(tmp_path / "ours"))))[1]
+    theirs = run_evaluation(config(predictions=str(right)))[1]
 
     found = compare(read_run(tmp_path / "ours"), read_run(tmp_path / "output"), "selection")
 
@@ -92,7 +93,7 @@ def test_missing_masks_are_listed(config: Callable[..., Any], right: Path) -> No
     shutil.rmtree(right / "v2")
     (right / "v1" / "3" / "00001.png").unlink()
 
-    with pytest.raises(ValueError, match="masks of 2 of 5 expressions are missing") as error:
+    with pytest.raises(UserError, match="masks of 2 of 5 expressions are missing") as error:
         run_evaluation(config(predictions=str(right)))
 
     assert str(error.value).splitlines()[1:] == [
@@ -117,7 +118,7 @@ def test_missing_masks_can_count_as_zero(
 def test_mask_of_another_size_is_refused(config: Callable[..., Any], right: Path) -> None:
     cv2.imwrite(str(right / "v1" / "0" / "00000.png"), np.zeros((3, 4), np.uint8))
 
-    with pytest.raises(ValueError, match=r"v1/0/00000.png: 4 x 3 px; the frames have 20 x 20"):
+    with pytest.raises(UserError, match=r"v1/0/00000.png: 4 x 3 px; the frames have 20 x 20"):
         run_evaluation(config(predictions=str(right)))
 
 

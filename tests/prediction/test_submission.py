@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from sola.config.entry_points import PredictConfig
+from sola.errors import UserError
 from sola.evaluation.predictions import find_faults, wanted_masks
 from sola.evaluation.tracks import TrackSources
 from sola.masks import resize
@@ -278,7 +279,7 @@ def test_tracks_of_another_size_than_the_frames_are_not_packed(
         return candidates
 
     monkeypatch.setattr(TrackSources, "read", read_small)
-    with pytest.raises(ValueError, match=r"10 of its masks .* run generate.py again") as error:
+    with pytest.raises(UserError, match=r"10 of its masks .* run generate.py again") as error:
         run_predict(config)
 
     assert "v1/0/00000.png: 10 x 10 px; the frames have 20 x 20" in str(error.value)

@@ -127,7 +127,7 @@ def test_bad_tree_is_one_message_with_the_file(
     tree = write_tree(tmp_path / "grid_tracks/drawn/valid_u", TREE)
     break_tree(tree)
 
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         command("import", str(tmp_path), "prompt_source=grid", "tracker.checkpoint=unknown")
 
     assert str(tree) in str(error.value)

@@ -13,7 +13,8 @@ from published_tree import write_tree
 from reference_weights import reference_state_dict
 
 from sola.config.entry_points import EvaluateConfig, PredictConfig
-from sola.evaluation import scores as scoring
+from sola.errors import UserError
+from sola.evaluation import run as evaluation_run
 from sola.evaluation.run import run_evaluation
 from sola.evaluation.scorers import score_tracks
 from sola.prediction.run import run_predict
@@ -22,7 +23,7 @@ from sola.selector import TrackSelector
 
 @pytest.fixture(autouse=True)
 def letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "TextTokens", drawn.LetterTokens)
+    monkeypatch.setattr(evaluation_run, "TextTokens", drawn.LetterTokens)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +80,7 @@ def test_published_tracks_and_published_weights_are_evaluated_together(
 ) -> None:
     write_weights(tmp_path / "epoch_3.pth")
 
-    evaluation = run_evaluation(make_config(EvaluateConfig, tmp_path))
+    evaluation = run_evaluation(make_config(EvaluateConfig, tmp_path))[1]
 
     assert evaluation["tracks"][0]["checkpoint_sha256"] == "unknown"
     assert evaluation["num_tracks"] == 2
@@ -98,7 +99,7 @@ def test_widths_that_do_not_fit_are_one_clear_message(
 ) -> None:
     write_weights(tmp_path / "epoch_3.pth", token_dim, text_dim)
     for schema, run in ((EvaluateConfig, run_evaluation), (PredictConfig, run_predict)):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(UserError, match=message):
             run(make_config(schema, tmp_path))
 
 
@@ -110,5 +111,5 @@ def test_weights_with_inconsistent_widths_are_named(tmp_path: Path) -> None:
     torch.save(weights, tmp_path / "epoch_3.pth")
 
     message = r"epoch_3.pth: .* layers.0.track_attention.query.weight: .*\[32, 4\]"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         run_evaluation(make_config(EvaluateConfig, tmp_path))

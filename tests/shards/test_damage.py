@@ -14,7 +14,7 @@ import pytest
 from commands import run_command
 from drawn_tracks import DESCRIPTION, assert_equal, edit_index, make_tracks, write
 
-from sola.errors import DamagedFile
+from sola.errors import DamagedFile, UserError
 from sola.sealed import SEAL, seal
 from sola.shards import ShardReader, ShardWriter
 from sola.shards import repair as repair_module
@@ -80,7 +80,7 @@ def test_every_bit_of_an_array_counts(
     }[part]
     flip_in(tmp_path / SHARD, values)
 
-    with pytest.raises(ValueError, match=rf"{SHARD}: damaged .*a: .* not what was written.*check"):
+    with pytest.raises(UserError, match=rf"{SHARD}: damaged .*a: .* not what was written.*check"):
         reader.read("a")
     assert_equal(reader.read("b"), tracks[1])
     if part != "tokens":  # what is not read is not looked at
@@ -173,7 +173,7 @@ def test_damaged_staged_file_counts_as_missing(
 
     assert not writer.has("b")
     assert "staging/b.h5: damaged or cut off" in caplog.text
-    with pytest.raises(ValueError, match=r"staging/b.h5: damaged .* Run the same command again"):
+    with pytest.raises(UserError, match=r"staging/b.h5: damaged .* Run the same command again"):
         writer.finish([("a", ""), ("b", "")])
     assert not (tmp_path / "index.json").exists()
     writer.stage(tracks[1])
@@ -266,7 +266,7 @@ def test_external_and_oversized_arrays_are_refused(
     with h5py.File(tmp_path / SHARD, "r+") as file:
         del file["a/object_tokens"]
         put(file["a"])
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(UserError, match=reason):
         ShardReader(tmp_path).read_tokens("a")
 
 
@@ -277,7 +277,7 @@ def test_link_in_place_of_an_entry_is_refused(
     with h5py.File(tmp_path / SHARD, "r+") as file:
         del file["a"]
         file["a"] = h5py.SoftLink("/b")
-    with pytest.raises(ValueError, match="a is a link, which is not followed"):
+    with pytest.raises(UserError, match="a is a link, which is not followed"):
         ShardReader(tmp_path).read("a")
 
 
@@ -301,7 +301,7 @@ def test_index_cannot_name_files_outside_the_folder(
         tmp_path / "index.json",
         lambda index: index.update(entries={name: index["entries"]["a"] | entry}),
     )
-    with pytest.raises(ValueError, match=rf"index.json: damaged .*{reason}"):
+    with pytest.raises(UserError, match=rf"index.json: damaged .*{reason}"):
         ShardReader(tmp_path)
 
 
@@ -315,7 +315,7 @@ def test_no_bit_of_an_index_that_flips_gives_another_index(tmp_path: Path) -> No
         flip(path, place, place % 8)
         try:
             found = ShardReader(tmp_path).index
-        except ValueError:
+        except UserError:
             num_told += 1
         else:
             assert {key: found[key] for key in sound} == sound
@@ -374,10 +374,10 @@ def test_non_finite_tokens_are_named(tmp_path: Path, value: float) -> None:
         file["a/object_tokens"][1, 2, 3] = value
         seal(file["a"], "a")
     for read in (ShardReader(tmp_path).read, ShardReader(tmp_path).read_tokens):
-        with pytest.raises(ValueError, match=rf"{SHARD}: .*a: object_tokens has values .* NaN"):
+        with pytest.raises(UserError, match=rf"{SHARD}: .*a: object_tokens has values .* NaN"):
             read("a")
     one.object_tokens[0, 0, 0] = value
-    with pytest.raises(ValueError, match=r"a: track \d, frame \d: .* NaN"):
+    with pytest.raises(UserError, match=r"a: track \d, frame \d: .* NaN"):
         write(tmp_path / "other", one)
 
 

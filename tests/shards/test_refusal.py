@@ -11,7 +11,7 @@ from commands import run_command
 from drawn_tracks import DESCRIPTION, assert_equal, make_tracks, write
 from refusals import few_descriptors, in_child, refused, tree
 
-from sola.errors import DamagedFile, FileRefused
+from sola.errors import DamagedFile, FileRefused, UserError
 from sola.files import readable
 from sola.shards import ShardReader, ShardWriter
 from sola.shards import writer as writer_module
@@ -237,7 +237,7 @@ def test_missing_disk_of_the_index_is_not_an_unfinished_run(folder: Path) -> Non
 
 
 def test_other_settings_are_named_without_advice_to_delete(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"checkpoint_sha256=abc") as caught:
+    with pytest.raises(UserError, match=r"checkpoint_sha256=abc") as caught:
         ShardWriter(folder, DESCRIPTION | {"checkpoint_sha256": "def"})
     told = str(caught.value)
     assert all(word in told for word in ("def", "tracker.name", "data_root"))

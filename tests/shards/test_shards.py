@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from drawn_tracks import DESCRIPTION, assert_equal, edit_index, make_tracks, write
 
+from sola.errors import UserError
 from sola.shards import ShardReader, ShardWriter
 from sola.shards import writer as writer_module
 from sola.types import DetectionEvidence, Tracks
@@ -96,7 +97,7 @@ def test_unfinished_run_is_not_readable_and_resumes(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path, DESCRIPTION)
     writer.start()
     writer.stage(make_tracks("a"))
-    with pytest.raises(ValueError, match=r"no finished tracks. Make them with: python generate.py"):
+    with pytest.raises(UserError, match=r"no finished tracks. Make them with: python generate.py"):
         ShardReader(tmp_path)
     again = ShardWriter(tmp_path, DESCRIPTION)
     again.start()
@@ -167,7 +168,7 @@ def test_staged_file_that_was_cut_off_is_named_and_made_again(tmp_path: Path) ->
     writer.stage(make_tracks("a"))
     path = tmp_path / "staging" / "a.h5"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"staging/a.h5: damaged or cut off .* Run the same"):
+    with pytest.raises(UserError, match=r"staging/a.h5: damaged or cut off .* Run the same"):
         writer.finish([("a", "")])
     assert not writer.has("a")
     writer.stage(make_tracks("a"))
@@ -189,7 +190,7 @@ def test_tracks_made_with_other_settings_are_refused(tmp_path: Path, is_finished
         unfinished.stage(make_tracks("a"))
     other = DESCRIPTION | {"config": {"prompt_source": {"max_tracks": 16}}}
     message = r"config.prompt_source.max_tracks=64, .* 16"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         ShardWriter(tmp_path, other)
 
 
@@ -197,14 +198,14 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     write(tmp_path, make_tracks("a"))
     path = tmp_path / "index.json"
     edit_index(path, lambda index: index.update(format_version=99))
-    with pytest.raises(ValueError, match="shard format 99"):
+    with pytest.raises(UserError, match="shard format 99"):
         ShardReader(tmp_path)
 
 
 def test_missing_video_is_named(tmp_path: Path) -> None:
     reader = write(tmp_path, make_tracks("a"))
-    with pytest.raises(ValueError, match="no tracks of b"):
+    with pytest.raises(UserError, match="no tracks of b"):
         reader.read("b")
-    with pytest.raises(ValueError, match="no tracks of b"):  # missing is not empty
+    with pytest.raises(UserError, match="no tracks of b"):  # missing is not empty
         reader.num_tracks("b")
     assert reader.num_tracks("a") == 2

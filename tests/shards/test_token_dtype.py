@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sola.errors import UserError
 from sola.masks import empty_masklet
 from sola.shards import ShardReader, ShardWriter
 from sola.types import Prompt, Tracks
@@ -100,5 +101,5 @@ def test_float32_is_the_default(tmp_path: Path) -> None:
     write(tmp_path, np.array([1 / 3], np.float32))
     same = {"source": "grid", "token_dim": 1}
     assert ShardWriter(tmp_path, same).is_finished
-    with pytest.raises(ValueError, match=r"token_dtype=float32, .* float16"):
+    with pytest.raises(UserError, match=r"token_dtype=float32, .* float16"):
         ShardWriter(tmp_path, {**same, "token_dtype": "float16"})

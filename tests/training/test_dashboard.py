@@ -20,7 +20,7 @@ from wandb_file import WandbFile, read_runs
 from sola.selector import TrackSelector
 from sola.selector.base import PROVENANCE_KEY
 from sola.training.module import gradient_norms
-from sola.visualization.dashboard import WANDB_DIRS
+from sola.visualization.board import WANDB_DIRS
 
 pytestmark = pytest.mark.usefixtures("wandb_offline")
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from sola.config.entry_points import TrainConfig
-from sola.config.sections import DataOptions
 from sola.errors import UserError
 from sola.selector import SelectionLoss, TrackSelector
 from sola.shards import ShardReader
@@ -47,10 +45,6 @@ def text(config: TrainConfig) -> TextTokens:
     return text
 
 
-def options(**values: Any) -> DataOptions:
-    return DataOptions(["grid"], ["grid"], **values)
-
-
 def ids(dataset: SelectionDataset) -> list[list[tuple[str, str]]]:
     return [[(e.video_id, e.expression_id) for e in sample] for sample in dataset.samples]
 
@@ -86,7 +80,7 @@ def test_only_validation_keeps_expressions_without_tracks(open_tracks, text) -> 
     train_set = SelectionDataset(EXPRESSIONS, tracks, text, by_video=True, skip_empty=True)
     valid_set = SelectionDataset(EXPRESSIONS, tracks, text, by_video=True)
 
-    data = SelectorDataModule([train_set], valid_set, options())
+    data = SelectorDataModule([train_set], valid_set)
 
     assert [len(e) for e in ids(data.train_sets[0])] == [1, 1]
     assert [batch.num_tracks for batch in data.val_dataloader()] == [(1,), (0,), (1,)]
@@ -145,7 +139,7 @@ def test_epoch_reads_tokens_of_a_video_once(
     max_tokens = changes.pop("max_tokens", None)
     samples = SelectionDataset(expressions, tracks, text, by_video=False, max_tokens=max_tokens)
     loader = SelectorDataModule(
-        [samples], samples, options(window=2, max_tokens=max_tokens, **changes)
+        [samples], samples, window=2, max_tokens=max_tokens, **changes
     ).train_dataloader()
 
     for epoch in range(num_epochs):
@@ -163,7 +157,7 @@ def test_damaged_shard_is_reported_from_any_process(
 ) -> None:
     tracks = open_tracks("grid")
     samples = SelectionDataset(EXPRESSIONS[:2], tracks, text, by_video=True)
-    data = SelectorDataModule([samples], samples, options(num_workers=num_workers))
+    data = SelectorDataModule([samples], samples, num_workers=num_workers)
     loader = data.train_dataloader() if part == "train" else data.val_dataloader()
     (shard,) = tracks.readers[0].tracks_dir.glob("*.h5")
     shard.write_bytes(b"x" * shard.stat().st_size)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from sola.config.entry_points import TrainConfig
-from sola.config.sections import DataOptions
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.training.data import SelectorDataModule
@@ -124,7 +123,7 @@ def test_each_expression_is_in_one_pack_within_the_budget(
     text = TextTokens(data_dir / "text", config.text_encoder)
     by_video = group_by == "video"
     samples = SelectionDataset(split.expressions, tracks, text, by_video=by_video, max_tokens=200)
-    data = SelectorDataModule([samples], samples, DataOptions(["grid"], ["grid"], max_tokens=200))
+    data = SelectorDataModule([samples], samples, max_tokens=200)
 
     steps = [[samples[idx] for idx in step] for step in data.train_dataloader().batch_sampler]
 

@@ -8,9 +8,9 @@ import drawn_split as drawn
 import numpy as np
 import pytest
 
-from sola.evaluation.j_and_f import Score
 from sola.evaluation.oracle import best_selection
 from sola.evaluation.tracks import TrackSources
+from sola.evaluation.video_scorer import Score
 from sola.training import scoring
 from sola.training.scoring import GRID, Finding, ValidationScorer, summarize
 from sola.types import Tracks

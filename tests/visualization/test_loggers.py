@@ -7,7 +7,7 @@ import pytest
 from pytorch_lightning.loggers import CSVLogger
 
 from sola.errors import UserError
-from sola.visualization.dashboard import finish_logger, keep_rows, wandb_logger
+from sola.visualization.board import finish_logger, keep_rows, wandb_logger
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:

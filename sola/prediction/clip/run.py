@@ -14,14 +14,15 @@ from sola.config.console import progress
 from sola.config.entry_points import PredictConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
-from sola.evaluation.scores import ScoredSplit, load_trained, score_split
+from sola.evaluation.run import load_trained, score_split
+from sola.evaluation.scores import ScoredSplit
 from sola.evaluation.tracks import TrackSources
 from sola.files import plain, whole_results, write_json
+from sola.generation.generator import Recipe
 from sola.generation.job import Share
-from sola.generation.module import Recipe
 from sola.generation.run import make_recipe, make_tracks
 from sola.masks import decode
-from sola.prediction.clip.frames import Clip, open_clip
+from sola.prediction.clip.footage import Clip, open_clip
 from sola.prediction.run import MASKS_DIR, OVERLAYS_DIR, PREDICTION_FILE, RESULTS, answer
 from sola.shards import ShardReader, short_digest, tracks_dir
 from sola.types import Expression, Masklet, Prompt, Video

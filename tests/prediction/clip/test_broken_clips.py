@@ -11,7 +11,8 @@ from clip_files import make_frames, write_images, write_video
 from PIL import Image
 
 from sola.datasets import frames
-from sola.prediction.clip.frames import open_clip
+from sola.errors import UserError
+from sola.prediction.clip.footage import open_clip
 
 
 def _cut(path: Path, share: float) -> Path:
@@ -126,7 +127,7 @@ def test_broken_clip_is_one_message(tmp_path: Path, name: str) -> None:
     break_, words = BROKEN[name]
     path = break_(tmp_path / name)
 
-    with pytest.raises(ValueError) as found:
+    with pytest.raises(UserError) as found:
         open_clip(path, tmp_path / "clips")
 
     assert str(found.value).startswith(str(tmp_path / name))
@@ -145,7 +146,7 @@ def test_frames_that_do_not_fit_into_memory_are_refused(
     write = write_video if kind == "video" else write_images
     path = write(tmp_path / ("clip.mp4" if kind == "video" else "clip"), make_frames(2))
 
-    with pytest.raises(ValueError, match="frame of 64 x 48 px; at most"):
+    with pytest.raises(UserError, match="frame of 64 x 48 px; at most"):
         open_clip(path, tmp_path / "clips")
 
 

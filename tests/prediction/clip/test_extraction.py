@@ -9,8 +9,8 @@ from clip_files import make_frames, write_images, write_video
 from PIL import Image
 
 from sola.datasets.frames import read_frame
-from sola.prediction.clip import frames as clip_frames
-from sola.prediction.clip.frames import Clip, ClipFrame, open_clip
+from sola.prediction.clip import footage
+from sola.prediction.clip.footage import Clip, ClipFrame, open_clip
 
 UNEVEN_S = (0.0, 0.04, 0.1, 0.5, 0.52, 1.3)
 ROOMY = 30
@@ -232,7 +232,7 @@ def test_same_content_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = open_clip(path, tmp_path / "clips")
     (tmp_path / "elsewhere").mkdir()
     moved = path.rename(tmp_path / "elsewhere" / path.name)
-    monkeypatch.setattr(clip_frames, "read_footage", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(footage, "read_footage", lambda *_: pytest.fail("read again"))
 
     again = open_clip(moved, tmp_path / "clips")
 
@@ -271,7 +271,7 @@ def test_frames_are_written_one_by_one(tmp_path: Path, monkeypatch: pytest.Monke
 
     path = tmp_path / "long.mp4"
     path.write_bytes(b"x")
-    monkeypatch.setattr(clip_frames, "read_footage", frames)
+    monkeypatch.setattr(footage, "read_footage", frames)
     monkeypatch.setattr(Path, "write_bytes", note)
 
     assert open_clip(path, tmp_path / "clips").num_frames == 50

@@ -10,7 +10,7 @@ import pytest
 from clip_files import make_frames, write_video
 
 from sola.datasets.frames import read_frame
-from sola.prediction.clip.frames import open_clip
+from sola.prediction.clip.footage import open_clip
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ DRIVER = """
 import os, signal, sys
 from pathlib import Path
 
-from sola.prediction.clip.frames import open_clip
+from sola.prediction.clip.footage import open_clip
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 path, folder, num_kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

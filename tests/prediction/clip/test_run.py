@@ -17,7 +17,7 @@ from clip_files import make_frames, write_images
 
 from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
-from sola.prediction.clip.frames import Clip, open_clip
+from sola.prediction.clip.footage import Clip, open_clip
 from sola.prediction.clip.run import run_clip, write_overlay
 from sola.prompts.grounding_dino import GroundingDino
 from sola.trackers.sam2 import Sam2Tracker
@@ -275,7 +275,7 @@ def test_unfitting_checkpoint_is_refused_before_reading(
     config = clip_config(odd_clip, "the block", **{"tracker.token_dim": 64})
 
     shutil.rmtree(tmp_path / "data")
-    with pytest.raises(ValueError, match="tracker"):
+    with pytest.raises(UserError, match="tracker"):
         run_clip(config)
     assert not (tmp_path / "data").exists()
 

@@ -7,8 +7,8 @@ import drawn_split as drawn
 import pytest
 
 from sola.config.entry_points import EvaluateConfig
-from sola.evaluation import scores as scoring
-from sola.evaluation.run import evaluate
+from sola.evaluation import run as evaluation_run
+from sola.evaluation.run import run_evaluation
 from sola.evaluation.scores import ScoredSplit
 from sola.visualization.report import write_report
 
@@ -22,8 +22,8 @@ def drawn_config(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def evaluated(drawn_config: Any) -> tuple[ScoredSplit, dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "TextTokens", drawn.LetterTokens)
-        return evaluate(drawn_config)
+        patch.setattr(evaluation_run, "TextTokens", drawn.LetterTokens)
+        return run_evaluation(drawn_config)
 
 
 @pytest.fixture(scope="session")

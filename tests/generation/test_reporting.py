@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sola.generation.report import REST, RULES, VideoReport, measure_run, show_summary
+from sola.generation.reporting import REST, RULES, VideoReport, measure_run, show_summary
 
 FIRST = Counter(frames=10, tracks=3, bytes=2**20, found=9, not_kept=4, over_cap=2)
 SECOND = Counter(frames=30, tracks=1, bytes=2**20, found=2, empty=1)

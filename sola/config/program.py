@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 
 from sola.config.composition import CONF_DIR, load
 from sola.config.console import OwnMessages, console_handler, show_error
-from sola.config.job import separate_job
 from sola.config.messages import message_of
+from sola.config.processes import separate_job
 from sola.config.sweep import show_sweep, write_result
 
 EXPECTED_WARNINGS = (

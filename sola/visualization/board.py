@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from sola.config.job import is_first_process, name_job
+from sola.config.processes import is_first_process, name_job
 from sola.config.targets import Later
 from sola.errors import UserError
 from sola.selector.base import PROVENANCE_KEY

@@ -19,7 +19,7 @@ from sola.datasets.frames import VideoFrames
 from sola.errors import UserError
 from sola.files import sha256_of_code
 from sola.generation.job import Job, SharedVideos
-from sola.generation.report import VideoReport
+from sola.generation.reporting import VideoReport
 from sola.generation.stop import StopSignals
 from sola.masks import decode
 from sola.metrics import count_pixels, detection_evidence

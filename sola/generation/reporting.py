@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sola.datasets import Split
 from sola.shards import ShardReader
-from sola.visualization.dashboard import Board, Cell
+from sola.visualization.board import Board, Cell
 from sola.visualization.overlays import evenly_spaced
 from sola.visualization.videos import draw_tracks_clip, show_video
 
