@@ -71,12 +71,17 @@ def children_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(each) for each in listed.split()]
 
 
-def has_ended(process_id: int) -> bool:
-    """Whether a process is gone, or is a zombie."""
-    try:
-        return "State:\tZ" in Path(f"/proc/{process_id}/status").read_text()
-    except FileNotFoundError:
-        return True
+def has_ended(process_id: int, within_s: float = 10) -> bool:
+    """Whether a process is gone or a zombie, now or soon: its files close before it is."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        try:
+            if "State:\tZ" in Path(f"/proc/{process_id}/status").read_text():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _path(name: str) -> Path:
