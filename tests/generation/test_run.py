@@ -154,6 +154,7 @@ def test_finished_tracks_are_not_made_again(
         run_generation(_config(compose, "grid", "prompt_source.rule.max_tracks=3"))
 
 
+@pytest.mark.slow
 def test_other_caps_track_the_kept_prompts(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -318,6 +319,7 @@ def _scores(entries: list[Tracks]) -> list[float]:
     return [max(prompt.token_scores) for tracks in entries for prompt in tracks.prompts]
 
 
+@pytest.mark.slow
 def test_lower_threshold_looks_for_boxes_again(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +362,7 @@ def test_split_with_all_boxes_below_the_threshold_is_refused(compose: Compose) -
         run_generation(config)
 
 
+@pytest.mark.slow
 def test_run_interrupted_between_expressions_resumes_with_equal_results(
     compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,22 +74,42 @@ def train_and_fail(
 @pytest.mark.parametrize(
     ("failures", "changes"),
     [
-        ([FailsAt(step=5), FailsAt(step=13)], []),
-        ([FailsAt(step=16), FailsAt(epoch=1)], ["scheduler=plateau", "scheduler.patience=0"]),
-        ([FailsAt(epoch=-1)], ["scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.1"]),
-        ([FailsAt(step=12)], ["callbacks.weight_averaging.decay=0.9"]),
-        (
+        pytest.param([FailsAt(step=5), FailsAt(step=13)], [], id="within epochs"),
+        pytest.param(
+            [FailsAt(step=16), FailsAt(epoch=1)],
+            ["scheduler=plateau", "scheduler.patience=0"],
+            id="in validation",
+        ),
+        pytest.param(
+            [FailsAt(epoch=-1)],
+            ["scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.1"],
+            id="between epochs",
+        ),
+        pytest.param([FailsAt(step=12)], ["callbacks.weight_averaging.decay=0.9"], id="averaged"),
+        pytest.param(
             [FailsAt(epoch=1)],
             ["trainer.val_check_interval=4", "callbacks.last_checkpoint.every_n_steps=4"],
+            id="in a validation within an epoch",
+            marks=pytest.mark.slow,
         ),
-        ([FailsAt(step=7)], ["trainer.accumulate_grad_batches=2"]),
-        ([FailsAt(step=11)], ["data.batch_size=1", "data.max_tokens=150"]),
-        ([FailsAt(step=6)], ["trainer.limit_train_batches=5"]),
-    ],
-    ids=[
-        *("within epochs", "in validation", "between epochs", "averaged"),
-        *("in a validation within an epoch", "accumulated", "packed"),
-        "limited",
+        pytest.param(
+            [FailsAt(step=7)],
+            ["trainer.accumulate_grad_batches=2"],
+            id="accumulated",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [FailsAt(step=11)],
+            ["data.batch_size=1", "data.max_tokens=150"],
+            id="packed",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [FailsAt(step=6)],
+            ["trainer.limit_train_batches=5"],
+            id="limited",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_resumed_run_matches_uninterrupted_run(
