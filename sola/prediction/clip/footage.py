@@ -287,7 +287,7 @@ def _decode(path: Path, container: Any, stream: av.VideoStream) -> Iterator[av.V
         is_cut |= not path.read_bytes()[-1024:].rstrip(b"\0").endswith(b";")
     if is_cut:
         raise UserError(
-            f"{path}: damaged or cut off: expected {float(announced_s):.2f} s as announced, got "
+            f"{path}: damaged or cut off: it announces {float(announced_s):.2f} s and holds "
             f"{float(held_s):.2f} s. {GET_AGAIN}"
         )
 
