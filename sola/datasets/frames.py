@@ -63,8 +63,8 @@ def check_pixels(path: Path, width: int, height: int) -> None:
     """Raise UserError if a frame has more than ``MAX_FRAME_PIXELS``."""
     if width * height > MAX_FRAME_PIXELS:
         raise UserError(
-            f"{path}: a frame must have at most {MAX_FRAME_PIXELS:,} pixels, got {width} x "
-            f"{height}. Scale it down."
+            f"{path}: frame of {width} x {height} px; at most {MAX_FRAME_PIXELS:,} pixels are "
+            "supported. Scale it down."
         )
 
 
