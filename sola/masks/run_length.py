@@ -21,7 +21,7 @@ def encode(masks: NDArray[Any]) -> Masklet:
     """Encode a masklet.
 
     Args:
-        masks: (T, H, W) bool, or numbers, of which nonzero ones are inside. T may be 0.
+        masks: (T, H, W) bool, or numbers (nonzero is inside). T may be 0.
 
     Returns:
         T run-length masks with ``counts`` as ASCII str; [] for T = 0.

@@ -100,7 +100,7 @@ class _Growing:
                 boxes.append(box)
         if not boxes:
             return
-        # Repeat the frame's last pixels in the margin, so that there is no boundary between them.
+        # Repeat the frame's last pixels in the margin, so that no boundary appears between them.
         union[-target.margin_px] = union[-target.margin_px - 1]
         union[:, -target.margin_px] = union[:, -target.margin_px - 1]
         box = np.stack([np.min(boxes, axis=0)[0], np.max(boxes, axis=0)[1]])
