@@ -258,7 +258,7 @@ def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
     except (OSError, ValueError):
         if Path(path).is_dir():
             raise
-    log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
+    log.info("text encoder %s is not on disk: looking for it on the Hugging Face hub", path)
     return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path)
 
 

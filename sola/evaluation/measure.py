@@ -127,7 +127,7 @@ class VideoTask:
         try:
             scorer = VideoScorer(self.video.masklets, self.ground_truth)
         except ValueError as error:
-            raise UserError(f"{self.where}: tracks and ground truth do not fit: {error}") from error
+            raise UserError(f"{self.where}: tracks do not match ground truth: {error}") from error
         scored = []
         for expression in self.expressions:
             row = self.scores.row(expression)

@@ -27,17 +27,17 @@ EVERY_FRAME = (
 PROTOCOLS = {
     "mevis": EVERY_FRAME,
     "mevis_v2": (
-        f"{EVERY_FRAME}, those without a target among them; N-acc: share of the expressions "
-        "without a target that are answered by empty masks only; T-acc: share of the others that "
-        "are not; final: mean of J&F, N-acc and T-acc"
+        f"{EVERY_FRAME}, including those without a target; N-acc: share of the expressions "
+        "without a target whose masks are all empty; T-acc: share of the other expressions whose "
+        "masks are not all empty; final: mean of J&F, N-acc and T-acc"
     ),
     "ref_youtube_vos": EVERY_FRAME,
     "ref_davis": (
-        "DAVIS 2017 unsupervised: per annotator one label map a frame, of the expression with the "
-        "highest score among the selected tracks that cover a pixel; void (255) left out of both "
-        "sides; J and boundary F on every frame, labels and objects matched one to one for the "
-        "highest J&F; mean over frames, then over the objects of all videos, then over the four "
-        "annotators"
+        "DAVIS 2017 unsupervised: one label map per frame and annotator; a pixel belongs to the "
+        "expression with the highest score among the selected tracks that cover it; void pixels "
+        "(255) ignored on both sides; J and boundary F on every frame, labels and objects matched "
+        "one to one for the highest J&F; mean over frames, then over the objects of all videos, "
+        "then over the four annotators"
     ),
 }
 """Description by the name of a protocol (``Split.protocol``)."""

@@ -32,7 +32,7 @@ from sola.types import Expression, FoundPrompts, Masklet, Prompt, Tracks
 log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(days=2)
-"""How long a process that has finished waits for the others."""
+"""Longest time that a process that has finished waits for the others."""
 LOOK_EVERY_S = 0.1
 NO_WEIGHTS = "none"
 """``checkpoint_sha256`` of a tracker without weights."""

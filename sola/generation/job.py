@@ -31,7 +31,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 @dataclass(frozen=True)
 class Share:
-    """How a job shares the videos with others."""
+    """A job's part of the videos, and its rule for failures."""
 
     part: int = 0
     """0 to num_parts - 1."""

@@ -69,7 +69,7 @@ def run_predict(config: PredictConfig) -> Path:
     masks_dir = output_dir / MASKS_DIR / top_dir
     log.info("%s: masks of %d expressions, %d of them empty", masks_dir, len(selected), num_empty)
     if config.submission:
-        log.info("%s: complete and without faults", output_dir / SUBMISSION_FILE)
+        log.info("%s: complete, no faults", output_dir / SUBMISSION_FILE)
     return output_dir / PREDICTION_FILE
 
 

@@ -122,7 +122,7 @@ class Detector(ABC):
 
 @dataclasses.dataclass(frozen=True)
 class TrackingRule:
-    """How prompts are grouped, deduplicated and capped; defaults are the published values."""
+    """Rule to group, deduplicate and cap prompts; the defaults are the published values."""
 
     max_tracks: int | None = None
     """Cap on the tracks of one video, or of one expression; None: no cap."""

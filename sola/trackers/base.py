@@ -88,7 +88,7 @@ class Session(ABC):
         Raises:
             UserError: if the tracker cannot propose masks.
         """
-        raise UserError(f"{type(self).__name__} proposes no masks. Use prompt_source=gt.")
+        raise UserError(f"{type(self).__name__} cannot propose masks. Use prompt_source=gt.")
 
     def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
         """Return one mask for each box on a frame.
@@ -100,7 +100,7 @@ class Session(ABC):
         Raises:
             UserError: if the tracker cannot make masks of boxes.
         """
-        raise UserError(f"{type(self).__name__} makes no masks of boxes. Use prompt_source=gt.")
+        raise UserError(f"{type(self).__name__} cannot prompt with boxes. Use prompt_source=gt.")
 
 
 class Tracker(ABC):
@@ -172,4 +172,4 @@ def path_of(location: str) -> Path:
     try:
         return Path(str(files(package))) / name
     except (ModuleNotFoundError, ValueError, TypeError) as error:
-        raise UserError(f"{location}: no installed package {package!r}.") from error
+        raise UserError(f"{location}: the package {package!r} is not installed.") from error

@@ -110,7 +110,7 @@ class StepSampler(Sampler[list[int]]):
 
     @property
     def description(self) -> dict[str, int]:
-        """What decides the order; a run can only resume within an epoch if it is unchanged."""
+        """Values that decide the order; resuming within an epoch requires the same values."""
         return {
             "samples": sum(map(len, self.items)),
             "samples or packs a step": self.items_per_step,
@@ -178,7 +178,7 @@ class SelectorDataModule(pl.LightningDataModule):
             before, own = self._resumed["order"], self._sampler.description
             if before != own:
                 raise UserError(
-                    f"ckpt_path: the run stopped within an epoch of the order {before}, this is "
+                    f"ckpt_path: the run stopped within an epoch with {before}, this run has "
                     f"{own}. Resume with its configuration and devices."
                 )
             self._sampler.steps_done[self._resumed["epoch"]] = self._resumed["steps_done"]

@@ -262,7 +262,7 @@ class SelectorModule(pl.LightningModule):
                 parts = [f"{n} {value}" for n, value in zip(self.names, own, strict=False)]
                 raise UserError(
                     f"step {step}: the loss is NaN or infinite ({', '.join(parts)}), of "
-                    f"{', '.join(ids)}, others of the step or of another device. {REMEDY}"
+                    f"{', '.join(ids)} or other expressions of the step, on any device. {REMEDY}"
                 )
 
     def _no_totals(self) -> Tensor:

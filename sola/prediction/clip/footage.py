@@ -187,7 +187,7 @@ def _write_frames(path: Path, files: Sequence[Path], clip_id: str, frames_dir: P
         if len(times_s) % LOG_EVERY == 0:
             log.info("%s: %d frames so far", path, len(times_s))
     if not times_s:
-        raise UserError(f"{path}: not a single frame can be read. Get the file again.")
+        raise UserError(f"{path}: no frame can be read. Get the file again.")
     digest.update(f"{height} x {width}".encode())
     return Clip(
         clip_id=clip_id,

@@ -186,7 +186,7 @@ class GroundingDino(Detector):
         self.check()
         self._processor = GroundingDinoImageProcessorPil(do_pad=False)
         if self.checkpoint == RANDOM_WEIGHTS:
-            log.warning("the detector has random weights: its boxes mean nothing")
+            log.warning("the detector has random weights: its boxes are meaningless")
         load = load_original if self.implementation == ORIGINAL else load_transformers
         self.loaded = load(self.checkpoint, self.network).to(device).eval()
 
@@ -264,7 +264,7 @@ class Vocabulary:
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
-                f"{KEY}={path}: cannot be loaded ({reason}). Set it to {BERT} where that can be "
+                f"{KEY}={path}: cannot be loaded ({reason}). Set it to {BERT} if that can be "
                 "downloaded, or to a folder with its vocabulary."
             ) from error
 

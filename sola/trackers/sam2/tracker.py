@@ -95,7 +95,7 @@ class Sam2Tracker(Tracker):
         if not is_there(path):
             raise UserError(
                 f"{path}: checkpoint of tracker {self.name} not found. Put the published file "
-                f"{path.name} there, or set tracker.checkpoint=<file> (random to try mechanics)."
+                f"{path.name} there, or set tracker.checkpoint=<file> (random for a dry run)."
             )
         refuse_stand_in(path)
 
@@ -133,11 +133,11 @@ class Sam2Tracker(Tracker):
         model: Any = builder.build_network(settings, target)
         if model.hidden_dim != self.token_dim:
             raise UserError(
-                f"token_dim: got {self.token_dim}, the object tokens of {self.network} are "
-                f"{model.hidden_dim} wide. Set tracker.token_dim={model.hidden_dim}."
+                f"token_dim: must be {model.hidden_dim}, the width of {self.network}, got "
+                f"{self.token_dim}. Set tracker.token_dim={model.hidden_dim}."
             )
         if self.checkpoint == RANDOM_WEIGHTS:
-            log.warning("tracker %s has random weights: its masks mean nothing", self.name)
+            log.warning("tracker %s has random weights: its masks are meaningless", self.name)
         else:
             builder.load_weights(model, path_of(self.checkpoint))
         return model
