@@ -318,5 +318,5 @@ def _content_fault(files: MaskFiles, name: str, size: Size) -> str:
 
 
 def _folders(name: str) -> list[str]:
-    """a/b/c.png -> a/, a/b/."""
+    """Return the folders above a file: a/b/c.png -> a/, a/b/."""
     return [f"{folder}/" for folder in accumulate(name.split("/")[:-1], "{}/{}".format)]
