@@ -1,14 +1,14 @@
-"""What changes the quality of the selection on synthetic videos: tables of short runs.
+"""Ablation of the selector on synthetic videos: tables of short runs.
 
-    python benchmarks/ablation.py batching --seeds 0 1 2    # ways of making steps
-    python benchmarks/ablation.py motion                    # what limits expressions about motion
+    python benchmarks/ablation.py batching --seeds 0 1 2    # ways of batching
+    python benchmarks/ablation.py motion                    # limits of expressions about motion
 
-The first is made on moving_shapes and needs the tracks of ``make demo``, the second on
-moving_shapes_large with those of ``make results`` and gt tracks of valid_u: of true prompts alone,
-so that nothing is lost but by the selection. Every variant is a ``train.py`` of the recipe
-with some overrides and fewer epochs, then an ``evaluate.py`` of its best.ckpt on valid_u. Runs
-that are finished are read, not repeated. Prints J&F in percent by kind of expression, mean and
-standard deviation over the seeds.
+The first runs on moving_shapes and needs the tracks of ``make demo``. The second runs on
+moving_shapes_large with the tracks of ``make results`` and gt tracks of valid_u: with only
+ground-truth prompts, all losses are due to selection. Every variant runs ``train.py`` on the recipe
+with some overrides and fewer epochs, then ``evaluate.py`` on valid_u with its best.ckpt. Finished
+runs are read, not repeated. Prints J&F in percent by kind of expression, mean and standard
+deviation over the seeds.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BY_EXPRESSION = ("data.group_by=expression", "data.batch_size=1")
 PACKED = ("data.batch_size=1", "data.max_tokens=1400")
 """About two videos of 12 expressions, 3.5 tracks and 16 frames."""
 FOUR_STEPS = ("selector.motion_strides=[2,2,1,1,1]",)
-"""Behind the motion encoder, of 16 frames; the paper's strides leave 2."""
+"""Four time steps after the motion encoder from 16 frames; the paper's strides leave 2."""
 
 
 MOTION: dict[str, tuple[str, ...]] = {
@@ -41,18 +41,18 @@ MOTION: dict[str, tuple[str, ...]] = {
     "4 time steps, no negative tokens": (*FOUR_STEPS, "selector.num_negatives=0"),
     "baseline selector": ("selector=baseline",),
 }
-"""Row of the table -> what it changes of the recipe."""
+"""Row of the table -> overrides of the recipe."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A table: its runs, and what they have in common."""
+    """A table: its runs, and the options that they share."""
 
     experiment: str
     dataset: str
     num_epochs: int
     source: str
-    """Prompt source of the tracks that are chosen among."""
+    """Prompt source of the candidate tracks."""
     common: tuple[str, ...]
     """Overrides of every training."""
     variants: dict[str, tuple[str, ...]]
@@ -85,7 +85,7 @@ TABLES = {
 
 
 def main() -> None:
-    """Makes the runs of a table that are missing, and prints it."""
+    """Make the missing runs of a table, and print it."""
     parser = argparse.ArgumentParser(description="tables of short runs on synthetic videos")
     parser.add_argument("table", nargs="?", choices=TABLES, help="hours each; none: says so")
     parser.add_argument("--variants", nargs="+", help="only some of them")
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """The evaluation of one variant and seed."""
+    """Return the evaluation of one variant and seed."""
     variant = re.sub(r"\W+", "_", name)
     folder = options.out / table.dataset / f"{options.epochs}_epochs" / variant / f"seed_{seed}"
     evaluation = folder / f"valid_u_{options.threshold:g}"

@@ -1,4 +1,4 @@
-"""With which kernels attention runs, and how many operations a run takes."""
+"""Record attention kernels, and count floating-point operations."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 
 class AttentionCall(NamedTuple):
-    """One kind of attention."""
+    """One kind of attention call."""
 
     kernel: str
     """flash_attention, efficient_attention, cudnn_attention or math, as torch names them."""
@@ -28,8 +28,8 @@ class AttentionCall(NamedTuple):
 class AttentionKernels(TorchDispatchMode):
     """Records every call of scaled dot product attention in inference mode.
 
-    The kernel is asked of the function that torch itself asks. Where it is not flash attention on
-    CUDA, torch warns of the reason. While this is on, nothing is compiled.
+    The kernel comes from the function that torch itself calls. If it is not flash attention on
+    CUDA, torch warns with the reason. Nothing is compiled meanwhile.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class AttentionKernels(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def summary(self) -> list[str]:
-        """One line for each kernel and type, such as "flash_attention in bfloat16: 54 calls"."""
+        """Return a line per kernel and type, such as "flash_attention in bfloat16: 54 calls"."""
         groups: dict[tuple[str, torch.dtype], list[AttentionCall]] = {}
         for call in self.calls:
             groups.setdefault((call.kernel, call.dtype), []).append(call)
@@ -62,13 +62,13 @@ class AttentionKernels(TorchDispatchMode):
 
 
 def count_operations(function: Callable[[], Any]) -> int:
-    """Floating-point operations of matrix products, convolutions and attention in a call."""
+    """Count the floating-point operations of matrix products, convolutions and attention."""
 
     def attention(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
         operations: int = sdpa_flop_count(q, k, v)
         return operations
 
-    # torch counts the kernels of CUDA, and not the one of the CPU
+    # torch counts CUDA's attention kernels, but not the CPU's
     own = {aten._scaled_dot_product_flash_attention_for_cpu: attention}
     with FlopCounterMode(display=False, custom_mapping=own) as counter:
         function()

@@ -4,9 +4,10 @@
     python benchmarks/batch_size.py --model sam2.1/sam2.1_hiera_l.yaml --size 1024 \
         --precision bf16 --device cuda                     # on a GPU
 
-A drawn video of 16 frames, rectangles on its first one, image features kept from a pass before. The
-numbers take turns, the best of ``--rounds`` counts. Prints a line per number, and ``ratio
-batch_16_over_4_<model> <value> bar -``: how many times faster an object of 16 is than one of 4.
+Tracks rectangles on the first frame of a drawn video of 16 frames, with image features cached by an
+earlier pass. The numbers take turns, and the best of ``--rounds`` counts. Prints a line per number,
+and ``ratio batch_16_over_4_<model> <value> bar -``: the speed per object with 16 objects over that
+with 4.
 """
 
 import argparse
@@ -26,7 +27,7 @@ SMALL, PROXY = "small", "sam2/sam2_hiera_t.yaml"
 
 
 def main() -> None:
-    """Measures the chosen models."""
+    """Measure the chosen models."""
     parser = argparse.ArgumentParser(description="time per object by number of objects")
     parser.add_argument("--model", help="small, or a configuration in sam2; both by default")
     parser.add_argument("--size", type=int, default=256, help="image size of the latter, px")
@@ -47,14 +48,14 @@ def main() -> None:
 
 
 def _measure(name: str, options: argparse.Namespace) -> dict[int, float]:
-    """Seconds per object of each number of objects."""
+    """Return the seconds per object for each number of objects."""
     model = _build(name, options.size).to(options.device)
     settings = SceneSettings(num_frames=NUM_FRAMES, frame_size_px=model.image_size)
     tracker = VideoTracker(model, list(make_scene(1, settings).frames))
     masks = draw_rectangles(max(NUMBERS), model.image_size, np.random.default_rng(0))
     best = dict.fromkeys(NUMBERS, float("inf"))
     with in_precision(options.precision, options.device):
-        tracker.propagate(0, masks[:2])  # keeps the features
+        tracker.propagate(0, masks[:2])  # caches the features
         for number in NUMBERS * options.rounds:
             seconds, _ = timed(lambda n=number: tracker.propagate(0, masks[:n]), options.device)
             best[number] = min(best[number], seconds / number)

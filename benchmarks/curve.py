@@ -1,16 +1,16 @@
-"""What J&F at every threshold costs, beside an evaluation at one; one core, one run.
+"""Cost of J&F at every threshold, compared with one threshold; one core, one run.
 
     python benchmarks/curve.py             # the tracks and the checkpoint of make demo
     python benchmarks/curve.py CKPT_PATH   # another checkpoint of moving_shapes
 
-Both sides measure split valid_u: selection, oracle and the other answers of evaluate.py. One
-computes J and F of the selection at the threshold 0.5 alone, the other traces the curve of every
-expression, and then reads 99 thresholds and the best one off. "measuring" has all tracks and scores
-in memory, "evaluation" includes the scores, from the checkpoint on. Also printed: the curves
-against one union an expression, without oracle and other answers, and the largest difference of any
-of the 99 means from one that is computed at its threshold.
+Both sides measure split valid_u: selection, oracle and the other answers of evaluate.py. One side
+computes J and F of the selection only at the threshold 0.5. The other traces the curve of every
+expression, and then reads off 99 thresholds and the best one. "measuring" starts with all tracks
+and scores in memory; "evaluation" includes scoring with the checkpoint. Also printed: the curves
+against one union per expression, without oracle and other answers, and the largest difference of
+any of the 99 means from one computed at its threshold only.
 
-Prints CPU seconds, the fewest of three runs, and one line per figure,
+Prints CPU seconds, the minimum of three runs, and one line per figure,
 ``ratio <name> <value> bar <value>``.
 """
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    """Measures the checkpoint that the command line names."""
+    """Measure the checkpoint that the command line names."""
     parser = argparse.ArgumentParser(description="cost of J&F at every threshold")
     parser.add_argument("ckpt_path", nargs="?", default="outputs/demo/best.ckpt", type=Path)
     ckpt_path = parser.parse_args().ckpt_path
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _read(ckpt_path: Path) -> list[VideoTask]:
-    """All that is measured, as evaluate.py has it, but without another text."""
+    """Read the input of the measurement as evaluate.py does, but without other texts."""
     folder = f"paths.output_dir={ckpt_path.parent / 'curve'}"
     config = compose("evaluate", ["dataset=moving_shapes", f"ckpt_path={ckpt_path}", folder])
     dataset, sources = open_split(config), open_sources(config)
@@ -89,7 +89,7 @@ def _read(ckpt_path: Path) -> list[VideoTask]:
 
 
 def _at_one_threshold(scorer: VideoScorer, scored: Sequence[Scored]) -> list[Curve]:
-    """In place of ``trace``: one union an expression, as the score of every threshold."""
+    """Replace ``trace``: score one union per expression, and use it for every threshold."""
     curves = []
     for each in scored:
         pairs = zip(each.tracks, each.scores, strict=True)
@@ -112,7 +112,7 @@ def _scored(task: VideoTask) -> list[Scored]:
 
 
 def _difference(tasks: Sequence[VideoTask], curve: Sequence[dict[str, float]]) -> float:
-    """Of J&F at 99 thresholds, each computed by itself."""
+    """Return the largest difference from J&F computed at each of 99 thresholds separately."""
     scorers = [VideoScorer(task.video.masklets, task.ground_truth) for task in tasks]
     differences = []
     for threshold, point in zip(CURVE_THRESHOLDS, curve, strict=True):
@@ -126,7 +126,7 @@ def _difference(tasks: Sequence[VideoTask], curve: Sequence[dict[str, float]]) -
 
 
 def _timed(function: Callable[[], T]) -> tuple[float, T]:
-    """CPU seconds, the fewest of three runs, and what came out."""
+    """Return CPU seconds, the minimum of three runs, and the result."""
     times = []
     for _ in range(3):
         start = time.process_time()

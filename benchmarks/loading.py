@@ -1,15 +1,15 @@
-"""Speed of loading training samples, and the bytes they take, against the published layout.
+"""Speed and bytes read of loading training samples, compared with the published layout.
 
     python benchmarks/loading.py
 
-Both sides read the same random tracks: 64 tracks of 80 frames and 14 expressions a video. The plain
-loader reads two files a track (.npy and JSON, with masks of 480p, which it does not use) for one
-expression at a time. Ours is the DataLoader of training in one process, without workers, over
-shards with float16 and with float32 tokens; it gives text tokens, too. Time is CPU time of the
-process with all files in the page cache; bytes are those that the process read (``rchar`` of
-/proc/self/io). Labels and text tokens are read in the first epoch and kept, so that it is printed
-apart; the ratios ``ratio loading_<what> <value> bar <value>`` are of later ones: speed at least the
-bar, bytes at most. Samples come by windows of four videos.
+Both sides read the same random tracks: 64 tracks of 80 frames and 14 expressions per video. The
+plain loader reads two files per track (.npy and JSON, with masks of 480p, which it does not use)
+for one expression at a time. Ours is the DataLoader of training in one process, without workers,
+over shards with float16 and with float32 tokens; it also returns text tokens. Time is CPU time of
+the process with all files in the page cache; bytes are those that the process read (``rchar`` of
+/proc/self/io). Labels and text tokens are read in the first epoch and cached, so the first epoch is
+printed separately; the ratios ``ratio loading_<what> <value> bar <value>`` are of later epochs:
+speed at least the bar, bytes at most. Samples are shuffled in windows of four videos.
 """
 
 import argparse
@@ -28,12 +28,12 @@ WAYS = {"by_video": True, "one_at_a_time": False}
 SPEED_BARS = {"by_video": 10.0, "one_at_a_time": 4.0}
 BYTES_BARS = {"float16": 0.4, "float32": 0.7}
 WINDOW = 4
-"""Fewer videos than there are, as of a data set."""
+"""Videos per window, fewer than all, as with a real data set."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one expression."""
+    """Cost of one expression."""
 
     seconds: float
     num_bytes: float
@@ -43,7 +43,7 @@ class Cost:
 
 
 def main() -> None:
-    """Measures the plain loader, then ours in both ways over both types."""
+    """Measure the plain loader, then ours with both groupings and both data types."""
     options = _parse_arguments()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -93,7 +93,7 @@ def _plain(folder: Path, expressions: list[Expression], order: list[int]) -> Ite
 
 
 def _measure(batches: Iterable[int]) -> Cost:
-    """Of batches that give their number of expressions."""
+    """Measure the cost of batches, each given as its number of expressions."""
     num_bytes, seconds = _bytes_read(), time.process_time()
     count = sum(batches)
     seconds = time.process_time() - seconds
@@ -101,7 +101,7 @@ def _measure(batches: Iterable[int]) -> Cost:
 
 
 def _bytes_read() -> int:
-    """By this process so far, from files and page cache alike."""
+    """Return the bytes that this process has read so far, from files or the page cache."""
     fields = Path("/proc/self/io").read_text().split()
     return int(fields[fields.index("rchar:") + 1])
 

@@ -1,15 +1,14 @@
-"""What logging costs of a training step, with W&B offline.
+"""Cost of logging in a training step, with W&B offline.
 
     python benchmarks/logging_cost.py          # CPU, a minute
 
-Trains the default network of 33 M parameters on random tracks, one expression a step (64 tracks of
-80 frames), with a row of losses, learning rate and gradient norms on every step, then with none.
-CPU time, in which other work does not count, of every call that logs and of all other threads of
-the process, which are W&B's; its own process, which writes the file, runs beside it and is not
-counted. A step without a logger is the rest. (Two runs, one without a logger, differ by more than
-what is measured, on a machine that has other work.) Prints ``ratio logging_cost <value> bar 1.02``,
-of a mean step where every ``--every``-th is a row (train.py's default is 10), and the same of a
-step that is a row.
+Trains the default network of 33 M parameters on random tracks, one expression per step (64 tracks
+of 80 frames), with a row of losses, learning rate and gradient norms on every step, then with none.
+It measures the CPU time, which ignores other work, of every call that logs and of all other threads
+of the process, which are W&B's. W&B's own process, which writes the file, is not counted. The rest
+is a step without a logger. (On a busy machine, two runs, one of them without a logger, differ by
+more than this cost.) Prints ``ratio logging_cost <value> bar 1.02`` for a mean step if every
+``--every``-th step logs a row (train.py's default is 10), and the same for a step that logs a row.
 """
 
 import argparse
@@ -41,7 +40,7 @@ LOGGING_CALLS = (
     (_LoggerConnector, "update_train_step_metrics"),
     (SelectorModule, "on_before_optimizer_step"),
 )
-"""All that a step calls for a logger's sake, ``log_metrics`` of the logger within."""
+"""All functions that a step calls for logging; they call the logger's ``log_metrics``."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,12 @@ class Step:
 
     @property
     def ratio(self) -> float:
-        """Of the step with logging to that without."""
+        """Return the time of the step with logging over that without."""
         return self.whole / (self.whole - self.logging)
 
 
 class Clock(pl.Callback):
-    """CPU seconds from the start of one step to that of the next, and of what logs in them."""
+    """Measures CPU seconds from one step's start to the next, and those of logging calls."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -66,7 +65,7 @@ class Clock(pl.Callback):
         self._in_calls = 0.0
 
     def counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same call, whose time is added up."""
+        """Wrap a function to sum its time."""
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             start = time.thread_time()
@@ -78,7 +77,7 @@ class Clock(pl.Callback):
         return timed
 
     def on_train_batch_start(self, *unused: Any) -> None:
-        """What Lightning logs of a step, it logs after the step's last hook."""
+        """End the previous step here, as Lightning logs after the step's last hook."""
         now, own = time.process_time(), time.thread_time()
         if self._last is not None:
             whole = now - self._last[0]
@@ -88,7 +87,7 @@ class Clock(pl.Callback):
 
 
 def main() -> None:
-    """Measures steps that are a row, and steps between two rows."""
+    """Measure steps that log a row, and steps between two rows."""
     options = _parse_arguments()
     torch.set_num_threads(1)
     _quieten()
@@ -107,7 +106,7 @@ def main() -> None:
 
 
 def _measure(run_dir: Path, loader: Any, every: int, num_steps: int) -> list[Step]:
-    """Steps with a row on every ``every``-th; the first warms up."""
+    """Return the steps when every ``every``-th logs a row; the first step warms up."""
     torch.manual_seed(0)
     scorer: Any = None  # nothing is validated
     adamw = functools.partial(torch.optim.AdamW, lr=5e-6, fused=True)

@@ -1,12 +1,12 @@
-"""A mask_dict.json as large as that of MeViS train: time and memory to parse it, time of a video.
+"""Time and memory to parse a mask_dict.json as large as that of MeViS train, and to read a video.
 
     python benchmarks/mask_cache.py                    # 411 MB, 8171 objects: about a minute
     python benchmarks/mask_cache.py --megabytes 20
 
-The file is made up: a bank of drawn masks of 1280 x 720 px, in videos of about 80 frames and five
-objects, every tenth mask null. Beside the parsing for the index stands json.load of the whole file.
-Each side runs in a process of its own; its memory is the growth of the largest resident set
-(VmHWM) over that before parsing. All ratios are ours over the bar's unit: less is better.
+The file is synthetic: a bank of drawn masks of 1280 x 720 px, in videos of about 80 frames and five
+objects, with every tenth mask null. Parsing for the index is compared with json.load of the whole
+file. Each side runs in its own process; its memory is the growth of the peak resident set (VmHWM)
+during parsing. All ratios are ours over the bar's unit: less is better.
 
     mask_cache_memory        peak memory of parsing, over the size of the file
     mask_cache_parse_time    time of parsing, over that of json.load
@@ -37,7 +37,7 @@ MIB = 2**20
 
 
 def main() -> None:
-    """Writes the file, then measures every part in a process of its own."""
+    """Write the file, then measure every part in its own process."""
     parser = argparse.ArgumentParser(description="mask_dict.json: parsing and reading")
     parser.add_argument("--megabytes", type=float, default=MEGABYTES, help="size of the file")
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
@@ -85,7 +85,7 @@ def _report(found: dict[str, dict[str, float]]) -> None:
 
 
 def _write(root: Path, megabytes: float) -> dict[str, float]:
-    """A split in the layout of MeViS, with a frame for every video."""
+    """Write a split in the layout of MeViS, with one frame per video."""
     from PIL import Image
 
     rng = random.Random(0)
@@ -125,7 +125,7 @@ def _write_object(
 
 
 def _mask_bank(mean_bytes: float) -> list[str]:
-    """Masks of objects as JSON; their outlines are as rough as the mean length asks for."""
+    """Return masks as JSON, with outlines so rough that codes have the wanted mean length."""
     import cv2
     import numpy as np
 
@@ -147,7 +147,7 @@ def _mask_bank(mean_bytes: float) -> list[str]:
 
 
 def _load(root: Path, megabytes: float) -> dict[str, float]:
-    """The standard library's parser, which keeps everything."""
+    """Parse with the standard library, which keeps everything in memory."""
     before, start = _resident_bytes("VmRSS"), time.perf_counter()
     with (root / "mevis" / "train" / "mask_dict.json").open() as file:
         content = json.load(file)
@@ -157,7 +157,7 @@ def _load(root: Path, megabytes: float) -> dict[str, float]:
 
 
 def _parse(root: Path, megabytes: float) -> dict[str, float]:
-    """As the first start does it, the hash of the file included."""
+    """Parse as at the first start, including the hash of the file."""
     from sola.datasets.mevis import MeViS
 
     split = MeViS(root / "mevis", "train", cache_dir=root / "cache")
@@ -168,7 +168,7 @@ def _parse(root: Path, megabytes: float) -> dict[str, float]:
 
 
 def _video(root: Path, megabytes: float) -> dict[str, float]:
-    """As every later start does it, then the ground truth of some videos."""
+    """Open the split as at a later start, then read the ground truth of some videos."""
     from sola.datasets.mevis import MeViS
 
     start = time.perf_counter()

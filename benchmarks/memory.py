@@ -1,12 +1,11 @@
-"""Peak memory of tracking a long video beside that of a short one.
+"""Peak memory of tracking a long video, compared with a short one.
 
     python benchmarks/memory.py                           # 2,000 frames against 200, some minutes
     python benchmarks/memory.py --frames 400 --short 100
 
-The small tracker, 16 objects in groups of four, at its own budget for image features. Each video is
-tracked in a process of its own; peak memory is the process's largest resident set, less the tokens
-and run-length codes, which are the output. Prints ``ratio <name> <value> bar <value>``; here less
-is better.
+The small tracker tracks 16 objects in groups of four, with its own budget for image features. Each
+video is tracked in its own process. Peak memory is the process's peak resident set without the
+output (tokens and run-length codes). Prints ``ratio <name> <value> bar <value>``; less is better.
 """
 
 import argparse
@@ -40,7 +39,7 @@ class DrawnFrames(Sequence[np.ndarray]):
         return frame
 
     def mask(self, number: int, frame_idx: int) -> np.ndarray:
-        """(H, W) bool, one object."""
+        """Return the mask of one object, (H, W) bool."""
         angle = frame_idx / 40 + number
         y = (number // 4 + 0.5) * self.size / 4 + 6 * np.sin(angle)
         x = (number % 4 + 0.5) * self.size / 4 + 6 * np.cos(angle)
@@ -50,7 +49,7 @@ class DrawnFrames(Sequence[np.ndarray]):
 
 
 def main() -> None:
-    """Measures both videos, each in a process of its own."""
+    """Measure both videos, each in its own process."""
     parser = argparse.ArgumentParser(description="peak memory of a long and of a short video")
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--short", type=int, default=200)
@@ -70,7 +69,7 @@ def main() -> None:
 
 
 def _measure(num_frames: int) -> dict[str, float]:
-    """Peak resident set and size of the output, MiB."""
+    """Return the peak resident set and the size of the output, in MiB."""
     import torch
 
     from sola.config import compose

@@ -1,19 +1,20 @@
-"""Speed and exactness of J and F, against the definition written out plainly; one core, one run.
+"""Speed and exactness of J and F, compared with a plain implementation; one core, one run.
 
     python benchmarks/metrics.py            # videos of 480p, 720p and 1080p
     python benchmarks/metrics.py --epoch    # and a validation epoch of the size of MeViS's valid_u
-    python benchmarks/metrics.py --oracle   # instead: what the oracle costs where tracks are many
+    python benchmarks/metrics.py --oracle   # instead: the cost of the oracle with many tracks
 
-The plain side compares whole frames that are decoded already: boundaries of both masks, cv2.dilate
+The plain side compares whole frames that are already decoded: boundaries of both masks, cv2.dilate
 of both with the disk, for every pair of a selection and a target. Ours starts from run lengths, so
-it decodes too. "alone": every selection meets a target of its own, nothing is shared. "shared": the
-expressions of a video as evaluation meets them: different selections for the same objects, the same
-selection for different ones, never a pair that was there before. "dense" is
+its time includes decoding. In "alone" every selection has its own target, and nothing is shared.
+"shared" has the expressions of a video as in an evaluation: different selections for the same
+objects, and the same selection for different objects, but no pair twice. "dense" is
 ``sola.metrics.region_similarity`` and ``boundary_f_measure`` of whole masks, one pair after the
 other.
 
-Prints one table (CPU milliseconds a frame of one pair, and the largest difference of any frame's or
-pair's J or F from the plain side's) and one line per figure, ``ratio <name> <value> bar <value>``.
+Prints one table (CPU milliseconds per frame of one pair, and the largest difference of any frame's
+or pair's J or F from the plain side's) and one line per figure, ``ratio <name> <value> bar
+<value>``.
 """
 
 import argparse
@@ -45,7 +46,7 @@ SIZES = {"480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920)}
 NUM_OBJECTS, NUM_TRACKS, NUM_FRAMES = 5, 12, 16
 EPOCH_VIDEOS, EPOCH_EXPRESSIONS, EPOCH_FRAMES, EPOCH_TRACKS = 50, 793, 80, 60
 EPOCH_DISTINCT = 5
-"""Videos drawn for the epoch; each is met under several names, as a video of its own."""
+"""Number of videos drawn for the epoch; each is used under several names."""
 EPOCH_BAR_S = 180
 CORES = 2
 ORACLE_VIDEOS, ORACLE_BAR_S = 3, 10
@@ -53,11 +54,11 @@ SPEED_BAR = 8.0
 T = TypeVar("T")
 Masks = NDArray[np.bool_]
 Pair = tuple[tuple[int, ...], tuple[str, ...]]
-"""Selected tracks, objects that are meant."""
+"""Selected tracks, target objects."""
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Run the measurements that the command line selects."""
     parser = argparse.ArgumentParser(description="speed and exactness of J and F")
     parser.add_argument("--epoch", action="store_true", help="a validation epoch too (minutes)")
     cv2.setNumThreads(1)
@@ -80,7 +81,7 @@ def main() -> None:
 
 
 def draw_masklet(rng: np.random.Generator, size: tuple[int, int], num_frames: int) -> Masks:
-    """(T, H, W): a wavy blob that drifts and wobbles; 4 to 30 % of the frame's height in radius."""
+    """Draw a wavy blob that drifts, (T, H, W), with a radius of 4 to 30 % of the frame's height."""
     angles = np.linspace(0, 2 * np.pi, 400, endpoint=False)
     radius = size[0] * np.exp(rng.uniform(np.log(0.04), np.log(0.3)))
     centre = rng.uniform(0.15, 0.85, 2) * size[::-1]
@@ -97,7 +98,7 @@ def draw_masklet(rng: np.random.Generator, size: tuple[int, int], num_frames: in
 
 
 def imperfect(rng: np.random.Generator, masks: Masks) -> Masks:
-    """What a tracker makes of an object: its outline a few pixels off, here and there more."""
+    """Imitate a tracker's mask: the outline is a few pixels off, in places more."""
     off = np.roll(masks, rng.integers(-3, 4, 2), axis=(1, 2))
     out = [cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8)) for mask in off]
     bites = draw_masklet(rng, masks.shape[1:], len(masks))
@@ -107,7 +108,7 @@ def imperfect(rng: np.random.Generator, masks: Masks) -> Masks:
 def draw_video(
     seed: int, size: tuple[int, int], num_tracks: int, num_frames: int
 ) -> tuple[list[Masklet], dict[str, Masklet]]:
-    """Tracks, the objects' own first, and the objects."""
+    """Return the tracks, those of the objects first, and the objects."""
     rng = np.random.default_rng(seed)
     objects, tracks = {}, []
     for idx in range(num_tracks):
@@ -120,7 +121,7 @@ def draw_video(
 
 
 def plain_boundary(mask: Masks) -> NDArray[np.uint8]:
-    """DAVIS's boundary map of a whole frame."""
+    """Return DAVIS's boundary map of a whole frame."""
     right, below, diagonal = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
     right[:, :-1], below[:-1], diagonal[:-1, :-1] = mask[:, 1:], mask[1:], mask[1:, 1:]
     edges = (mask ^ right) | (mask ^ below) | (mask ^ diagonal)
@@ -130,7 +131,7 @@ def plain_boundary(mask: Masks) -> NDArray[np.uint8]:
 
 
 def plain_scores(preds: Masks, target: Masks) -> tuple[float, float]:
-    """J and F of one frame, as defined."""
+    """Return J and F of one frame by their definitions."""
     union = np.count_nonzero(preds | target)
     j = np.count_nonzero(preds & target) / union if union else 1.0
     radius = math.ceil(0.008 * math.hypot(*preds.shape))
@@ -148,12 +149,12 @@ def plain_scores(preds: Masks, target: Masks) -> tuple[float, float]:
 
 
 def choose_alone() -> list[Pair]:
-    """Each object once, its own track and another beside it."""
+    """Pair each object once with its own track and another one."""
     return [((idx, idx + NUM_OBJECTS), (str(idx),)) for idx in range(NUM_OBJECTS)]
 
 
 def choose_shared(rng: np.random.Generator, num_tracks: int, count: int) -> list[Pair]:
-    """Pairs as a selector that is often right answers: one or two objects, a track too many."""
+    """Return pairs of a mostly correct selector: one or two objects, a track too many."""
     pairs: dict[Pair, None] = {}
     while len(pairs) < count:
         meant = tuple(sorted(rng.choice(NUM_OBJECTS, rng.choice([1, 1, 1, 2, 3]), replace=False)))
@@ -188,7 +189,7 @@ def _measure_size(name: str) -> Iterator[tuple[str, float]]:
 
 
 def _measure_epoch() -> None:
-    """What validation of an epoch computes, tracks and ground truth read from disk or memory."""
+    """Measure the validation of an epoch, with tracks and ground truth from disk or memory."""
     size = SIZES["720p"]
     with tempfile.TemporaryDirectory() as folder:
         tracks_dir = Path(folder) / "mevis" / "valid_u" / "grid" / "drawn"
@@ -229,7 +230,7 @@ def _measure_epoch() -> None:
 
 
 def _draw_scores(rng: np.random.Generator, selected: Sequence[int]) -> NDArray[np.float32]:
-    """(N,): a trained selector is mostly sure; one in four others stays above 0.05."""
+    """Draw scores (N,) of a trained selector: mostly confident; one other in four is above 0.05."""
     logits = rng.normal(-4, 1.5, EPOCH_TRACKS)
     logits[list(selected)] = rng.normal(2, 1.5, len(selected))
     return (1 / (1 + np.exp(-logits))).astype(np.float32)
@@ -238,7 +239,7 @@ def _draw_scores(rng: np.random.Generator, selected: Sequence[int]) -> NDArray[n
 def _measure_oracle_of_run(
     scorer: ValidationScorer, of_video: dict[str, list[Expression]]
 ) -> float:
-    """CPU seconds that the oracle of a run takes."""
+    """Return the CPU seconds that the oracle of a run takes."""
     start = time.process_time()
     found = [scorer.oracle(e) for expressions in of_video.values() for e in expressions]
     seconds, num_found = time.process_time() - start, sum(score is not None for score in found)
@@ -247,7 +248,7 @@ def _measure_oracle_of_run(
 
 
 def _measure_oracle() -> None:
-    """Best selection and best track of the objects of a video, alone and together."""
+    """Find the best selection and track for a video's objects, singly and together."""
     together = [("0", "1"), ("2", "4"), ("1", "2", "3"), ("0", "1", "2", "3", "4")]
     targets = [*((str(idx),) for idx in range(NUM_OBJECTS)), *together]
     print(f"oracle: {EPOCH_TRACKS} tracks, {EPOCH_FRAMES} frames of 720p, {len(targets)} targets")
@@ -264,14 +265,14 @@ def _measure_oracle() -> None:
 
 
 class _Renamed(ShardReader):
-    """The few videos that were drawn, under the names of many."""
+    """The few drawn videos under many names."""
 
     def read(self, video_id: str, expression_id: str = "") -> Tracks:
         return super().read(str(int(video_id) % EPOCH_DISTINCT), expression_id)
 
 
 def _write_tracks(tracks_dir: Path, size: tuple[int, int]) -> list[dict[str, Masklet]]:
-    """Writes shards; returns the objects of every video drawn."""
+    """Write shards; return the objects of every drawn video."""
     writer = ShardWriter(tracks_dir, {"source": "grid", "token_dim": 4})
     writer.start()
     truth = []
@@ -312,7 +313,7 @@ def _functional(preds: Masks, target: Masks) -> NDArray[np.float64]:
 
 
 def _timed(function: Callable[[], T], repeats: int = 1) -> tuple[float, T]:
-    """CPU seconds, the fewest of some runs, and what came out."""
+    """Return CPU seconds, the minimum of some runs, and the result."""
     best = math.inf
     for _ in range(repeats):
         start = time.process_time()

@@ -1,13 +1,13 @@
-"""How well many devices share the videos of a split: a simulation, without a network.
+"""Simulate how evenly many devices share the videos of a split, without a network.
 
     python benchmarks/plan.py                  # seconds
 
-As many videos as MeViS has for training, their lengths, objects and speeds drawn; the cost that the
-plan goes by is wrong by a factor that is drawn, too. Each device takes the next video of the plan
-when it is done with one, as processes of ``generate.py`` do. Prints, per number of devices,
-``ratio plan_<devices> <value> bar 1.05``: the time until all are done over what no plan can beat,
-the larger of total / devices and the longest video; the worst of ``--draws`` draws. Beside it
-stands the same for videos dealt out in turn.
+It draws as many videos as MeViS has for training, with random lengths, objects and speeds. The
+estimated cost that the plan uses is off by a random factor. Each device takes the next video of the
+plan when it is free, like the processes of ``generate.py``. Prints, per number of devices,
+``ratio plan_<devices> <value> bar 1.05``: the time until all are done over a lower bound, the
+larger of total / devices and the longest video; the worst of ``--draws`` draws. Next to it is the
+same for videos assigned in turn.
 """
 
 import argparse
@@ -22,7 +22,7 @@ BAR = 1.05
 
 
 def main() -> None:
-    """Prints the worst ratio of every number of devices."""
+    """Print the worst ratio for every number of devices."""
     parser = argparse.ArgumentParser(description="makespan over its lower bound")
     parser.add_argument("--videos", type=int, default=NUM_VIDEOS)
     parser.add_argument("--error", type=float, default=0.3, help="sigma of log cost / estimate")
@@ -48,10 +48,10 @@ def main() -> None:
 def draw_videos(
     num_videos: int, error: float, seed: int
 ) -> tuple[np.ndarray, list[float], list[float]]:
-    """Frames, estimated costs and true costs of videos.
+    """Draw the frames, estimated costs and true costs of videos.
 
-    Frames: log-normal around 65, 20 to 400, a mean near MeViS's 79; objects: 1 and more, 4 on
-    average, as there.
+    Frames are log-normal around 65, from 20 to 400, with a mean near MeViS's 79. Objects are 1 or
+    more, on average 4 as in MeViS.
     """
     rng = np.random.default_rng(seed)
     frames = np.clip(rng.lognormal(np.log(65), 0.6, num_videos), 20, 400).astype(int)
@@ -62,7 +62,7 @@ def draw_videos(
 
 
 def makespan(estimates: Sequence[float], costs: Sequence[float], num_devices: int) -> float:
-    """Time until the last of some devices is done, each taking the next video when it is free."""
+    """Return the time until all devices are done; each takes the next video when it is free."""
     free_at = [0.0] * num_devices  # a heap
     for number in sorted(range(len(costs)), key=estimates.__getitem__, reverse=True):
         heapq.heapreplace(free_at, free_at[0] + costs[number])

@@ -1,13 +1,13 @@
-"""The automatic mask generator beside upstream's: whether the masks are the same, time and memory.
+"""Agreement, time and memory of the automatic mask generator, compared with upstream's.
 
     python benchmarks/prompts.py              # both parts, some minutes
     python benchmarks/prompts.py small        # the shipped small tracker on 1920 x 1080
     python benchmarks/prompts.py tiny         # SAM 2.1 tiny with random weights on 854 x 480
 
-All of it on one CPU thread. Time is CPU time of the process, the two generators taking turns, the
-best of ``--rounds``. Peak memory is measured in a process for each generator: the largest resident
-set (getrusage's ru_maxrss) after generating, minus the resident set just before it. Ratios are
-upstream's figure over ours, so that more is better; of masks, the share that is the same.
+Everything runs on one CPU thread. Time is CPU time of the process; the two generators take turns,
+and the best of ``--rounds`` counts. Peak memory is measured in one process per generator: the peak
+resident set (getrusage's ru_maxrss) after generating, minus the resident set just before. Ratios
+are upstream's figure over ours, so more is better; for masks, the share that is equal.
 """
 
 import argparse
@@ -34,9 +34,9 @@ class Part:
     """(H, W) of the frame, px."""
     speed_bar: float
     memory_bar: float | None
-    """None: memory is not measured, as the mask decoder's own is most of it."""
+    """None: memory is not measured, as most of it is the mask decoder's."""
     options: dict[str, Any] | None = None
-    """Of the mask generator; None: those that the tracker ships with."""
+    """Options of the mask generator; None: those of the tracker's configuration."""
 
 
 PARTS = {
@@ -60,7 +60,7 @@ SIDES = ("upstream", "ours")
 
 
 def main() -> None:
-    """Runs the parts that the command line names, or all."""
+    """Run the parts that the command line names, or all."""
     parser = argparse.ArgumentParser(description="sola's mask generator beside sam2's")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which; all by default")
     parser.add_argument("--rounds", type=int, default=2, help="timed runs of each generator")
@@ -126,7 +126,7 @@ def _report_time(name: str, part: Part, rounds: int) -> list[str]:
 
 
 def _share_of_same(theirs: list[Any], ours: list[Any]) -> float:
-    """Share of masks at the same place of both lists with equal pixels and scores."""
+    """Return the share of positions in both lists with equal pixels and scores."""
     from sola.masks import decode
 
     same = 0
@@ -160,7 +160,7 @@ def _generators(part: Part) -> dict[str, Callable[..., list[Any]]]:
 
 
 def _frame(height: int, width: int) -> Any:
-    """A drawn scene, stretched to the size: the trackers see square frames anyway."""
+    """Return a drawn scene stretched to the size; the trackers see square frames anyway."""
     import cv2
 
     from sola.datasets.moving_shapes.scene import SceneSettings, make_scene

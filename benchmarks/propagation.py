@@ -1,15 +1,15 @@
-"""Speed and agreement of propagation against SAM 2's own batched predictor.
+"""Speed and agreement of propagation, compared with SAM 2's own batched predictor.
 
     python benchmarks/propagation.py                                  # the CPU proxy
     python benchmarks/propagation.py --model sam2.1/sam2.1_hiera_l.yaml --size 1024 --frames 80 \
         --objects 64 --prompt-frames 16 --precision bf16 --device cuda --peak-tflops 989   # a GPU
 
-Both sides track the same masks of one drawn video in groups of four with the same random weights
+Both sides track the same masks of one drawn video in groups of four with the same random weights,
 and take turns: upstream's predictor, which encodes every frame again in each pass, and ours,
-compiled with ``--compile``. Agreement is shown beside that of upstream with itself, four
-objects at a time against one by one. ``--peak-tflops`` is the arithmetic limit of the hardware in
-the run's precision (989 for dense bf16 on an H100 SXM), and our share is printed. Prints one
-line per figure, ``ratio <name> <value> bar <value>``.
+compiled with ``--compile``. The agreement is shown next to that of upstream with itself, with four
+objects at a time and with one. ``--peak-tflops`` is the arithmetic limit of the hardware in the
+run's precision (989 for dense bf16 on an H100 SXM); our share of it is printed. Prints one line per
+figure, ``ratio <name> <value> bar <value>``.
 """
 
 import argparse
@@ -39,7 +39,7 @@ LEGACY = "sam2.sam2_video_predictor_legacy.SAM2VideoPredictor"
 GROUP_SIZE = 4
 WARM_UP_FRAMES = 3
 LOGIT_LIMIT = 32.0
-"""Logits are compared within it; where SAM 2 sees no object they are -1024."""
+"""Logits are clamped to this before comparison; where SAM 2 sees no object they are -1024."""
 
 Groups = list[tuple[int, np.ndarray]]
 """Prompt frame and masks (n, H, W) of each group."""
@@ -73,7 +73,7 @@ class RecordingTracker(VideoTracker):
 
 
 def main() -> None:
-    """Measures both sides once, after a few frames to warm up."""
+    """Measure both sides once, after a few frames of warm-up."""
     options = _parse_arguments()
     torch.set_num_threads(options.threads)
     print(f"{options.model}, {options.size} px, {options.frames} frames, {options.objects} objects")
@@ -151,7 +151,7 @@ def _groups(options: argparse.Namespace) -> Groups:
 
 
 def _take_turns(device: str, *sides: Iterator[Tracked]) -> list[tuple[float, list[Tracked]]]:
-    """Seconds and tracks of each side, group by group: other work on the machine slows both."""
+    """Return seconds and tracks of both sides, in turn by group, so that other work slows both."""
     seconds, tracks = [0.0] * len(sides), [[] for _ in sides]
     for index in itertools.cycle(range(len(sides))):
         spent, tracked = timed(functools.partial(next, sides[index], None), device)
@@ -175,7 +175,7 @@ def _track(model: Any, frames: np.ndarray, groups: Groups) -> Iterator[Tracked]:
 
 
 def _track_legacy(model: Any, folder: str, groups: Groups) -> Iterator[Tracked]:
-    """The plain loop: prompts of a group, forward, backward, reset."""
+    """Run upstream's plain loop: prompts of a group, forward, backward, reset."""
     with contextlib.redirect_stderr(io.StringIO()):
         state = model.init_state(folder)
     for frame_idx, masks in groups:
@@ -205,7 +205,7 @@ def _show_attention(model: Any, frames: np.ndarray, groups: Groups) -> None:
 
 
 def _show_agreement(expected: list[Tracked], tracks: list[Tracked], alone: list[Tracked]) -> None:
-    """Differences from upstream in groups, beside those of upstream one by one."""
+    """Print our differences from upstream in groups, and those of upstream one by one."""
     shares = [float(mask.mean()) for group in expected for mask in group.masks]
     print(f"masks cover {min(shares):.2f} to {max(shares):.2f} of the video")
     theirs = _joined(expected)
@@ -234,7 +234,7 @@ def _joined(groups: list[Tracked]) -> Tracked:
 
 
 def _show_profile(model: Any, frames: np.ndarray, groups: Groups, device: str) -> None:
-    """One group's kernels (operators, on a CPU) by their own time."""
+    """Print one group's kernels (on a CPU: operators) by their own time."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)

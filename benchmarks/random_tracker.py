@@ -1,4 +1,4 @@
-"""What the benchmarks of tracking share: a SAM 2 with random weights, masks, precision, clock."""
+"""Helpers of the tracking benchmarks: a SAM 2 with random weights, masks, precision, timing."""
 
 import contextlib
 import time
@@ -11,12 +11,12 @@ import torch
 from sola.trackers.sam2.builder import NETWORK, build_network, network_settings
 
 SEED, WEIGHT_SCALE = 1, 2.0
-"""Random weights of which the masks vary."""
+"""Seed and scale of random weights that give varied masks."""
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 
 
 def build_random(packaged_model: str, size: int, target: str = NETWORK) -> Any:
-    """A network of the sam2 package for another image size; every target has the same weights."""
+    """Build a network of sam2 for another image size; every target has the same weights."""
     settings = network_settings(packaged_model)
     settings.image_size = size
     torch.manual_seed(SEED)
@@ -29,7 +29,7 @@ def build_random(packaged_model: str, size: int, target: str = NETWORK) -> Any:
 
 
 def draw_rectangles(num_masks: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """(n, size, size) bool, rectangles of different size and place."""
+    """Draw rectangles of different size and place, (n, size, size) bool."""
     masks = np.zeros((num_masks, size, size), bool)
     for mask in masks:
         top, left = rng.integers(0, size // 2, 2)
@@ -39,14 +39,14 @@ def draw_rectangles(num_masks: int, size: int, rng: np.random.Generator) -> np.n
 
 
 def in_precision(name: str, device: str) -> contextlib.AbstractContextManager[Any]:
-    """The context that Lightning's bf16-mixed runs in, or none."""
+    """Return the context of Lightning's bf16-mixed, or none."""
     if PRECISIONS[name] is None:
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, PRECISIONS[name], cache_enabled=False)
 
 
 def timed(function: Callable[[], Any], device: str) -> tuple[float, Any]:
-    """Seconds until the device has done it, and its result."""
+    """Return the seconds until the device has finished, and the result."""
     _synchronize(device)
     start = time.perf_counter()
     result = function()

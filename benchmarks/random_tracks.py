@@ -1,7 +1,7 @@
-"""What the benchmarks of training share: random tracks at the paper's sizes, as shards and files.
+"""Helpers of the training benchmarks: random tracks at the paper's sizes, as shards and files.
 
-64 tracks of 80 frames and 14 expressions of 14 text tokens a video. Object tokens are what float16
-holds of bf16, so that shards of float16 and of float32 have the same; masks are of 480p.
+Each video has 64 tracks of 80 frames and 14 expressions of 14 text tokens. Object tokens are bf16
+values rounded to float16, so shards of float16 and of float32 hold the same; masks are of 480p.
 """
 
 import json
@@ -26,19 +26,19 @@ NUM_TRACKS, NUM_FRAMES, NUM_EXPRESSIONS, TEXT_LENGTH = 64, 80, 14, 14
 TOKEN_DIM, TEXT_DIM, SIZE = 256, 1024, (480, 854)
 LABEL_IOU = 0.7
 AREA_SHARES = (0.002, 0.3)
-"""Of the frame, of the smallest and the largest object; between them evenly by logarithm."""
+"""Share of the frame of the smallest and the largest object; log-uniform in between."""
 WAVINESS, NUM_HARMONICS = 0.4, 12
-"""Of an outline: codes are some 400 bytes long (those of MeViS, of larger frames, 700)."""
+"""Shape of outlines: codes have some 400 bytes (in MeViS, with larger frames, 700)."""
 _NO_ENCODER = TextEncoder("random", "random", TEXT_DIM)
-"""All texts are in the cache."""
+"""Never used, as all texts are in the cache."""
 ABSENT_SHARE = 0.1
-"""Of the frames, at the end of the video."""
+"""Share of the frames, at the end of the video, on which objects are absent."""
 
 
 def write_data(
     folder: Path, num_videos: int, token_dtypes: Sequence[str] = ("float32",)
 ) -> list[Expression]:
-    """The same tracks as shards of each type and in the published layout; text tokens in a cache.
+    """Write equal tracks as shards of each type and in the published layout; cache text tokens.
 
     Returns:
         The expressions of all videos.
@@ -80,7 +80,7 @@ def open_data(
     max_tokens: int | None = None,
     window: int = 32,
 ) -> SelectorDataModule:
-    """The shards of one type, as training reads them."""
+    """Open the shards of one type, as training does."""
     rule: dict[str, Any] = {"label_iou": LABEL_IOU, "empty_frames": "count"}
     tracks = LabelledTracks([ShardReader(folder / token_dtype)], **rule, keep=window)
     samples = SelectionDataset(
@@ -94,7 +94,7 @@ def open_data(
 
 
 def read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (N, T, D) and labels (N,), from two files a track."""
+    """Read tokens (N, T, D) and labels (N,) from two files per track."""
     assert expression.object_ids is not None
     tokens, labels = [], []
     for path in sorted((folder / "published" / MASKLETS_DIR / expression.video_id).glob("*.json")):
@@ -106,7 +106,7 @@ def read_published(folder: Path, expression: Expression) -> tuple[torch.Tensor, 
 
 
 def _masklet(area_share: float, rng: np.random.Generator) -> Masklet:
-    """A wavy shape that moves and deforms, and is gone at the end."""
+    """Draw a wavy shape that moves and deforms, and is absent at the end."""
     order = np.arange(2, NUM_HARMONICS + 2)
     angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)[:, None]
     waves = rng.normal(size=NUM_HARMONICS) * WAVINESS / order
@@ -124,7 +124,7 @@ def _masklet(area_share: float, rng: np.random.Generator) -> Masklet:
 
 
 def _random_tracks(video_id: str, masklets: list[Masklet], rng: np.random.Generator) -> Tracks:
-    """Track n is of object n % 14, and as good as that object's mask."""
+    """Make random tracks; by its labels, track n matches object n % 14 exactly."""
     shape = (NUM_TRACKS, NUM_FRAMES)
     is_own = np.arange(NUM_TRACKS)[:, None] % NUM_EXPRESSIONS == np.arange(NUM_EXPRESSIONS)
     area = np.full(shape, 1000, np.int32)

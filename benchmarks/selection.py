@@ -1,11 +1,11 @@
-"""Quality of the selection over several seeds, from the evaluations of their runs.
+"""Mean quality of selection over several seeds, from the evaluations of their runs.
 
     python benchmarks/selection.py                  # outputs/results/small_motion/seed_*/valid_u
     python benchmarks/selection.py RUN_DIR [RUN_DIR ...] [--baseline RUN_DIR ...]
 
 ``make results`` makes the runs. Prints a table of J&F in percent, mean and standard deviation over
 the seeds, and one line per figure, ``ratio <name> <value> bar <value>``. Runs after --baseline,
-such as those of selector=baseline, have the last column; they must be of the same split.
+such as those of selector=baseline, fill the last column; they must use the same split.
 """
 
 import argparse
@@ -22,7 +22,7 @@ ANSWERS = ("selection", "oracle", "selection_where_other_text", "other_text")
 
 
 def main() -> None:
-    """Reads the evaluations that the command line names, or those of make results."""
+    """Read the evaluations that the command line names, or those of make results."""
     parser = argparse.ArgumentParser(description="J&F over seeds, from evaluation.json files")
     parser.add_argument("run_dirs", nargs="*", type=Path, help="folders of evaluate.py's runs")
     parser.add_argument(

@@ -1,15 +1,15 @@
-"""Generation and training on moving_shapes for 20 minutes, killed at random, lose nothing.
+"""Soak test: kill generation and training on moving_shapes at random; nothing may be lost.
 
     make soak                                # 20 minutes, Linux
     python benchmarks/soak.py --minutes 60 --seed 1
 
-Two runs last from the first minute to the last, one of generate.py and one of train.py: their
-resident memory is what is measured. Beside them, small runs of both, of one process and of two, are
-killed at random moments (SIGKILL or SIGTERM, to all of a run or to one of its processes), started
-again with the same command until they are done, and compared with runs that nothing disturbed:
-every array of the tracks, every bit of the checkpoints, every row of metrics.csv. Prints what was
-done, one line ``ratio <name> <value> bar <value>`` for each kind of memory (less is better), and
-what was lost. Exit status 1 if anything was.
+Two runs, one of generate.py and one of train.py, last from the first minute to the last; their
+resident memory is measured. Beside them, small runs of both, of one or two processes, are killed at
+random moments (SIGKILL or SIGTERM, to the whole run or one of its processes), and started again
+with the same command until they finish. They are compared with undisturbed runs: every array of the
+tracks, every bit of the checkpoints, every row of metrics.csv. Prints the runs, one line
+``ratio <name> <value> bar <value>`` for each kind of memory (less is better), and all losses. The
+exit status is 1 if anything was lost.
 """
 
 import argparse
@@ -46,7 +46,7 @@ OUTLIVES_S = 45.0
 """A process that outlives the first one of its run by this many seconds is reported."""
 LOOK_EVERY_S = 5.0
 WARM_UP_MINUTES = 5.0
-"""Until then memory may grow."""
+"""Memory may grow during these minutes."""
 
 
 class Run:
@@ -59,25 +59,25 @@ class Run:
             _become(words, log_path)
 
     def processes(self) -> list[int]:
-        """Those of the session that are alive, the first one first."""
+        """Return the live processes of the session, the first one first."""
         return sorted(each for each, session in _sessions().items() if session == self.id)
 
     def resident_mib(self) -> float:
-        """Of all its processes."""
+        """Return the resident memory of all its processes."""
         paths = [Path(f"/proc/{each}/statm") for each in self.processes()]
         pages = [int(path.read_text().split()[1]) for path in paths]
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def has_ended(self) -> bool:
-        """Whether the first process has."""
+        """Return whether the first process has ended."""
         return os.waitid(os.P_PID, self.id, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self) -> int:
-        """Exit status, of the first process, or -signal."""
+        """Wait for the first process; return its exit status, or -signal."""
         return os.waitstatus_to_exitcode(os.waitpid(self.id, 0)[1])
 
     def outlived(self) -> list[int]:
-        """Processes that do not end after the first one; ends them."""
+        """End processes that outlive the first one, and return them."""
         until = time.monotonic() + OUTLIVES_S
         while self.processes() and time.monotonic() < until:
             time.sleep(0.1)
@@ -107,7 +107,7 @@ def _become(words: Sequence[str], log_path: Path) -> None:
 
 
 def _sessions() -> dict[int, int]:
-    """Process -> session, of everything that is alive."""
+    """Return process -> session of all live processes."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -120,7 +120,7 @@ def _sessions() -> dict[int, int]:
 
 
 def generate(folder: Path, split: str, name: str, *more: str) -> list[str]:
-    """The command of a small run whose tracks go to a data root of their own."""
+    """Return the command of a small run whose tracks go to its own data root."""
     return [
         "generate.py",
         f"split={split}",
@@ -134,7 +134,7 @@ def generate(folder: Path, split: str, name: str, *more: str) -> list[str]:
 
 
 def train(folder: Path, name: str, *more: str) -> list[str]:
-    """The command of a small run on the undisturbed tracks."""
+    """Return the command of a small run on the undisturbed tracks."""
     return [
         "train.py",
         "experiment=demo",
@@ -153,7 +153,7 @@ def train(folder: Path, name: str, *more: str) -> list[str]:
 
 
 def compare_tracks(whole: Path, other: Path) -> list[str]:
-    """What of the tracks is not as it is in those that nothing disturbed."""
+    """Return the differences of tracks from the undisturbed ones."""
     wrong = [f"{p} is left" for p in other.iterdir() if p.suffix not in (".json", ".h5")]
     readers = [ShardReader(folder) for folder in (whole, other)]
     if readers[0].videos != readers[1].videos:
@@ -170,7 +170,7 @@ def compare_tracks(whole: Path, other: Path) -> list[str]:
 
 
 def compare_trainings(whole: Path, other: Path) -> list[str]:
-    """What of a run is not as it is in the one that nothing disturbed."""
+    """Return the differences of a training run from the undisturbed one."""
     wrong = [f"{path} is left" for path in other.glob("*.part")]
     for name in CHECKPOINTS:
         a, b = (torch.load(folder / name, weights_only=True) for folder in (whole, other))
@@ -205,12 +205,12 @@ class Memory:
         self.looked = 0.0
 
     def look(self) -> None:
-        """Notes the memory and the minutes since the start."""
+        """Record the memory and the minutes since the start."""
         self.looked = time.monotonic()
         self.samples.append(((time.monotonic() - self.run.began) / 60, self.run.resident_mib()))
 
     def report(self) -> None:
-        """The median of the last minutes over that of the two around the end of the warm-up."""
+        """Print the median memory of the last minutes over that around the end of the warm-up."""
         last = self.samples[-1][0]
         warm_up = min(WARM_UP_MINUTES, last / 4)
         early = [mib for minute, mib in self.samples if abs(minute - warm_up) <= last / 20]
@@ -224,7 +224,7 @@ class Memory:
 
 
 class Soak:
-    """Everything in one folder, until the time is up."""
+    """Runs the soak test in one folder until the time is up."""
 
     def __init__(self, folder: Path, minutes: float, seed: int) -> None:
         self.folder, self.minutes, self.rng = folder, minutes, random.Random(seed)
@@ -232,10 +232,10 @@ class Soak:
         self.lost: list[str] = []
         self.steady: list[Memory] = []
         self.took: dict[str, float] = {}
-        """Seconds of every kind of run that nothing disturbs."""
+        """Seconds of every kind of undisturbed run."""
 
     def run(self) -> None:
-        """All of it; prints what happens."""
+        """Run the whole test, and print its progress."""
         self._make_whole()
         self._start_steady()
         until, number = time.monotonic() + 60 * self.minutes, 0
@@ -256,7 +256,7 @@ class Soak:
         return self.folder / "logs" / f"{name}.log"
 
     def _make_whole(self) -> None:
-        """What is compared with."""
+        """Make the undisturbed runs to compare with."""
         folder = self.folder
         self.took["generation"] = self._finish(generate(folder, "train", "whole"))
         words = generate(folder, "train", "two", *TWO)
@@ -269,7 +269,7 @@ class Soak:
         print(f"undisturbed: {told}", flush=True)
 
     def _finish(self, words: Sequence[str]) -> float:
-        """Lets a command end by itself; seconds that it took."""
+        """Let a command end by itself; return the seconds that it took."""
         run = Run(words, self._log("whole"))
         status = run.wait()
         if status:
@@ -277,7 +277,7 @@ class Soak:
         return time.monotonic() - run.began
 
     def _start_steady(self) -> None:
-        """Two runs that do not come to an end in this time."""
+        """Start two runs that last longer than the test."""
         shapes = f"dataset.root={self.folder / 'many'}"
         videos = SHAPES % int(STEADY_VIDEOS_A_MINUTE * self.minutes + 60)
         words = generate(self.folder, "train", "steady", shapes, videos, "prompt_source=grid")
@@ -312,7 +312,7 @@ class Soak:
             shutil.rmtree(self.folder / name)
 
     def _disturb(self, words: Sequence[str], name: str, seconds: float) -> tuple[int, list[str]]:
-        """Starts a command until it is done, killed some times before; kills, what was wrong."""
+        """Start a command until it finishes, killing it some times; return kills and faults."""
         wrong: list[str] = []
         num_kills, wanted = 0, self.rng.randint(1, MOST_KILLS)
         while True:
@@ -361,7 +361,7 @@ class Soak:
 
 
 def main() -> None:
-    """Prepares what is compared with, then kills until the time is up."""
+    """Make the undisturbed runs, then kill runs until the time is up."""
     options = _parse_arguments()
     folder: Path = options.folder.absolute()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,15 +1,15 @@
-"""Speed of training the selector against a plain loop, at the paper's sizes.
+"""Speed of training the selector, compared with a plain loop, at the paper's sizes.
 
     python benchmarks/training.py                                     # CPU, some minutes, 6 GiB
     python benchmarks/training.py --device cuda --precision bf16      # on a GPU
 
 Both sides train the default network of 33 M parameters on the same random tracks: 64 tracks of 80
-frames and 14 expressions of 14 tokens a video. The plain loop takes one expression a step, reads
-the tracks' files as the published code lays them out (.npy and JSON), and has a text encoder of
-roberta-large's size (random weights) in the loop, with its graph kept. Ours is the Trainer over
+frames and 14 expressions of 14 tokens per video. The plain loop takes one expression per step,
+reads track files in the layout of the published code (.npy and JSON), and runs a text encoder of
+roberta-large's size (random weights) in the loop, keeping its graph. Ours is the Trainer over
 shards and cached text tokens, once for each way of batching. Time is CPU time of the process on a
-CPU, where other work does not count, and wall time on a GPU. Prints expressions a second, one line
-``ratio training_<way> <value> bar <value>`` each, and where our time goes.
+CPU, which ignores other work, and wall time on a GPU. Prints expressions per second, one line
+``ratio training_<way> <value> bar <value>`` each, and a breakdown of our time.
 """
 
 import argparse
@@ -43,11 +43,11 @@ from sola.types import Expression
 TOKENS_OF_VIDEO = NUM_TRACKS * NUM_FRAMES * NUM_EXPRESSIONS
 BARS = {"cpu": 2.5, "cuda": 8.0}
 PACKED_VIDEOS = {"cpu": 1, "cuda": 4}
-"""Videos' worth of tokens in a packed step."""
+"""Size of a packed step, in videos' numbers of tokens."""
 
 
 def main() -> None:
-    """Measures the plain loop, then ours in every way of batching."""
+    """Measure the plain loop, then ours in every way of batching."""
     options = _parse_arguments()
     torch.set_num_threads(options.threads)
     _quieten()
@@ -92,7 +92,7 @@ def _quieten() -> None:
 def _measure_plain(
     folder: Path, expressions: list[Expression], options: argparse.Namespace
 ) -> float:
-    """Expressions a second, one a step."""
+    """Return expressions per second, with one expression per step."""
     from transformers import RobertaConfig, RobertaModel
 
     torch.manual_seed(0)
@@ -143,11 +143,11 @@ class Clock(pl.Callback):
 
     @property
     def speed(self) -> float:
-        """Expressions a second."""
+        """Return expressions per second."""
         return self.num_expressions / sum(self.seconds.values())
 
     def shares(self) -> str:
-        """Of the time, by part."""
+        """Return the share of the time by part."""
         total = sum(self.seconds.values())
         return ", ".join(f"{part} {value / total:.0%}" for part, value in self.seconds.items())
 
@@ -158,22 +158,22 @@ class Clock(pl.Callback):
         self._last = now
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
-        """The batch is read and on the device."""
+        """End the data part: the batch is on the device."""
         self._batch_idx = batch_idx
         if batch_idx > 0:
             self.num_expressions += len(batch.expressions)
         self._mark("data", batch_idx)
 
     def on_before_backward(self, *unused: Any) -> None:
-        """The loss is there."""
+        """End the forward part: the loss is computed."""
         self._mark("forward", self._batch_idx)
 
     def on_after_backward(self, *unused: Any) -> None:
-        """The gradients are there."""
+        """End the backward part: the gradients are computed."""
         self._mark("backward", self._batch_idx)
 
     def on_train_batch_end(self, *unused: Any) -> None:
-        """The step is taken."""
+        """End the optimiser part: the step is done."""
         self._mark("optimiser", self._batch_idx)
 
 
@@ -207,7 +207,7 @@ def _measure_ours(
 
 
 class Steps:
-    """So many batches, epoch after epoch of a loader."""
+    """Yields a number of batches, over several epochs of a loader."""
 
     def __init__(self, loader: Any, num_steps: int) -> None:
         self.loader, self.num_steps = loader, num_steps
@@ -226,7 +226,7 @@ class Steps:
 
 
 def _now(device: str) -> float:
-    """Seconds, when all that was started is done."""
+    """Return the time in seconds, after waiting for the device."""
     if device == "cpu":
         return time.process_time()
     torch.cuda.synchronize()

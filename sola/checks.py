@@ -1,4 +1,4 @@
-"""Checks of constructor arguments; each raises a UserError that begins with the argument's name."""
+"""Check constructor arguments; each error message starts with the argument's name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,10 +7,10 @@ from sola.errors import UserError, nearest
 
 
 def at_least(minimum: float, **values: float | None) -> None:
-    """Refuse numbers below a minimum; None passes.
+    """Check that numbers are at least a minimum; None passes.
 
     Raises:
-        UserError: if one is below it, or NaN.
+        UserError: if a number is below the minimum, or NaN.
     """
     for name, value in values.items():
         if value is not None and not value >= minimum:
@@ -18,10 +18,10 @@ def at_least(minimum: float, **values: float | None) -> None:
 
 
 def above(limit: float, **values: float | None) -> None:
-    """Refuse numbers that are not above a limit; None passes.
+    """Check that numbers are above a limit; None passes.
 
     Raises:
-        UserError: if one is not.
+        UserError: if a number is not above the limit, or NaN.
     """
     for name, value in values.items():
         if value is not None and not value > limit:
@@ -29,10 +29,10 @@ def above(limit: float, **values: float | None) -> None:
 
 
 def between(low: float, high: float, **values: float | None) -> None:
-    """Refuse numbers outside [low, high]; None passes.
+    """Check that numbers are in [low, high]; None passes.
 
     Raises:
-        UserError: if one is outside.
+        UserError: if a number is outside, or NaN.
     """
     for name, value in values.items():
         if value is not None and not low <= value <= high:
@@ -40,10 +40,10 @@ def between(low: float, high: float, **values: float | None) -> None:
 
 
 def one_of(known: Sequence[str], **values: Any) -> None:
-    """Refuse values that are not among the known ones.
+    """Check that values are among the known ones.
 
     Raises:
-        UserError: if one is not; it names the nearest known one.
+        UserError: if a value is unknown; the message names the nearest known one.
     """
     for name, value in values.items():
         if value not in known:
@@ -53,10 +53,10 @@ def one_of(known: Sequence[str], **values: Any) -> None:
 
 
 def folder_name(**values: str) -> None:
-    """Refuse names that cannot name one folder.
+    """Check that values are valid names of a single folder.
 
     Raises:
-        UserError: if one is empty, "." or "..", or holds a slash.
+        UserError: if a name is empty, "." or "..", or contains a slash.
     """
     for name, value in values.items():
         if value in ("", ".", "..") or "/" in value or "\\" in value:

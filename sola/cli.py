@@ -1,4 +1,4 @@
-"""The programs: ``sola <command> ...``, and the scripts train.py, generate.py, ... of a clone."""
+"""Command line: ``sola <command> ...``, and the scripts train.py, generate.py, ... of a clone."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    """``sola``: dispatch to a command."""
+    """Run the program ``sola``: dispatch to a command."""
     with _interruptible():
         _dispatch(sys.argv[1] if len(sys.argv) > 1 else "--help")
 
@@ -42,11 +42,11 @@ def _dispatch(command: str) -> None:
 
 
 def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
-    """Run one of the Hydra programs with the command line; ends the process.
+    """Run one of the Hydra programs with the command line; end the process if it fails.
 
     Args:
         entry: train, generate, evaluate or predict.
-        words: of the command line before the overrides.
+        words: words of the command line before the overrides.
     """
     tasks = {"train": _train, "generate": _generate, "evaluate": _evaluate, "predict": _predict}
     with _interruptible():
@@ -57,7 +57,7 @@ def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the process without a traceback."""
+    """End the process without a traceback on Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:

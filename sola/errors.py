@@ -1,15 +1,15 @@
-"""Errors that are shown to users as a message, and hints for misspelt words."""
+"""Errors shown to users as a message, and hints for misspelt words."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, as in shells."""
 MAX_LISTED = 12
 
 
 class UserError(Exception):
-    """A mistake that the user can fix; its text says where, what is wrong and what to do.
+    """A mistake that the user can fix; its text says where, what is wrong and how to fix it.
 
     Entry points show it as one message with exit status 1. Every other exception is a bug and
     keeps its traceback.
@@ -28,13 +28,13 @@ class DamagedFile(UserError):
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that is most like the given one, None when nothing is alike."""
+    """Return the known word most similar to the given one; None if none is similar."""
     matches = get_close_matches(word, known, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
 def did_you_mean(word: str, known: Sequence[str], *, prefix: str = "") -> str:
-    """A sentence to append: the nearest known word, or the known words; "" if there are none."""
+    """Return a sentence to append: the nearest known word, or all known words; "" for none."""
     guess = nearest(word, known)
     if guess:
         return f" Did you mean {prefix}{guess}?"

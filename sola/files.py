@@ -1,4 +1,4 @@
-"""Write files atomically; read files and tell refusal by the system from damage."""
+"""Write files atomically; read files, and distinguish refused access from damaged content."""
 
 import errno
 import hashlib
@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 from sola.errors import DamagedFile, FileRefused
 
 UNFINISHED_DIR = "unfinished.part"
-"""Folder of results that are not complete yet."""
+"""Folder of incomplete results."""
 MAX_NAME_BYTES = 200
-"""File systems allow 255; the rest is for the endings that are added to a name."""
+"""Longest allowed name; file systems allow 255, and endings are added to names."""
 
 _WRONG_CONTENT = (OSError, EOFError, KeyError, RuntimeError, ValueError)
 """Errors that libraries raise for wrong content; others, such as TypeError, are bugs."""
@@ -32,13 +32,13 @@ _REMEDIES = {
 
 
 class Damage(RuntimeError):
-    """Part of a file is not what was written there; the text says which."""
+    """Part of a file is damaged; the text says which part."""
 
 
 def unsafe_name(name: object) -> str:
-    """Return why a video, frame or expression cannot name a file or folder; "" if it can.
+    """Return why a name of a video, frame or expression is unsafe as a file name; "" if it is safe.
 
-    Names come from other people's files and become parts of paths.
+    Names come from untrusted files and become parts of paths.
     """
     if not isinstance(name, str):
         return f"is {name!r}, not a text"
@@ -53,9 +53,9 @@ def unsafe_name(name: object) -> str:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name to write a file under; rename it when the block ends.
+    """Yield a temporary path to write to; rename it when the block ends.
 
-    Several processes may write the same file at once, also on several machines: the last one wins.
+    Several processes, also on several machines, may write the same file at once: the last one wins.
     A block that fails leaves nothing behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,20 +66,20 @@ def whole_file(path: Path) -> Iterator[Path]:
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # errors of a write do not name the file
+            error.filename = str(path)  # write errors do not name the file
         raise
 
 
 @contextmanager
 def whole_results(output_dir: Path, names: Sequence[str]) -> Iterator[Path]:
-    """Yield a folder to write results into; give them their final names when the block ends.
+    """Yield a folder to write results into; move them to their final names when the block ends.
 
-    Those of an earlier run are removed first, in the order of the names, each at once. New ones are
-    published in the reverse order, so the first name is there only when all are.
+    Results of an earlier run are removed first, each atomically, in the order of the names. New
+    results are published in the reverse order, so the first name exists only once all do.
 
     Args:
-        output_dir: where the results will lie, beside the folder for unfinished ones.
-        names: of the results, files or folders; one that is not made is skipped.
+        output_dir: final folder of the results; it also holds the folder for unfinished ones.
+        names: names of the results, files or folders; a result that is not made is skipped.
     """
     unfinished = output_dir / UNFINISHED_DIR
     if unfinished.exists():
@@ -98,13 +98,13 @@ def whole_results(output_dir: Path, names: Sequence[str]) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file atomically; NaN is refused."""
+    """Write a JSON file atomically; NaN raises a ValueError."""
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
-    """Convert to JSON's types; a number that is not finite becomes None."""
+    """Convert to JSON types; numbers that are not finite become None."""
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -121,7 +121,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def sha256_of_code(cls: type) -> str | None:
-    """Return the SHA-256 of a class's source file; None for sola's own and where there is none."""
+    """Return the SHA-256 of a class's source file; None for sola's own, or without a file."""
     path = getattr(sys.modules.get(cls.__module__), "__file__", None)
     is_own = cls.__module__.partition(".")[0] == "sola"
     return None if is_own or path is None else sha256_of_file(Path(path))
@@ -131,7 +131,7 @@ def is_there(path: Path) -> bool:
     """Return whether a file exists.
 
     Raises:
-        FileRefused: if that is unknown, such as for a link into a disk that is not mounted.
+        FileRefused: if that cannot be known, such as for a link into a disk that is not mounted.
     """
     with refusals(path):
         try:
@@ -158,11 +158,11 @@ def find_files(folder: Path, pattern: str) -> list[Path]:
 
 
 def read_json(path: Path, remedy: str) -> Any:
-    """Return the content of a JSON file of ours.
+    """Return the content of a JSON file written by sola.
 
     Args:
         path: the file.
-        remedy: what to do if it is damaged, a sentence.
+        remedy: sentence that says what to do if the file is damaged.
 
     Raises:
         FileRefused: if the system refuses to read it.
@@ -174,11 +174,11 @@ def read_json(path: Path, remedy: str) -> Any:
 
 @contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Raise ``FileRefused`` for an error of the system; other errors pass, also of content."""
+    """Raise ``FileRefused`` for errors of the system; let other errors pass."""
     try:
         yield
     except OSError as error:
-        if error.errno in (None, errno.EINVAL):  # libraries set none, or seek too far
+        if error.errno in (None, errno.EINVAL):  # errors of content: no errno, or a seek too far
             raise
         where = f"{path} (a link to {os.readlink(path)})" if os.path.islink(path) else str(path)
         remedy = _REMEDIES.get(error.errno, "Check that its disk is mounted and works")
@@ -190,11 +190,11 @@ def refusals(path: Path) -> Iterator[None]:
 
 @contextmanager
 def readable(path: Path, remedy: str) -> Iterator[None]:
-    """Tell refusal from damage while a library reads a file.
+    """Distinguish refused access from damaged content while a library reads a file.
 
     Args:
         path: the file.
-        remedy: what to do if it is damaged, a sentence.
+        remedy: sentence that says what to do if the file is damaged.
 
     Raises:
         FileRefused: if the system refuses to read it.
@@ -205,7 +205,7 @@ def readable(path: Path, remedy: str) -> Iterator[None]:
             yield
     except _WRONG_CONTENT as error:
         with refusals(path):
-            sha256_of_file(path)  # reads all of it: libraries hide errors of the system
+            sha256_of_file(path)  # read all of it, as libraries hide errors of the system
         reason = str(error.args[-1] if error.args else error).partition("\n")[0]
         raise DamagedFile(f"{path}: damaged or cut off ({reason}). {remedy}") from error
 

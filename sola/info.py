@@ -1,4 +1,4 @@
-"""sola info: versions, devices, caches and tracks in one screen, for bug reports."""
+"""Program ``sola info``: print versions, devices, caches and tracks, for bug reports."""
 
 import json
 import platform
@@ -16,10 +16,10 @@ DISTRIBUTION = "sola-rvos"
 
 
 def show_info(words: Sequence[str]) -> None:
-    """Print the screen.
+    """Print versions, devices, caches and tracks.
 
     Args:
-        words: ``data_root=...``; without, data in the working folder.
+        words: ``data_root=...``; the default is data in the working folder.
     """
     roots = [word.partition("=")[2] for word in words if word.startswith("data_root=")]
     data_root = Path(roots[-1] if roots else "data")
@@ -56,7 +56,7 @@ def _caches(data_root: Path) -> list[str]:
 
     text = sorted(path.name for path in (data_root / "text").glob("*/"))
     return [
-        f"model hub cache {HF_HUB_CACHE}: {'there' if Path(HF_HUB_CACHE).is_dir() else 'empty'}",
+        f"model hub cache {HF_HUB_CACHE}: {'exists' if Path(HF_HUB_CACHE).is_dir() else 'empty'}",
         f"text tokens in {data_root / 'text'}: {', '.join(text) or 'none'}",
     ]
 

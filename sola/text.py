@@ -1,8 +1,8 @@
-"""Sentences as text tokens: a frozen encoder of transformers, and a cache on disk.
+"""Text tokens of sentences: a frozen encoder of transformers, and a cache on disk.
 
-A file of the cache holds the tokens of some texts of one encoder: an array (L, E) float32 for each,
-named by the sha256 of the text. Files are written under another name and then renamed; a further
-run adds a file. transformers and torch are imported only by the functions that need them.
+A file of the cache holds the tokens of some texts by one encoder: one array (L, E) float32 per
+text, named by the SHA-256 of the text. Files are written atomically; later runs add files.
+transformers and torch are imported only by the functions that need them.
 """
 
 import contextlib
@@ -30,25 +30,26 @@ log = logging.getLogger(__name__)
 PACKAGE_PREFIX = "package:"
 IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
 FORMAT_VERSION = 3
-"""Part of the names of files: those of other formats are not read."""
+"""Part of the file names; files of other versions are not read."""
 SUFFIX = ".h5"
-REMEDY = "Move it away: it is made again when it is needed."
+REMEDY = "Move it away: it is rebuilt when it is needed."
 CHUNK_SIZE = 4096
-"""Texts encoded between two writes: what a killed run loses at most."""
+"""Number of texts encoded between two writes, the most that a killed run loses."""
 
 
 def resolve(path: str, key: str = "text_encoder.path") -> str:
-    """The path that transformers gets: the path itself, or the folder inside a Python package.
+    """Return the path for transformers: the path itself, or the folder inside a Python package.
 
     Args:
         path: model name, folder, or "package:<name>" of a package with ``get_model_path()``.
-        key: where the path was configured, for messages.
+        key: configuration key of the path, for messages.
 
     Raises:
-        UserError: if the package is not installed, or a path that can only be a folder is none.
+        UserError: if the package is not installed, or the path is neither a folder nor a valid
+            model name.
     """
     if not path.startswith(PACKAGE_PREFIX):
-        # names of a hub are "name" and "owner/name": everything else has to be a folder here
+        # model names are "name" or "owner/name"; anything else must be a local folder
         if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path) and not Path(path).is_dir():
             raise UserError(
                 f"{key}={path}: no such folder. Give a folder with a transformers model, or the "
@@ -68,13 +69,13 @@ def resolve(path: str, key: str = "text_encoder.path") -> str:
 class TextEncoder:
     """A frozen network that turns sentences into text tokens.
 
-    An encoder of your own is a class with the same attributes and methods.
+    Your own encoder must be a class with the same attributes and methods.
 
     Args:
-        name: of its folder of cached tokens below data/text.
-        path: model name or folder for transformers, or "package:" and a package that carries one.
-        dim: E, width of a text token; a property of the model.
-        batch_size: sentences encoded together.
+        name: name of the encoder's folder of cached tokens below data/text.
+        path: model name or folder for transformers, or "package:<name>" of a package with a model.
+        dim: E, width of a text token; it must match the model.
+        batch_size: number of sentences encoded together.
 
     Raises:
         UserError: if a value is out of range.
@@ -86,13 +87,13 @@ class TextEncoder:
         self.name, self.path, self.dim, self.batch_size = name, path, dim, batch_size
 
     def identity(self) -> str:
-        """JSON that distinguishes this encoder's tokens from another's.
+        """Return JSON that distinguishes this encoder's tokens from another's.
 
-        For a folder it is the sha256 of its configuration, tokenizer and weights; for a model name
-        the name (only transformers knows which files it stands for).
+        For a folder it holds the SHA-256 of configuration, tokenizer and weights; for a model name
+        it holds only the name, as only transformers knows the files.
 
         Raises:
-            UserError: as ``resolve`` does.
+            UserError: see ``resolve``.
         """
         folder = Path(resolve(self.path))
         if not folder.is_dir():
@@ -102,16 +103,16 @@ class TextEncoder:
         return json.dumps({"files": hashes, "dim": self.dim}, sort_keys=True)
 
     def encode(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Text tokens of every text: last hidden states, special tokens included.
+        """Return the text tokens of every text: last hidden states, including special tokens.
 
-        Texts go to the tokenizer as they are. Only texts of equal length share a batch, so that no
-        result depends on padding.
+        Texts are tokenized unchanged. Only texts of equal length share a batch, so that no result
+        depends on padding.
 
         Returns:
             Text -> (L, E) float32.
 
         Raises:
-            UserError: if the encoder cannot be loaded, or is not ``dim`` wide.
+            UserError: if the encoder cannot be loaded, or its width is not ``dim``.
         """
         import torch
 
@@ -153,11 +154,11 @@ class TextEncoder:
 
 
 class TextTokens:
-    """The text tokens of any expression; the encoder is loaded only when a text is new.
+    """Cached text tokens; the encoder is loaded only for new texts.
 
     Args:
-        cache_dir: holds a folder for each encoder (``data/text``); made when something is added.
-        encoder: makes tokens of new texts; files of encoders of another identity are not read.
+        cache_dir: folder with one folder per encoder (``data/text``), created when needed.
+        encoder: encodes new texts; files of encoders with another identity are not read.
 
     Raises:
         UserError: if the encoder's package is missing.
@@ -167,17 +168,17 @@ class TextTokens:
         self.encoder, self.folder = encoder, cache_dir / encoder.name
         self._prefix = _digest(f"{FORMAT_VERSION} {encoder.identity()}")[:12]
         self._paths: dict[str, Path] = {}
-        """The file of every text, by its sha256."""
+        """SHA-256 of a text -> file that holds its tokens."""
         self._refresh()
 
     def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Text tokens of every text.
+        """Return the text tokens of every text.
 
         Args:
-            texts: expressions, as they are written.
+            texts: expressions in their original spelling.
 
         Returns:
-            One (L, E) float32 array a text, special tokens included.
+            One (L, E) float32 array per text, including special tokens.
 
         Raises:
             UserError: if the encoder is needed and cannot be loaded, or has another width.
@@ -186,7 +187,7 @@ class TextTokens:
         return [self._read(text) for text in texts]
 
     def prepare(self, texts: Sequence[str]) -> None:
-        """Encode the texts that are not in the cache yet; raises as ``tokens``."""
+        """Encode the texts that are missing from the cache; for errors see ``tokens``."""
         by_key = {_digest(text): text for text in texts}
         if not by_key.keys() <= self._paths.keys():
             self._refresh()
@@ -195,7 +196,7 @@ class TextTokens:
             self.add(self.encoder.encode(missing[start : start + CHUNK_SIZE]))
 
     def add(self, tokens: Mapping[str, NDArray[np.float32]]) -> None:
-        """Write one file with the tokens (L, E) of some texts."""
+        """Write one file with the tokens, (L, E) each, of some texts."""
         arrays = {_digest(text): array.astype(np.float32) for text, array in tokens.items()}
         path = self.folder / f"{self._prefix}-{_digest(' '.join(arrays))[:12]}{SUFFIX}"
         with whole_hdf5(path) as file:
@@ -213,7 +214,7 @@ class TextTokens:
         return tokens
 
     def _refresh(self) -> None:
-        """Index files that were added since, by this or another process."""
+        """Index files that this or another process has added."""
         known = set(self._paths.values())
         for path in find_files(self.folder, f"{self._prefix}-*{SUFFIX}"):
             if path not in known:
@@ -223,7 +224,7 @@ class TextTokens:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """While it lasts: no progress bar, no line for every retry, no report of unused weights."""
+    """Silence progress bars, retries and reports of unused weights of transformers."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
@@ -248,7 +249,7 @@ def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Ite
 
 
 def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
-    """Ask the hub only for what is not here: without a network it tries for a minute."""
+    """Load from disk if possible: without a network, asking the hub takes a minute."""
     from transformers import AutoModel, AutoTokenizer
 
     here = {"local_files_only": True}
@@ -257,7 +258,7 @@ def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
     except (OSError, ValueError):
         if Path(path).is_dir():
             raise
-    log.info("text encoder %s is not on this machine: asking the Hugging Face hub for it", path)
+    log.info("text encoder %s is not on disk: looking for it on the Hugging Face hub", path)
     return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path)
 
 

@@ -1,7 +1,7 @@
-"""The nouns of the project: frozen data classes without logic, shared by every module.
+"""Data types shared by all modules: frozen data classes without logic.
 
 Shape letters: B samples, N tracks, T frames, L text tokens, D channels, G ground-truth objects,
-H, W.
+H height, W width.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ import numpy as np
 
 
 class RunLength(TypedDict):
-    """One mask, COCO compressed run-length: ``size`` is [H, W], ``counts`` the code as ASCII."""
+    """One mask as COCO's compressed run-length code: ``size`` [H, W], and ``counts`` in ASCII."""
 
     size: list[int]
     counts: str
 
 
 Masklet = list[RunLength]
-"""One object's masks over time: T masks, one a frame; an absent object's mask is empty."""
+"""One object's masks over time: T masks, one per frame; empty where the object is absent."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Video:
 
     video_id: str
     frame_paths: tuple[Path, ...]
-    """T image files in the order of time; their stems name the frames in a submission."""
+    """T image files in the order of time; submissions name frames by the files' stems."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,20 @@ class Expression:
     expression_id: str
     text: str
     object_ids: tuple[str, ...] | None
-    """Objects that the sentence means; () for none of them, None where ground truth is unknown."""
+    """Objects that the sentence refers to; () for no object, None if unknown."""
     kind: str = ""
-    """Kind of sentence, as the data set records it; "" if it does not."""
+    """Kind of sentence as recorded by the data set; "" if not recorded."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A mask on one frame from which a track starts, and where it came from."""
+    """A mask on one frame from which a track starts, and its origin."""
 
     frame_idx: int
-    """-1: unknown (of an imported track), and then ``mask`` is empty and ``area`` -1."""
+    """Frame of the mask; -1: unknown (imported track), with an empty ``mask`` and ``area`` -1."""
     mask: RunLength
     area: int
-    """Pixels of the mask."""
+    """Number of pixels of the mask."""
     source: str
     """Prompt source: "gt", "grid", "gdino", or another."""
     object_id: str = ""
@@ -60,25 +60,25 @@ class Prompt:
     predicted_iou: float = float("nan")
     stability_score: float = float("nan")
     box: tuple[float, float, float, float] | None = None
-    """(left, top, right, bottom) in pixels of the frame, from which the mask was made (gdino)."""
+    """Box (left, top, right, bottom) that the mask was made from, in pixels (gdino)."""
     phrase: str = ""
-    """Words of the expression that the box was found for (gdino)."""
+    """Words of the expression that the box matches (gdino)."""
     token_scores: tuple[float, ...] = ()
     """Score of the box for each of the detector's L tokens of the expression (gdino)."""
 
 
 @dataclass(frozen=True)
 class FoundPrompts:
-    """Everything that was found on frames of a video, before any rule drops some of it."""
+    """All prompts found on some frames of a video, before any rule drops some of them."""
 
     size: tuple[int, int]
     """(H, W) of every mask."""
     frames: tuple[int, ...]
-    """Frames that were looked at."""
+    """Frames that were searched."""
     box_threshold: float
-    """Boxes that score no more were not made into masks (gdino)."""
+    """Boxes with a score up to this were dropped in the search (gdino)."""
     by_text: dict[str, tuple[Prompt, ...]]
-    """By the text that was looked for, "" for whatever there is; () where nothing was found."""
+    """Searched text -> prompts, () for none; the text is "" for prompts of the whole video."""
 
 
 @dataclass(frozen=True)
@@ -86,23 +86,23 @@ class Labels:
     """Per-frame pixel counts of N tracks against G ground-truth objects."""
 
     object_ids: tuple[str, ...]
-    """G names."""
+    """Names of the G objects."""
     intersections: np.ndarray
-    """(N, G, T) int32, pixels in both."""
+    """(N, G, T) int32, number of pixels in both track and object."""
     track_areas: np.ndarray
-    """(N, T) int32."""
+    """(N, T) int32, number of pixels."""
     object_areas: np.ndarray
-    """(G, T) int32."""
+    """(G, T) int32, number of pixels."""
 
 
 @dataclass(frozen=True)
 class DetectionEvidence:
-    """Support of a detector's answers to one sentence for its N tracks."""
+    """Support of a detector's boxes for the N tracks of one sentence."""
 
     frame_idxs: tuple[int, ...]
     """K searched frames, ascending."""
     scores: np.ndarray
-    """(N, K) float32, best score on the frame of a prompt that supports the track; 0: none."""
+    """(N, K) float32, best score of a prompt on the frame that supports the track; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -111,18 +111,18 @@ class Tracks:
 
     video_id: str
     expression_id: str
-    """"" where the tracks belong to the whole video."""
+    """"" if the tracks belong to the whole video."""
     object_tokens: np.ndarray
     """(N, T, D) float32; D is 0 if the tracker has no tokens."""
     object_scores: np.ndarray
-    """(N, T) float32 logits; above 0: the object is there; NaN: unknown."""
+    """(N, T) float32 logits, above 0 where the tracker sees the object; NaN: unknown."""
     masklets: tuple[Masklet, ...]
     """N masklets of T masks."""
     prompts: tuple[Prompt, ...]
-    """N prompts, one a track."""
+    """N prompts, one per track."""
     size: tuple[int, int]
-    """(H, W) of every mask, the frames' own size."""
+    """(H, W) of every mask, the size of the frames."""
     labels: Labels | None = None
-    """None where the split has no ground truth."""
+    """None if the split has no ground truth."""
     evidence: DetectionEvidence | None = None
-    """None where the prompts are not a detector's answers to one sentence, or were imported."""
+    """None if the prompts are not a detector's boxes for one sentence, or were imported."""

@@ -12,7 +12,7 @@ from sola.errors import DamagedFile
 from sola.files import Damage, find_files, readable, refusals
 
 _UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, LookupError, TypeError, AttributeError)
-"""Errors that torch.load raises beside ``RuntimeError``, ``ValueError`` and ``EOFError``."""
+"""Errors that torch.load raises besides ``RuntimeError``, ``ValueError`` and ``EOFError``."""
 
 HEAD_BYTES = 512
 STAND_INS = (
@@ -20,23 +20,23 @@ STAND_INS = (
     (b"<!doctype html", "an HTML page", "Download the file again, with its direct link"),
     (b"<html", "an HTML page", "Download the file again, with its direct link"),
 )
-"""First bytes of files saved in place of the right one, what they are, and what to do."""
+"""(first bytes, kind, remedy) of files that are often saved in place of the right one."""
 
 
 def read_weights(
     path: Path, *, is_checked: bool = False, remedy: str = "Get the file again."
 ) -> Any:
-    """Return plain values and tensors of a file, on the CPU.
+    """Return the plain values and tensors of a file, on the CPU.
 
     Args:
         path: the file.
-        is_checked: verify the checksums that torch.save writes and torch.load ignores; other
-            programs leave them out.
-        remedy: what to do if the file is not a checkpoint, a sentence.
+        is_checked: whether to verify the checksums that torch.save writes and torch.load ignores;
+            other programs do not write them.
+        remedy: sentence that says what to do if the file is not a checkpoint.
 
     Raises:
         FileRefused: if the system refuses to read it.
-        DamagedFile: if it is not a file of torch, is damaged, or would run code.
+        DamagedFile: if it is not a torch file, is damaged, or would run code.
     """
     refuse_stand_in(path)
     with readable(path, remedy), path.open("rb") as file:
@@ -48,15 +48,15 @@ def read_weights(
         except Damage:
             raise
         except (*_UNREADABLE, RuntimeError, ValueError, EOFError) as error:
-            # without torch's own words, which advise to run the code in the file
-            raise Damage("no checkpoint, or one that would run code") from error
+            # without torch's message, which advises to run the code in the file
+            raise Damage("not a checkpoint, or one that would run code") from error
 
 
 def refuse_stand_in(path: Path) -> None:
     """Raise ``DamagedFile`` for a Git LFS pointer or a web page in place of a file.
 
     Args:
-        path: a file, or a folder whose files are all checked.
+        path: a file, or a folder to check with all its files.
     """
     for each in find_files(path, "*") if os.path.isdir(path) else [path]:
         with refusals(each), each.open("rb") as file:
@@ -68,7 +68,7 @@ def refuse_stand_in(path: Path) -> None:
 
 def _check_zip(opened: IO[bytes], *, is_checked: bool) -> None:
     with zipfile.ZipFile(opened) as file:
-        # torch.save never compresses, so a file takes as much memory as it has bytes
+        # torch.save never compresses, so a file cannot take more memory than it has bytes
         if any(member.compress_type != zipfile.ZIP_STORED for member in file.infolist()):
             raise Damage("compressed, which torch.save never does")
         damaged = file.testzip() if is_checked else None

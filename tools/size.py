@@ -1,9 +1,9 @@
-"""Print how large the code is: lines of code, long functions, long files, docstrings.
+"""Print the size of the code: lines of code, long functions, long files, docstrings.
 
     python tools/size.py          # or: make size
 
-A line of code has a token other than a comment or a docstring. A function's length is counted from
-its ``def`` to its last line, without its docstring.
+A line of code has a token other than a comment or a docstring. The length of a function is counted
+from its ``def`` to its last line, without its docstring.
 """
 
 import ast
@@ -23,7 +23,7 @@ LAYOUT = frozenset(
         *(tokenize.ENCODING, tokenize.ENDMARKER),
     )
 )
-"""Tokens that do not make a line a line of code."""
+"""Tokens that do not count as code."""
 Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -39,7 +39,7 @@ class Size:
 
 
 def measure(path: Path) -> Size:
-    """Counts of a Python file."""
+    """Return the counts of a Python file."""
     source = path.read_text()
     tree = ast.parse(source)
     scopes = [node for node in ast.walk(tree) if isinstance(node, Scope)]
@@ -75,7 +75,7 @@ def _docstring_lines(scope: Scope) -> range:
 
 
 def _public(tree: ast.Module) -> list[tuple[str, Scope]]:
-    """The module and its public classes, functions and methods."""
+    """Yield the module and its public classes, functions and methods."""
     found: list[tuple[str, Scope]] = [("", tree)] if tree.body else []
     for node in tree.body:
         if not isinstance(node, Scope) or node.name.startswith("_"):

@@ -1,4 +1,4 @@
-"""Configuration: composition, the check of arguments, and the frame of every entry point."""
+"""Configuration: composition, checks of arguments, and the frame of every command."""
 
 from sola.config.composition import compose, load
 from sola.config.program import main

@@ -1,4 +1,4 @@
-"""Compose the configuration of a command, check it and build its objects."""
+"""Compose the configuration of a command, check it, and build its objects."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,11 @@ _PACKAGE_DIR = Path(__file__).parents[1]
 CONF_DIR = next(
     folder for folder in (_PACKAGE_DIR / "conf", _PACKAGE_DIR.parent / "conf") if folder.is_dir()
 )
-"""The YAML files: inside an installed package, beside sola/ in a clone."""
+"""Folder of the YAML files: inside an installed package, beside sola/ in a clone."""
 
 
 WIDTHS = (("token_dim", "tracker", "token_dim"), ("text_dim", "text_encoder", "dim"))
-"""Argument of a selector, the part that gives this width, and its attribute."""
+"""(argument of a selector, section that gives this width, attribute of its object)."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Entry:
     """One command."""
 
     config_class: str
-    """In ``sola.config.entry_points``."""
+    """Name of a class in ``sola.config.entry_points``."""
     unused: tuple[str, ...] = ()
     """Groups that the command ignores. They are composed because the file of a data set chooses
-    tracker, text encoder and selector for every command, and Hydra refuses to override a group
-    that is absent."""
+    tracker, text encoder and selector for every command, and Hydra cannot override an absent
+    group."""
     paths: tuple[str, ...] = ()
-    """Keys that name a file or folder which has to exist at start."""
+    """Keys of files or folders that must exist at start."""
     lists: tuple[str, ...] = ()
-    """Groups of which any number of files can be chosen; Hydra leaves them out of its choices."""
+    """Groups that accept several files; Hydra leaves them out of its choices."""
 
 
 ENTRIES = {
@@ -73,9 +73,9 @@ ENTRIES = {
 
 
 def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR) -> Any:
-    """Configuration that ``python <entry>.py <overrides>`` would run with.
+    """Return the configuration with which ``python <entry>.py <overrides>`` would run.
 
-    For tests and benchmarks. ``paths.output_dir`` belongs to a run: give it among the overrides.
+    For programs without a run folder of Hydra: pass ``paths.output_dir`` in the overrides.
 
     Args:
         entry: one of ``ENTRIES``.
@@ -83,7 +83,7 @@ def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR
         conf_dir: folder of the YAML files.
 
     Raises:
-        UserError: as ``load`` does.
+        UserError: see ``load``.
         hydra.errors.HydraException: if the YAML files and overrides do not fit together.
     """
     return load(compose_values(entry, overrides, conf_dir, with_hydra=False), entry)
@@ -92,13 +92,13 @@ def compose(entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR
 def compose_values(
     entry: str, overrides: Sequence[str] = (), conf_dir: Path = CONF_DIR, *, with_hydra: bool = True
 ) -> DictConfig:
-    """Compose the values of a command as they are written, unchecked.
+    """Compose the values of a command, unchecked and unresolved.
 
     Args:
-        entry: as for ``compose``.
+        entry: one of ``ENTRIES``.
         overrides: as on the command line.
         conf_dir: folder of the YAML files.
-        with_hydra: include Hydra's own values.
+        with_hydra: whether to include Hydra's own values.
 
     Raises:
         hydra.errors.HydraException: if the YAML files and overrides do not fit together.
@@ -109,14 +109,14 @@ def compose_values(
 
 
 def load(composed: DictConfig, entry: str) -> Any:
-    """The checked configuration of an entry point, with what it names built.
+    """Check the configuration of a command, and build its objects.
 
     Args:
-        composed: what Hydra composed.
+        composed: values composed by Hydra.
         entry: one of ``ENTRIES``.
 
     Returns:
-        The data class of the entry point.
+        An instance of the command's data class.
 
     Raises:
         UserError: if a value is missing, unknown or wrong, or a target cannot be imported.
@@ -151,7 +151,7 @@ def load(composed: DictConfig, entry: str) -> Any:
 
 
 def _fill_widths(values: Mapping[str, Any], built: Mapping[str, Any]) -> None:
-    """Fill the widths of a selector that are null from the tracker and the text encoder."""
+    """Set widths of a selector that are null to those of the tracker and the text encoder."""
     selector = values.get("selector")
     if not isinstance(selector, dict):
         return
@@ -163,7 +163,7 @@ def _fill_widths(values: Mapping[str, Any], built: Mapping[str, Any]) -> None:
 
 
 def _later(value: Any, key: str, how: str) -> Any:
-    """A node, or a dictionary of them, whose entries that are null are dropped."""
+    """Check a node, or a dictionary of nodes without those that are null, to build later."""
     if how == "by_name":
         if is_node(value) or not isinstance(value, Mapping):
             raise UserError(f"{key}: must be nodes by name, such as {key}.mine, got {value!r}.")

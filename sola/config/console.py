@@ -1,6 +1,6 @@
-"""Console output: messages, and the progress of a long step.
+"""Console output: log messages, and the progress of long steps.
 
-Coloured messages and a bar on a terminal; plain lines elsewhere.
+Messages are coloured and progress is a bar on a terminal; elsewhere both are plain lines.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REPORTS = "pytorch_lightning.profilers"
 """Logger of trainer.profiler=simple, shown at level INFO."""
 LINE_EVERY_S = 10.0
 Advance = Callable[..., None]
-"""``advance(note="", *, steps=1)``: count steps as done, with a note to show beside them."""
+"""``advance(note="", *, steps=1)``: advance by some steps, and show a note beside the bar."""
 
 
 class OwnMessages(logging.Filter):
@@ -72,15 +72,15 @@ def show_error(message: str) -> None:
 
 @contextmanager
 def progress(title: str, total: int, *, done: int = 0) -> Iterator[Advance]:
-    """Show how far a step is.
+    """Show the progress of a long step.
 
     Args:
-        title: what is being done.
-        total: number of things, done before or not.
-        done: things that were done before.
+        title: name of the step.
+        total: total number of items, including those done before.
+        done: number of items done before.
 
     Yields:
-        A function to call after each of them, see ``Advance``.
+        A function to call after each item, see ``Advance``.
     """
     if not is_terminal():
         yield _lines(title, total, done)

@@ -1,4 +1,4 @@
-"""The device and precision of a run. Importing this module imports torch."""
+"""Choose the device and check the precision of a run. Importing this module imports torch."""
 
 import torch
 
@@ -10,7 +10,7 @@ def pick_device(accelerator: str) -> torch.device:
     """Return the device of one of Lightning's accelerators: auto, cpu, gpu or cuda.
 
     Raises:
-        UserError: if the accelerator is unknown, or a GPU is requested and none is there.
+        UserError: if the accelerator is unknown, or a requested GPU is missing.
     """
     one_of(("auto", "cpu", "gpu", "cuda"), **{"trainer.accelerator": accelerator})
     if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
@@ -23,7 +23,7 @@ def pick_device(accelerator: str) -> torch.device:
 
 
 def check_precision(precision: str | None, device: torch.device) -> None:
-    """Refuse a precision that the device does not compute in.
+    """Check that the device supports a precision.
 
     Raises:
         UserError: for 16-mixed on a CPU, where Lightning would compute in bfloat16.

@@ -1,6 +1,6 @@
-"""Configuration of each command: objects built from conf/, and plain values; all are checked.
+"""Configuration of each command: checked plain values, and objects built from conf/.
 
-Fields marked ``LATER`` hold state (networks, optimisers, trainers): they are checked with the rest
+Fields marked ``LATER`` hold state (networks, optimisers, trainers). They are checked with the rest
 and built by the run itself, see ``sola.config.targets.Later``.
 """
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from sola.types import Masklet
 
 LATER, LATER_PARTIAL, LATER_BY_NAME = ({"later": how} for how in ("alone", "partial", "by_name"))
-"""Metadata of fields that the run builds: a node, one that needs further arguments, several."""
+"""Metadata of fields that the run builds: a node, a node that needs more arguments, several."""
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-"""The weights themselves stay float32."""
+"""Allowed precisions; weights are float32 in all of them."""
 TOKEN_DTYPES = ("auto", "float16", "float32")
 KINDS = {
     "dataset": "sola.datasets.Dataset",
@@ -39,9 +39,9 @@ KINDS = {
     "tracker": "sola.trackers.Tracker",
     "loss": "sola.selector.Loss",
 }
-"""Base classes of what is built, by key."""
+"""Base classes of the objects built, by key."""
 TRACKING = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins", "profiler")
-"""Arguments of Lightning's Trainer that generate.py has a use for; train.py takes all."""
+"""Arguments of Lightning's Trainer that generate.py uses; train.py accepts all."""
 OWNED = {
     "logger": "the group logger",
     "callbacks": "the group callbacks",
@@ -52,9 +52,9 @@ OWNED = {
     "inference_mode": "training, which validates as it needs to",
     "default_root_dir": "hydra.run.dir",
 }
-"""Arguments of the Trainer that an entry point sets, and what to use instead."""
+"""Arguments of the Trainer that the program sets, and what to use instead."""
 SCORING = {"devices": 1, "num_nodes": 1, "precision": "32-true"}
-"""Arguments and values that a selector scores with, beside accelerator and strategy."""
+"""Fixed arguments of the Trainer when a selector scores, besides accelerator and strategy."""
 
 
 @dataclass
@@ -63,11 +63,11 @@ class RunConfig:
 
     paths: Paths
     data_root: str = "data"
-    """Folder of datasets, tracks, prompts, text tokens: everything but what a run puts out."""
+    """Folder of data sets, tracks, prompts and text tokens: everything but outputs of runs."""
     num_threads: int = 0
-    """CPU threads of torch, in each process; 0: torch's choice."""
+    """Number of torch's CPU threads in each process; 0: torch's default."""
     seed: int = 42
-    """Of weights, orders and random choices."""
+    """Seed of weights, orders and random choices."""
 
     def __post_init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -79,14 +79,14 @@ class RunConfig:
                 raise UserError(f"trainer.{name}: is set by the program. Use {OWNED[name]}.")
 
     def refuse_trainer(self, used: Sequence[str], values: Mapping[str, object]) -> None:
-        """Refuse arguments of the Trainer that a command has no use for.
+        """Check that a command uses all configured arguments of the Trainer.
 
         Args:
-            used: arguments with any value.
-            values: further arguments, and the only value of each.
+            used: arguments that may have any value.
+            values: further arguments, with the only value allowed for each.
 
         Raises:
-            UserError: if there is another one.
+            UserError: if an argument is not used, or has another value.
         """
         for name, value in self.trainer.node.items():  # type: ignore[attr-defined]
             if name not in (TARGET, *used) and (name not in values or value != values[name]):
@@ -96,7 +96,7 @@ class RunConfig:
 
 @dataclass
 class GenerateConfig(RunConfig):
-    """generate.py."""
+    """Options of generate.py."""
 
     dataset: Dataset = field(kw_only=True)
     prompt_source: PromptSource = field(kw_only=True)
@@ -106,17 +106,17 @@ class GenerateConfig(RunConfig):
     """The split whose videos are tracked, such as train or valid_u."""
     dashboard: DashboardOptions = field(default_factory=DashboardOptions)
     token_dtype: str = "auto"
-    """Of object tokens on disk: float16, float32, or auto: float16 where the trainer's precision is
-    bf16-mixed (whose pointers float16 holds exactly), else float32."""
+    """Data type of object tokens on disk: float16, float32 or auto. auto is float16 if the
+    trainer's precision is bf16-mixed (float16 then holds the tokens exactly), else float32."""
     part: int = 0
-    """Which of the jobs that share the videos this one is: 0 to num_parts - 1."""
+    """Index of this job among the jobs that share the videos: 0 to num_parts - 1."""
     num_parts: int = 1
-    """Jobs that share the videos; each takes the next one that nobody has taken."""
+    """Number of jobs that share the videos; each takes the next free video."""
     strict: bool = False
-    """true: the first video that cannot be tracked ends the run; false: the others are tracked
-    first."""
+    """Whether the first video that cannot be tracked ends the run; if not, the other videos are
+    tracked first."""
     logger: Later[Logger] | None = field(default=None, metadata=LATER)
-    """None: nothing is logged but what the terminal shows."""
+    """null: log only to the terminal."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,7 +136,7 @@ class GenerateConfig(RunConfig):
 
 @dataclass
 class TrainConfig(RunConfig):
-    """train.py."""
+    """Options of train.py."""
 
     dataset: Dataset = field(kw_only=True)
     tracker: Tracker = field(kw_only=True)
@@ -147,20 +147,20 @@ class TrainConfig(RunConfig):
     trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
     data: DataOptions = field(kw_only=True)
     scheduler: Later[Any] | None = field(default=None, metadata=LATER_PARTIAL)
-    """None (~scheduler): the learning rate stays as it is."""
+    """null (~scheduler): constant learning rate."""
     callbacks: dict[str, Later[Callback | None]] = field(
         default_factory=dict, metadata=LATER_BY_NAME
     )
-    """By name: best.ckpt, last.ckpt, early stopping, and any other."""
+    """Callbacks by name: best.ckpt, last.ckpt, early stopping, and your own."""
     logger: Later[Logger] | None = field(default=None, metadata=LATER)
-    """None (~logger): nothing is logged but what the terminal shows."""
+    """null (~logger): log only to the terminal."""
     dashboard: DashboardOptions = field(default_factory=DashboardOptions)
     threshold: float = 0.5
-    """A track is selected when its score (0 to 1) is above this."""
+    """A track is selected if its score (0 to 1) is above this."""
     ckpt_path: str | None = None
-    """Resume from this checkpoint, a last.ckpt; None: start anew, or as ``resume`` says."""
+    """Resume from this last.ckpt; null: start a new run, unless ``resume`` is true."""
     resume: bool = False
-    """Resume from last.ckpt in the output folder if there is one, else start."""
+    """Resume from last.ckpt in the output folder if it exists, else start a new run."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -180,20 +180,20 @@ class ScoringConfig(RunConfig):
     text_encoder: TextEncoder = field(kw_only=True)
     trainer: Later[pl.Trainer] = field(kw_only=True, metadata=LATER)
     split: str = field(kw_only=True)
-    """The split to answer."""
+    """The split whose expressions are answered."""
     sources: list[str] = field(kw_only=True)
-    """Prompt sources of the tracks that are chosen among."""
+    """Prompt sources of the candidate tracks."""
     selector: Later[Selector] | None = field(default=None, metadata=LATER)
-    """The checkpoint has its own; a class outside sola is allowed by naming it here. A scorer that
-    needs no training takes the place of a checkpoint."""
+    """Usually ignored: the checkpoint names its selector. Name a class outside sola here to allow
+    it. A scorer without training, named here, replaces the checkpoint."""
     ckpt_path: str | None = None
     """The selector: a best.ckpt, or a folder of save_pretrained."""
     threshold: float = 0.5
-    """A track is selected when its score (0 to 1) is above this."""
+    """A track is selected if its score (0 to 1) is above this."""
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether the tracks are scored by a trained selector."""
+        """Whether a trained selector scores the tracks."""
         if self.selector is None:
             return True
         target = locate(self.selector.node["_target_"], "selector")
@@ -201,7 +201,7 @@ class ScoringConfig(RunConfig):
 
     @property
     def own_selectors(self) -> tuple[str, ...]:
-        """Classes that the configuration allows a checkpoint to name."""
+        """Import paths of selectors that a checkpoint may name besides sola's own."""
         return () if self.selector is None else (str(self.selector.node["_target_"]),)
 
     def __post_init__(self) -> None:
@@ -213,21 +213,21 @@ class ScoringConfig(RunConfig):
 
 @dataclass
 class EvaluateConfig(ScoringConfig):
-    """evaluate.py."""
+    """Options of evaluate.py."""
 
     predictions: str | None = None
-    """Masks of any system to score in place of a selector: a zip or a folder in the layout of a
-    submission; of the rest, only dataset, split, missing and num_workers matter then."""
+    """Masks of any system to score instead of a selector: a zip or a folder in the layout of a
+    submission. Then only dataset, split, missing, metric and num_workers have an effect."""
     missing: str = "error"
     """Expressions that lack masks among the predictions: error, or zero (each counts 0)."""
     num_workers: int = 0
-    """Further processes that measure, which changes time only; 0: none."""
+    """Number of additional processes that measure, with the same results; 0: none."""
     metric: dict[str, Callable[[Masklet, Masklet], float]] = field(default_factory=dict)
-    """Numbers of your own beside J and F, by name (docs/adding_a_metric.md)."""
+    """Your own metrics besides J and F, by name (docs/adding_a_metric.md)."""
     report: bool = False
-    """Write the folder report as well, to look at in a browser (of a selector only)."""
+    """Also write the folder report for a browser (only for a selector)."""
     report_against: str | None = None
-    """Output folder of another run of evaluate.py on the split, for the report to compare with."""
+    """Output folder of another run of evaluate.py on the same split, to compare in the report."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -253,16 +253,16 @@ class EvaluateConfig(ScoringConfig):
 
 @dataclass
 class PredictConfig(ScoringConfig):
-    """predict.py."""
+    """Options of predict.py."""
 
     prompt_sources: dict[str, PromptSource] = field(kw_only=True)
     """Prompt sources for the tracks of a clip; ``sources`` chooses among them."""
     num_overlays: int = 8
-    """Expressions drawn as overlay pictures, evenly taken from the split; 0: none."""
+    """Number of expressions drawn as overlay pictures, evenly spaced in the split; 0: none."""
     submission: bool = False
-    """Pack the masks into submission.zip, as the benchmark's server takes it, and check it."""
+    """Pack the masks into submission.zip for the benchmark's server, and check it."""
     video: str | None = None
-    """A clip of the user's own, in place of a split: a video file, or a folder of images."""
+    """Your own clip instead of a split: a video file, or a folder of images."""
     expressions: list[str] = field(default_factory=list)
     """Sentences about the clip; each gets its masks and an overlay video."""
 
@@ -294,15 +294,15 @@ class PredictConfig(ScoringConfig):
 
 @dataclass
 class CheckConfig(RunConfig):
-    """sola check data."""
+    """Options of sola check data."""
 
     dataset: Dataset = field(kw_only=True)
     split: str | None = None
-    """The split to check; None: every one that is there."""
+    """The split to check; null: all splits on disk."""
     decode: bool = True
-    """Decode every frame; without, only the headers of the files are read."""
+    """Decode every frame; false: read only the headers of the files."""
     num_threads: int = 4
-    """Threads that read frames."""
+    """Number of threads that read frames."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""One message for each error that a user can fix; every other exception is a bug."""
+"""Messages for errors that a user can fix; every other exception is a bug."""
 
 import errno
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ _REMEDIES = {
 
 
 def message_of(error: BaseException) -> str | None:
-    """The message of an error that the user can fix; None for a bug."""
+    """Return the message of an error that the user can fix; None for a bug."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
@@ -48,7 +48,7 @@ def message_of(error: BaseException) -> str | None:
         place = f"{error.problem_mark.name}, line {error.problem_mark.line + 1}"
         return f"{place}: invalid YAML ({error.problem}). Fix the syntax error."
     if isinstance(error, YAMLError):
-        return " ".join(str(error).split())  # names the file and the place
+        return " ".join(str(error).split())  # the text names file and line
     if isinstance(error, HydraException):
         return _composition_message(error)
     return None
@@ -80,7 +80,7 @@ def _missing_file(error: MissingConfigException) -> str:
 
 
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
-    """Name the nearest key; also one that only the constructor has, or one of another section."""
+    """Name the nearest key, including constructor arguments and keys of other sections."""
     key, name, node = str(error.full_key), str(error.key), error.parent_node
     siblings = [str(each) for each in node if each not in ("hydra", *SPECIAL)] if node else []
     arguments = _arguments(node, key.rpartition(".")[0])
@@ -96,7 +96,7 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
 
 
 def _arguments(node: Any, key: str) -> list[str]:
-    """Arguments of a node's target."""
+    """Return the names of the arguments of a node's target."""
     if not isinstance(node, DictConfig) or TARGET not in node:
         return []
     try:
@@ -106,7 +106,7 @@ def _arguments(node: Any, key: str) -> list[str]:
 
 
 def _keys(values: Any, prefix: str = "") -> Iterator[str]:
-    """Full keys of nested dictionaries, except Hydra's."""
+    """Yield the full keys of nested dictionaries, except Hydra's."""
     for name, value in values.items() if isinstance(values, dict) else ():
         if name != "hydra":
             yield f"{prefix}{name}"

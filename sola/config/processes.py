@@ -1,4 +1,4 @@
-"""Jobs with several processes, also within a sweep."""
+"""Support for jobs of several processes, alone or in a sweep."""
 
 import os
 import sys
@@ -16,9 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Environment variables that give a process its rank; with them set, Lightning starts no others."""
+"""Environment variables that give a process its rank; if set, Lightning starts no other ranks."""
 UNNAMED = ("data_root=", "paths.", "logger", "resume=")
-"""Overrides left out of a job's name; those with paths are, too."""
+"""Prefixes of overrides left out of a job's name, like those that contain a slash."""
 STARTED_BY = "SOLA_STARTED_BY"
 """Environment variable with the process that started the other ranks."""
 LOOK_EVERY_S = 1.0
@@ -31,33 +31,33 @@ class JobName:
     """Names of a job for loggers."""
 
     sweep: str | None
-    """Folder name of its sweep; None for a single run."""
+    """Folder name of the sweep; None for a single run."""
     overrides: str | None
-    """Its overrides, without paths; None if there are none."""
+    """Overrides of the job, without paths; None if there are none."""
 
 
 def name_job() -> JobName:
-    """The name of this job; without values if no entry point was started."""
+    """Return the names of this job; all None outside a Hydra program."""
     if not HydraConfig.initialized():
         return JobName(None, None)
     job = HydraConfig.get()
     overrides = job.overrides.task
     words = [word for word in overrides if not (word.startswith(UNNAMED) or "/" in word)]
     while len(" ".join(words)) > MAX_NAME:
-        words.pop(0)  # what differs between runs tends to be typed last
+        words.pop(0)  # overrides that differ between runs are usually typed last
     sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
     return JobName(sweep, " ".join(words) or None)
 
 
 @contextmanager
 def separate_job(words: Sequence[str] = ()) -> Iterator[None]:
-    """Let every job of a sweep start its own other ranks.
+    """Give a job the command line, run folder and environment from which it starts other ranks.
 
-    Lightning starts the other ranks with the command line of this process and the folder
-    ``hydra.run.dir``. In a sweep, that is the command of all jobs and the folder of none.
+    Lightning starts other ranks with the command line of this process and the folder
+    ``hydra.run.dir``. In a sweep, that command line is of all jobs, and no job uses that folder.
 
     Args:
-        words: of the command line before the overrides, such as "train" of ``sola train``.
+        words: words of the command line before the overrides, such as "train" in ``sola train``.
     """
     argv, variables = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
     job = HydraConfig.get()
@@ -80,7 +80,7 @@ def separate_job(words: Sequence[str] = ()) -> Iterator[None]:
 
 
 def _own_command(job: HydraConf, words: Sequence[str]) -> list[str]:
-    """The command line of this job of a sweep, without its folder, which Lightning adds."""
+    """Return the command line of this job of a sweep, without its folder, which Lightning adds."""
     sources = {source.provider: source.path for source in job.runtime.config_sources}
     flags = [f"--config-name={job.job.config_name}", f"--config-path={sources['main']}"]
     if "command-line" in sources:
@@ -90,14 +90,14 @@ def _own_command(job: HydraConf, words: Sequence[str]) -> list[str]:
 
 
 def is_first_process() -> bool:
-    """Return whether this is the only process of the job, or the first of all devices and nodes."""
+    """Return whether this is rank 0 of the job, over all devices and nodes."""
     names = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
 @contextmanager
 def starts_processes() -> Iterator[None]:
-    """Tell processes started in this block which process started them."""
+    """Pass the id of this process to processes started in this block."""
     os.environ[STARTED_BY] = str(os.getpid())
     try:
         yield
@@ -108,7 +108,7 @@ def starts_processes() -> Iterator[None]:
 def _end_with_parent() -> None:
     """End this process when the one that started it dies.
 
-    Otherwise it could wait for the dead rank in a collective until that times out.
+    Otherwise it could wait for the dead rank in a collective call until that times out.
     """
     parent = os.environ.get(STARTED_BY)
     if parent is None or os.environ.get("LOCAL_RANK", "0") == "0":
@@ -123,7 +123,7 @@ def _end_with_parent() -> None:
 
 
 def _leave_process_group() -> None:
-    torch = sys.modules.get("torch")  # loaded by now if any job needs it
+    torch = sys.modules.get("torch")  # imported by now if a job uses it
     if (
         torch is not None
         and torch.distributed.is_available()

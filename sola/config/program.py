@@ -1,4 +1,4 @@
-"""The frame of every command: command line -> checked configuration -> the task."""
+"""Run a command: parse the command line, check the configuration, run the task."""
 
 import logging
 import os
@@ -22,24 +22,24 @@ EXPECTED_WARNINGS = (
     ".torch.jit.script. is deprecated",  # torch's own, from sam2's image transforms
     ".isinstance.treespec, LeafSpec.. is deprecated",  # torch's own, from lightning
 )
-"""Warnings of one package about another, which a user can do nothing about."""
+"""Warnings of one package about another, which users cannot fix."""
 
 
 class _AlreadyShown(Exception):
-    """A user's mistake in one job of a sweep: it was shown, the sweep still has to fail."""
+    """A user's mistake in a job of a sweep that was shown; the sweep must still fail."""
 
 
 def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()) -> None:
-    """Run a task with the configuration of the command line; end the process with its status.
+    """Run a task with the configuration of the command line, and end the process if it fails.
 
-    A mistake that the user can fix is one message on stderr and exit status 1; any other exception
-    keeps its traceback.
+    A mistake that the user can fix becomes one message on stderr and exit status 1; any other
+    exception keeps its traceback.
 
     Args:
         entry: one of ``composition.ENTRIES``.
-        task: gets the checked configuration; imports what is heavy itself. What it returns is the
-            result of the job, for Hydra's sweepers.
-        words: of the command line before the overrides, such as "train" of ``sola train``.
+        task: takes the checked configuration, and imports heavy packages itself. It returns the
+            result of the job for Hydra's sweepers.
+        words: words of the command line before the overrides, such as "train" in ``sola train``.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own message
     argv, has_started = sys.argv, False
@@ -57,7 +57,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
     except _AlreadyShown:
         sys.exit(1)
     except SystemExit as end:
-        sys.exit(1 if end.code == 2 else end.code)  # 2: argparse's, for a misspelt flag
+        sys.exit(1 if end.code == 2 else end.code)  # 2: argparse's status for an unknown flag
     except Exception as error:
         if not has_started and _hides_interrupt(error):
             raise KeyboardInterrupt from error
@@ -83,10 +83,10 @@ def _hides_interrupt(error: BaseException | None) -> bool:
 def run_program(task: Callable[[], int]) -> NoReturn:
     """Run a command that has flags of its own, and end the process with the status it returns.
 
-    A mistake that the user can fix is one message on stderr and exit status 1, as for ``main``.
+    A mistake that the user can fix becomes one message on stderr and exit status 1, as in ``main``.
 
     Args:
-        task: imports what is heavy itself.
+        task: runs the command and returns its status; it imports heavy packages itself.
     """
     handler = console_handler()
     handler.addFilter(OwnMessages())
@@ -104,7 +104,7 @@ def run_program(task: Callable[[], int]) -> NoReturn:
 def _run_job(
     composed: DictConfig, entry: str, task: Callable[[Any], object], words: Sequence[str]
 ) -> object:
-    """One job of a run or sweep; a sweep runs its other jobs after a user's mistake."""
+    """Run one job; a sweep continues with its other jobs after a user's mistake."""
     try:
         with warnings.catch_warnings(), separate_job(words):
             for pattern in EXPECTED_WARNINGS:

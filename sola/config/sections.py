@@ -1,4 +1,4 @@
-"""Sections of the configuration that hold plain values: folders, data, dashboards."""
+"""Sections of the configuration with plain values: folders, data, dashboards."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from sola.errors import UserError
 
 @dataclass
 class Paths:
-    """Folders, which follow data_root and hydra.run.dir: change those."""
+    """Folders; they follow data_root and hydra.run.dir, so change those instead."""
 
     data_dir: str = "data"
-    """Holds datasets, tracks/, prompts/, text/ and cache/."""
+    """Folder of data sets, tracks/, prompts/, text/ and cache/."""
     output_dir: str = "outputs"
     """Folder of this run, hydra.run.dir."""
 
@@ -21,11 +21,11 @@ class DashboardOptions:
     """Examples and files that a run logs to W&B and TensorBoard."""
 
     num_examples: int = 8
-    """Validation expressions (videos of a generation) shown as videos, evenly taken."""
+    """Number of validation expressions (in generation: videos) shown as clips, evenly spaced."""
     examples_every_n_validations: int = 1
-    """Validations from one table of examples to the next."""
+    """Log the table of examples at every n-th validation."""
     example_frames: int = 32
-    """Frames of such a video at most, evenly taken."""
+    """Largest number of frames of an example, evenly spaced."""
     keep_checkpoint: bool = True
     """Upload best.ckpt to W&B at the end."""
 
@@ -40,28 +40,28 @@ class DataOptions:
     """Tracks to train and validate on, sizes of steps, and the rule for positives."""
 
     train_sources: list[str]
-    """Prompt sources of the training tracks. An expression chooses among the tracks of its video
-    (gt, grid) and those made for itself (gdino)."""
+    """Prompt sources of the training tracks. The candidates of an expression are the tracks of its
+    video (gt, grid) and the tracks made for the expression (gdino)."""
     valid_sources: list[str]
-    """The same for validation."""
+    """Prompt sources of the validation tracks."""
     group_by: str = "expression"
-    """expression: one a sample (the paper); video: all expressions of a video share its tracks.
-    With gdino among train_sources each has tracks of its own, and a sample is one expression.
-    Validation goes by video wherever tracks are shared."""
+    """expression: one expression per sample (the paper); video: all expressions of a video, which
+    share its tracks. With gdino in train_sources tracks are not shared, and a sample is one
+    expression. Validation always goes by video if tracks are shared."""
     batch_size: int = 1
-    """Samples of a step, on each device."""
+    """Samples per step, on each device."""
     max_tokens: int | None = None
-    """Instead of batch_size: samples are packed into steps of at most so many object tokens, which
-    are expressions x tracks x frames, summed over the step; a video is cut to it by expressions."""
+    """Instead of batch_size: pack samples into steps of at most this many object tokens, counted as
+    expressions x tracks x frames. Videos with more are split by expressions."""
     window: int = 32
-    """Number of videos whose samples are shuffled together; their tracks are read once and kept in
-    memory, by every worker, until all are seen. Videos themselves are shuffled every epoch."""
+    """Number of videos whose samples are shuffled together. Each worker reads their tracks once and
+    keeps them in memory until all are used. The videos are shuffled every epoch."""
     num_workers: int = 0
-    """Processes that load samples, on each device; no result depends on it."""
+    """Number of processes that load samples, on each device; results do not depend on it."""
     label_iou: float = 0.7
-    """A track is positive when its best IoU over the expression's objects is above this."""
+    """A track is positive if its best IoU over the expression's objects is above this."""
     empty_frames: str = "count"
-    """Frames empty in track and object: count (IoU 1, the published rule) or skip."""
+    """Frames empty in both track and object: count (IoU 1, the published rule) or skip."""
 
     def __post_init__(self) -> None:
         check_sources(train_sources=self.train_sources, valid_sources=self.valid_sources)
@@ -75,10 +75,10 @@ class DataOptions:
 
 
 def check_sources(**lists: list[str]) -> None:
-    """Refuse lists of prompt sources that are empty or name one twice.
+    """Check that lists of prompt sources are not empty and have no duplicates.
 
     Raises:
-        UserError: if one is.
+        UserError: if a list is empty or names a source twice.
     """
     for name, sources in lists.items():
         if not sources:

@@ -1,4 +1,4 @@
-"""Check that named paths exist, before the run's folder is made and torch is imported."""
+"""Check that configured paths exist, before the run's folder is made and torch is imported."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from sola.config.console import show_error
 from sola.config.sweep import note_sweep
 
 NOT_PATHS, NOT_PATHS_WITH = ("random", "unknown"), ("pkg://", "package:")
-"""Values, and prefixes of values, that do not name a file."""
+"""Values, and prefixes of values, that are not paths."""
 REMEDIES = {
     "dataset.root": "Put the data set there (data/README.md), or set dataset.root or data_root.",
     "ckpt_path": "Correct the path, or train a selector first.",
@@ -21,7 +21,7 @@ REMEDIES = {
 
 
 class CheckPaths(Callback):
-    """End a run with one message and status 1 if a named file or folder is missing."""
+    """End a run with one message and status 1 if a configured file or folder is missing."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a single run."""

@@ -1,4 +1,4 @@
-"""The end of a sweep: one table of its jobs, and sweep.csv."""
+"""Summarise a sweep: print a table of its jobs, and write sweep.csv."""
 
 import csv
 import json
@@ -16,14 +16,14 @@ from sola.config.console import table_console
 RESULT_FILE = "result.json"
 TABLE_FILE = "sweep.csv"
 VALUE_NAMES = {"train": "valid/J&F", "evaluate": "J&F"}
-"""Name of the return value of a command."""
+"""Column name of a command's return value."""
 MAX_NAME = 120
 _started: list[Path] = []
 """Folder of the sweep that this process runs."""
 
 
 def folder_name(overrides: str) -> str:
-    """Overrides as a folder name that needs no quotes on a command line."""
+    """Return overrides as a folder name that needs no quotes on a command line."""
     return re.sub(r"[^\w.+-]+", "-", overrides).strip("-")[:MAX_NAME] or "defaults"
 
 
@@ -36,7 +36,7 @@ def note_sweep(folder: Path) -> None:
 
 
 def write_result(entry: str, value: Any, error: str = "") -> None:
-    """Write the result of a job of a sweep into its folder; nothing for a single run."""
+    """Write the result of a job of a sweep into its folder; do nothing for a single run."""
     job = HydraConfig.get()
     if job.mode != RunMode.MULTIRUN:
         return
@@ -68,7 +68,7 @@ def show_sweep() -> None:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    """Overrides, result and error of a job, and the protocol's numbers of an evaluation."""
+    """Return a job's overrides, result and error, and for evaluate.py the protocol's numbers."""
     content: Mapping[str, Any] = json.loads(path.read_text())
     row = {"job": path.parent.name.partition("_")[0]}
     row |= dict(word.partition("=")[::2] for word in content["overrides"])

@@ -1,8 +1,8 @@
-"""Check `_target_` nodes against the signatures of what they name, and build them.
+"""Check `_target_` nodes against the signatures of their targets, and build them.
 
-A node is checked as a whole before anything is built: unknown and missing arguments are named with
-their full key and the nearest right name, types by pydantic on the annotations. Building calls the
-targets directly, so that an error of a constructor is reported under its own key.
+A node is checked as a whole before anything is built. Unknown and missing arguments are reported
+with their full key and the nearest known name; pydantic checks types against the annotations.
+Building calls the targets directly, so that an error of a constructor is reported under its key.
 """
 
 import functools
@@ -16,27 +16,27 @@ from sola.errors import UserError, did_you_mean
 
 TARGET, PARTIAL, RECURSIVE, ARGS = "_target_", "_partial_", "_recursive_", "_args_"
 SPECIAL = {TARGET, PARTIAL, RECURSIVE, ARGS, "_convert_"}
-"""Keys with a meaning in Hydra."""
+"""Special keys of Hydra's nodes."""
 
 Built = TypeVar("Built")
 
 
 class Later(Generic[Built]):
-    """A checked node; each call builds a new object.
+    """A checked node that is built later; each call builds a new object.
 
     Args:
         node: plain values with a ``_target_``.
-        key: of the node in the configuration, for messages.
+        key: key of the node in the configuration, for messages.
     """
 
     def __init__(self, node: Mapping[str, Any], key: str) -> None:
         self.node, self.key = dict(node), key
 
     def __call__(self, *args: Any, **kwargs: Any) -> Built:
-        """Build the object; arguments are added to those of the node.
+        """Build the object; the arguments are added to those of the node.
 
         Raises:
-            UserError: if the constructor refuses a value.
+            UserError: if the constructor rejects a value.
         """
         node = {name: value for name, value in self.node.items() if name != PARTIAL}
         built: Built = build(node | kwargs, self.key, *args)
@@ -49,12 +49,12 @@ def is_node(value: Any) -> bool:
 
 
 def check_tree(value: Any, key: str, *, is_partial: bool = False) -> None:
-    """Check every node of a tree, the outer ones first.
+    """Check every node of a tree, outer nodes first.
 
     Args:
         value: plain, resolved values.
-        key: of the tree in the configuration.
-        is_partial: the outermost target is given further arguments later.
+        key: key of the tree in the configuration.
+        is_partial: whether the outermost target gets more arguments later.
 
     Raises:
         UserError: if a target cannot be imported, or does not take its arguments.
@@ -76,15 +76,15 @@ def check_tree(value: Any, key: str, *, is_partial: bool = False) -> None:
 
 
 def build(value: Any, key: str, *args: Any) -> Any:
-    """Build every node of a tree, the inner ones first; other values stay as they are.
+    """Build every node of a tree, inner nodes first; other values are returned unchanged.
 
     Args:
         value: plain values, or objects; checked by ``check_tree``.
-        key: of the tree in the configuration.
+        key: key of the tree in the configuration.
         args: positional arguments of the outermost target.
 
     Raises:
-        UserError: if a constructor refuses a value.
+        UserError: if a constructor rejects a value.
     """
     if isinstance(value, list):
         return [build(each, f"{key}[{idx}]") for idx, each in enumerate(value)]
@@ -106,15 +106,15 @@ def build(value: Any, key: str, *args: Any) -> Any:
 
 
 def check_kind(built: Any, kind: type, key: str) -> None:
-    """Refuse an object of the wrong class.
+    """Check the class of an object.
 
     Args:
-        built: from the node of that key.
-        kind: its base class.
-        key: of the node in the configuration.
+        built: object built from the node.
+        kind: required base class.
+        key: key of the node in the configuration.
 
     Raises:
-        UserError: if it is not an instance.
+        UserError: if the object is not an instance of the class.
     """
     if not isinstance(built, kind):
         needed = f"{kind.__module__}.{kind.__qualname__}"
@@ -123,7 +123,7 @@ def check_kind(built: Any, kind: type, key: str) -> None:
 
 
 def call(target: Callable[..., Any], key: str, *args: Any, **kwargs: Any) -> Any:
-    """Call a constructor; report a refused value under the key of its node.
+    """Call a constructor; report a rejected value under the key of its node.
 
     Raises:
         UserError: for a UserError, and for a ValueError, TypeError or MisconfigurationException
@@ -144,7 +144,7 @@ def call(target: Callable[..., Any], key: str, *args: Any, **kwargs: Any) -> Any
 
 
 def locate(path: str, key: str) -> Callable[..., Any]:
-    """The class or function that a ``_target_`` names.
+    """Import the class or function that a ``_target_`` names.
 
     Raises:
         UserError: if the module, or the name in it, does not exist.
@@ -185,17 +185,17 @@ def check_arguments(
     num_positional: int = 0,
     is_partial: bool = False,
 ) -> None:
-    """Check arguments against the signature of what gets them, where it has one.
+    """Check arguments against the signature of their target, if it has one.
 
     Args:
         target: a class or function.
-        arguments: by name, plain values.
-        key: of the node; "" for the top level.
-        num_positional: arguments given by position instead.
-        is_partial: further arguments are given later.
+        arguments: plain values by name.
+        key: key of the node; "" for the top level.
+        num_positional: number of further arguments passed by position.
+        is_partial: whether more arguments follow later.
 
     Raises:
-        UserError: if one is unknown, missing, or of the wrong type.
+        UserError: if an argument is unknown, missing, or of the wrong type.
     """
     parameters = parameters_of(target)
     if parameters is None:
@@ -227,16 +227,16 @@ def check_arguments(
 
 def _check_type(value: Any, annotation: Any, key: str) -> None:
     if _holds_node(value):
-        return  # what it builds is known to its constructor only
+        return  # only the constructor knows which objects it accepts
     from pydantic import ConfigDict, TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError
 
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
     except (PydanticUserError, TypeError):
-        return  # an annotation that pydantic does not read
+        return  # pydantic does not support the annotation
     try:
-        # JSON's strict mode: a path may be a text and a tuple a list, but "no" is not a bool
+        # strict JSON mode: a string is valid as a Path, a list as a tuple, but "no" is not a bool
         adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         found = [each["msg"] for each in error.errors() if each["type"] != "needs_python_object"]
@@ -254,7 +254,7 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 
 
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations by argument; those that cannot be resolved are left out."""
+    """Return annotations by argument, without those that cannot be resolved."""
     function: Any = target.__init__ if inspect.isclass(target) else target
     function = inspect.unwrap(function)
     found = {}
@@ -280,14 +280,14 @@ def _holds_node(value: Any) -> bool:
 
 
 def _with_key(text: str, key: str, target: Callable[..., Any]) -> str:
-    """``key.argument: text`` where the text begins with an argument's name."""
+    """Return ``key.<text>`` if the text starts with an argument's name, else the text."""
     argument = text.partition(":")[0]
     is_argument = argument.partition(".")[0] in (parameters_of(target) or ())
     return f"{_join(key, text)}" if is_argument else text
 
 
 def _is_of_library(target: Callable[..., Any]) -> bool:
-    """Torch's and Lightning's constructors refuse values by ValueError and TypeError."""
+    """Return whether a target is torch's or Lightning's: they raise ValueError or TypeError."""
     return (target.__module__ or "").partition(".")[0] in ("torch", "pytorch_lightning")
 
 

@@ -1,4 +1,4 @@
-"""Files on disk -> videos, expressions and ground-truth masklets; one module a layout."""
+"""Data sets: read videos, expressions and ground-truth masklets; one module per layout."""
 
 from sola.datasets.dataset import Dataset, JointDataset
 from sola.datasets.mevis import MeViS, MeViSv2

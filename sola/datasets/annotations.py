@@ -1,7 +1,7 @@
-"""Data sets whose masks are PNG files: a pixel's value is its object's id, 0 is background.
+"""Data sets with label maps: PNG masks in which a pixel's value is its object's id, or 0.
 
 Layout: ``<root>/meta_expressions/<split>/meta_expressions.json``,
-``<root>/<split>/JPEGImages/<video>/<frame>.jpg`` and, where ground truth is public,
+``<root>/<split>/JPEGImages/<video>/<frame>.jpg`` and, if ground truth is public,
 ``<root>/<split>/Annotations/<video>/<frame>.png``.
 """
 
@@ -22,15 +22,15 @@ from sola.types import Masklet, RunLength
 
 ANNOTATIONS_DIR = "Annotations"
 MIN_ANNOTATED = 0.5
-"""Share of a video's frames that must have annotations for these to be ground truth. Annotations of
-first frames only tell a tracker of given objects where to start."""
+"""Share of a video's frames that must be annotated for the annotations to count as ground truth.
+Annotations of first frames only show a semi-supervised tracker where to start."""
 
 
 def read_label_map(path: Path) -> NDArray[np.uint8]:
-    """Object ids of the pixels of a frame: (H, W).
+    """Return the object id of each pixel of a frame, (H, W) uint8.
 
     Raises:
-        UserError: if the file is missing, unreadable, or has colours.
+        UserError: if the file is missing, unreadable, or in colour.
     """
     with open_image(path) as image:
         if image.mode not in ("P", "L"):
@@ -42,14 +42,14 @@ def read_label_map(path: Path) -> NDArray[np.uint8]:
 
 
 class LabelMapSplit(MetaSplit):
-    """One split with label maps."""
+    """One split of a data set with label maps."""
 
     meta_files = ("meta_expressions/{split}/meta_expressions.json", "{split}/meta_expressions.json")
     object_key = "obj_id"
 
     @cached_property
     def has_masks(self) -> bool:
-        """Whether the split's ground truth is here; its first annotated video tells."""
+        """Whether the split has ground truth, judged by its first annotated video."""
         for video_id in self.videos:
             if self.annotations_dir(video_id).is_dir():
                 paths = self.annotation_paths(video_id)
@@ -70,11 +70,11 @@ class LabelMapSplit(MetaSplit):
         return sha256
 
     def annotations_dir(self, video_id: str) -> Path:
-        """Folder of a video's label maps."""
+        """Return the folder of a video's label maps."""
         return self.split_dir / ANNOTATIONS_DIR / video_id
 
     def annotation_paths(self, video_id: str) -> list[Path]:
-        """The label maps of a video's frames."""
+        """Return the paths of the label maps of a video's frames."""
         folder = self.annotations_dir(video_id)
         return [folder / f"{path.stem}.png" for path in self.videos[video_id].frame_paths]
 
@@ -88,7 +88,7 @@ class LabelMapSplit(MetaSplit):
         return join_frames(self._masks_by_frame(video_id, size), ids, size)
 
     def _masks_by_frame(self, video_id: str, size: tuple[int, int]) -> list[dict[int, RunLength]]:
-        """The masks of the values on each frame, for frames of (H, W) ``size``."""
+        """Return the masks by label value on each frame, at (H, W) ``size``."""
         if not self.has_masks:
             raise UserError(
                 f"{self.annotations_dir(video_id)}: not every frame is annotated, so split "
@@ -100,13 +100,16 @@ class LabelMapSplit(MetaSplit):
 def join_frames(
     by_frame: Sequence[Mapping[int, RunLength]], ids: Iterable[str], size: tuple[int, int]
 ) -> dict[str, Masklet]:
-    """Masklets of objects from the masks of the values on each frame; absent: an empty mask."""
+    """Return masklets by object id, from masks by label value on each frame.
+
+    A frame without the object gets an empty mask.
+    """
     empty = empty_masklet(1, size)[0]
     return {one: [masks.get(int(one), empty) for masks in by_frame] for one in ids}
 
 
 def _masks_of(labels: NDArray[np.uint8], size: tuple[int, int]) -> dict[int, RunLength]:
-    """Masks of (H, W) ``size`` of all values of a label map but 0, by value."""
+    """Return the masks of all nonzero values of a label map, by value, at (H, W) ``size``."""
     values = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)[1:]) + 1
     masks = [encode(labels[None] == value)[0] for value in values]
     return dict(zip(values.tolist(), resize(masks, size), strict=True))

@@ -1,4 +1,4 @@
-"""The check of a data set, ``sola check data``: everything that is missing, broken or odd."""
+"""Check a data set (``sola check data``): list everything that is missing, broken or odd."""
 
 import sys
 from collections import Counter
@@ -18,7 +18,7 @@ from sola.masks import areas
 from sola.types import Video
 
 DRAFT_PX = 64
-"""A JPEG is decoded to about this size: all of the file is read, in a third of the time."""
+"""JPEGs are decoded at about this size, which reads the whole file in a third of the time."""
 Sizes = Mapping[str, tuple[int, int]]
 """(H, W) of the first readable frame, by video."""
 
@@ -28,9 +28,9 @@ class SplitReport:
     """Content and problems of one split."""
 
     name: str
-    """Data set and split."""
+    """``<data set>/<split>``."""
     facts: tuple[str, ...]
-    """Lines about its content; () of a split that cannot be opened."""
+    """Lines about the content; () for a split that cannot be opened."""
     problems: tuple[Problem, ...]
 
     @property
@@ -39,7 +39,7 @@ class SplitReport:
         return [problem for problem in self.problems if problem.is_error]
 
     def lines(self) -> Iterator[str]:
-        """The report to read."""
+        """Yield the lines of the report."""
         yield self.name
         yield from (f"  {fact}" for fact in self.facts)
         for problem in sorted(self.problems, key=lambda problem: not problem.is_error):
@@ -49,7 +49,7 @@ class SplitReport:
 
 
 def print_check(dataset: Dataset, split: str | None, *, decode: bool, num_threads: int) -> None:
-    """Print the reports of a data set and its parts; exit with status 1 if there are errors."""
+    """Print the report of each part of a data set; exit with status 1 if there are errors."""
     num_errors = 0
     for part in dataset.parts.values():
         for report in check_dataset(part, split, decode=decode, num_threads=num_threads):
@@ -66,9 +66,9 @@ def check_dataset(
 
     Args:
         dataset: one data set.
-        split: one of its splits; None: every one that is there.
-        decode: decode every frame, as a run would; otherwise read only the heads of the files.
-        num_threads: files that are read at the same time.
+        split: one of its splits; None: all splits on disk.
+        decode: whether to decode every frame, as a run would, or to read only file headers.
+        num_threads: number of files read at the same time.
     """
     for name in [split] if split else dataset.splits() or [dataset.train_split]:
         try:
@@ -105,12 +105,12 @@ def _check_expressions(split: Split) -> Iterator[Problem]:
             f'{len(unknown)} of {len(split.expressions)} expressions lack "{key}", the first is '
             f"{unknown[0].expression_id} of video {unknown[0].video_id}: they cannot be measured"
         )
-        # where all of them do, the file is one of a hidden test split, and answers can be given
+        # if all expressions lack it, this is a hidden test split: a warning, as predict.py works
         yield Problem(path, reason, len(unknown) < len(split.expressions))
 
 
 def _check_frames(video: Video, *, decode: bool) -> tuple[tuple[int, int] | None, list[Problem]]:
-    """(H, W) of a video's first readable frame, and what is wrong with its frames."""
+    """Return (H, W) of a video's first readable frame, and the problems of its frames."""
     folder = video.frame_paths[0].parent
     if not folder.is_dir():
         return None, [Problem(folder, f"no such folder: video {video.video_id} has no frames")]

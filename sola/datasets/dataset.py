@@ -1,4 +1,4 @@
-"""Data sets as conf/dataset/ names them: where they lie, and how their splits are opened."""
+"""Data sets of conf/dataset/: their folders, splits and readers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,18 +15,18 @@ class Dataset:
     """One data set on disk.
 
     Args:
-        name: names every number and the folders below data/tracks.
+        name: name of the data set in results, and of its folders below data/tracks.
         root: folder of the data set; it may be read-only.
         reader: opens a split: a subclass of ``Split`` that takes (root, split, name).
-        train_split: the split that train.py learns from.
+        train_split: the split that train.py trains on.
         valid_split: the split that train.py validates on; the default split of evaluate.py and
             predict.py.
-        valid_sources: prompt sources whose tracks answer expressions, unless others are given.
+        valid_sources: default prompt sources of the tracks that answer expressions.
         submission_top_dir: folder that holds the videos in a submission's zip; "": none.
-        maker: writes the videos of a synthetic data set; None: they are on disk.
+        maker: writes the videos of a synthetic data set; None: they are already on disk.
 
     Raises:
-        UserError: if a name cannot name a folder.
+        UserError: if a name is not a valid folder name.
     """
 
     def __init__(
@@ -50,47 +50,47 @@ class Dataset:
 
     @property
     def split_class(self) -> type[Split]:
-        """The class that reads a split."""
+        """Class that reads a split."""
         found: Any = getattr(self.reader, "func", self.reader)
         assert isinstance(found, type), "reader is a class, or a partial of one"
         return found
 
     @property
     def parts(self) -> Mapping[str, "Dataset"]:
-        """The data sets that this one is put together from, by name."""
+        """Data sets that this one consists of, by name."""
         return {self.name: self}
 
     def make(self, split: str) -> bool:
-        """Write a split of a synthetic data set unless it is there; return whether it was written.
+        """Write a split of a synthetic data set unless it exists; return whether it was written.
 
         Raises:
-            UserError: if the split is not configured, or one with other settings is in the way.
+            UserError: if the split is not configured, or exists with other settings.
         """
         return self.maker is not None and self.maker.write(self.root, split)
 
     def splits(self) -> list[str]:
-        """The splits that are on disk."""
+        """Return the names of the splits on disk."""
         return self.split_class.splits(self.root)
 
     def open(self, split: str, *, keep_problems: bool = False) -> Split:
         """Open a split to read.
 
         Args:
-            split: its name.
+            split: name of the split.
             keep_problems: see ``MetaSplit``; other layouts ignore it.
 
         Raises:
-            UserError: if its files are missing or broken.
+            UserError: if files of the split are missing or broken.
         """
         keeps = keep_problems and issubclass(self.split_class, MetaSplit)
         options = {"keep_problems": True} if keeps else {}
         return self.reader(self.root, split, self.name, **options)
 
     def refuse_joint(self) -> None:
-        """Refuse several data sets: tracks and numbers belong to one.
+        """Check that this is a single data set, as tracks and results belong to one.
 
         Raises:
-            UserError: if this one is several.
+            UserError: if this is a joint data set.
         """
         if isinstance(self, JointDataset):
             choices = " or ".join(f"dataset={name}" for name in self.parts)
@@ -98,17 +98,17 @@ class Dataset:
 
 
 class JointDataset(Dataset):
-    """Several data sets to train on together; validation is on the first.
+    """Several data sets to train on together; validation uses the first.
 
     Args:
-        name: of the whole.
+        name: name of the joint data set.
         parts: data sets by name.
         train_split: name of the joint training split.
         valid_split: see ``Dataset``; a split of the first part.
         valid_sources: see ``Dataset``.
 
     Raises:
-        UserError: if there are none, or two have one name.
+        UserError: if there are no parts, or two share a name.
     """
 
     def __init__(

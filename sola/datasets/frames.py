@@ -1,6 +1,6 @@
-"""Reads frames from disk as uint8 arrays.
+"""Read frames from disk as uint8 arrays.
 
-Pillow decodes them, as in SAM 2's own loader, so that a tracker sees the same pixels.
+Pillow decodes them, as in SAM 2's own loader, so that trackers see the same pixels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,26 +16,26 @@ from sola.files import refusals
 from sola.types import Video
 
 MAX_FRAME_PIXELS = 1 << 26
-"""8192 x 8192, twice of 8K video: one frame takes 200 MB."""
+"""8192 x 8192, twice the pixels of 8K video: one frame takes 200 MB."""
 
-Image.MAX_IMAGE_PIXELS = None  # ``check_pixels`` sees every image before it is decoded
+Image.MAX_IMAGE_PIXELS = None  # ``check_pixels`` checks every image before it is decoded
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """One frame: (H, W, 3) uint8 RGB.
+    """Return one frame, (H, W, 3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing or no readable image.
+        UserError: if the file is missing or not a readable image.
     """
     with open_image(path) as image:
         return np.array(image.convert("RGB"))
 
 
 def frame_size(path: Path) -> tuple[int, int]:
-    """(H, W) of a frame, from the head of its file.
+    """Return (H, W) of a frame, from the header of its file.
 
     Raises:
-        UserError: if the file is missing or no readable image.
+        UserError: if the file is missing or not a readable image.
     """
     with open_image(path) as image:
         return image.height, image.width
@@ -43,44 +43,44 @@ def frame_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image file; any error while it is read is one sentence.
+    """Open an image file; any error while it is read becomes a one-line message.
 
     Raises:
-        FileRefused: if the system does not let it be read.
+        FileRefused: if the system refuses to read the file.
         UserError: if it is not a readable image, or has too many pixels.
     """
     try:
         with refusals(path), path.open("rb") as file, Image.open(file) as image:
             check_pixels(path, image.width, image.height)
             yield image
-    except (OSError, SyntaxError, TypeError, ValueError) as error:  # of damaged PNG and TIFF too
+    except (OSError, SyntaxError, TypeError, ValueError) as error:  # includes damaged PNG and TIFF
         is_other = isinstance(error, UnidentifiedImageError)
         reason = "not an image of a known format" if is_other else error
         raise UserError(f"{path}: unreadable image ({reason}). Get it again.") from error
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Raise UserError for a frame that is too large to be held in memory."""
+    """Raise UserError if a frame has more than ``MAX_FRAME_PIXELS``."""
     if width * height > MAX_FRAME_PIXELS:
         raise UserError(
             f"{path}: frame of {width} x {height} px; at most {MAX_FRAME_PIXELS:,} pixels are "
-            "taken. Scale it down."
+            "supported. Scale it down."
         )
 
 
 class VideoFrames(Sequence[np.ndarray]):
-    """The frames of a video, each (H, W, 3) uint8 RGB, decoded by threads ahead of their use.
+    """Sequence of a video's frames, (H, W, 3) uint8 RGB each, that threads decode in advance.
 
-    Only the frames just ahead are held, in the direction in which the last two were read.
+    It holds only the next few frames, in the direction in which the last two were read.
     """
 
     def __init__(self, video: Video, *, num_threads: int = 4, num_ahead: int = 8) -> None:
-        """Frames of a video.
+        """Prepare to read a video; nothing is read yet.
 
         Args:
-            video: says where they lie.
-            num_threads: decode at the same time.
-            num_ahead: frames decoded ahead of the reader.
+            video: paths of the frames.
+            num_threads: number of threads that decode.
+            num_ahead: number of frames decoded in advance.
         """
         self.paths = video.frame_paths
         self._pool = ThreadPoolExecutor(num_threads)
@@ -93,12 +93,12 @@ class VideoFrames(Sequence[np.ndarray]):
         return len(self.paths)
 
     def __getitem__(self, frame_idx: int) -> np.ndarray:  # type: ignore[override]  # no slices
-        """A frame.
+        """Return a frame.
 
         Raises:
-            IndexError: behind the last frame.
-            UserError: if its file is missing or unreadable, or of another size than the first
-                frame that was read.
+            IndexError: if the index is out of range.
+            UserError: if the file is missing or unreadable, or the frame differs in size from the
+                first one read.
         """
         if not 0 <= frame_idx < len(self):
             raise IndexError(frame_idx)

@@ -1,7 +1,7 @@
-"""mask_dict.json: one JSON object of hundreds of MiB, ``{"<object>": [mask or null, ...], ...}``.
+"""Read mask_dict.json: hundreds of MiB of JSON, ``{"<object>": [mask or null, ...], ...}``.
 
-The file is parsed once, in small pieces. Only its SHA-256 and the place of every object are kept,
-so that the masks of one video can be read directly.
+The file is parsed once, in small chunks. Only its SHA-256 and the position of every object are
+kept, so that the masks of one video can be read directly.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ from sola.types import RunLength
 INDEX_VERSION = 2
 CHUNK_BYTES = 1 << 16
 MAX_DEPTH = 4
-"""Objects, list, mask, size."""
+"""Nesting of the JSON: objects, list, mask, size."""
 
 
 class MaskDict:
-    """The masks in a mask_dict.json, read on demand."""
+    """Reads masks from a mask_dict.json on demand."""
 
     def __init__(self, path: Path, index_path: Path | None) -> None:
-        """Nothing is read yet.
+        """Prepare to read; nothing is read yet.
 
         Args:
             path: the file.
-            index_path: keeps the index for the next start; None: every start makes it again.
+            index_path: file that caches the index; None: every process parses the whole file.
         """
         self.path, self.index_path = path, index_path
 
@@ -43,7 +43,7 @@ class MaskDict:
         return str(self._index["sha256"])
 
     def read(self, object_ids: Iterable[str]) -> dict[str, list[RunLength | None]]:
-        """Masks of those objects that have any; None where the object is absent.
+        """Return the masks by object, without objects that have none; None where absent.
 
         Raises:
             UserError: if the file has changed since the start, or a mask is invalid.
@@ -63,12 +63,12 @@ class MaskDict:
 
     @cached_property
     def _index(self) -> dict[str, Any]:
-        """``identity`` of the file, its ``sha256``, and ``places`` of ``find_places``."""
+        """Index: ``identity`` and ``sha256`` of the file, and ``places`` of ``find_places``."""
         identity = _identity(self.path)
         if self.index_path is not None and is_there(self.index_path):
             try:
                 index = read_json(self.index_path, "It is made again.")
-            except DamagedFile:  # it is made again
+            except DamagedFile:  # rebuilt below
                 index = None
             if isinstance(index, dict) and index.get("identity") == identity:
                 return index
@@ -80,13 +80,14 @@ class MaskDict:
 
 
 def find_places(path: Path) -> tuple[str, dict[str, list[int]]]:
-    """Parse a whole file, in the memory of a chunk.
+    """Parse a whole file, chunk by chunk.
 
     Returns:
-        Its SHA-256; object id -> start and end of a part of the file that holds the object's entry.
+        SHA-256 of the file, and object id -> [start, end] of a range of bytes that contains the
+        object's entry.
 
     Raises:
-        UserError: if the file does not have the form above, or names an object twice.
+        UserError: if the file does not have the form above, or lists an object twice.
     """
     digest, places = hashlib.sha256(), dict[str, list[int]]()
     with refusals(path), path.open("rb") as file:
@@ -110,7 +111,7 @@ def _identity(path: Path) -> list[Any]:
 
 
 def _scan(file: BinaryIO, digest: Any) -> Iterator[tuple[str, int, int]]:
-    """Id of every object, and the bytes between which its entry lies."""
+    """Yield (object id, start, end): ranges of bytes that contain the objects' entries."""
     events = ijson.sendable_list()
     parser = ijson.basic_parse_coro(events, use_float=True)
     depth, object_id, start, end = 0, "", 0, 0
@@ -132,11 +133,11 @@ def _scan(file: BinaryIO, digest: Any) -> Iterator[tuple[str, int, int]]:
 
 
 _EXPECTED = (("start_map",), ("map_key", "start_array", "end_map"))
-"""Events outside the lists, by depth."""
+"""Allowed events outside the lists, by depth."""
 
 
 def _find_masks(object_id: str, part: bytes) -> list[Any]:
-    """The masks of an object whose entry lies in a part of the file."""
+    """Return the masks of an object whose entry is in a part of the file."""
     text = part.decode("utf-8", "replace")
     names = {json.dumps(object_id), json.dumps(object_id, ensure_ascii=False)}
     key = re.search(rf"(?:{'|'.join(map(re.escape, names))})\s*:\s*", text)
@@ -146,7 +147,7 @@ def _find_masks(object_id: str, part: bytes) -> list[Any]:
 
 
 def _check_masks(masks: list[Any], where: str) -> None:
-    """Refuse invalid masks; a code that ends too early would hang pycocotools."""
+    """Raise UserError for invalid masks: pycocotools would hang on a code that ends early."""
     by_size: dict[tuple[int, int], list[RunLength]] = {}
     for mask in masks:
         match mask:

@@ -1,7 +1,7 @@
-"""meta_expressions.json, shared by all benchmarks: videos, frames and expressions.
+"""Read meta_expressions.json, which all benchmarks use for videos, frames and expressions.
 
-``{"videos": {video: {"frames": [name, ...], "expressions": {id: {"exp": str, ...}}}}}``; where
-ground truth is public, an expression also names its objects, under a key of the layout's own.
+``{"videos": {video: {"frames": [name, ...], "expressions": {id: {"exp": str, ...}}}}}``; if ground
+truth is public, an expression also names its objects, under a key that depends on the layout.
 """
 
 import json
@@ -21,12 +21,12 @@ FRAMES_DIR = "JPEGImages"
 
 
 class MetaSplit(Split):
-    """One split; only the expressions are read at once."""
+    """One split described by meta_expressions.json; opening it reads only the expressions."""
 
     meta_files: ClassVar[tuple[str, ...]]
     """Paths of the expressions below the root; the first that exists is read."""
     object_key: ClassVar[str]
-    """Names the objects in an expression."""
+    """Key of an expression that lists its objects."""
     problems: list[Problem]
 
     def __init__(self, root: Path, split: str, name: str, *, keep_problems: bool = False) -> None:
@@ -34,10 +34,10 @@ class MetaSplit(Split):
 
         Args:
             root: folder of the data set.
-            split: a split that is there.
+            split: name of the split.
             name: label of the data set, for messages and results.
-            keep_problems: collect what is wrong in ``problems`` and leave out the videos and
-                expressions that cannot be read; otherwise errors are refused.
+            keep_problems: whether to collect errors in ``problems`` and skip videos and expressions
+                that cannot be read, instead of raising.
 
         Raises:
             UserError: if the split's expressions are missing, unreadable or broken.
@@ -46,7 +46,7 @@ class MetaSplit(Split):
         self.root, self.meta_path = root, self._find_expressions(root, split)
         self.split_dir, self.problems = root / split, []
         self.listed_frames: dict[str, list[str]] = {}
-        """Frames of each video, in the order in which its masks are listed."""
+        """Frames of each video, in the order in which the file lists its masks."""
         self.videos, self.expressions = {}, []
         listed = read_meta(self.meta_path)
         for video_id in self._videos_of_split(listed):
@@ -60,7 +60,7 @@ class MetaSplit(Split):
 
     @classmethod
     def splits(cls, root: Path) -> list[str]:
-        """Names of the splits on disk."""
+        """Return the names of the splits on disk."""
         found = set[str]()
         for pattern in cls.meta_files:
             depth = pattern.split("/").index("{split}")
@@ -74,25 +74,25 @@ class MetaSplit(Split):
         return self._masklets(video_id, ids, self.frame_size(video_id)) if ids else {}
 
     def frames_dir(self, video_id: str) -> Path:
-        """Folder of a video's frames."""
+        """Return the folder of a video's frames."""
         return self.split_dir / FRAMES_DIR / video_id
 
     def frame_size(self, video_id: str) -> tuple[int, int]:
-        """(H, W) of a video's first frame."""
+        """Return (H, W) of a video's first frame."""
         return frame_size(self.videos[video_id].frame_paths[0])
 
     @abstractmethod
     def _masklets(
         self, video_id: str, ids: Sequence[str], size: tuple[int, int]
     ) -> dict[str, Masklet]:
-        """Masklets of some objects of a video, for frames of (H, W) ``size``."""
+        """Return the masklets of some objects of a video, at (H, W) ``size``."""
 
     def _videos_of_split(self, listed: Collection[str]) -> list[str]:
         """Return the listed videos that belong to the split."""
         return list(listed)
 
     def _check_object(self, object_id: str) -> None:
-        """Raise UserError if there cannot be an object of this id."""
+        """Raise UserError if an object cannot have this id."""
 
     @classmethod
     def _find_expressions(cls, root: Path, split: str) -> Path:
@@ -156,10 +156,10 @@ class MetaSplit(Split):
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """The videos of a meta_expressions.json by id, not checked further.
+    """Return the unchecked videos of a meta_expressions.json by id.
 
     Raises:
-        UserError: if the file is not JSON, names something twice, or has no videos.
+        UserError: if the file is not JSON, has a duplicate key, or has no "videos".
     """
     content = read_annotations(path)
     videos = content.get("videos") if isinstance(content, dict) else None
@@ -169,26 +169,26 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def read_annotations(path: Path) -> Any:
-    """The content of a JSON file that others wrote.
+    """Return the content of a data set's JSON file.
 
     Raises:
-        UserError: if the file is not JSON, or has a key twice.
+        UserError: if the file is not JSON, or has a duplicate key.
     """
     with refusals(path):
         content = path.read_bytes()
     try:
         return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:  # of JSON, of text, of numbers without end
+    except (ValueError, RecursionError) as error:  # invalid JSON, encoding or huge numbers
         raise UserError(f"{path}: not readable as JSON ({error}). Get the file again.") from error
 
 
 def in_time(frames: Iterable[str]) -> list[str]:
-    """Names of frames in the order of time: 9 comes before 10."""
+    """Sort names of frames in the order of time: 9 comes before 10."""
     return sorted(frames, key=lambda name: (len(name), name))
 
 
 def shorten(value: object, length: int = 60) -> str:
-    """A value from a file as a message can show it."""
+    """Return a value from a file, printable and short enough for a message."""
     text = value if isinstance(value, str) and value.isprintable() else repr(value)
     return text if len(text) <= length else f"{text[:length]}..."
 

@@ -1,7 +1,7 @@
-"""MeViS, and data sets in its layout: frames, expressions, masks as run-length codes.
+"""MeViS, and data sets in its layout, with masks as run-length codes.
 
 Layout (Ding et al., "MeViS", 2023): ``<root>/<split>/JPEGImages/<video>/<frame>.jpg``,
-``meta_expressions.json`` and, where ground truth is public, ``mask_dict.json``.
+``meta_expressions.json`` and, if ground truth is public, ``mask_dict.json``.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ MASKS_FILE = "mask_dict.json"
 class MeViS(MetaSplit):
     """A split of MeViS v1, or of another data set in its layout.
 
-    Objects that no expression means (``anno_id`` is empty) are an answer too: none.
+    An expression may refer to no object (its ``anno_id`` is empty).
     """
 
     meta_files = (f"{{split}}/{META_FILE}", "{split}/meta_expressions_release.json")
@@ -40,11 +40,11 @@ class MeViS(MetaSplit):
         """Read the split's expressions.
 
         Args:
-            root: folder that holds one folder for each split.
+            root: folder that holds one folder per split.
             split: train, valid_u, valid or another folder of the same layout.
             name: label of the data set, for messages and results.
-            cache_dir: keeps the index of mask_dict.json; None: every process that needs the file
-                parses it.
+            cache_dir: folder that caches the index of mask_dict.json; None: every process that
+                needs the file parses it.
             keep_problems: see ``MetaSplit``.
 
         Raises:
@@ -56,7 +56,7 @@ class MeViS(MetaSplit):
 
     @property
     def has_masks(self) -> bool:
-        """Whether the split's ground truth is here."""
+        """Whether the split has ground truth."""
         return is_there(self.mask_dict.path)
 
     @cached_property

@@ -11,15 +11,16 @@ from sola.files import sha256_of_file
 from sola.types import Masklet
 
 NUM_COMPETITION_VIDEOS = 202
-"""Of the 507 videos that the expressions of split valid name; the other 305 are those of test."""
+"""The expressions file of valid lists 507 videos: these, and the 305 of test."""
 VOID = 255
-"""Value of pixels of no object, unless an expression names it."""
+"""Value of void pixels, unless an expression names it."""
 
 
 class RefYouTubeVOS(LabelMapSplit):
     """A split of Ref-YouTube-VOS: train, valid (without ground truth as published) or test.
 
-    The published expressions of valid are those of test too; valid is what test does not name.
+    The published expressions of valid include those of test; videos listed in test are left out of
+    valid.
     """
 
     protocol = "ref_youtube_vos"
@@ -33,7 +34,7 @@ class RefYouTubeVOS(LabelMapSplit):
         return sha256
 
     def frames_dir(self, video_id: str) -> Path:
-        """Folder of a video's frames; those of test may lie with those of valid."""
+        """Return the folder of a video's frames; those of test may be with those of valid."""
         folder = super().frames_dir(video_id)
         if self.split == "test" and not folder.is_dir():
             return self.root / "valid" / FRAMES_DIR / video_id
@@ -42,7 +43,7 @@ class RefYouTubeVOS(LabelMapSplit):
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
         """See ``Split.ground_truth``: all annotated objects in order of id, named or not.
 
-        The published gt tracks are prompted by all of them.
+        The published gt tracks were prompted with all of them.
         """
         if not (self.has_masks and self.annotations_dir(video_id).is_dir()):
             return super().ground_truth(video_id)

@@ -1,4 +1,4 @@
-"""Interface of a split of a data set, independent of its files."""
+"""Interface of a split of a data set, independent of its file layout."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from sola.types import Expression, Masklet, Video
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, or odd, with the files of a data set."""
+    """An error or oddity in the files of a data set."""
 
     path: Path
     reason: str
     is_error: bool = True
-    """It would break a run; otherwise it is odd, but works."""
+    """Whether it would break a run; if not, it is only odd."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -25,12 +25,12 @@ class Problem:
 class Split(ABC):
     """Videos, expressions and ground truth of one split.
 
-    docs/adding_a_dataset.md shows how to add one; its constructor takes the root folder, the split
-    and the data set's name.
+    The constructor takes the root folder, the split and the data set's name. See
+    docs/adding_a_dataset.md for how to add one.
     """
 
     name: str
-    """Name of the data set; names its folder of tracks."""
+    """Name of the data set and of its folder of tracks."""
     split: str
     split_dir: Path
     """Folder of the split, for messages."""
@@ -39,20 +39,20 @@ class Split(ABC):
     expressions: list[Expression]
     """All expressions of the split, in the order of the file."""
     protocol: str = "mevis"
-    """Name of its benchmark's protocol, see ``sola.evaluation.protocols``."""
+    """Name of the benchmark's protocol, see ``sola.evaluation.protocols``."""
     problems: Sequence[Problem] = ()
-    """Problems found when it was opened."""
+    """Problems found when the split was opened."""
 
     @classmethod
     def splits(cls, root: Path) -> list[str]:
-        """Names of the splits on disk; by default the folders of ``root``."""
+        """Return the names of the splits on disk; by default the folders of ``root``."""
         folders = sorted(path.name for path in root.glob("*/"))
         return [name for name in folders if not name.startswith(".")]
 
     @property
     @abstractmethod
     def has_masks(self) -> bool:
-        """Whether the split's ground truth is here."""
+        """Whether the split has ground truth."""
 
     @property
     @abstractmethod
@@ -61,18 +61,17 @@ class Split(ABC):
 
     @abstractmethod
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
-        """Masklets of the video's objects by id, at least of those that an expression names.
+        """Return the masklets of the video's objects by id, at least of those in expressions.
 
-        The masks are in the order of the video's frames and of their size: annotations a pixel
-        off occur in real data, and are resized. A frame on which the object is absent has an empty
-        mask.
+        The masks have the order and the size of the video's frames: annotations that are a pixel
+        off, as in real data, are resized. A frame without the object has an empty mask.
 
         Raises:
             UserError: if masks are missing or damaged, or the first frame cannot be read.
         """
 
     def named_objects(self, video_id: str) -> list[str]:
-        """Objects of a video that an expression names, each once."""
+        """Return the distinct objects of a video that expressions name."""
         return list(self._named.get(video_id, ()))
 
     @cached_property

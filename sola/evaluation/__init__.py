@@ -1,1 +1,1 @@
-"""Measuring a selector: its scores, what they select, and what else could have been selected."""
+"""Evaluation of a selector: scores, selections, the oracle and other baselines."""

@@ -1,7 +1,7 @@
 """Compare two runs on the same expressions: ``python -m sola.evaluation.compare --help``.
 
 Takes two output folders of evaluate.py, of selectors or of predictions=..., and prints the
-difference, B - A, with its bootstrap interval and p-value. Expressions are paired.
+difference B - A with its bootstrap interval and p-value. Expressions are paired.
 """
 
 import argparse
@@ -22,13 +22,13 @@ Pairs = Sequence[tuple[Entry, Entry]]
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Read what evaluate.py wrote.
+    """Read the evaluation.json of a run.
 
     Args:
-        path: its output folder, or evaluation.json itself.
+        path: output folder of evaluate.py, or evaluation.json itself.
 
     Raises:
-        UserError: if there is none, or it lacks the answers of each expression.
+        UserError: if the file is missing or does not list the answers of each expression.
     """
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
@@ -46,16 +46,16 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
 
     Args:
         a: a run, see ``read_run``.
-        b: another one.
-        answer: such as "selection" or "oracle".
+        b: another run.
+        answer: name of the answer to compare, such as "selection" or "oracle".
 
     Returns:
-        Ready for JSON: "a" and "b", what was compared; "all", "by_kind" and "by_group", each with
-        the means "a" and "b", their "difference" (b - a), its "interval" (None for one video) and
-        "p", by name of the measure, and "num_expressions", "num_videos".
+        A dictionary ready for JSON. "a" and "b" describe the runs. "all", "by_kind" and "by_group"
+        hold the means "a" and "b", their "difference" (b - a), its "interval" (None for one video)
+        and "p", each by name of the measure, and "num_expressions" and "num_videos".
 
     Raises:
-        UserError: if the runs are of other expressions, or lack the answer.
+        UserError: if the runs have different expressions, or a run lacks the answer.
     """
     check_same_split(a, b)
     pairs = _pair(a, b)
@@ -94,10 +94,10 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], answer: str) -> dict[str
 
 
 def check_same_split(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-    """Refuse two runs that differ in "dataset" or "split".
+    """Check that two runs have the same "dataset" and "split".
 
     Raises:
-        UserError: if they do.
+        UserError: if they differ.
     """
     first, second = (f"{run['dataset']}/{run['split']}" for run in (a, b))
     if first != second:
@@ -144,7 +144,7 @@ def _difference(pairs: Pairs, answer: str, measures: Sequence[str]) -> dict[str,
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process."""
+    """Run the command, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m sola.evaluation.compare",
         description=__doc__,

@@ -1,7 +1,7 @@
 """J and F of a selection at every threshold: one step function per expression, and their mean.
 
-A selection changes only where the threshold passes a score of its tracks, so an expression has one
-value more than its tracks have distinct scores.
+A selection changes only where the threshold passes a score of a track. So a curve has one value
+more than its tracks have distinct scores.
 """
 
 import math
@@ -18,7 +18,7 @@ from sola.evaluation.video_scorer import Score, VideoScorer
 
 # thresholds at which curves are reported
 CURVE_THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
-EQUAL = 1e-12  # means of J&F that differ by less are equal but for rounding
+EQUAL = 1e-12  # means of J&F that differ by less are equal up to rounding
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Curve:
 
     Attributes:
         steps: K distinct scores of its tracks, ascending.
-        values: K + 1 values; value k is of the tracks that score above k of the steps.
+        values: K + 1 values; value k belongs to the tracks that score above k of the steps.
     """
 
     steps: tuple[float, ...]
@@ -51,8 +51,8 @@ class MeanCurve(NamedTuple):
 
     Attributes:
         steps: (K,) thresholds at which a mean changes, ascending.
-        j: (K + 1,); value k is of thresholds from step k - 1 up to step k.
-        boundary_f: (K + 1,), the same.
+        j: (K + 1,) mean J; value k holds from step k - 1 up to step k.
+        boundary_f: (K + 1,) mean F, likewise.
     """
 
     steps: NDArray[np.float64]
@@ -74,9 +74,9 @@ class BestThreshold(NamedTuple):
     """The threshold with the highest mean J&F.
 
     Attributes:
-        threshold: the middle of the interval, rounded to as few decimals as stay inside.
-        lowest: where the interval begins.
-        end: where it ends; J&F is another one there, unless it is 1.
+        threshold: middle of the best interval, rounded to the fewest decimals that stay inside it.
+        lowest: start of the interval.
+        end: end of the interval; J&F differs there, unless the end is 1.
     """
 
     threshold: float
@@ -92,7 +92,7 @@ def trace(
     Args:
         scorer: scorer of the video.
         scored: for each expression the tracks to select from and the objects to compare with.
-        thresholds: the only ones at which curves are needed, ascending; None: all.
+        thresholds: ascending thresholds at which the curves will be read; None: all thresholds.
 
     Raises:
         UserError: if an object has no masklet.
@@ -125,15 +125,15 @@ def mean_curve(curves: Sequence[Curve]) -> MeanCurve:
 
 
 def best_threshold(steps: Sequence[float] | NDArray[np.float64], jf: NDArray[Any]) -> BestThreshold:
-    """Return the threshold in [0, 1] with the highest mean J&F: the one rule to choose it by.
+    """Return the threshold in [0, 1] with the highest mean J&F.
 
-    If J&F is the same over an interval, its middle; of several such intervals, the middle of the
-    widest, the first of equals. If J&F is known only at some thresholds, these are the steps, and
-    the best of them is ``lowest``.
+    The highest J&F holds over an interval: the result is its middle. Of several such intervals the
+    widest is taken, and the first of equally wide ones. If J&F is known only at some thresholds,
+    pass these as the steps: the best of them is ``lowest``.
 
     Args:
         steps: (K,) thresholds at which J&F changes, ascending.
-        jf: (K + 1,) J&F from each step on; the first value is below them, -inf if unknown.
+        jf: (K + 1,) J&F from each step on; the first value holds below all steps, -inf if unknown.
     """
     steps = np.asarray(steps)
     limits = np.concatenate([[0.0], steps[(steps > 0) & (steps < 1)], [1.0]])
@@ -148,8 +148,8 @@ def best_threshold(steps: Sequence[float] | NDArray[np.float64], jf: NDArray[Any
 
 
 def _coarsen(scored: Scored, thresholds: Sequence[float]) -> Scored:
-    """Return the same selections at the thresholds with as few distinct scores as possible."""
-    raised = [*thresholds[1:], math.inf]  # equivalent to every score up to there
+    """Merge scores that no threshold separates; the selections at the thresholds stay the same."""
+    raised = [*thresholds[1:], math.inf]  # equivalent to every score up to the next threshold
     kept = [
         (idx, raised[bisect_left(thresholds, score) - 1])
         for idx, score in zip(scored.tracks, scored.scores, strict=True)

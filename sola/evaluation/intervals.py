@@ -1,7 +1,7 @@
-"""Means over expressions with bootstrap intervals, and a test of differences, over videos.
+"""Bootstrap intervals of means over expressions, and a permutation test of differences.
 
-Expressions of one video share its objects and tracks, so a sample is a video with all its
-expressions, never an expression.
+Expressions of one video share its objects and tracks, so both resample whole videos with all their
+expressions, never single expressions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ METHOD = {
 def mean_with_interval(
     video_ids: Sequence[str], values: Sequence[Mapping[str, float]]
 ) -> dict[str, Any]:
-    """Return the means of some numbers over expressions, ready for JSON.
+    """Return the means of measures over expressions and their intervals, ready for JSON.
 
     Args:
         video_ids: video of each of E expressions.
-        values: numbers of each expression by name, the same names for all.
+        values: measures of each expression by name, the same names for all.
 
     Returns:
-        The means by name (None for J, F and J&F without expressions), "num_expressions",
-        "interval", [lower, upper] by name, or None with fewer than two videos, and "num_videos".
+        The means by name (J, F and J&F are None if there are no expressions), "num_expressions",
+        "interval" ([lower, upper] by name; None with fewer than two videos) and "num_videos".
     """
     names = list(values[0]) if values else list(MEASURES)
     table = np.array([[each[name] for name in names] for each in values]).reshape(-1, len(names))
@@ -60,7 +60,7 @@ def sum_by_video(
         values: (E, K).
 
     Returns:
-        (V, K) and (V,), videos in the order of their names.
+        (V, K) sums and (V,) counts, videos sorted by name.
     """
     names, video_of = np.unique(np.asarray(video_ids, dtype=str), return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
@@ -74,11 +74,11 @@ def interval_of_mean(
     """Return the bootstrap interval of means over the expressions of all videos.
 
     Args:
-        sums: (V, K), sums over the expressions of each video.
-        counts: (V,), numbers of these expressions, all above 0.
+        sums: (V, K) sums over the expressions of each video.
+        counts: (V,) number of expressions of each video, all above 0.
 
     Returns:
-        K pairs of lower and upper end; None for fewer than two videos.
+        K pairs (lower, upper); None for fewer than two videos.
     """
     if len(counts) < 2:
         return None
@@ -89,15 +89,15 @@ def interval_of_mean(
 
 
 def p_of_sign_flips(differences: NDArray[np.float64], seed: int = SEED) -> float:
-    """Return the two-sided p-value of paired differences; under the hypothesis signs are random.
+    """Return the two-sided p-value of a sign-flip permutation test of paired differences.
 
     Args:
-        differences: (V,) of each video, summed over its expressions.
-        seed: seed of the signs, if not all choices are tried.
+        differences: (V,) difference of each video, summed over its expressions.
+        seed: seed of the random signs, which are used if there are too many choices to try all.
 
     Returns:
-        Share of the choices of signs whose sum is at least as far from 0 as the observed one: of
-        all choices if there are at most ``NUM_SIGN_FLIPS``, else of that many random ones.
+        Share of the choices of signs whose sum is at least as far from 0 as the observed sum: among
+        all choices if there are at most ``NUM_SIGN_FLIPS``, else among that many random ones.
     """
     own = differences[differences != 0]  # 0 has no sign
     num_choices = 2 ** min(len(own), 62)
@@ -112,7 +112,7 @@ def p_of_sign_flips(differences: NDArray[np.float64], seed: int = SEED) -> float
 
 @lru_cache(maxsize=16)
 def _draw_videos(num_videos: int) -> NDArray[np.int16]:
-    """(NUM_RESAMPLES, V): how often each video is drawn; small, as many groups share it."""
+    """Return how often each resample draws each video, (NUM_RESAMPLES, V) int16."""
     shares = np.full(num_videos, 1 / num_videos)
     drawn = np.random.default_rng(SEED).multinomial(num_videos, shares, size=NUM_RESAMPLES)
     return drawn.astype(np.int16)

@@ -1,4 +1,4 @@
-"""Measure the answers to each expression: the selection, and the answers it is compared with."""
+"""Measure J and F of the selection, and of the answers it is compared with, per expression."""
 
 import math
 import multiprocessing
@@ -26,9 +26,9 @@ from sola.types import Expression, Masklet
 
 SELECTION, ORACLE, OTHER_TEXT = "selection", "oracle", "other_text"
 BEST_TRACK, ALL_TRACKS, LARGEST_TRACK, NONE = "best_track", "all_tracks", "largest_track", "none"
-TASKS_AHEAD = 2  # videos per process in memory: enough to keep it busy
+TASKS_AHEAD = 2  # videos queued per process: enough to keep it busy
 SMALL, LARGE = 0.01, 0.1
-"""Shares of the frame: below the first a target is small, from the second on large."""
+"""Shares of the frame: a target is small below the first and large from the second on."""
 MOST_FRAMES = (32, 64, 128)
 MOST_WORDS = (5, 10)
 NOWHERE = "nowhere"
@@ -40,7 +40,7 @@ LABELS = {
     "frames": ("1-32", "33-64", "65-128", "129+"),
     "words": ("1-5", "6-10", "11+"),
 }
-"""By group, in the order of tables."""
+"""Labels of each group, in the order of tables."""
 MEANINGS = {
     "objects": "objects that the expression means",
     "size": f"mean share of the frame that they cover where visible: small below {SMALL:.0%}, "
@@ -49,7 +49,7 @@ MEANINGS = {
     "frames": "frames of the video",
     "words": "words of the expression",
 }
-# a user's own metric: a number from the answer and the union of the objects, T masks each
+# a user's own metric: (answer, union of the objects) -> number, T masks each
 Metric = Callable[[Masklet, Masklet], float]
 
 
@@ -60,7 +60,7 @@ class Answer:
     Attributes:
         selected: indices among the tracks of the video, ascending.
         score: J and F.
-        is_empty: whether it has no pixel on any frame.
+        is_empty: whether the answer has no pixel on any frame.
         own: values of the user's own metrics, by name.
     """
 
@@ -76,12 +76,12 @@ class ExpressionResult:
 
     Attributes:
         expression: the expression.
-        answers: by name: ``SELECTION``; if masks are chosen among tracks the others too, and
-            ``OTHER_TEXT`` if the expression was scored under another text.
+        answers: answers by name: always ``SELECTION``; the others if masks are chosen among tracks;
+            ``OTHER_TEXT`` only if the expression was scored under another text.
         groups: label by group, see ``groups_of``.
-        curve: the selection at every threshold.
+        curve: J and F of the selection at every threshold.
         oracle_is_exact: whether every subset of tracks was considered.
-        oracle_by_source: the oracle among the tracks of each prompt source that has any.
+        oracle_by_source: the oracle among the tracks of each prompt source that has tracks.
         other_id: the expression whose text was scored for ``OTHER_TEXT``.
     """
 
@@ -96,13 +96,13 @@ class ExpressionResult:
 
 @dataclass(frozen=True)
 class VideoTask:
-    """Everything needed to measure one video, in values that can be pickled.
+    """Everything needed to measure one video, in picklable values.
 
     Attributes:
-        where: names the video in messages.
-        video: its tracks; the object tokens are not needed.
-        ground_truth: masklets of its objects by id.
-        expressions: its expressions.
+        where: name of the video in messages.
+        video: tracks of the video; the object tokens may be empty.
+        ground_truth: masklets of the objects by id.
+        expressions: expressions of the video.
         scores: scores of the expressions.
         threshold: a track is selected if it scores above this.
         metrics: the user's own metrics by name.
@@ -122,12 +122,12 @@ class VideoTask:
         """Measure all expressions.
 
         Raises:
-            UserError: if tracks and ground truth do not fit.
+            UserError: if tracks and ground truth differ in length or size.
         """
         try:
             scorer = VideoScorer(self.video.masklets, self.ground_truth)
         except ValueError as error:
-            raise UserError(f"{self.where}: tracks and ground truth do not fit: {error}") from error
+            raise UserError(f"{self.where}: tracks do not match ground truth: {error}") from error
         scored = []
         for expression in self.expressions:
             row = self.scores.row(expression)
@@ -200,18 +200,19 @@ def evaluate_expressions(
     """Measure every expression of a split.
 
     Args:
-        split: a split with ground truth, its tracks, and scores of every expression; an expression
-            without tracks is answered by empty masks.
+        split: a split with ground truth, tracks, and scores of every expression; the answer to an
+            expression without tracks is empty masks.
         threshold: a track is selected if it scores above this.
         metrics: the user's own metrics by name.
-        has_bounds: False: only the selection is measured.
-        num_workers: processes that compute; 0: this one. No number depends on it.
+        has_bounds: whether to measure the oracle and the other answers too.
+        num_workers: number of worker processes; 0: compute in this process. Results do not depend
+            on it.
 
     Returns:
         One result per expression, video by video.
 
     Raises:
-        UserError: if an object has no masks, or tracks and ground truth do not fit.
+        UserError: if an object has no masks, or tracks and ground truth differ in length or size.
         KeyError: if scores are missing.
     """
     dataset, scores = split.dataset, split.scores
@@ -241,7 +242,7 @@ def evaluate_expressions(
 
 
 def largest_track(masklets: Sequence[Masklet], tracks: Sequence[int]) -> frozenset[int]:
-    """Return the largest of some tracks by pixels over all frames, the first of equals; () if none.
+    """Return the track with the most pixels over all frames, the first of equals; () if none.
 
     Args:
         masklets: all tracks of a video.
@@ -254,10 +255,10 @@ def largest_track(masklets: Sequence[Masklet], tracks: Sequence[int]) -> frozens
 
 
 def groups_of(expression: Expression, target: Runs) -> dict[str, str]:
-    """The label of an expression in each group.
+    """Return the label of an expression in each group.
 
     Args:
-        expression: with known objects.
+        expression: an expression with known objects.
         target: union of its objects.
     """
     num_pixels = pixels_by_frame(target)
@@ -274,10 +275,10 @@ def groups_of(expression: Expression, target: Runs) -> dict[str, str]:
 
 
 def check_ground_truth(dataset: Split) -> None:
-    """Refuse a split on which nothing can be measured.
+    """Check that a split can be measured.
 
     Raises:
-        UserError: if the split has no ground truth, or expressions do not name their objects.
+        UserError: if the split has no ground truth, or an expression does not name its objects.
     """
     where = f"split {dataset.split} of {dataset.name}"
     if not dataset.has_masks:
@@ -291,7 +292,7 @@ def check_ground_truth(dataset: Split) -> None:
 
 
 def describe_metrics(metrics: Mapping[str, Metric]) -> dict[str, dict[str, str]]:
-    """Return what evaluation.json says of metrics: their meaning and where they are defined."""
+    """Return the meaning and the import path of each metric, for evaluation.json."""
     described = {}
     for name, metric in metrics.items():
         own: Any = getattr(metric, "func", metric)
@@ -302,7 +303,7 @@ def describe_metrics(metrics: Mapping[str, Metric]) -> dict[str, dict[str, str]]
 
 
 def _call_metric(name: str, metric: Metric, preds: Masklet, target: Masklet, where: str) -> float:
-    """Return a metric's value for one answer; refuse anything but a finite number."""
+    """Return a metric's value for one answer, which must be a finite number."""
     found: Any = metric(preds, target)
     try:
         value = math.nan if isinstance(found, str | bytes) else float(found)
@@ -317,11 +318,11 @@ def _call_metric(name: str, metric: Metric, preds: Masklet, target: Masklet, whe
 
 
 def _run_in_order(tasks: Iterable[VideoTask], num_workers: int) -> Iterator[list[ExpressionResult]]:
-    """Yield results in the order of the tasks; an exception of a worker process is raised here."""
+    """Yield results in the order of the tasks; exceptions of worker processes are raised here."""
     if num_workers == 0:
         yield from map(VideoTask.run, tasks)
         return
-    # forking a process in which torch and HDF5 are at work is not safe
+    # forking is not safe while torch and HDF5 run threads
     context = multiprocessing.get_context("spawn")
     waiting: deque[Future[list[ExpressionResult]]] = deque()
     with ProcessPoolExecutor(num_workers, context) as pool:

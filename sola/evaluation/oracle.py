@@ -1,9 +1,9 @@
 """The best selection among the tracks of an expression: an upper bound for any selector.
 
-Best means the highest J&F of the union. Up to ``MAX_ENUMERATED`` tracks that overlap the target are
-tried in all subsets, which is exact. With more, tracks are added greedily: of the ``MAX_COMPARED``
-additions with the highest J the one with the highest J&F, until none improves J&F; that is a lower
-bound of the best.
+The best selection is the one whose union has the highest J&F. If at most ``MAX_ENUMERATED`` tracks
+overlap the target, all their subsets are tried, which is exact. With more, tracks are added
+greedily: each step compares the ``MAX_COMPARED`` additions with the highest J and takes the one
+with the highest J&F, until none improves J&F. The result is then a lower bound of the best.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class Oracle:
 
     Attributes:
         selected: indices of tracks; among equally good selections one with the fewest tracks.
-        score: its J and F.
+        score: J and F of the selection.
         is_exact: whether every subset of the overlapping tracks was considered.
     """
 
@@ -71,7 +71,7 @@ def best_track(
 ) -> frozenset[int]:
     """Find the single track with the highest J&F among the ``MAX_COMPARED`` with the highest J.
 
-    It is one track, also if the expression refers to nothing; none only without tracks.
+    It is one track even if the expression refers to nothing, and empty only without tracks.
 
     Raises:
         UserError: if an object has no masklet.

@@ -1,4 +1,7 @@
-"""Masks of any system, ``<video>/<expression id>/<frame>.png``, as one track of each expression."""
+"""Read and check masks of any system, ``<video>/<expression id>/<frame>.png``.
+
+They are read as one track per expression.
+"""
 
 import io
 import math
@@ -36,13 +39,13 @@ Size = tuple[int, int]  # (H, W)
 
 
 class MaskFiles:
-    """Files in a zip or folder.
+    """Mask files in a zip or a folder.
 
     Args:
         path: the zip or folder.
 
     Attributes:
-        names: names of all files, and of folders that a zip lists (with a slash at the end).
+        names: names of all files, and of folders that a zip lists (with a trailing slash).
 
     Raises:
         UserError: if ``path`` is neither.
@@ -55,7 +58,7 @@ class MaskFiles:
             self.names = [p.relative_to(path).as_posix() for p in paths]
             return
         if not path.is_file():
-            raise UserError(f"{path}: no zip or folder. predict.py submission=true writes one.")
+            raise UserError(f"{path}: no such zip or folder. predict.py submission=true makes one.")
         try:
             self.zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
@@ -67,11 +70,11 @@ class MaskFiles:
         """Read a PNG with one channel or a palette.
 
         Args:
-            name: of the file.
-            size: (H, W) that it must have.
+            name: name of the file.
+            size: required (H, W).
 
         Returns:
-            Its (H, W) values, and its kind, such as "8-bit grey".
+            (H, W) values, and the kind of image, such as "8-bit grey".
 
         Raises:
             UserError: if the file cannot be read, or has another size or several channels.
@@ -98,20 +101,20 @@ class MaskFiles:
         path, member = self.path / name, self.members.get(name)
         try:
             if member is None and not path.is_file():
-                raise UserError("is no file")
+                raise UserError("not a file")
             num_bytes = path.stat().st_size if member is None else member.file_size
             if num_bytes > MAX_FILE_BYTES:
-                raise UserError(f"{num_bytes} bytes are too many for a mask")
+                raise UserError(f"must be at most {MAX_FILE_BYTES} bytes, got {num_bytes}")
             return path.read_bytes() if member is None else self.zip.read(member)
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise UserError(f"cannot be read ({error})") from error
 
     def find_top(self, wanted: Container[str], top_dir: str) -> str:
-        """Return the folder that holds most masks, with a slash; "" for none.
+        """Return the folder that holds most of the wanted masks, with a slash; "" for the root.
 
         Args:
             wanted: see ``wanted_masks``.
-            top_dir: the right folder, returned if there are no masks.
+            top_dir: the expected folder, returned if there are no masks.
         """
         split = (name.rsplit("/", 3) for name in self.names)
         tops = Counter("".join(parts[:-3]) for parts in split if "/".join(parts[-3:]) in wanted)
@@ -120,16 +123,16 @@ class MaskFiles:
 
 
 def mask_names(dataset: Split, expression: Expression) -> list[str]:
-    """Return the files that answer an expression, ``<video>/<expression id>/<frame>.png``."""
+    """Return the names of an expression's masks, ``<video>/<expression id>/<frame>.png``."""
     folder = f"{expression.video_id}/{expression.expression_id}"
     return [f"{folder}/{p.stem}.png" for p in dataset.videos[expression.video_id].frame_paths]
 
 
 def wanted_masks(dataset: Split) -> dict[str, Size]:
-    """Return the files that answer a split, and their (H, W).
+    """Return the names of all masks of a split, and their (H, W).
 
     Raises:
-        UserError: if the first frame of a video, which has the size, cannot be read.
+        UserError: if the first frame of a video, which gives the size, cannot be read.
     """
     ids = dict.fromkeys(expression.video_id for expression in dataset.expressions)
     sizes = {video_id: frame_size(dataset.videos[video_id].frame_paths[0]) for video_id in ids}
@@ -141,16 +144,16 @@ def wanted_masks(dataset: Split) -> dict[str, Size]:
 
 
 def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[str]:
-    """Return everything that is wrong with a submission.
+    """Return all faults of a submission.
 
     Args:
         path: a zip, or a folder whose contents would be zipped.
         wanted: masks that it must hold, and nothing else; see ``wanted_masks``.
-        top_dir: folder in it that holds the videos, "" for none.
+        top_dir: folder in the zip that holds the videos, "" for none.
 
     Returns:
-        ``<file or folder>: <fault>`` each; a folder that is missing or unexpected as a whole is one
-        fault.
+        Lines ``<file or folder>: <fault>``; a folder that is missing or unexpected as a whole is
+        one fault.
 
     Raises:
         UserError: if ``path`` is neither a folder nor a readable zip.
@@ -177,18 +180,18 @@ def find_faults(path: Path, wanted: Mapping[str, Size], top_dir: str) -> list[st
 
 
 def first_of(lines: Sequence[str]) -> str:
-    """Return up to ``LINES_SHOWN`` lines for the end of a message, and how many more there are."""
+    """Return up to ``LINES_SHOWN`` lines for the end of a message, and the number of the rest."""
     more = [f"... and {len(lines) - LINES_SHOWN} more"] if len(lines) > LINES_SHOWN else []
     return "".join(f"\n{line}" for line in [*lines[:LINES_SHOWN], *more])
 
 
 def _folders_of(names: Iterable[str]) -> set[str]:
-    """Return all folders that files lie in: a/b/c.png -> a/, a/b/."""
+    """Return all folders that contain the files: a/b/c.png -> a/, a/b/."""
     return {folder for name in names for folder in _folders(name)}
 
 
 def _list_faults(reason: str, names: Iterable[str], shared: Container[str]) -> Iterator[str]:
-    """Yield a fault per name; or per folder, the outermost not ``shared`` with other names."""
+    """Yield one fault per name, or per outermost folder that is not in ``shared``."""
     found = (next((f for f in _folders(name) if f not in shared), name) for name in names)
     for name in dict.fromkeys(found):
         yield f"{name}: {reason}{', the whole folder' if name[-1] == '/' else ''}"
@@ -196,14 +199,15 @@ def _list_faults(reason: str, names: Iterable[str], shared: Container[str]) -> I
 
 @dataclass(frozen=True)
 class Predictions:
-    """Masks of a zip or folder.
+    """Reads the masks of a zip or folder as tracks.
 
     Attributes:
-        dataset: the split that they answer.
+        dataset: the split that the masks answer.
         files: the files.
         top: folder that holds the videos, with a slash; "" for none.
         wanted: masks that the split needs, and their (H, W).
-        missing: (video id, expression id) of expressions that lack a mask; they are empty.
+        missing: (video id, expression id) of expressions that lack a mask; all their masks are read
+            as empty.
     """
 
     dataset: Split
@@ -216,7 +220,7 @@ class Predictions:
         """Read the tracks of one video, in the order of its expressions.
 
         Raises:
-            UserError: if a mask cannot be read, or has another size than the frames.
+            UserError: if a mask cannot be read, or differs from the frames in size.
         """
         num_frames = len(self.dataset.videos[expressions[0].video_id].frame_paths)
         ids = tuple(expression.expression_id for expression in expressions)
@@ -231,7 +235,10 @@ class Predictions:
         )
 
     def count_missing_as_zero(self, results: Iterable[ExpressionResult]) -> list[ExpressionResult]:
-        """Replace the answers of missing expressions by wrong ones: 0 in J, F and accuracies."""
+        """Replace the answers of missing expressions by wrong ones: 0 in J, F and accuracies.
+
+        An expression without objects then counts as answered by masks that are not empty.
+        """
         counted = []
         for result in results:
             expression = result.expression
@@ -243,7 +250,7 @@ class Predictions:
         return counted
 
     def sure_scores(self) -> Scores:
-        """Return a score above every threshold for the track of each expression."""
+        """Return an infinite score for the track of each expression, so that it is selected."""
         scores = Scores({}, {})
         for video_id, expressions in group_by_video(self.dataset.expressions).items():
             for idx, e in enumerate(expressions):
@@ -272,7 +279,7 @@ def open_predictions(
 
     Args:
         path: a zip or folder.
-        dataset: the split that they answer.
+        dataset: the split that the masks answer.
         top_dir: folder that usually holds the videos, "" for none.
         allow_missing: whether expressions may lack masks.
 
@@ -298,7 +305,7 @@ def open_predictions(
 
 
 def _content_fault(files: MaskFiles, name: str, size: Size) -> str:
-    """Return what is wrong with a mask; "" if nothing is."""
+    """Return the fault of a mask; "" if it is valid."""
     try:
         values, kind = files.read_mask(name, size)
     except UserError as error:
@@ -311,5 +318,5 @@ def _content_fault(files: MaskFiles, name: str, size: Size) -> str:
 
 
 def _folders(name: str) -> list[str]:
-    """a/b/c.png -> a/, a/b/."""
+    """Return the folders above a file: a/b/c.png -> a/, a/b/."""
     return [f"{folder}/" for folder in accumulate(name.split("/")[:-1], "{}/{}".format)]

@@ -1,4 +1,4 @@
-"""The protocols of the benchmarks: which numbers each of them reports of a selection."""
+"""Protocols of the benchmarks: the numbers that each of them reports."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -18,7 +18,7 @@ from sola.evaluation.video_scorer import Score, VideoScorer
 from sola.masks import decode, encode
 from sola.types import Expression, Masklet
 
-Numbers = dict[str, float | None]  # in [0, 1]; None: the mean of nothing
+Numbers = dict[str, float | None]  # in [0, 1]; None: a mean over no expressions
 EVERY_FRAME = (
     "union of the selected masklets against union of the expression's objects, every frame; J and "
     "boundary F (tolerance 0.008 of the diagonal), a frame empty in both scores 1; mean over "
@@ -27,17 +27,17 @@ EVERY_FRAME = (
 PROTOCOLS = {
     "mevis": EVERY_FRAME,
     "mevis_v2": (
-        f"{EVERY_FRAME}, those without a target among them; N-acc: share of the expressions "
-        "without a target that are answered by empty masks only; T-acc: share of the others that "
-        "are not; final: mean of J&F, N-acc and T-acc"
+        f"{EVERY_FRAME}, including those without a target; N-acc: share of the expressions "
+        "without a target whose masks are all empty; T-acc: share of the other expressions whose "
+        "masks are not all empty; final: mean of J&F, N-acc and T-acc"
     ),
     "ref_youtube_vos": EVERY_FRAME,
     "ref_davis": (
-        "DAVIS 2017 unsupervised: per annotator one label map a frame, of the expression with the "
-        "highest score among the selected tracks that cover a pixel; void (255) left out of both "
-        "sides; J and boundary F on every frame, labels and objects matched one to one for the "
-        "highest J&F; mean over frames, then over the objects of all videos, then over the four "
-        "annotators"
+        "DAVIS 2017 unsupervised: one label map per frame and annotator; a pixel belongs to the "
+        "expression with the highest score among the selected tracks that cover it; void pixels "
+        "(255) ignored on both sides; J and boundary F on every frame, labels and objects matched "
+        "one to one for the highest J&F; mean over frames, then over the objects of all videos, "
+        "then over the four annotators"
     ),
 }
 """Description by the name of a protocol (``Split.protocol``)."""
@@ -46,10 +46,10 @@ PROTOCOLS = {
 def official_numbers(
     split: ScoredSplit, results: Sequence[ExpressionResult], *, threshold: float
 ) -> dict[str, Any]:
-    """Return what the benchmark of a data set would report of the selection.
+    """Return the numbers of the selection under the benchmark's own protocol.
 
     Args:
-        split: a split, its tracks and scores.
+        split: a split with its tracks and scores.
         results: results of all its expressions.
         threshold: a track is selected if it scores above this.
 
@@ -77,7 +77,7 @@ def _mean(scores: Sequence[Score]) -> Score:
 
 
 def _accuracies(results: Sequence[ExpressionResult], jf: float) -> Numbers:
-    """Accuracies of MeViS v2; None if there are no expressions for one of them."""
+    """Return the accuracies of MeViS v2; None where there are no expressions to count."""
     n_found = [r.answers[SELECTION].is_empty for r in results if not r.expression.object_ids]
     t_found = [not r.answers[SELECTION].is_empty for r in results if r.expression.object_ids]
     n_acc, t_acc = (float(np.mean(found)) if found else None for found in (n_found, t_found))
@@ -89,7 +89,7 @@ def _accuracies(results: Sequence[ExpressionResult], jf: float) -> Numbers:
 def score_annotators(split: ScoredSplit, threshold: float) -> list[list[Score]]:
     """Return J and F of every object of every video, for each annotator of Ref-DAVIS17.
 
-    An annotator's expressions are answered together, by one label map a frame, and scored by
+    An annotator's expressions are answered together by one label map per frame, and scored with
     DAVIS's unsupervised protocol (Caelles et al., "The 2019 DAVIS Challenge on VOS";
     ``davis2017-evaluation``, task "unsupervised").
 
@@ -120,12 +120,12 @@ def score_annotators(split: ScoredSplit, threshold: float) -> list[list[Score]]:
 def draw_labels(
     video: VideoTracks, expressions: Sequence[Expression], scores: Scores, threshold: float
 ) -> NDArray[np.uint8]:
-    """Draw one label map a frame.
+    """Draw one label map per frame.
 
     Args:
-        video: tracks.
-        expressions: up to 255, labelled 1, 2, ... in their order.
-        scores: scores of their tracks.
+        video: tracks of the video.
+        expressions: up to 255 expressions, labelled 1, 2, ... in their order.
+        scores: scores of the tracks.
         threshold: a track is selected if it scores above this.
 
     Returns:
@@ -152,13 +152,13 @@ def match_objects(
 
     Args:
         labels: (T, H, W).
-        num_labels: labels 1, ..., num_labels; an object for which none is left scores as if it were
-            answered by empty masks.
+        num_labels: number of labels, 1 to num_labels; an object without a label left to match is
+            scored against empty masks.
         truth: masklets of the objects.
         void: pixels left out of labels and objects.
 
     Returns:
-        One score per object, in their order.
+        One score per object, in the order of ``truth``.
     """
     counts = ~decode(void)
     values = range(1, max(num_labels, len(truth)) + 1)

@@ -1,4 +1,4 @@
-"""Run evaluate.py: score, select, measure, compare, and name every number."""
+"""Run evaluate.py: score tracks, select, measure, and write evaluation.json."""
 
 import logging
 from collections.abc import Mapping
@@ -42,17 +42,17 @@ EVALUATION_FILE = "evaluation.json"
 def run_evaluation(config: EvaluateConfig) -> tuple[ScoredSplit, dict[str, Any]]:
     """Measure a selector, or the masks of any system, on a split with ground truth.
 
-    Writes evaluation.json and, of a selector, scores.json into the output folder and prints the
+    Writes evaluation.json and, for a selector, scores.json into the output folder, and prints the
     tables.
 
     Args:
         config: see ``EvaluateConfig``.
 
     Returns:
-        What was measured, and the content of evaluation.json; numbers in [0, 1].
+        The split that was measured, and the content of evaluation.json, with numbers in [0, 1].
 
     Raises:
-        UserError: if the split has no ground truth, or something is missing or does not fit.
+        UserError: if the split has no ground truth, or a file is missing or does not match.
     """
     dataset = open_split(config)
     measure.check_ground_truth(dataset)
@@ -100,7 +100,7 @@ def open_split(config: ScoringConfig) -> Split:
     """Open the split that a configuration names.
 
     Raises:
-        UserError: if its files are missing, or it has no expressions.
+        UserError: if files of the split are missing, or it has no expressions.
     """
     dataset = config.dataset.open(config.split)
     if not dataset.expressions:
@@ -112,7 +112,7 @@ def open_sources(config: ScoringConfig) -> TrackSources:
     """Open the tracks that a configuration names.
 
     Raises:
-        UserError: if some are missing, or were made by different trackers.
+        UserError: if tracks are missing, or were made by different trackers.
     """
     names = (Path(config.paths.data_dir), config.dataset.name, config.split)
     folders = [tracks_dir(*names, source, config.tracker.name) for source in config.sources]
@@ -125,13 +125,13 @@ def score_split(
     """Score every expression of a split, and write scores.json into the output folder.
 
     Args:
-        config: which selector and text encoder.
+        config: names the selector and the text encoder.
         dataset: the split.
-        sources: its tracks.
-        others: expressions whose text is scored for an expression's tracks as well.
+        sources: tracks of the split.
+        others: for each expression another one, whose text is scored for its tracks as well.
 
     Raises:
-        UserError: if the checkpoint is missing, or does not fit the tracks.
+        UserError: if the checkpoint is missing, or does not match the tracks.
     """
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
@@ -172,15 +172,15 @@ def score_split(
 def load_trained(
     config: ScoringConfig, tracks: Mapping[str, Any], where: str
 ) -> tuple[Selector, dict[str, Any]]:
-    """Load the selector of ``ckpt_path``, and what is recorded of its training.
+    """Load the selector of ``ckpt_path`` and the record of its training.
 
     Args:
-        config: names the checkpoint, and the text encoder, which must be that of the training.
+        config: names the checkpoint and the text encoder, which must be that of the training.
         tracks: token_dim and checkpoint_sha256 of the tracks to score.
-        where: names the tracks in messages.
+        where: name of the tracks in messages.
 
     Raises:
-        UserError: if the checkpoint is missing or damaged, or does not fit the tracks or the text
+        UserError: if the checkpoint is missing or damaged, or does not match the tracks or the text
             encoder.
     """
     path, encoder, key = Path(config.ckpt_path or ""), config.text_encoder, "checkpoint_sha256"

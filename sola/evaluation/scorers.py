@@ -1,4 +1,4 @@
-"""Scorer: interface of what scores the tracks of a video for a sentence; and the trained one.
+"""Scorer, the interface that scores the tracks of a video for a sentence, and SelectorScorer.
 
 Thresholds, curves, evaluation, prediction and the report work with any scorer: a trained selector
 over object tokens, a detector's confidence, or a model that looks at frames and masks.
@@ -23,8 +23,8 @@ class Scorer(ABC):
 
     Attributes:
         needs_checkpoint: whether ckpt_path is required.
-        reads_any_text: whether tracks can be scored for another sentence than the one they were
-            made for.
+        reads_any_text: whether tracks can be scored for a sentence other than the one that they
+            were made for.
     """
 
     needs_checkpoint: ClassVar[bool] = False
@@ -32,13 +32,13 @@ class Scorer(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return everything that decides the scores, in plain values; recorded with each number."""
+        """Return everything that decides the scores, in plain values, for the provenance."""
 
     def prepare(self, expressions: Sequence[Expression]) -> None:  # noqa: B027  # most need nothing
-        """Do what is faster for all expressions of a split together.
+        """Do work that is faster for all expressions of a split at once.
 
         Args:
-            expressions: all that will be scored.
+            expressions: all expressions that will be scored.
         """
 
     @abstractmethod
@@ -54,11 +54,11 @@ class Scorer(ABC):
         Args:
             tracks: all tracks of the video.
             candidates: N indices of the tracks to score.
-            expressions: B sentences to score them for.
-            video: the frames; None: unknown.
+            expressions: B expressions to score them for.
+            video: frames of the video; None: unknown.
 
         Returns:
-            (B, N) in [0, 1]. No score depends on the other expressions.
+            (B, N) in [0, 1]. A score must not depend on the other expressions.
         """
 
 
@@ -66,7 +66,7 @@ class SelectorScorer(Scorer):
     """A trained selector over object tokens and text tokens.
 
     Args:
-        selector: on the device to compute on; is put into evaluation mode.
+        selector: a selector on the device to compute on; it is put into evaluation mode.
         text_tokens: sentences -> their text tokens, (L, E) each, such as ``TextTokens.tokens``.
     """
 

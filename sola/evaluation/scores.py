@@ -1,4 +1,4 @@
-"""Scores of the tracks that may answer each expression of a split."""
+"""Scores of each expression's candidate tracks."""
 
 import logging
 import platform
@@ -26,7 +26,7 @@ FORMAT_VERSION = 2
 PACKAGES = ("sola-rvos", "torch", "numpy", "pycocotools", "opencv-python-headless", "transformers")
 # (video id, expression id) -> another expression of the video, see ``choose_other_texts``
 OtherTexts = Mapping[tuple[str, str], Expression]
-# id of the expression whose text was scored -> track, an index of the video's -> score in [0, 1]
+# id of the expression whose text was scored -> index of a track of the video -> score in [0, 1]
 ScoresByText = dict[str, dict[int, float]]
 
 
@@ -35,8 +35,8 @@ class Scores:
     """Scores of all expressions of a split.
 
     Attributes:
-        by_expression: scores of the tracks that may answer an expression, by (video id, expression
-            id): under its own text, and for comparison under that of another one.
+        by_expression: (video id, expression id) -> scores of the expression's candidate tracks
+            under its own text and, for comparison, under the text of another expression.
         tracks: video id -> for each track its prompt source, the expression it was made for (None:
             all of the video), its number among these, and frame and area of its prompt.
     """
@@ -49,7 +49,7 @@ class Scores:
 
         Args:
             expression: the expression to answer.
-            text_id: another expression, whose text was scored instead of its own.
+            text_id: id of another expression, whose text was scored instead.
 
         Raises:
             KeyError: if the expression was not scored, or not under that text.
@@ -57,7 +57,7 @@ class Scores:
         return self.by_expression[_key(expression)][text_id or expression.expression_id]
 
     def other_text(self, expression: Expression) -> str | None:
-        """Return the id of the other expression whose text was scored too, if there is one."""
+        """Return the id of the other expression whose text was scored too, if any."""
         text_ids = self.by_expression[_key(expression)]
         return next((each for each in text_ids if each != expression.expression_id), None)
 
@@ -71,13 +71,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class ScoredSplit:
-    """A split, its tracks and their scores: what evaluation and prediction start from.
+    """A split with its tracks and their scores, the input of evaluation and prediction.
 
     Attributes:
         dataset: the split.
-        sources: reads its tracks.
+        sources: reader of its tracks.
         scores: scores of all expressions.
-        provenance: names of every number made from it: data set, split, scorer, tracks, versions.
+        provenance: data set, split, scorer, tracks and versions, recorded with every result.
     """
 
     dataset: Split
@@ -88,9 +88,9 @@ class ScoredSplit:
     def save_scores(self, path: Path) -> None:
         """Write scores.json: the scores by video, and their provenance.
 
-        A video has "tracks" and "expressions". An expression has "tracks", indices of those that
-        may answer, and "scores": a number for each of these by the id of the expression whose text
-        was scored.
+        A video has "tracks" and "expressions". An expression has "tracks", the indices of its
+        candidates, and "scores", one per candidate, by the id of the expression whose text was
+        scored.
         """
         videos: dict[str, Any] = {
             video_id: {"tracks": tracks, "expressions": {}}
@@ -113,14 +113,14 @@ def score_expressions(
     videos: Mapping[str, Video] | None = None,
     others: OtherTexts | None = None,
 ) -> Scores:
-    """Score the tracks that may answer each expression.
+    """Score the candidate tracks of each expression.
 
     Args:
-        scorer: gives the scores.
+        scorer: computes the scores.
         sources: tracks of the split.
-        expressions: to score; one without tracks gets (0,) scores.
+        expressions: expressions to score; one without tracks gets no scores.
         videos: frames by video id.
-        others: expressions whose text is scored for an expression's tracks as well.
+        others: for each expression another one, whose text is scored for its tracks as well.
 
     Returns:
         The scores, video by video.
@@ -132,7 +132,7 @@ def score_expressions(
             video = sources.read(of_video)
             scores.tracks[video_id] = _describe_tracks(video)
             by_candidates: dict[tuple[int, ...], list[Expression]] = {}
-            for expression in of_video:  # those that choose among the same tracks go together
+            for expression in of_video:  # expressions with the same candidates are scored at once
                 candidates = video.candidates[expression.expression_id]
                 by_candidates.setdefault(candidates, []).append(expression)
             for candidates, group in by_candidates.items():
@@ -151,17 +151,18 @@ def score_expressions(
 def choose_other_texts(
     expressions: Sequence[Expression], seed: int
 ) -> dict[tuple[str, str], Expression]:
-    """Choose for each expression one of the same video about entirely different objects.
+    """Choose a distractor for each expression: one of the same video that shares no object.
 
-    A selection that listens to its sentence must fail under the other's text. Both must refer to at
-    least one object. The choice only depends on the seed and the expressions of the video.
+    A selector that uses its sentence must fail with the distractor's text. Both expressions must
+    refer to at least one object. The choice depends only on the seed and the expressions of the
+    video.
 
     Args:
         expressions: all expressions of a split.
         seed: seed of the choice.
 
     Returns:
-        (video id, expression id) -> the other expression; without a partner it is left out.
+        (video id, expression id) -> the distractor; expressions without one are left out.
     """
     chosen = {}
     for video_id, of_video in group_by_video([e for e in expressions if e.object_ids]).items():
@@ -183,7 +184,7 @@ def group_by_video(expressions: Sequence[Expression]) -> dict[str, list[Expressi
 
 
 def versions() -> dict[str, str]:
-    """Return versions of Python and of the packages that numbers depend on; "" if not installed."""
+    """Return the versions of Python and of ``PACKAGES``; "" for a package not installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         found[name] = next((package.version for package in distributions(name=name)), "")
@@ -195,7 +196,7 @@ def _key(expression: Expression) -> tuple[str, str]:
 
 
 def _describe_tracks(video: VideoTracks) -> list[dict[str, Any]]:
-    """Describe each track; numbers count from 0 within an entry of a source."""
+    """Describe each track; its number counts from 0 within its source and expression."""
     counts: Counter[tuple[str, str]] = Counter()
     described = []
     for prompt, made_for in zip(video.prompts, video.made_for, strict=True):

@@ -1,4 +1,4 @@
-"""Means over expressions, by answer, kind and group: the numbers of evaluation.json."""
+"""Means over expressions by answer, kind and group, as in evaluation.json."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from sola.evaluation.measure import ORACLE, OTHER_TEXT, SELECTION, Answer, Expre
 from sola.evaluation.oracle import METHOD as ORACLE_METHOD
 from sola.evaluation.video_scorer import Score
 
-# the selection on the expressions that have another text, to compare ``OTHER_TEXT`` with
+# the selection on expressions that have a distractor, to compare ``OTHER_TEXT`` with
 SELECTION_WHERE_OTHER = "selection_where_other_text"
 ANSWERS = {
     SELECTION: "selection",
@@ -19,7 +19,7 @@ ANSWERS = {
     measure.ALL_TRACKS: "all tracks",
     measure.LARGEST_TRACK: "largest track",
     measure.NONE: "no track",
-    SELECTION_WHERE_OTHER: "selection, where another text exists",
+    SELECTION_WHERE_OTHER: "selection, if another text exists",
     OTHER_TEXT: "selection under another text",
 }
 """Label of every answer, in the order of tables."""
@@ -33,13 +33,13 @@ def summarise(results: Results) -> dict[str, Any]:
     """Return all means of an evaluation, ready for JSON.
 
     Args:
-        results: one per expression; all have answers of the same names, but for ``OTHER_TEXT``.
+        results: one per expression; all have the same answers, except for ``OTHER_TEXT``.
 
     Returns:
-        "results" by answer, "by_kind" by kind of expression and answer, "by_group" by group, label
-        and answer, each as ``mean_with_interval`` has it; "groups", "intervals"; and if there is an
-        oracle: "by_source", "losses", "curve" of the selection at ``CURVE_THRESHOLDS``,
-        "best_threshold" of all thresholds, "oracle" and "left_out".
+        "results" by answer, "by_kind" by kind of expression and answer, and "by_group" by group,
+        label and answer, each in the form of ``mean_with_interval``; "groups" and "intervals"; and
+        if there is an oracle: "by_source", "losses", "curve" (of the selection at
+        ``CURVE_THRESHOLDS``), "best_threshold" (of all thresholds), "oracle" and "left_out".
     """
 
     def divide(labels: Sequence[str], order: Sequence[str]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def summarise(results: Results) -> dict[str, Any]:
 
 
 def list_results(results: Results) -> list[dict[str, Any]]:
-    """Return one entry per expression, ready for JSON: what was selected, and all scores."""
+    """Return one entry per expression, ready for JSON: selected tracks and scores by answer."""
 
     def described(answers: Mapping[str, Answer]) -> dict[str, Any]:
         return {n: {"tracks": list(a.selected), **_values(a)} for n, a in answers.items()}
@@ -135,12 +135,12 @@ def _answer_of(name: str) -> AnswerOf:
 
 
 def _oracle_of(source: str) -> AnswerOf:
-    """Return the oracle among the tracks of a source; without tracks nothing is selected."""
+    """Return the oracle among the tracks of a source; if it has none, nothing is selected."""
     return lambda result: result.oracle_by_source.get(source, result.answers[measure.NONE])
 
 
 def _means(results: Results, names: Sequence[str]) -> dict[str, Any]:
-    """Return the means of some answers, or only of the selection if there is no other."""
+    """Return the means of some answers, or only of the selection if there are no others."""
     with_other = [result for result in results if OTHER_TEXT in result.answers]
     means = {}
     for name in names if ORACLE in results[0].answers else (SELECTION,):

@@ -1,4 +1,4 @@
-"""The tables of evaluations and comparisons in the terminal; numbers are percent."""
+"""Tables of evaluations and comparisons for the terminal, in percent."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def print_tables(evaluation: Mapping[str, Any], console: Console | None = None) 
 
     Args:
         evaluation: content of evaluation.json.
-        console: where to; None: standard output, at least 100 columns wide.
+        console: where to print; None: standard output, at least 100 columns wide.
     """
     where = f"{evaluation['dataset']}/{evaluation['split']}"
     if "predictions" in evaluation:
@@ -54,7 +54,7 @@ def print_comparison(comparison: Mapping[str, Any], console: Console | None = No
     """Print the result of ``sola.evaluation.compare.compare``.
 
     Args:
-        comparison: two runs.
+        comparison: comparison of two runs.
         console: as for ``print_tables``.
     """
     found = [("all", measure, comparison["all"]) for measure in comparison["all"]["difference"]]
@@ -79,7 +79,7 @@ def print_comparison(comparison: Mapping[str, Any], console: Console | None = No
 
 
 def official_line(protocol: Mapping[str, Any]) -> str:
-    """Return what the benchmark itself would report."""
+    """Return the line with the numbers of the benchmark's own protocol."""
     figures = [f"{name} {_percent(value)}" for name, value in protocol["numbers"].items()]
     return f"selection by the protocol of {protocol['name']}: {', '.join(figures)}"
 
@@ -96,7 +96,7 @@ def answer_rows(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[st
 
 
 def list_notes(evaluation: Mapping[str, Any]) -> list[str]:
-    """Return the notes below the tables of an evaluation, one a line."""
+    """Return the notes below the tables of an evaluation, one per line."""
     level, meanings = evaluation["intervals"]["level"], evaluation["groups"]
     shown = [name for name, by_label in evaluation["by_group"].items() if len(by_label) > 1]
     metrics = evaluation.get("metrics", {}).items()
@@ -119,7 +119,7 @@ def with_interval(mean: Mapping[str, Any], measure: str = "J&F") -> str:
 
 
 def _divided(divisions: Mapping[str, Any], own: Sequence[str]) -> Table:
-    """Return the table of kinds and groups."""
+    """Return the table by kind and group of expressions."""
     (first, *_) = next(iter(divisions.values())).values()
     columns = [name for name in COLUMNS if name in first]
     rows = []

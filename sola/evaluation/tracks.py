@@ -1,4 +1,4 @@
-"""The tracks of a video from one or several prompt sources, and which expression has which."""
+"""Read the tracks of a video from several prompt sources, with each expression's candidates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from sola.masks import empty_masklet, merge
 from sola.shards import ShardReader
 from sola.types import DetectionEvidence, Expression, Masklet, Prompt, Tracks
 
-# keys of index.json that are equal for all object tokens used with one selector
+# keys of index.json that must match for one selector to use all object tokens
 COMMON_TO_TOKENS = ("tracker", "token_dim", "checkpoint_sha256")
 
 
 @dataclass(frozen=True)
 class VideoTracks:
-    """The N tracks of one video: those of the video itself, then those of each expression.
+    """N tracks of one video: first those made for the whole video, then those per expression.
 
     Attributes:
-        video_id: the video.
+        video_id: id of the video.
         object_tokens: (N, T, D).
         masklets: N masklets of T masks.
-        prompts: N prompts; ``prompt.source`` says where a track comes from.
+        prompts: N prompts; ``prompt.source`` names the prompt source of a track.
         made_for: N expression ids; "" if a track was made for all expressions of the video.
-        candidates: expression id -> indices of the tracks that may answer it, ascending.
+        candidates: expression id -> ascending indices of the tracks that may answer it.
         size: (H, W) of every mask.
-        evidence: N, what a detector found along each track, with one row; None: nothing.
+        evidence: N, a detector's evidence along each track, in one row; None: no evidence.
     """
 
     video_id: str
@@ -55,16 +55,16 @@ class VideoReader(Protocol):
 
 
 class TrackSources:
-    """Readers of the tracks of one split from several prompt sources, read as one.
+    """Reads the tracks of one split from several prompt sources as one set.
 
     Args:
         readers: one per prompt source, all of one data set, split and tracker.
 
     Attributes:
-        readers: as tracks are sorted, those of videos before those of expressions.
+        readers: in the order of the tracks: sources of whole videos, then those per expression.
 
     Raises:
-        UserError: if there is none, or two sources differ in their tracker.
+        UserError: if there are no readers, or two sources differ in their tracker.
     """
 
     def __init__(self, readers: Sequence[ShardReader]) -> None:
@@ -88,7 +88,7 @@ class TrackSources:
         """Verify that every source has tracks of every expression, before hours of work.
 
         Raises:
-            UserError: if a source lacks the video or an expression, or has other frames.
+            UserError: if a source lacks a video or an expression, or its number of frames differs.
         """
         for reader in self.readers:
             for expression in dataset.expressions:
@@ -131,10 +131,10 @@ class TrackSources:
 
 
 def check_same_tokens(one: ShardReader, other: ShardReader) -> None:
-    """Refuse object tokens of different trackers.
+    """Check that the object tokens of two readers come from the same tracker.
 
     Raises:
-        UserError: if name, width or checkpoint differ.
+        UserError: if the tracker's name, width or checkpoint differs.
     """
     for key in COMMON_TO_TOKENS:
         found, needed = other.index.get(key), one.index.get(key)
@@ -146,14 +146,14 @@ def check_same_tokens(one: ShardReader, other: ShardReader) -> None:
 
 
 def check_has_tokens(token_dim: int, where: str) -> None:
-    """Refuse tracks without object tokens, which trained selectors need.
+    """Check that tracks have object tokens, which trained selectors need.
 
     Args:
         token_dim: width of the tokens; 0 if there are none.
-        where: names the tracks in the message.
+        where: name of the tracks in the message.
 
     Raises:
-        UserError: if there are none.
+        UserError: if there are no object tokens.
     """
     if token_dim == 0:
         raise UserError(
@@ -163,7 +163,7 @@ def check_has_tokens(token_dim: int, where: str) -> None:
 
 
 def entry_of(reader: ShardReader, expression: Expression) -> tuple[str, str]:
-    """Return (video id, expression id or "") of the entry with the tracks of an expression."""
+    """Return (video id, expression id or "") of the entry that holds an expression's tracks."""
     return expression.video_id, expression.expression_id if reader.is_by_expression else ""
 
 

@@ -1,4 +1,4 @@
-"""J and F of any selection of a video's tracks against any of its objects, computed once each."""
+"""Score selections of a video's tracks against its objects by J and F, with a cache."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
@@ -15,7 +15,7 @@ from sola.metrics.boundary import Boundary, f_measures, tolerance_radius_px
 from sola.metrics.growing import score_growing
 from sola.types import Masklet
 
-MAX_UNIONS = 64  # unions kept in memory; scores are kept for all
+MAX_UNIONS = 64  # unions kept in memory; all scores are kept
 
 
 class Score(NamedTuple):
@@ -35,9 +35,9 @@ class Score(NamedTuple):
 
 
 class VideoScorer:
-    """Scores selections of one video's tracks; everything that expressions share is computed once.
+    """Scores selections of one video's tracks; work that expressions share is done once.
 
-    Scores are those of ``region_similarity`` and ``boundary_f_measure`` on the whole masks.
+    Scores equal those of ``region_similarity`` and ``boundary_f_measure`` on the whole masks.
 
     Args:
         tracks: N masklets of T masks; N may be 0.
@@ -62,11 +62,11 @@ class VideoScorer:
 
         Args:
             selected: indices of tracks; may be empty.
-            object_ids: objects that an expression refers to; may be empty, and then only an empty
-                answer scores.
+            object_ids: objects that an expression refers to; may be empty: then only frames with an
+                empty answer score.
 
         Returns:
-            Means over the frames; 1 and 1 if there are neither tracks nor objects.
+            Means over the frames; J and F are 1 if there are neither tracks nor objects.
 
         Raises:
             UserError: if an object has no masklet.
@@ -84,15 +84,15 @@ class VideoScorer:
     def score_growing(
         self, selections: Sequence[tuple[Sequence[Sequence[int]], Iterable[str]]]
     ) -> list[list[Score]]:
-        """Score selections that begin empty and gain some tracks at every step.
+        """Score selections that start empty and gain some tracks at every step.
 
-        Scores are those of ``score``, but only what changes is computed again.
+        Scores equal those of ``score``, but only what changes is computed again.
 
         Args:
-            selections: the tracks added at every step, and the objects that are meant.
+            selections: for each selection the tracks added at every step, and the target objects.
 
         Returns:
-            For each selection one score more than it has steps, that of the empty one first.
+            For each selection one score more than it has steps; the first is of no tracks.
 
         Raises:
             UserError: if an object has no masklet.
@@ -109,7 +109,7 @@ class VideoScorer:
         return [[Score(*step) for step in steps.mean(axis=-1).tolist()] for steps in frames]
 
     def union(self, members: Iterable[int] | Iterable[str]) -> Runs:
-        """Return the union of tracks, or of objects; it may be of none.
+        """Return the union of tracks or of objects, possibly of none.
 
         Raises:
             UserError: if an object has no masklet.
@@ -121,7 +121,7 @@ class VideoScorer:
         return unite(parts) if parts else empty_runs(self.num_frames, self.size)
 
     def _find_boundaries(self, members: frozenset[int | str]) -> list[Boundary]:
-        """Return the boundaries of a union, of 16 frames each."""
+        """Return the boundaries of a union, in blocks of 16 frames."""
         radius_px = tolerance_radius_px(self.size)
         return [Boundary(bits, radius_px) for bits in pack_runs(self._union(members))]
 
@@ -131,7 +131,7 @@ class VideoScorer:
             return self.tracks[member]
         if member not in self.ground_truth:
             raise UserError(
-                f"object {member!r}: no ground-truth masks, there are masks of "
-                f"{sorted(self.ground_truth)}. Check the annotations of the data set."
+                f"object {member!r}: has no ground-truth masks, only {sorted(self.ground_truth)} "
+                "have. Check the annotations of the data set."
             )
         return self.ground_truth[member]

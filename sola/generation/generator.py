@@ -1,4 +1,4 @@
-"""How tracks are made, and the LightningModule that makes them, one video a step."""
+"""LightningModule that generates tracks, one video per step, and the recipe that it follows."""
 
 import logging
 import time
@@ -32,33 +32,33 @@ from sola.types import Expression, FoundPrompts, Masklet, Prompt, Tracks
 log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(days=2)
-"""How long a process that is done waits for the others, whose videos may be longer."""
+"""Longest time that a process that has finished waits for the others."""
 LOOK_EVERY_S = 0.1
 NO_WEIGHTS = "none"
-"""``checkpoint_sha256`` of a tracker that has no weights."""
+"""``checkpoint_sha256`` of a tracker without weights."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Prompts, tracker and arithmetic, whatever the videos are."""
+    """Everything that decides the tracks, apart from the videos."""
 
     source: PromptSource
     tracker: Tracker
     seed: int
-    """Of weights that are random."""
+    """Seed of random weights."""
     precision: str
-    """Of the networks."""
+    """Precision of the networks."""
     token_dtype: str = "auto"
-    """Of object tokens on disk, see ``GenerateConfig``."""
+    """Data type of object tokens on disk, see ``GenerateConfig``."""
 
     def open_source(self, device: torch.device) -> None:
-        """Load what the prompt source needs; random weights depend on the seed alone."""
+        """Load what the prompt source needs; random weights depend only on the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.source.open(device)
 
     def describe_tracks(self, dataset: Split) -> dict[str, Any]:
-        """Return what must be the same for two runs to make the same tracks."""
+        """Return the settings that decide the tracks: equal settings, equal tracks."""
         found_dtype = "float16" if self.precision == "bf16-mixed" else "float32"
         return {
             **self._describe(dataset, self.source.describe()),
@@ -67,7 +67,7 @@ class Recipe:
         }
 
     def describe_tracker(self) -> dict[str, Any]:
-        """Return what must be the same of all object tokens that one selector is used with."""
+        """Return the settings that must match for one selector to use all object tokens."""
         return {
             "tracker": self.tracker.name,
             "token_dim": self.tracker.token_dim or 0,
@@ -75,13 +75,13 @@ class Recipe:
         }
 
     def describe_prompts(self, dataset: Split) -> dict[str, Any]:
-        """Return what must be the same to find the same prompts, before caps and thresholds."""
+        """Return the settings that decide the prompts found, before caps and thresholds."""
         settings = self.source.describe_search()
         return {**self._describe(dataset, settings), "prompts_version": PROMPTS_VERSION}
 
     def _describe(self, dataset: Split, of_source: dict[str, Any]) -> dict[str, Any]:
         of_tracker = dict(self.tracker.describe())
-        of_tracker.pop("checkpoint_sha256", None)  # among the weights
+        of_tracker.pop("checkpoint_sha256", None)  # already in self._weights
         config = {"prompt_source": of_source, "tracker": of_tracker, "precision": self.precision}
         return {
             "dataset": dataset.name,
@@ -104,7 +104,7 @@ class Recipe:
 
 
 class TrackGenerator(pl.LightningModule):
-    """Prompts, tracks and stages one video a step; run it with ``Trainer.predict``.
+    """Prompts, tracks and stages one video per step; run it with ``Trainer.predict``.
 
     A video that cannot be tracked (damaged files, too large for the GPU) is recorded and skipped;
     other errors end the run.
@@ -120,15 +120,15 @@ class TrackGenerator(pl.LightningModule):
         *,
         is_training_split: bool,
     ) -> None:
-        """Take a tracker to videos.
+        """Prepare a run; nothing is loaded yet.
 
         Args:
             recipe: tracker and prompt source; loaded when the run starts.
             dataset: the split.
-            job: takes the tracks, and shares the videos with other processes.
-            store: of prompts that were found before, and will be.
+            job: stores the tracks, and shares the videos with other processes.
+            store: cache of the prompts found.
             stop: ends the run when a signal arrives.
-            is_training_split: the source may prompt more frames of these videos.
+            is_training_split: whether the source may prompt more frames, as it may in training.
         """
         super().__init__()
         self.recipe, self.dataset, self.job, self.stop = recipe, dataset, job, stop
@@ -137,23 +137,23 @@ class TrackGenerator(pl.LightningModule):
         for expression in dataset.expressions:
             self._expressions[expression.video_id].append(expression)
         self.videos = SharedVideos(job, sorted(job.unstaged(), key=self._cost, reverse=True))
-        """The most expensive first."""
+        """Most expensive videos first."""
         self.reports: list[VideoReport] = []
-        """Of this process's videos."""
+        """Reports of this process's videos."""
         self._seconds = 0.0
-        """From the first video to the last, in this process."""
+        """Seconds that this process took, from its first video to its last."""
         self._group: Any = None
-        """The processes, connected as long as the longest video may take; None: this one only."""
+        """Process group that waits up to ``PATIENCE``; None: there is only this process."""
         self._reasons: set[str] = set()
         self._has_source = False
-        """Whether the source was opened, which happens when the first prompts are searched."""
+        """Whether the source is open; it is opened before the first search for prompts."""
 
     def predict_dataloader(self) -> SharedVideos:
         """Return the ids of this process's videos, possibly none."""
         return self.videos
 
     def on_predict_start(self) -> None:
-        """Load the tracker, start the clock."""
+        """Load the tracker and start the clock."""
         self.stop.listen()
         self.stop.adopt(getattr(self.trainer.strategy.launcher, "procs", []))
         self.job.join()
@@ -170,7 +170,7 @@ class TrackGenerator(pl.LightningModule):
         self._seconds = time.perf_counter() - self._start
 
     def predict_step(self, video_id: str) -> str:
-        """Make and stage all tracks of a video, or record why not; returns its id."""
+        """Make and stage all tracks of a video, or record why it failed; return its id."""
         try:
             self.reports.append(self._make_tracks(video_id))
         except torch.OutOfMemoryError as error:
@@ -185,9 +185,9 @@ class TrackGenerator(pl.LightningModule):
         return video_id
 
     def gather_reports(self) -> tuple[list[VideoReport], list[float]]:
-        """Return the reports of all processes, and the seconds each of them ran.
+        """Return the reports of all processes, and the seconds that each process ran.
 
-        Called after the last video of this process.
+        Call it after the last video of this process.
 
         Raises:
             UserError: if another process has died.
@@ -213,12 +213,12 @@ class TrackGenerator(pl.LightningModule):
         return [report for part, _ in gathered for report in part], [each for _, each in gathered]
 
     def _cost(self, video_id: str) -> int:
-        """Frames times tracks: about how long a video takes, beside others."""
+        """Return frames x tracks, an estimate of the relative time that a video takes."""
         num_tracks = self.recipe.source.num_tracks(self._expressions[video_id])
         return len(self.dataset.videos[video_id].frame_paths) * max(1, num_tracks)
 
     def _skip(self, video_id: str, reason: str, error: Exception) -> None:
-        if self.job.share.is_strict or reason in self._reasons:  # twice: no fault of the video
+        if self.job.share.is_strict or reason in self._reasons:  # twice: not the video's fault
             raise UserError(reason) from error
         self._reasons.add(reason)
         self.job.fail(video_id, reason)
@@ -240,7 +240,7 @@ class TrackGenerator(pl.LightningModule):
         return VideoReport(video_id, counts, time.perf_counter() - start, dict(stage_seconds))
 
     def _open(self, video_id: str) -> PromptedVideo:
-        with stage(FRAMES):  # the first frame tells their size
+        with stage(FRAMES):  # the frame size is read from the first frame
             session = self.recipe.tracker.open(VideoFrames(self.dataset.videos[video_id]))
         return PromptedVideo(
             self.dataset.videos[video_id],
@@ -251,9 +251,10 @@ class TrackGenerator(pl.LightningModule):
         )
 
     def _find_prompts(self, video: PromptedVideo) -> Iterator[tuple[str, Sequence[Prompt]]]:
-        """Yield prompts by expression that is not staged yet, or by "" if they are the video's.
+        """Yield (expression id, prompts) of each entry that is not staged yet.
 
-        What is found is stored before any rule drops some of it, and read again.
+        The id is "" for prompts of the whole video. Found prompts are cached before any rule drops
+        some of them; a later run reads them from the cache.
         """
         source, texts, found = self.recipe.source, {"": WHOLE_VIDEO}, None
         if source.is_by_expression:
@@ -287,12 +288,12 @@ def track_prompts(
 ) -> tuple[Tracks, Counter[str]]:
     """Propagate the prompts of a video, or of one expression, in the order of ``PromptQueue``.
 
-    Empty prompts, and those that the source does not keep, are dropped before. No prompts give a
-    valid answer of no tracks. Without tokens (``token_dim`` None) the width of ``object_tokens``
-    is 0.
+    Empty prompts, and those that the source does not keep, are dropped first. Without prompts the
+    result is valid and has no tracks. If the tracker has no tokens (``token_dim`` None), the width
+    of ``object_tokens`` is 0.
 
     Returns:
-        The tracks, and the numbers of prompts found and dropped by each rule.
+        The tracks, and the number of prompts found and of those dropped by each rule.
     """
     session, num_frames = video.session, video.num_frames
     visible = [prompt for prompt in found if prompt.area > 0]
@@ -312,7 +313,7 @@ def track_prompts(
             tokens.append(result.object_tokens)
         scores.append(result.object_scores)
     has_labels = bool(video.ground_truth) or source.needs_ground_truth
-    evidence = None  # unless the prompts are a detector's scored answers to one sentence
+    evidence = None  # only a detector's scored boxes for one sentence give evidence
     if source.is_by_expression and all(prompt.token_scores for prompt in kept):
         frame_idxs, duplicate_iou = source.frame_idxs(video), source.rule.duplicate_iou
         evidence = detection_evidence(tracked, masklets, kept, frame_idxs, duplicate_iou)

@@ -1,7 +1,7 @@
 """Share the videos of a split with other processes: locks, settings, failed videos, packing.
 
-A lock belongs to a process; the kernel releases it when the process ends in any way. So nothing
-depends on clocks, and nothing needs cleaning up after a process that died.
+A lock belongs to a process, and the kernel releases it however the process ends. So nothing depends
+on clocks, and a process that died leaves nothing to clean up.
 """
 
 import errno
@@ -24,24 +24,24 @@ log = logging.getLogger(__name__)
 
 CLAIMS_DIR, FAILED_DIR = "claims", "failed"
 SHOWN = 3
-"""Videos that a message names; all are listed in the folder of failures."""
+"""Most videos that a message names; the folder of failures lists all."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """``errno`` of a file system without locks."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """How a job shares the videos with others."""
+    """A job's part of the videos, and its rule for failures."""
 
     part: int = 0
     """0 to num_parts - 1."""
     num_parts: int = 1
     is_strict: bool = False
-    """Whether a video that cannot be tracked ends the job."""
+    """Whether the first video that cannot be tracked ends the job."""
 
 
 class Job:
-    """One process's work on a folder of tracks. Entered, it keeps other settings out of it."""
+    """One process's work on a folder of tracks; while entered, it keeps other settings out."""
 
     def __init__(
         self,
@@ -52,21 +52,21 @@ class Job:
         num_processes: int,
         is_leader: bool,
     ) -> None:
-        """Name what is to be made; nothing is written yet.
+        """List the work; nothing is written yet.
 
         Args:
-            writer: takes the tracks.
+            writer: stores the tracks.
             entries: (video id, expression id or "") of everything to make.
-            share: which part of it this job is.
-            num_processes: of this job, on all machines.
-            is_leader: whether this process stands for the job.
+            share: the part of the work that this job does.
+            num_processes: number of processes of this job, on all machines.
+            is_leader: whether this process acts for the job: it locks the part and packs.
         """
         self.writer, self.entries, self.share, self.is_leader = writer, entries, share, is_leader
         self._by_video: dict[str, list[str]] = {}
         for video_id, expression_id in entries:
             self._by_video.setdefault(video_id, []).append(expression_id)
         self.num_videos = len(self._by_video)
-        """Videos with something to make."""
+        """Number of videos that have entries to make."""
         self._is_alone = share.num_parts == 1 and num_processes == 1
         self._has_locks = True
         of_job = f"part {share.part} of {share.num_parts}"
@@ -93,21 +93,21 @@ class Job:
         self._held.close()
 
     def join(self) -> None:
-        """Keep other settings out of the folder as a process that is not the leader."""
+        """Lock the folder against other settings in a process that is not the leader."""
         if not self.is_leader:
             name = f"part-{self.share.part}-{socket.gethostname()}-{os.getpid()}"
             self._held.enter_context(self._lock(name))
 
     def claim(self, video_id: str) -> AbstractContextManager[bool]:
-        """Hold the lock of a video; yields False if another process holds it."""
+        """Hold the lock of a video; yield False if another process holds it."""
         return self._lock(f"videos/{video_id}")
 
     def unstaged(self) -> list[str]:
-        """Return the videos that lack something."""
+        """Return the videos that lack an entry."""
         return [video_id for video_id in self._by_video if not self._is_staged(video_id)]
 
     def is_settled(self, video_id: str) -> bool:
-        """Return whether a video has its tracks, or cannot get them in this run."""
+        """Return whether a video has all its tracks or has failed in this run."""
         # in this order: staged entries disappear when the tracks are finished
         return (
             self._is_staged(video_id)
@@ -116,7 +116,7 @@ class Job:
         )
 
     def fail(self, video_id: str, reason: str) -> None:
-        """Record a video that cannot be tracked; the next run tries it again."""
+        """Record that a video cannot be tracked; the next run retries it."""
         write_json(self.failed_dir / f"{video_id}.json", {"video": video_id, "reason": reason})
 
     def failures(self) -> dict[str, str]:
@@ -126,14 +126,14 @@ class Job:
         return {failure["video"]: failure["reason"] for failure in found}
 
     def finish(self, *, if_empty: str | None = None) -> None:
-        """Pack everything, unless something is missing.
+        """Pack all entries into shards once none is missing.
 
         Args:
             if_empty: message of the error if no entry has a track; the entries are then kept
-                unpacked. None: no tracks are a valid result.
+                unpacked. None: a split without tracks is a valid result.
 
         Raises:
-            UserError: if something is missing that no process is making, or there is no track.
+            UserError: if an entry is missing that no process is making, or no entry has a track.
         """
         missing = self.unstaged()
         if not missing:
@@ -171,8 +171,8 @@ class Job:
         )
 
     def _start(self) -> None:
-        """Write down the settings, or check that running jobs have the same."""
-        shutil.rmtree(self.failed_dir, ignore_errors=True)  # of earlier runs: tried again
+        """Record the settings, or check that they match those of the running jobs."""
+        shutil.rmtree(self.failed_dir, ignore_errors=True)  # failures of earlier runs are retried
         locks = find_files(self.claims_dir, "part-*.lock")
         others = [path.stem for path in locks if path.stem != f"part-{self.share.part}"]
         if not any(map(self._holder, others)):
@@ -188,7 +188,7 @@ class Job:
 
     @contextmanager
     def _lock(self, name: str, *, wait: bool = False) -> Iterator[bool]:
-        """Hold a lock; yields False if another process holds it."""
+        """Hold a lock; yield False if another process holds it."""
         path = self.claims_dir / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, thread_local=False, fallback_to_soft=False)
@@ -202,7 +202,7 @@ class Job:
             if error.errno not in NO_LOCKS:
                 raise
             self._do_without_locks(error)
-        with suppress(OSError):  # a full disk
+        with suppress(OSError):  # such as a full disk
             path.write_text(self._who)
         try:
             yield True
@@ -224,11 +224,11 @@ class Job:
         return all(self.writer.has(video_id, each) for each in self._by_video[video_id])
 
     def _holder(self, name: str) -> str:
-        """Return which process holds a lock, or "" if none does."""
+        """Return the process that holds a lock, or "" if none does."""
         with self._lock(name) as is_free:
             if is_free:
                 return ""
-            with suppress(FileNotFoundError):  # it has ended meanwhile
+            with suppress(FileNotFoundError):  # the process has ended in the meantime
                 return (self.claims_dir / f"{name}.lock").read_text() or "another process"
         return "another process"
 
@@ -238,27 +238,28 @@ class Job:
         if if_empty is not None and not self.writer.has_tracks(self.entries):
             raise UserError(if_empty)
         for unfinished in self.writer.tracks_dir.glob("*.part"):
-            unfinished.unlink()  # of a process that died while it wrote
+            unfinished.unlink()  # left by a process that died while it wrote
         self.writer.finish(self.entries)
 
 
 class SharedVideos:
-    """The videos that this process gets to track, as a dataloader for ``Trainer.predict``.
+    """Dataloader for ``Trainer.predict`` of the videos that this process claims.
 
-    Its length is an upper bound, the same in every process: without one, Lightning would take each
-    video one step ahead, and a process with nothing to do would not meet the others.
+    Its length is an upper bound, the same in every process. Without a length, Lightning would
+    prefetch, and so claim, each video one step ahead, and a process without videos would skip the
+    collective calls that the others wait in.
     """
 
     def __init__(self, job: Job, video_ids: Sequence[str]) -> None:
-        """Take from a list.
+        """Claim videos from a list.
 
         Args:
             job: shares the videos with other processes.
-            video_ids: in the order to take them.
+            video_ids: videos in the order to claim them.
         """
         self.job, self.video_ids = job, video_ids
         self.position = 0
-        """Videos at the head of the list that some process has taken or passed over."""
+        """Number of videos at the head of the list that this process has claimed or skipped."""
 
     def __len__(self) -> int:
         return self.job.num_videos
@@ -267,7 +268,7 @@ class SharedVideos:
         """Yield video ids; the claim on one is held until the next is requested."""
         self.position = 0
         left, has_taken = list(self.video_ids), True
-        while left and has_taken:  # again: a process may have died and left what it had
+        while left and has_taken:  # look again: another process may have died before it was done
             has_taken, others = False, []
             for video_id in left:
                 self.position = min(self.position + 1, len(self.video_ids))
@@ -276,7 +277,7 @@ class SharedVideos:
                 with self.job.claim(video_id) as is_ours:
                     if not is_ours:
                         others.append(video_id)
-                    elif not self.job.is_settled(video_id):  # as long as it was not ours
+                    elif not self.job.is_settled(video_id):  # before we got the lock
                         has_taken = True
                         yield video_id
             left = others

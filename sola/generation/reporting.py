@@ -1,4 +1,4 @@
-"""What a generation took: on the terminal, in W&B and in TensorBoard."""
+"""Time and counts of a generation run: summary in the terminal, dashboard of the logger."""
 
 import sys
 import tempfile
@@ -14,21 +14,21 @@ from sola.visualization.overlays import evenly_spaced
 from sola.visualization.videos import draw_tracks_clip, show_video
 
 RULES = ("empty", "not_kept", "duplicates", "over_cap")
-"""What drops prompts: no pixels, the source's own rule, a track that covers them, the cap."""
+"""Rules that drop prompts: no pixels, the source's own rule, covered by a track, over the cap."""
 STAGES, REST = "stage_seconds/", "everything else"
 
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What one video took."""
+    """Counts and times of one video."""
 
     video_id: str
     counts: Counter[str]
-    """Numbers of ``frames``, ``tracks`` and ``bytes`` of its tracks on disk; of prompts ``found``,
-    and of those dropped by each of ``RULES``."""
+    """Number of ``frames``, ``tracks``, ``bytes`` of its tracks on disk, prompts ``found``, and
+    prompts dropped by each of ``RULES``."""
     seconds: float
     stage_seconds: Mapping[str, float]
-    """Seconds by stage; what is left of ``seconds`` belongs to none."""
+    """Seconds by stage; the rest of ``seconds`` belongs to no stage."""
 
 
 def measure_run(
@@ -37,9 +37,9 @@ def measure_run(
     """Return the numbers of a run by name; seconds by stage come last.
 
     Args:
-        reports: of the videos of all processes.
+        reports: reports of the videos of all processes.
         seconds: run time of each process.
-        num_failed: videos that cannot be tracked.
+        num_failed: number of videos that cannot be tracked.
     """
     counts = Counter(dict.fromkeys(RULES, 0))
     counts.update(videos=len(reports), failed_videos=num_failed)
@@ -56,7 +56,7 @@ def measure_run(
 
 
 def show_summary(numbers: Mapping[str, float], failures: Mapping[str, str]) -> None:
-    """Print what a run made, and the reason of each video that cannot be tracked.
+    """Print the totals of a run, and why each failed video cannot be tracked.
 
     Args:
         numbers: see ``measure_run``.

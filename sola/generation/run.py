@@ -1,4 +1,4 @@
-"""Run generate.py: make tracks of every video of a split, skipping those that exist."""
+"""Run generate.py: make the tracks of every video of a split, and skip those that exist."""
 
 import logging
 import os
@@ -72,11 +72,11 @@ def run_generation(config: GenerateConfig) -> Path:
 def make_recipe(
     source: PromptSource, config: GenerateConfig | PredictConfig, token_dtype: str = "auto"
 ) -> Recipe:
-    """Return how to make tracks, and look for what that needs before anything is written.
+    """Return the recipe of a run, after checking that its files and devices exist.
 
     Raises:
-        UserError: if a checkpoint, a vocabulary or the prompt source is missing, a GPU is
-            required and missing, or the trainer cannot generate.
+        UserError: if a checkpoint, a vocabulary or the prompt source is missing, a required GPU is
+            missing, or the trainer's precision or strategy is not supported.
     """
     chosen = config.trainer.node
     precision = str(chosen.get("precision") or PRECISIONS[0])
@@ -102,22 +102,22 @@ def make_tracks(
 ) -> None:
     """Make the missing tracks of a split.
 
-    Other processes, of this job and of others, may do the same: each video is made once.
+    Other processes, of this job and of others, may run at the same time: each video is made once.
 
     Args:
-        recipe: how.
+        recipe: prompt source, tracker and precision.
         dataset: the split.
-        data_dir: stores the prompts that are found.
-        folder: for the shards.
-        trainer_node: the Trainer, built here.
-        is_training_split: the prompt source may search more frames of these.
-        may_be_empty: a split without a single track is a valid result.
-        share: which part of the work this job is; None: all of it.
-        log_to: opens the dashboard, if there is something to log, in the first process.
+        data_dir: stores the prompts found.
+        folder: folder of the shards.
+        trainer_node: configuration of the Trainer, which is built here.
+        is_training_split: whether the prompt source may search more frames, as it may in training.
+        may_be_empty: whether a split without a single track is a valid result.
+        share: the part of the work that this job does; None: all of it.
+        log_to: opens the dashboard in the first process if anything is missing.
 
     Raises:
-        UserError: if tracks made with other settings are in the folder, the same part is already
-            being made, some videos cannot be tracked, or the whole split has no tracks.
+        UserError: if the folder holds tracks made with other settings, another process is making
+            the same part, some videos cannot be tracked, or the whole split has no tracks.
         SystemExit: if a signal ends the run.
     """
     pl.seed_everything(recipe.seed, verbose=False)
@@ -125,7 +125,7 @@ def make_tracks(
     trainer = _make_trainer(trainer_node)
     is_child = os.environ.get(STARTED_BY) == str(os.getppid())
     if writer.is_finished and not is_child:
-        writer.discard_staging()  # of a process that died while it did
+        writer.discard_staging()  # left by a process that died while it discarded it
         log.info("%s: %d videos exist, nothing to do", folder, len(dataset.videos))
         return
     job = Job(
@@ -156,7 +156,7 @@ def make_tracks(
 def _track_videos(
     trainer: pl.Trainer, module: TrackGenerator, dashboard: GenerationDashboard | None
 ) -> list[VideoReport]:
-    """Track this process's share of the videos; returns the reports of all processes."""
+    """Track this process's share of the videos; return the reports of all processes."""
     job, stop = module.job, module.stop
     has_ended = False
     try:
@@ -189,7 +189,7 @@ def _track_videos(
 def _show_progress(
     trainer: pl.Trainer, module: TrackGenerator, dashboard: GenerationDashboard | None
 ) -> Iterator[None]:
-    """Show each video of the first process: in a progress bar, and in the dashboard."""
+    """Show the first process's progress in a bar, and its videos in the dashboard."""
     videos, num_videos = module.videos, module.job.num_videos
     title = f"{module.recipe.source.name} tracks of {module.dataset.name}/{module.dataset.split}"
     num_shown = 0
@@ -197,7 +197,7 @@ def _show_progress(
 
         def show(*_: object) -> None:
             nonlocal num_shown
-            advance(steps=videos.position - num_shown)  # other processes take some, too
+            advance(steps=videos.position - num_shown)  # counts videos of other processes too
             num_shown = videos.position
             if dashboard is not None:
                 dashboard.log_videos(module.reports)
@@ -219,14 +219,14 @@ def _open_dashboard(config: GenerateConfig) -> Iterator[GenerationDashboard]:
 
 
 def _entries(recipe: Recipe, dataset: Split) -> list[tuple[str, str]]:
-    """(video id, expression id or "") of everything to make."""
+    """Return (video id, expression id or "") of everything to make."""
     if not recipe.source.is_by_expression:
         return [(video_id, "") for video_id in dataset.videos]
     return [(e.video_id, e.expression_id) for e in dataset.expressions]
 
 
 def _no_tracks(recipe: Recipe, dataset: Split, folder: Path) -> str:
-    """Message about a split without a single track."""
+    """Return the error message for a split without a single track."""
     return (
         f"{dataset.split_dir}: no tracks, prompt_source={recipe.source.name} found nothing to "
         f"track in any video of split {dataset.split}. {recipe.source.causes_of_nothing} Then "
@@ -239,7 +239,7 @@ def _make_trainer(node: Later[pl.Trainer]) -> pl.Trainer:
     devices = (chosen.get("devices", 1), chosen.get("num_nodes", 1))
     is_single = devices == (1, 1) and chosen.get("strategy", "auto") == "auto"
     return node(
-        # gloo, also on GPUs: no gradients, and it notices at once when a process dies
+        # gloo even on GPUs: there are no gradients, and it notices at once when a process dies
         strategy="auto" if is_single else DDPStrategy(process_group_backend="gloo"),
         use_distributed_sampler=False,  # processes take videos themselves
         logger=False,

@@ -1,4 +1,4 @@
-"""Several frames of a masklet in one integer array: bit t of a pixel is its value on frame t.
+"""Pack several frames of a masklet into one integer array: bit t is the pixel on frame t.
 
 Bitwise operations on the array, such as a boundary or a dilation, process all frames at once.
 """
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from sola.masks.runs import Runs
 
-MAX_FRAMES = 16  # of one array: the bits of a uint16
+MAX_FRAMES = 16  # frames in one array, the bits of a uint16
 
 
 @dataclass(frozen=True)
 class FrameBits:
-    """Up to 16 masks of one size, within a box that holds all their pixels.
+    """Up to 16 masks of one size, within a box that contains all their pixels.
 
     Attributes:
         left: first column of the box, px.
         top: first row of the box, px.
-        inside: (w, h), columns first as in run lengths; (0, 0) if all masks are empty. The box is a
-            pixel wider than the masks on every side that is not the edge of the frame.
+        inside: (w, h), columns first as in run lengths; (0, 0) if all masks are empty. The box has
+            a margin of one pixel on every side that is not an edge of the frame.
         num_frames: number of masks.
     """
 
@@ -75,7 +75,7 @@ def _pack_runs(
     top, bottom = (
         (0, height) if is_tall else _with_margin(int(first_row.min()), int(last_row.max()), height)
     )
-    # Bits change where a run starts, and again behind its end, which may be the next column's top.
+    # Bits change where a run starts and just after its end, which may be the next column's top.
     box_height = bottom - top
     places = np.concatenate(
         [
@@ -83,7 +83,7 @@ def _pack_runs(
             (last_column - left) * box_height + last_row - top + 1,
         ]
     )
-    # numpy accumulates 32 bits a good ten times as fast as 16
+    # numpy accumulates 32 bits more than ten times as fast as 16
     changes = np.zeros((right - left) * box_height + 1, dtype=np.uint32)
     np.bitwise_xor.at(changes, places, np.tile(np.uint32(1) << frame_idx.astype(np.uint32), 2))
     inside = np.bitwise_xor.accumulate(changes)[:-1].astype(np.uint16)

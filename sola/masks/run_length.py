@@ -1,7 +1,7 @@
-"""Run-length codec: arrays <-> COCO compressed run-length, and set operations without decoding.
+"""Codec of COCO's compressed run-length masks, and set operations without decoding.
 
-Everything is exact: counts come from integer arithmetic, or from float64 rounded where its error is
-below 1e-8 of a pixel.
+Everything is exact: counts come from integer arithmetic, or from rounded float64 values whose error
+is below 1e-8 of a pixel.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def encode(masks: NDArray[Any]) -> Masklet:
     """Encode a masklet.
 
     Args:
-        masks: (T, H, W) bool, or numbers of which everything but 0 is inside. T may be 0.
+        masks: (T, H, W) bool, or numbers (nonzero is inside). T may be 0.
 
     Returns:
         T run-length masks with ``counts`` as ASCII str; [] for T = 0.
@@ -36,7 +36,7 @@ def encode(masks: NDArray[Any]) -> Masklet:
         return []
     if height == 0 or width == 0:
         raise ValueError(f"masks: must have pixels, got {height} x {width}")
-    # The codec wants columns first; transposing bytes, not floats, is most of the time saved here.
+    # The codec needs columns first; transposing bytes instead of floats saves most of the time.
     inside = np.asarray(masks, dtype=bool).view(np.uint8)
     columns = np.ascontiguousarray(inside.transpose(0, 2, 1)).transpose(2, 1, 0)  # (H, W, T)
     return [_from_coco(code) for code in coco.encode(columns)]
@@ -49,7 +49,7 @@ def decode(masklet: Masklet) -> NDArray[np.bool_]:
         masklet: T run-length masks of one size.
 
     Returns:
-        (T, H, W) bool, contiguous; (0, 0, 0) for [], whose size is not known.
+        (T, H, W) bool, contiguous; (0, 0, 0) for [], whose size is unknown.
 
     Raises:
         ValueError: if the masks have different sizes or a code is damaged.
@@ -63,7 +63,7 @@ def decode(masklet: Masklet) -> NDArray[np.bool_]:
 
 
 def empty_masklet(num_frames: int, size: tuple[int, int]) -> Masklet:
-    """Return ``num_frames`` empty masks of (H, W) ``size``: an object that is never visible."""
+    """Return ``num_frames`` empty masks of (H, W) ``size``."""
     if num_frames == 0:
         return []
     code = encode(np.zeros((1, *size), dtype=bool))[0]
@@ -71,11 +71,11 @@ def empty_masklet(num_frames: int, size: tuple[int, int]) -> Masklet:
 
 
 def resize(masklet: Masklet, size: tuple[int, int]) -> Masklet:
-    """Resize every mask to one size by nearest neighbour; masks of that size are kept.
+    """Resize every mask to one size by nearest neighbour; masks of that size stay unchanged.
 
     Args:
-        masklet: T run-length masks, of any sizes.
-        size: (H, W) wanted.
+        masklet: T run-length masks of any sizes.
+        size: target (H, W).
 
     Returns:
         T run-length masks.
@@ -140,12 +140,12 @@ def boxes(masks: Sequence[RunLength]) -> NDArray[np.int64]:
 def intersections(
     masklets: Sequence[Masklet], others: Sequence[Masklet], num_frames: int | None = None
 ) -> NDArray[np.int32]:
-    """Count the pixels that each masklet shares with each other one, frame by frame.
+    """Count the pixels that each masklet shares with each of the others, frame by frame.
 
     Args:
         masklets: N masklets of T masks.
         others: G masklets of T masks of the same size.
-        num_frames: T; None: that of the masklets, 0 if there are none.
+        num_frames: T; None: taken from the masklets, 0 if there are none.
 
     Returns:
         (N, G, T) int32.

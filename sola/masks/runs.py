@@ -1,11 +1,12 @@
-"""Runs of pixels: decoder of COCO's compressed run lengths in numpy, and set operations.
+"""Runs of pixels: decode COCO's compressed run lengths in numpy, and set operations on them.
 
-Decodes the same masks as ``pycocotools.mask.decode``, 7 to 10 times as fast from 720p on. Unlike
-pycocotools it refuses a truncated code, which leaves uninitialized memory there.
+The decoder returns the same masks as ``pycocotools.mask.decode``, 7 to 10 times as fast from 720p
+on. Unlike pycocotools, which then returns uninitialized memory, it refuses a truncated code.
 
-A code is the lengths of runs, outside and inside in turn, down the columns. From the fourth on a
-length is stored as the difference to the one two before. A number is written in characters of 5
-bits, the lowest first, plus 48; bit 5 says that more follow, bit 4 of the last one is the sign.
+A code lists the lengths of runs, alternately outside and inside, down the columns. From the fourth
+on, a length is stored as its difference to the length two before. A number is written in characters
+of 5 bits plus 48, lowest bits first; bit 5 means that more follow, and bit 4 of the last character
+is the sign.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from sola.types import Masklet
 
-MAX_PIXELS = 1 << 26  # of a mask: 8192 x 8192; a code of ten characters can claim a terabyte
+MAX_PIXELS = 1 << 26  # per mask, 8192 x 8192: a code of ten characters can claim a terabyte
 
 
 def decode_columns(masklet: Masklet, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -24,13 +25,13 @@ def decode_columns(masklet: Masklet, size: tuple[int, int]) -> NDArray[np.bool_]
 
     Args:
         masklet: T >= 1 run-length masks.
-        size: (H, W) of them all.
+        size: (H, W) of every mask.
 
     Returns:
         (T, W, H) bool.
 
     Raises:
-        ValueError: if a code is damaged, or is not that of a mask of this size.
+        ValueError: if a code is damaged, or encodes a mask of another size.
     """
     lengths, first_run, frame_of_run = _checked_runs(masklet, size)
     height, width = size
@@ -42,11 +43,11 @@ def decode_columns(masklet: Masklet, size: tuple[int, int]) -> NDArray[np.bool_]
 class Runs:
     """All runs of pixels inside the masks of a masklet, in order.
 
-    Pixels are counted down the columns of the first frame, then on through those of the second.
+    Pixels are numbered down the columns of the first frame, then of the second, and so on.
 
     Attributes:
         starts: (runs,) first pixel of each run.
-        ends: (runs,) the pixel after the last one of each run.
+        ends: (runs,) one past the last pixel of each run.
         num_frames: T.
         size: (H, W) of every mask.
     """
@@ -66,7 +67,7 @@ def find_runs(masklet: Masklet, size: tuple[int, int]) -> Runs:
     """Return the runs of the T masks of a masklet, all of (H, W) ``size``.
 
     Raises:
-        ValueError: as ``decode_columns`` does.
+        ValueError: see ``decode_columns``.
     """
     if not masklet:
         return empty_runs(0, size)
@@ -87,7 +88,7 @@ def unite(parts: Sequence[Runs]) -> Runs:
         return parts[0]
     starts = np.sort(np.concatenate([part.starts for part in parts]), kind="stable")  # merges
     ends = np.sort(np.concatenate([part.ends for part in parts]), kind="stable")
-    # A run of the union begins where as many runs have ended as have begun.
+    # A run of the union starts where as many runs have ended as have started.
     is_first = np.append(True, starts[1:] >= ends[:-1])[: len(starts)]
     is_last = np.append(is_first[1:], True)[: len(starts)]
     return replace(parts[0], starts=starts[is_first], ends=ends[is_last])
@@ -123,7 +124,7 @@ def _frame_ends(runs: Runs) -> NDArray[np.int64]:
 def _pixels_before(runs: Runs, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count the pixels of the runs before each place."""
     total = np.concatenate([[0], np.cumsum(runs.ends - runs.starts)])
-    num_runs = np.searchsorted(runs.starts, places)  # begun before the place
+    num_runs = np.searchsorted(runs.starts, places)  # started before the place
     last_end = np.concatenate([[0], runs.ends])[num_runs]
     return total[num_runs] - np.maximum(last_end - places, 0)
 
@@ -133,10 +134,10 @@ def check_codes(masklet: Masklet, size: tuple[int, int]) -> None:
 
     Args:
         masklet: T run-length masks.
-        size: (H, W) of them all.
+        size: (H, W) of every mask.
 
     Raises:
-        ValueError: as ``decode_columns`` does.
+        ValueError: see ``decode_columns``.
     """
     if masklet:
         _checked_runs(masklet, size)
@@ -145,7 +146,7 @@ def check_codes(masklet: Masklet, size: tuple[int, int]) -> None:
 def _checked_runs(
     masklet: Masklet, size: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return ``_run_lengths``, verified against the size."""
+    """Return the result of ``_run_lengths`` after verifying it against the size."""
     height, width = size
     if height * width > MAX_PIXELS:
         raise ValueError(
@@ -154,7 +155,7 @@ def _checked_runs(
     lengths, first_run, frame_of_run = _run_lengths(masklet)
     num_pixels = np.add.reduceat(lengths, first_run)
     is_wrong = num_pixels != height * width
-    # too long ones could add up to the right number, modulo 2**64
+    # lengths that are too large could add up to the right number, modulo 2**64
     is_wrong[frame_of_run[(lengths < 0) | (lengths > height * width)]] = True
     if is_wrong.any():
         frame_idx = int(np.argmax(is_wrong))
@@ -173,7 +174,7 @@ def _run_lengths(
     characters = np.frombuffer(b"".join(codes), np.uint8).astype(np.int64) - 48
     num_characters = np.array([len(code) for code in codes])
     last_characters = np.cumsum(num_characters) - 1
-    is_last = (characters & 0x20) == 0  # of a number
+    is_last = (characters & 0x20) == 0  # last character of a number
     if not num_characters.all() or not is_last[last_characters].all():
         raise ValueError("a run-length code ends within a number: it is damaged or truncated")
     ends = np.flatnonzero(is_last)
@@ -190,7 +191,10 @@ def _run_lengths(
 def _undo_differences(
     numbers: NDArray[np.int64], first_run: NDArray[np.int64], frame_of_run: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Add up every second number within a mask; the first number is not a difference."""
+    """Convert differences to lengths by summing every second number within a mask.
+
+    The first number of a mask is not a difference.
+    """
     number_within = _number_within(first_run, frame_of_run)
     lengths = numbers.copy()
     for first in (1, 2):

@@ -1,4 +1,4 @@
-"""J, F and J&F as benchmarks report them, labels of tracks, and detection scores."""
+"""J, F and J&F as in the benchmarks, labels of tracks, and detection scores."""
 
 from sola.metrics.detections import detection_evidence, detection_scores
 from sola.metrics.functional import boundary_f_measure, region_similarity

@@ -1,9 +1,9 @@
-"""Boundaries of masks and how many of their pixels match: the parts of the boundary measure F.
+"""Boundary measure F: boundaries of masks, and counts of their matching pixels.
 
-The definition of DAVIS (Perazzi et al. 2016, section 5; ``davis2017-evaluation``,
-``db_eval_boundary``), exactly, for 16 frames at a time and only within the box of their masks: a
-boundary pixel is at most one pixel outside its mask, and a match at most the tolerance outside
-that. The definition is symmetric in rows and columns, so ``FrameBits`` may exchange them.
+This is exactly the definition of DAVIS (Perazzi et al. 2016, section 5; ``davis2017-evaluation``,
+``db_eval_boundary``), for 16 frames at a time and only within the box of their masks: a boundary
+pixel is at most one pixel outside its mask, and a match at most the tolerance further. The
+definition is symmetric in rows and columns, so ``FrameBits`` may swap them.
 """
 
 import math
@@ -31,7 +31,7 @@ class Boundary:
 
     Attributes:
         masks: the masks.
-        radius_px: boundary pixels match within this distance.
+        radius_px: distance within which boundary pixels match.
     """
 
     masks: FrameBits
@@ -39,17 +39,17 @@ class Boundary:
 
     @cached_property
     def pixels(self) -> NDArray[np.uint16]:
-        """(w, h): boundary pixels in the box of the masks."""
+        """Boundary pixels in the box of the masks, (w, h)."""
         return boundary_map(self.masks.inside)
 
     @cached_property
     def surroundings(self) -> NDArray[np.uint16]:
-        """Pixels within the tolerance, in an array larger by radius_px on every side."""
+        """Pixels within the tolerance of the boundary, in an array wider by radius_px per side."""
         return dilate(self.pixels, self.radius_px)
 
     @cached_property
     def num_pixels(self) -> NDArray[np.int64]:
-        """Boundary pixels of each frame: (frames,); 0 for a mask that fills the frame."""
+        """Number of boundary pixels of each frame, (frames,); 0 for a mask that fills the frame."""
         return self._count(self.pixels)
 
     def matches(self, other: "Boundary") -> NDArray[np.int64]:
@@ -68,15 +68,15 @@ class Boundary:
 def boundary_map(masks: NDArray[Any]) -> NDArray[Any]:
     """Return the pixels that differ from their right, lower or lower-right neighbour, in every bit.
 
-    A pixel of the last row or column is only compared along it, and the last pixel of all is never
-    on the boundary. A box that ends inside the frame has an empty last row and column, for which
-    this rule gives the same result.
+    A pixel of the last row or column is only compared along it, and the pixel in both is never on
+    the boundary. A box that ends inside the frame has an empty last row and column, for which this
+    rule gives the same result.
 
     Args:
         masks: (H, W) or (W, H), integers or bool.
 
     Returns:
-        As ``masks``.
+        Array of the same shape and type.
     """
     edges = np.zeros_like(masks)
     edges[:, :-1] = masks[:, :-1] ^ masks[:, 1:]
@@ -90,11 +90,12 @@ def f_measures(preds: Sequence[Boundary], target: Sequence[Boundary]) -> NDArray
 
     Args:
         preds: boundaries of the predicted masks, up to 16 frames each.
-        target: boundaries of the true masks of the same frames.
+        target: boundaries of the ground-truth masks of the same frames.
 
     Returns:
-        (T,) 2PR / (P + R) in [0, 1], where P is the share of the predicted boundary that matches
-        and R that of the true one; 1 if both are empty, 0 if one is, or if nothing matches.
+        (T,) 2PR / (P + R) in [0, 1], where the precision P is the share of the predicted boundary
+        that matches and the recall R is that of the true boundary; 1 if both are empty, 0 if only
+        one is empty or nothing matches.
     """
     parts = [
         f_of_counts(own.matches(true), own.num_pixels, true.matches(own), true.num_pixels)
@@ -109,7 +110,7 @@ def f_of_counts(
     matched_target: NDArray[np.int64],
     num_target: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return F of each frame from counts of matching and all boundary pixels: (T,) each."""
+    """Return F of each frame from the counts of matching and of all boundary pixels, (T,) each."""
     precision = matched_preds / np.maximum(num_preds, 1)
     recall = matched_target / np.maximum(num_target, 1)
     total = precision + recall
@@ -118,7 +119,7 @@ def f_of_counts(
 
 
 def dilate(pixels: NDArray[np.uint16], radius_px: int) -> NDArray[np.uint16]:
-    """Return all disks around pixels, in an array larger by radius_px on every side."""
+    """Dilate pixels by a disk, into an array wider by radius_px on every side."""
     width, height = pixels.shape[0], pixels.shape[1] + 2 * radius_px
     # A column's pixels and those up to reach_px above and below; the margin separates columns.
     column = np.zeros((width, height), dtype=np.uint16)

@@ -1,4 +1,4 @@
-"""Evidence of a detector for tracks, and the detection score, which needs no training."""
+"""A detector's evidence for tracks, and detection scores, which need no training."""
 
 from collections.abc import Sequence
 
@@ -17,19 +17,19 @@ def detection_evidence(
     frame_idxs: Sequence[int],
     duplicate_iou: float,
 ) -> DetectionEvidence:
-    """Find which of a sentence's prompts support which of its tracks.
+    """Return the support of a sentence's prompts for each of its tracks.
 
-    A prompt supports a track when the IoU of their masks on the prompt's frame is above
-    ``duplicate_iou``, even if the prompt was tracked too, dropped as a duplicate or over the cap.
-    A track's own prompt always supports it.
+    A prompt supports a track if the IoU of their masks on the prompt's frame is above
+    ``duplicate_iou``, whether the prompt was tracked itself, dropped as a duplicate or over the
+    cap. A track's own prompt always supports it.
 
     Args:
-        tracked: N prompts, one a track.
+        tracked: N prompts, one per track.
         masklets: N masklets of T masks.
-        prompts: all prompts of the sentence that passed the thresholds, those of the tracks among
-            them. Each has at least one token score; the best one is the prompt's.
-        frame_idxs: frames that were searched; frames of prompts count as searched.
-        duplicate_iou: as for ``PromptQueue``.
+        prompts: all prompts of the sentence that passed the thresholds, including those of the
+            tracks. Each has at least one token score; the best is the prompt's score.
+        frame_idxs: searched frames; frames of prompts count as searched, too.
+        duplicate_iou: see ``TrackingRule``.
     """
     searched = sorted({*frame_idxs, *(prompt.frame_idx for prompt in prompts)})
     column = {frame_idx: idx for idx, frame_idx in enumerate(searched)}
@@ -51,12 +51,12 @@ def detection_evidence(
 def detection_scores(evidence: DetectionEvidence, masklets: Sequence[Masklet]) -> np.ndarray:
     """Return the mean evidence of each track over the searched frames on which it has a mask.
 
-    The sum is divided by the number of these frames, at least ``MIN_FRAMES`` (or all searched
-    frames, if there are fewer): a track seen on a single frame is not certain.
+    The sum is divided by the number of these frames, but at least by ``MIN_FRAMES`` (or by the
+    number of searched frames, if that is smaller), as a track seen on a single frame is uncertain.
 
     Args:
-        evidence: of N tracks.
-        masklets: their N masklets of T masks.
+        evidence: evidence for N tracks.
+        masklets: the tracks' N masklets of T masks.
 
     Returns:
         (N,) float64.
@@ -74,7 +74,7 @@ def detection_scores(evidence: DetectionEvidence, masklets: Sequence[Masklet]) -
 def _overlap(
     masklets: Sequence[Masklet], prompts: Sequence[Prompt], frame_idx: int, least_iou: float
 ) -> np.ndarray:
-    """(N, n) bool: whether the IoU of track and prompt on one frame is above the minimum."""
+    """Return whether the IoU of each track and prompt on one frame is above a limit, (N, n)."""
     tracks = [[masklet[frame_idx]] for masklet in masklets]
     masks = [[prompt.mask] for prompt in prompts]
     shared = intersections(tracks, masks, 1)[:, :, 0]

@@ -15,12 +15,12 @@ from sola.masks.runs import Runs, find_runs, jaccard
 from sola.metrics.boundary import Boundary, f_measures, tolerance_radius_px
 from sola.types import Masklet
 
-# (..., T, H, W) bool or integers (nonzero: inside) on any device, or T run-length masks
+# (..., T, H, W) bool or integers (nonzero is inside) on any device, or T run-length masks
 Masks = Tensor | NDArray[Any] | Masklet
 
 
 def region_similarity(preds: Masks, target: Masks) -> Tensor:
-    """Jaccard index J of each predicted masklet against its target, frame by frame.
+    """Return the Jaccard index J of each predicted masklet and its target, frame by frame.
 
     A frame empty in both scores 1: predicting absence is correct.
 
@@ -29,8 +29,8 @@ def region_similarity(preds: Masks, target: Masks) -> Tensor:
         target: the ground-truth masklets, of the same shape.
 
     Returns:
-        (..., T) float64 in [0, 1], on the device of ``preds``, computed on the CPU; mean over T,
-        then over expressions, is the J that papers report.
+        (..., T) float64 in [0, 1], on the device of ``preds``, computed on the CPU. Papers report
+        its mean over T, then over expressions.
 
     Raises:
         ValueError: if the shapes differ or have fewer than three dimensions, values are not
@@ -40,10 +40,10 @@ def region_similarity(preds: Masks, target: Masks) -> Tensor:
 
 
 def boundary_f_measure(preds: Masks, target: Masks) -> Tensor:
-    """Boundary measure F of each predicted masklet against its target, frame by frame.
+    """Return the boundary measure F of each predicted masklet and its target, frame by frame.
 
-    DAVIS's definition: the F-measure of boundary pixels, which match within a disk of radius
-    ceil(0.008 * diagonal). A frame without a boundary in both scores 1, in only one of them 0.
+    This is DAVIS's definition: the F-measure of boundary pixels, which match within a disk of
+    radius ceil(0.008 * diagonal). A frame without a boundary in both scores 1, in only one 0.
 
     Args:
         preds: (..., T, H, W) bool or integers, or T run-length masks: predicted masklets.
@@ -53,7 +53,7 @@ def boundary_f_measure(preds: Masks, target: Masks) -> Tensor:
         (..., T) float64 in [0, 1], on the device of ``preds``, computed on the CPU.
 
     Raises:
-        ValueError: as ``region_similarity`` does.
+        ValueError: see ``region_similarity``.
     """
 
     def of_pixels(preds: NDArray[np.bool_], target: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ def _measure(
     of_pixels: Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.float64]],
     of_runs: Callable[[Runs, Runs], NDArray[np.float64]],
 ) -> Tensor:
-    """Scores of masks in either form, in the shape and on the device of ``preds``."""
+    """Return scores of masks in either form, on the device of ``preds``."""
     if isinstance(preds, list) and isinstance(target, list):
         if len(preds) != len(target):
             raise ValueError(f"preds has {len(preds)} frames, target {len(target)}")

@@ -1,4 +1,4 @@
-"""J and F of unions that grow step by step, updated only where a union changes.
+"""Compute J and F of unions that grow step by step, updated only where a union changes.
 
 A union keeps pixel counts (of its masks, of its boundary, and of matching boundary pixels). A new
 mask changes these counts only near itself, and J and F follow from the counts exactly.
@@ -13,7 +13,7 @@ from sola.masks.frame_bits import MAX_FRAMES, FrameBits, count_by_frame, pack_fr
 from sola.masks.runs import Runs
 from sola.metrics.boundary import Boundary, boundary_map, dilate, f_of_counts, tolerance_radius_px
 
-Box = NDArray[np.int64]  # ((first column, first row), (column and row after the last))
+Box = NDArray[np.int64]  # ((first column, first row), (last column + 1, last row + 1))
 UNION, SHARED, BOUNDARY, PREDS_MATCHING, TARGET_MATCHING = range(5)
 
 
@@ -22,10 +22,10 @@ def score_growing(
     targets: Mapping[frozenset[str], Runs],
     unions: Sequence[tuple[Sequence[Sequence[int]], frozenset[str]]],
 ) -> list[NDArray[np.float64]]:
-    """Score unions that begin empty and gain some masklets at every step, frame by frame.
+    """Score unions that start empty and gain some masklets at every step, frame by frame.
 
     Args:
-        masklets: masklets by number, all of the same length T and size.
+        masklets: masklets by index, all of the same length T and size.
         targets: masklets to compare with, by the ids of their objects, of the same length and size.
         unions: for each union the masklets added at every step, and its target.
 
@@ -54,7 +54,7 @@ def score_growing(
 
 
 class _Target:
-    """Up to 16 target masks. Arrays are (W, H) with a margin wider than the tolerance all around.
+    """Up to 16 target masks, in arrays (W, H) with a margin wider than the tolerance.
 
     The margin keeps every box that is widened by the tolerance inside the arrays.
     """
@@ -71,16 +71,17 @@ class _Target:
         self.num_boundary = boundary.num_pixels
 
     def box_of(self, bits: FrameBits) -> Box:
-        """Return the box of some masks in the arrays."""
+        """Return the position of the masks' box in the arrays."""
         first = np.array([bits.left, bits.top]) + self.margin_px
         return np.stack([first, first + bits.inside.shape])
 
 
 class _Growing:
-    """A union of up to 16 frames: one array, as large as its target's, and one count a frame each.
+    """A growing union of masks on up to 16 frames: five arrays of the target's shape.
 
-    The arrays are the union, its pixels inside the target, its boundary, the part of its boundary
-    that matches the target's, and the part of the target's boundary that matches its own.
+    These are the union, its pixels inside the target, its boundary, the part of its boundary that
+    matches the target's, and the part of the target's boundary that matches the union's. Each has
+    one pixel count per frame.
     """
 
     def __init__(self, target: _Target) -> None:
@@ -89,7 +90,7 @@ class _Growing:
         self.counts = np.zeros((5, target.num_frames), dtype=np.int64)
 
     def add(self, parts: Sequence[FrameBits]) -> None:
-        """Add masks to the union: arrays change in the box around those that add pixels."""
+        """Add masks to the union; arrays change only in the box around masks with new pixels."""
         target, union = self.target, self.arrays[UNION]
         boxes = []
         for bits in parts:
@@ -99,7 +100,7 @@ class _Growing:
                 boxes.append(box)
         if not boxes:
             return
-        # Repeat the frame's last pixels in the margin: no boundary lies between them.
+        # Repeat the frame's last pixels in the margin, so that no boundary appears between them.
         union[-target.margin_px] = union[-target.margin_px - 1]
         union[:, -target.margin_px] = union[:, -target.margin_px - 1]
         box = np.stack([np.min(boxes, axis=0)[0], np.max(boxes, axis=0)[1]])
@@ -110,7 +111,7 @@ class _Growing:
         boundary = boundary_map(beyond)[:-1, :-1]
         self._set(BOUNDARY, box, boundary)
         self._set(PREDS_MATCHING, box, boundary & target.surroundings[_at(box)])
-        near = box + target.wider  # what of the target may match
+        near = box + target.wider  # the part of the target's boundary that may match
         near = np.stack([np.maximum(near, target.box)[0], np.minimum(near, target.box)[1]])
         if (near[0] < near[1]).all():
             around = self.arrays[BOUNDARY][_at(near + target.wider)]
@@ -119,7 +120,7 @@ class _Growing:
             self._set(TARGET_MATCHING, near, matching & target.boundary[_at(near)])
 
     def scores(self) -> NDArray[np.float64]:
-        """J and F: (2, frames)."""
+        """Return J and F, (2, frames)."""
         area, shared, num_boundary, preds_matching, target_matching = self.counts
         either = area + self.target.area - shared
         j = np.where(either == 0, 1.0, shared / np.maximum(either, 1))
@@ -127,7 +128,7 @@ class _Growing:
         return np.stack([j, f_of_counts(preds_matching, num_boundary, target_matching, num_target)])
 
     def _set(self, number: int, box: Box, now: NDArray[np.uint16]) -> None:
-        """Replace a part of one array, and update its count by the pixels that change."""
+        """Replace a part of one array, and update its counts by the changed pixels."""
         before = self.arrays[number][_at(box)]
         is_changed = now != before
         for pixels, sign in ((now, 1), (before, -1)):

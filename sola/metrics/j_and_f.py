@@ -12,7 +12,7 @@ from sola.metrics.functional import Masks, boundary_f_measure, region_similarity
 class JAndF(Metric):
     """Mean J, F and J&F: over an expression's frames first, then over expressions.
 
-    Keeps only sums and a count, which the processes of a distributed run add up.
+    It keeps only sums and a count, which are summed over the ranks of a distributed run.
 
     Args:
         kwargs: arguments of ``torchmetrics.Metric``.
@@ -37,7 +37,7 @@ class JAndF(Metric):
 
         Args:
             preds: (T, H, W) bool or integers, or T run-length masks: union of the selected
-                masklets; all empty if none is selected.
+                masklets; empty masks if none is selected.
             target: union of the masklets of the expression's objects, of the same shape.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Overlap of tracks with objects, and the rule that makes a track a positive."""
+"""Overlap of tracks with objects, and the rule that labels tracks as positive."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,13 +33,13 @@ def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
     """Return the IoU of every track with every object, mean over frames.
 
     Args:
-        labels: of N tracks against G objects.
-        empty_frames: "count": a frame empty in both counts as IoU 1, so an always empty track
-            reaches 0.75 against an object visible in a quarter of the frames; "skip": it
-            is left out.
+        labels: pixel counts of N tracks against G objects.
+        empty_frames: "count": a frame empty in both counts as IoU 1, so a track that is always
+            empty scores 0.75 against an object visible in a quarter of the frames; "skip": such
+            frames are left out.
 
     Returns:
-        (N, G) float64 in [0, 1]; 0 for a pair with no frame left.
+        (N, G) float64 in [0, 1]; 0 for a pair without frames.
     """
     shared = labels.intersections.astype(np.int64)
     union = labels.track_areas[:, None].astype(np.int64) + labels.object_areas[None] - shared
@@ -54,11 +54,11 @@ def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
 def track_labels(
     labels: Labels, object_ids: Sequence[str], iou_threshold: float, empty_frames: str
 ) -> NDArray[np.bool_]:
-    """Return which tracks are positives: their best mean IoU over the objects is above a threshold.
+    """Return which tracks are positive: their best mean IoU over the objects is above a threshold.
 
     Args:
-        labels: of N tracks against G objects.
-        object_ids: objects of the expression; if none, every track is a negative.
+        labels: pixel counts of N tracks against G objects.
+        object_ids: objects of the expression; if none, every track is negative.
         iou_threshold: exclusive, 0.7 in the paper.
         empty_frames: "count" or "skip", see ``mean_iou``.
 
@@ -71,7 +71,7 @@ def track_labels(
     unknown = [name for name in object_ids if name not in labels.object_ids]
     if unknown:
         raise UserError(
-            f"objects {unknown}: no labels, there are labels of {list(labels.object_ids)}. The "
+            f"objects {unknown}: have no labels, only {list(labels.object_ids)} have. The "
             "tracks were made from other annotations: run generate.py again."
         )
     columns = [labels.object_ids.index(name) for name in object_ids]

@@ -1,1 +1,1 @@
-"""Prediction: masks of the tracks that each expression refers to, submissions, clips."""
+"""Prediction of masks for each expression of a split or clip, and submissions."""

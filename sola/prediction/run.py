@@ -1,4 +1,4 @@
-"""Run predict.py on a split: answer every expression with masks, and draw some of them."""
+"""Run predict.py on a split: write masks for every expression, and overlays of some."""
 
 import logging
 from pathlib import Path
@@ -22,9 +22,9 @@ MASKS_DIR = "masks"
 OVERLAYS_DIR = "overlays"
 PREDICTION_FILE = "prediction.json"
 SUBMISSION_FILE = "submission.zip"
-# in the order in which those of an earlier run are removed; the first is published last
+# results of an earlier run are removed in this order; the first is published last
 RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, MASKS_DIR, OVERLAYS_DIR)
-FRAMES_SHOWN = 6  # of a video in an overlay picture, evenly spaced
+FRAMES_SHOWN = 6  # frames in an overlay picture, evenly spaced in the video
 # (video id, expression id) -> selected tracks, ascending
 Selections = dict[tuple[str, str], tuple[int, ...]]
 
@@ -33,15 +33,15 @@ def run_predict(config: PredictConfig) -> Path:
     """Answer every expression of a split.
 
     Writes masks in the layout of a submission, overlay pictures, scores.json, prediction.json and,
-    if the configuration asks for it, submission.zip into the output folder, in place of those of an
-    earlier run. Each is there when it is complete, prediction.json when all are. Ground truth is
-    not needed; where it is there, the overlays show it.
+    if configured, submission.zip into the output folder, replacing those of an earlier run. Each
+    appears once it is complete, and prediction.json appears last. Ground truth is optional; the
+    overlays show it if it exists.
 
     Returns:
         Path of prediction.json.
 
     Raises:
-        UserError: if something is missing or does not fit.
+        UserError: if a file is missing or does not match.
     """
     split = score_split(config, open_split(config), open_sources(config))
     output_dir, top_dir = Path(config.paths.output_dir), config.dataset.submission_top_dir
@@ -58,7 +58,7 @@ def run_predict(config: PredictConfig) -> Path:
         record = {
             **split.provenance,
             "threshold": config.threshold,
-            "scores": SCORES_FILE,  # says what the indices of tracks stand for
+            "scores": SCORES_FILE,  # describes the tracks that the indices refer to
             "expressions": [
                 {"video": video_id, "expression": expression_id, "tracks": list(tracks)}
                 for (video_id, expression_id), tracks in selected.items()
@@ -69,7 +69,7 @@ def run_predict(config: PredictConfig) -> Path:
     masks_dir = output_dir / MASKS_DIR / top_dir
     log.info("%s: masks of %d expressions, %d of them empty", masks_dir, len(selected), num_empty)
     if config.submission:
-        log.info("%s: complete and without faults", output_dir / SUBMISSION_FILE)
+        log.info("%s: complete, no faults", output_dir / SUBMISSION_FILE)
     return output_dir / PREDICTION_FILE
 
 
@@ -77,15 +77,15 @@ def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selections:
     """Write the masks of every expression of a scored split.
 
     Args:
-        split: scores of all its expressions.
-        masks_dir: gets one folder a video.
-        threshold: a track is selected when its score is above this.
+        split: a split with scores of all its expressions.
+        masks_dir: folder to write to, one subfolder per video.
+        threshold: a track is selected if its score is above this.
 
     Returns:
-        What was selected.
+        The selected tracks of each expression.
 
     Raises:
-        UserError: if tracks and frames do not fit.
+        UserError: if tracks are missing or damaged.
     """
     videos, found = group_by_video(split.dataset.expressions), Selections()
     with progress(f"masks of {split.dataset.name}/{split.dataset.split}", len(videos)) as advance:

@@ -1,4 +1,7 @@
-"""Masks to hand in: ``[<top folder>/]<video>/<expression id>/<frame>.png``, 8-bit, 0 or 255."""
+"""Write and check submissions: ``[<top folder>/]<video>/<expression id>/<frame>.png``.
+
+Masks are 8-bit grey PNGs of 0 and 255.
+"""
 
 import argparse
 import sys
@@ -21,37 +24,37 @@ from sola.types import Expression, Masklet, RunLength, Video
 
 
 def write_masks(masks_dir: Path, video: Video, expression: Expression, union: Masklet) -> None:
-    """Write the answer to one expression, one PNG a frame.
+    """Write the answer to one expression, one PNG per frame.
 
-    A killed process leaves some of them, or part of one: ``masks_dir`` lies in a staging folder.
+    A killed process may leave incomplete files, so ``masks_dir`` must be in a staging folder.
 
     Args:
         masks_dir: folder of all videos.
-        video: names the frames.
-        expression: names the folder.
-        union: T masks, one for each frame of the video; empty ones for "nowhere".
+        video: gives the names of the frames.
+        expression: gives the name of the folder.
+        union: T masks, one per frame of the video; empty where nothing is selected.
     """
     folder = masks_dir / expression.video_id / expression.expression_id
     folder.mkdir(parents=True, exist_ok=True)
     assert len(union) == len(video.frame_paths), "TrackSources.check_complete compared them"
     paths = [folder / f"{frame_path.stem}.png" for frame_path in video.frame_paths]
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        list(pool.map(_write_png, paths, union))  # a list, so that errors come out
+        list(pool.map(_write_png, paths, union))  # a list, so that errors are raised
 
 
 def write_submission(masks_dir: Path, zip_path: Path, dataset: Split, top_dir: str) -> None:
-    """Pack masks into the zip that a benchmark's server takes, and check it.
+    """Pack masks into a zip for a benchmark's server, and check it.
 
-    The zip of the same masks has the same bytes.
+    The same masks give a zip with the same bytes.
 
     Args:
-        masks_dir: what the zip holds.
-        zip_path: is there when the zip is complete and without faults.
+        masks_dir: folder to pack.
+        zip_path: path of the zip, which appears once it is complete and has no faults.
         dataset: the split that was answered.
         top_dir: folder that holds the videos in the zip, "" for none.
 
     Raises:
-        UserError: if the masks are not what the split needs; the message lists the faults.
+        UserError: if the masks are not those that the split needs; the message lists the faults.
     """
     unfinished = zip_path.with_name(f"{zip_path.name}.part")
     with zipfile.ZipFile(unfinished, "w") as file:  # stored: PNGs are compressed already
@@ -70,10 +73,10 @@ def write_submission(masks_dir: Path, zip_path: Path, dataset: Split, top_dir: s
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """``sola check submission``: lists all that is wrong with masks before they are handed in.
+    """``sola check submission``: lists all faults of masks before you submit them.
 
-    Takes what predict.py submission=true wrote, or the masks of any other system. Ends with status
-    1 if anything is wrong.
+    Takes the submission.zip of predict.py submission=true, or the masks of any other system. Exits
+    with status 1 if there is a fault.
     """
     parser = argparse.ArgumentParser(prog="sola check submission", description=main.__doc__)
     parser.add_argument("path", type=Path, help="the zip, or a folder of what it would hold")
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check(path: Path, values: Sequence[str]) -> int:
-    # predict.py's own values, except those that only a run has
+    # predict.py's own configuration, with placeholders for required values of a run
     values = ["ckpt_path=none", "paths.output_dir=none", *values]
     config: PredictConfig = compose("predict", values)
     dataset = config.dataset.open(config.split)

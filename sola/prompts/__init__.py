@@ -1,4 +1,4 @@
-"""Prompt sources: which masks of a video become prompts, and in which order they are tracked."""
+"""Prompt sources, which find the masks to track, and the queue that orders them."""
 
 from sola.prompts.base import WHOLE_VIDEO, PromptedVideo, PromptQueue, PromptSource, TrackingRule
 from sola.prompts.sources import DetectorBoxes, Grid, GroundTruth

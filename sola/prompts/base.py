@@ -1,4 +1,4 @@
-"""Interfaces of prompt sources and detectors, and the order in which prompts are tracked."""
+"""Interfaces of prompt sources and detectors, and the queue of prompts to track."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -15,33 +15,33 @@ from sola.trackers import GeneratedMask, Session
 from sola.types import Expression, Masklet, Prompt, RunLength, Video
 
 WHOLE_VIDEO = ""
-"""Stands for a text where prompts are the video's own."""
+"""Placeholder for the text of prompts that belong to the whole video."""
 GroupRule = Callable[[Sequence[Prompt], int, int | None], list[Prompt]]
-"""Chooses the next group: (unused prompts, largest first, at least one; largest size of a group;
-tracks left until the cap, None without a cap) -> the prompts of one frame to track together."""
+"""Chooses the next group: (unused prompts, at least one, largest first; largest size of a group;
+tracks left until the cap, None without a cap) -> prompts of one frame to track together."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PromptedVideo:
-    """A video as a prompt source sees it."""
+    """A video with all that a prompt source may use."""
 
     video: Video
     session: Session
-    """Makes masks on its frames."""
+    """Makes masks on frames of the video."""
     expressions: tuple[Expression, ...]
-    """Of the video."""
+    """Expressions of the video."""
     ground_truth: Mapping[str, Masklet]
-    """T masks of the frames' size per object id; {} where the split has no ground truth."""
+    """Object id -> T masks of the frames' size; {} if the split has no ground truth."""
     is_training_split: bool
 
     @property
     def video_id(self) -> str:
-        """Its name on disk."""
+        """Name of the video on disk."""
         return self.video.video_id
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """Number of frames, T."""
         return self.session.num_frames
 
     @property
@@ -50,21 +50,21 @@ class PromptedVideo:
         return self.session.size
 
     def frame(self, frame_idx: int) -> np.ndarray:
-        """One frame: (H, W, 3) uint8 RGB."""
+        """Return one frame, (H, W, 3) uint8 RGB."""
         return self.session.frame(frame_idx)
 
     def masks_of_boxes(self, frame_idx: int, boxes: ArrayLike) -> list[GeneratedMask]:
-        """The tracker's masks of boxes on a frame, which goes once through the image encoder.
+        """Return the tracker's masks of boxes on a frame; the image encoder runs once.
 
         Args:
             frame_idx: the frame.
-            boxes: (n, 4) left, top, right, bottom in pixels; none is a valid answer.
+            boxes: (n, 4) left, top, right, bottom in pixels; n may be 0.
         """
         corners = np.asarray(boxes, np.float32).reshape(-1, 4)
         return self.session.masks_of_boxes(frame_idx, corners) if len(corners) else []
 
     def automatic_masks(self, frame_idx: int) -> list[GeneratedMask]:
-        """The tracker's masks of whatever is on a frame."""
+        """Return the tracker's automatic masks of everything on a frame."""
         return self.session.propose_masks(frame_idx)
 
 
@@ -75,31 +75,31 @@ class Detections:
     boxes: np.ndarray
     """(n, 4) float32, left, top, right, bottom in pixels; they may reach beyond the frame."""
     token_scores: np.ndarray
-    """(n, L) float32 in [0, 1], for each token of the text, special tokens included."""
+    """(n, L) float32 in [0, 1], one per token of the text, including special tokens."""
     phrases: tuple[str, ...]
-    """n, the words of the text that score above the text threshold; "" for none."""
+    """n phrases: the words of the text that score above the text threshold; "" for none."""
 
 
 class Detector(ABC):
-    """Finds boxes of what a sentence refers to, on one frame at a time.
+    """Finds the boxes that a sentence refers to, one frame at a time.
 
     Constructors check their arguments and touch no file; ``load`` reads the weights.
     """
 
     def check(self) -> None:  # noqa: B027  # a detector without files needs nothing
-        """Look for files and packages before anything is written.
+        """Check that files and packages exist, before anything is written.
 
         Raises:
-            UserError: if something is missing.
+            UserError: if a file or package is missing.
         """
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of the weights, under the name that index.json gives it."""
+        """Return the SHA-256 of the weights, by its key in index.json."""
         return {}
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return the values that decide what is found, without paths and box thresholds."""
+        """Return the settings that decide the boxes, without paths and box thresholds."""
 
     def load(self, device: torch.device) -> None:  # noqa: B027
         """Load the weights. Called once, before the first ``detect``."""
@@ -112,27 +112,27 @@ class Detector(ABC):
 
         Args:
             frame: (H, W, 3) uint8 RGB.
-            texts: sentences, as they are written.
+            texts: sentences in their original spelling.
             box_threshold: boxes whose best token score is above this are returned.
 
         Returns:
-            One result per text, which does not depend on the other texts.
+            One result per text; it must not depend on the other texts.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackingRule:
-    """How prompts are grouped, deduplicated and capped; defaults are the published values."""
+    """Rule to group, deduplicate and cap prompts; the defaults are the published values."""
 
     max_tracks: int | None = None
     """Cap on the tracks of one video, or of one expression; None: no cap."""
     duplicate_iou: float = 0.7
-    """A prompt whose IoU with a finished track, on the prompt's frame, is above this is a
-    duplicate, and dropped."""
+    """A prompt is dropped as a duplicate if its IoU with a finished track, on the prompt's frame,
+    is above this."""
     group_size: int = 4
-    """Prompts of one frame tracked together (part of the rule: duplicates are dropped after)."""
+    """Prompts of one frame tracked together; duplicates are dropped only after each group."""
     group_size_long: int = 2
-    """The same in long videos: more frames need more memory."""
+    """Size of a group in long videos, which need more memory."""
     long_video_frames: int = 200
     """Videos with more frames than this are long."""
 
@@ -148,28 +148,28 @@ class TrackingRule:
 
 
 class PromptSource(ABC):
-    """Finds the prompts of videos: docs/adding_a_prompt_source.md shows how to write one.
+    """Finds the prompts of videos. See docs/adding_a_prompt_source.md for how to write one.
 
-    Public attributes with plain values, and detectors, are the settings of a source; a ``Path`` is
-    none, as ``digests`` says what it holds. Together with its code they decide whether prompts that
-    were found before can be used again.
+    The settings of a source are its public attributes with plain values, and its detectors. A
+    ``Path`` is not a setting, as ``digests`` identifies the file. Cached prompts are reused only if
+    the settings and the code of the source have not changed.
 
     Args:
         name: of its folders of prompts and tracks.
-        rule: order, groups, duplicates and cap of the tracks; None: the paper's.
+        rule: groups, duplicates and cap of the tracks; None: the paper's.
         frame_stride: every frame_stride-th frame is searched, see ``frame_idxs``.
     """
 
     is_by_expression: ClassVar[bool] = False
-    """Whether prompts are found for one expression and belong to it only."""
+    """Whether prompts are found for each expression separately."""
     needs_ground_truth: ClassVar[bool] = False
-    """Whether splits without ground truth are refused."""
+    """Whether the source needs a split with ground truth."""
     is_kept: ClassVar[bool] = True
-    """Whether what is found stays in data/prompts; False where finding costs nothing."""
+    """Whether found prompts are cached in data/prompts; False if finding them costs nothing."""
     thresholds: ClassVar[tuple[str, ...]] = ()
-    """Attributes that only ``keep`` uses: prompts found with other values are used again."""
+    """Attributes that only ``keep`` uses; changing them does not invalidate cached prompts."""
     causes_of_nothing: ClassVar[str] = "Check the options of the source, and its find and keep."
-    """What to check when a whole split has no prompts; sentences of an error message."""
+    """Advice in the error message when a whole split has no prompts."""
 
     def __init__(
         self, name: str, rule: TrackingRule | None = None, *, frame_stride: int = 4
@@ -180,22 +180,22 @@ class PromptSource(ABC):
 
     @property
     def found_threshold(self) -> float:
-        """Score below which prompts are not even found; see ``PromptStore.read``."""
+        """Score below which ``find`` returns no prompts; see ``PromptStore.read``."""
         return 0.0
 
     def check(self) -> None:  # noqa: B027  # most need nothing
-        """Look for what it needs, before anything is written.
+        """Check that needed files exist, before anything is written.
 
         Raises:
-            UserError: if something is missing.
+            UserError: if a file is missing.
         """
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of files that prompts depend on, by the name that index.json gives them."""
+        """Return the SHA-256 of files that prompts depend on, by their keys in index.json."""
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """Values that decide which tracks there are."""
+        """Return the settings that decide the tracks."""
         values = {
             name: value.describe() if isinstance(value, Detector) else value
             for name, value in vars(self).items()
@@ -205,32 +205,32 @@ class PromptSource(ABC):
         return {name: value for name, value in values.items() if _is_plain(value)}
 
     def describe_search(self) -> dict[str, Any]:
-        """Values that decide what is found on a frame."""
+        """Return the settings that decide the prompts found on a frame."""
         others = ("name", "frame_stride", "rule", *self.thresholds)
         return {name: value for name, value in self.describe().items() if name not in others}
 
     def open(self, device: torch.device) -> None:  # noqa: B027
-        """Load what finding needs; called once, before the first ``find``."""
+        """Load what ``find`` needs. Called once, before the first ``find``."""
 
     def frame_idxs(self, video: PromptedVideo) -> Sequence[int]:
-        """Frames of a video to look at: every ``frame_stride``-th."""
+        """Return the frames of a video to search: every ``frame_stride``-th."""
         return range(0, video.num_frames, self.frame_stride)
 
     @abstractmethod
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
     ) -> Mapping[str, Sequence[Prompt]]:
-        """Prompts by text, on some frames of a video.
+        """Return the prompts on some frames of a video, by text.
 
         Args:
             video: the video.
-            frame_idxs: some of those that ``frame_idxs`` names.
-            texts: of the expressions, each once, as they are written; where prompts are the
-                video's own, the one text "".
+            frame_idxs: some of the frames that ``frame_idxs`` returns.
+            texts: distinct texts of the expressions, in their original spelling; only "" if
+                prompts belong to the whole video.
         """
 
     def keep(self, found: Sequence[Prompt]) -> Sequence[Prompt]:
-        """Those prompts of one text, none of them empty, that are to be tracked: all."""
+        """Return the prompts of one text to track, here all; empty ones are dropped before."""
         return found
 
     def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
@@ -242,15 +242,15 @@ class PromptSource(ABC):
         return same_frame[: size if room is None else min(size, room)]
 
     def num_tracks(self, expressions: Sequence[Expression]) -> int:
-        """About how many tracks a video has, beside other videos: long ones are made first."""
+        """Estimate the number of tracks of a video; the most expensive videos are made first."""
         return len(expressions) if self.is_by_expression else 1
 
     def prompt(self, frame_idx: int, mask: np.ndarray | RunLength, **provenance: Any) -> Prompt:
-        """A prompt of this source.
+        """Make a prompt of this source.
 
         Args:
-            frame_idx: its frame.
-            mask: (H, W) bool, of the frame's size (of numbers, nonzero counts), or its run-length
+            frame_idx: frame of the prompt.
+            mask: (H, W) bool of the frame's size (nonzero numbers count as True), or its run-length
                 code.
             provenance: other fields of ``Prompt``: predicted_iou, stability_score, box, phrase, ...
         """
@@ -259,12 +259,12 @@ class PromptSource(ABC):
 
 
 class PromptQueue:
-    """The prompts of one video (or expression) that are still to be tracked.
+    """Queue of the prompts of one video (or expression) to track, largest first.
 
-    Largest first: the next unused prompt and others still unused on the same frame form a group;
-    when it is tracked, every unused prompt that one of the new tracks covers on its frame is
-    dropped as a duplicate. A group is chosen before its own duplicates are known, so its size is
-    part of the rule.
+    The next unused prompt and other unused prompts on its frame form a group. Once the group is
+    tracked, every unused prompt that one of the new tracks covers on its frame is dropped as a
+    duplicate. Prompts of one group are not compared with one another, so the group size affects the
+    result.
     """
 
     def __init__(
@@ -277,9 +277,9 @@ class PromptQueue:
         """Sort the prompts by area.
 
         Args:
-            prompts: all that may be tracked.
-            rule: group sizes, cap and the overlap of duplicates.
-            num_frames: of the video.
+            prompts: all prompts that may be tracked.
+            rule: group sizes, cap, and IoU of duplicates.
+            num_frames: number of frames of the video.
             choose_group: the source's rule for the next group.
         """
         self._unused = sorted(prompts, key=lambda prompt: -prompt.area)
@@ -291,11 +291,11 @@ class PromptQueue:
 
     @property
     def num_over_cap(self) -> int:
-        """Prompts left over when the cap is reached."""
+        """Number of prompts left over when the cap is reached."""
         return len(self._unused)
 
     def next_group(self) -> list[Prompt]:
-        """The next prompts to track together, all on one frame; [] at the end."""
+        """Return the next prompts to track together, all on one frame; [] at the end."""
         if not self._unused:
             return []
         group = self._choose_group(self._unused, self._group_size, self._room)
@@ -306,7 +306,7 @@ class PromptQueue:
         return group
 
     def drop_duplicates(self, masklets: Sequence[Masklet]) -> None:
-        """Drop the unused prompts that new tracks, n masklets of T masks, cover on their frames."""
+        """Drop unused prompts that a new track covers; tracks are n masklets of T masks."""
         kept = [prompt for prompt in self._unused if not self._is_duplicate(prompt, masklets)]
         self.num_duplicates += len(self._unused) - len(kept)
         self._unused = kept

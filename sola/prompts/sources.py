@@ -1,4 +1,4 @@
-"""The prompt sources: ground truth, automatic masks, and a detector's boxes made into masks."""
+"""Prompt sources: ground truth, automatic masks, and masks of a detector's boxes."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sola.types import Expression, Prompt, RunLength
 
 
 class GroundTruth(PromptSource):
-    """True masks of every object of a video. An object that is never visible has no prompt."""
+    """Ground-truth masks of every object of a video; an object never visible has no prompt."""
 
     needs_ground_truth = True
     is_kept = False
@@ -34,9 +34,9 @@ class GroundTruth(PromptSource):
         """Choose the prompted frames.
 
         Args:
-            frames: which of the frames on which an object is visible: "largest" (by area),
-                "first", or "even" (evenly spaced over them).
-            frames_per_object: prompts per object, as far as it is visible on as many frames.
+            frames: which frames to prompt, among those on which an object is visible: "largest"
+                (by area), "first", or "even" (evenly spaced).
+            frames_per_object: prompts per object; fewer if it is visible on fewer frames.
             name: see ``PromptSource``.
             rule: see ``PromptSource``.
 
@@ -51,7 +51,7 @@ class GroundTruth(PromptSource):
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
     ) -> dict[str, list[Prompt]]:
-        """See ``PromptSource.find``; frames are those that the rule chooses for each object."""
+        """See ``PromptSource.find``; ``frames`` chooses the frames, not ``frame_idxs``."""
         prompts = []
         for object_id, masklet in video.ground_truth.items():
             pixels = areas([masklet])[0]
@@ -62,7 +62,7 @@ class GroundTruth(PromptSource):
         return {WHOLE_VIDEO: prompts}
 
     def num_tracks(self, expressions: Sequence[Expression]) -> int:
-        """See ``PromptSource.num_tracks``: objects times prompts of one."""
+        """See ``PromptSource.num_tracks``: number of objects x prompts per object."""
         objects = {each for expression in expressions for each in expression.object_ids or ()}
         return len(objects) * self.frames_per_object
 
@@ -73,7 +73,7 @@ def choose_frames(pixels: np.ndarray, rule: str, count: int) -> list[int]:
     Args:
         pixels: (T,) area of the object on each frame.
         rule: "largest", "first" or "even".
-        count: at most so many frames.
+        count: largest number of frames.
     """
     frames = np.flatnonzero(pixels)
     count = min(count, len(frames))
@@ -85,7 +85,7 @@ def choose_frames(pixels: np.ndarray, rule: str, count: int) -> list[int]:
 
 
 class Grid(PromptSource):
-    """The tracker's automatic masks of some frames, without those that are parts of others."""
+    """The tracker's automatic masks of some frames, without masks that are parts of others."""
 
     thresholds = ("part_overlap",)
     causes_of_nothing = (
@@ -104,10 +104,10 @@ class Grid(PromptSource):
         """Choose frames and masks.
 
         Args:
-            frame_stride: in training splits every frame_stride-th frame is searched, elsewhere the
-                first, the middle and the last.
-            part_overlap: a mask with more than this share of its area inside a larger one of the
-                frame is a part, and dropped.
+            frame_stride: training splits are searched on every frame_stride-th frame, other splits
+                on the first, the middle and the last frame.
+            part_overlap: a mask with more than this share of its area inside a larger mask of the
+                frame is dropped as a part.
             name: see ``PromptSource``.
             rule: see ``PromptSource``.
 
@@ -137,9 +137,9 @@ class Grid(PromptSource):
         return {WHOLE_VIDEO: prompts}
 
     def keep(self, found: Sequence[Prompt]) -> list[Prompt]:
-        """Keep the prompts that are no part of another one on their frame; see ``drop_parts``.
+        """Keep prompts that are not part of another one on their frame; see ``drop_parts``.
 
-        Frames come in the order of time, and the prompts of each largest first.
+        They are sorted by frame, and largest first within a frame.
         """
         in_time = sorted(found, key=lambda prompt: prompt.frame_idx)
         kept: list[Prompt] = []
@@ -151,14 +151,14 @@ class Grid(PromptSource):
 
 
 def drop_parts(masks: Sequence[RunLength], part_overlap: float) -> list[int]:
-    """Return the indices of the masks of one frame that are no part of a larger one.
+    """Return the indices of the masks of one frame that are not part of another, largest first.
 
-    The largest comes first. Walking down by area, each mask still kept marks every other mask of
-    which more than ``part_overlap`` of the area lies inside it. Empty masks are dropped.
+    From the largest down, each mask that is still kept drops every other mask with more than
+    ``part_overlap`` of its area inside it. Empty masks are dropped.
 
     Args:
         masks: n masks of one size.
-        part_overlap: share of a mask's area inside another above which it is a part of it.
+        part_overlap: a mask with more than this share of its area inside another is part of it.
     """
     pixels = areas([list(masks)])[0]
     one_by_one = [[mask] for mask in masks]
@@ -172,7 +172,7 @@ def drop_parts(masks: Sequence[RunLength], part_overlap: float) -> list[int]:
 
 
 class DetectorBoxes(PromptSource):
-    """Boxes of each expression on every ``frame_stride``-th frame, made into masks."""
+    """The tracker's masks of a detector's boxes for each expression on some frames."""
 
     is_by_expression = True
     thresholds = ("box_threshold", "stability_threshold")
@@ -194,10 +194,10 @@ class DetectorBoxes(PromptSource):
         """Choose detector, frames and masks.
 
         Args:
-            detector: finds boxes of a sentence.
+            detector: finds the boxes of a sentence.
             frame_stride: every frame_stride-th frame is searched.
-            box_threshold: a box is kept when its best token score (0 to 1) is above this.
-            stability_threshold: a box's mask is kept when its stability score (0 to 1) is at least
+            box_threshold: a box is kept if its best token score (0 to 1) is above this.
+            stability_threshold: a box's mask is kept if its stability score (0 to 1) is at least
                 this.
             name: see ``PromptSource``.
             rule: see ``PromptSource``.
@@ -231,9 +231,9 @@ class DetectorBoxes(PromptSource):
     def find(
         self, video: PromptedVideo, frame_idxs: Sequence[int], texts: Sequence[str]
     ) -> dict[str, list[Prompt]]:
-        """See ``PromptSource.find``. A frame goes once through each image encoder.
+        """See ``PromptSource.find``. Each image encoder runs once per frame.
 
-        Boxes that hold no pixel (without an area, inverted or not finite) are dropped.
+        Boxes without a positive, finite width and height are dropped.
         """
         by_text: dict[str, list[Prompt]] = {text: [] for text in texts}
         for frame_idx in frame_idxs:
@@ -257,7 +257,7 @@ class DetectorBoxes(PromptSource):
         return by_text
 
     def keep(self, found: Sequence[Prompt]) -> list[Prompt]:
-        """Keep likely boxes with a stable mask, compared in float32 as the published code does."""
+        """Keep boxes above both thresholds, compared in float32 as in the published code."""
         box, stability = np.float32(self.box_threshold), np.float32(self.stability_threshold)
         likely = [prompt for prompt in found if np.float32(max(prompt.token_scores)) > box]
         return [prompt for prompt in likely if np.float32(prompt.stability_score) >= stability]
@@ -265,9 +265,9 @@ class DetectorBoxes(PromptSource):
     def choose_group(self, unused: Sequence[Prompt], size: int, room: int | None) -> list[Prompt]:
         """Choose the first prompt and its direct successors of the same frame, fewer near the cap.
 
-        This is the rule of the published gdino script. It does not look beyond the first prompt of
-        another frame. It counts the group twice when it compares with the cap, so a group has at
-        most half of the room, rounded up.
+        This is the rule of the published gdino script. It stops at the first prompt of another
+        frame. It counts the group twice when it compares with the cap, so a group takes at most
+        half of the room, rounded up.
         """
         most = size if room is None else min(size, -(-room // 2))
         leading = itertools.takewhile(lambda p: p.frame_idx == unused[0].frame_idx, unused)

@@ -1,4 +1,4 @@
-"""Convert the published code's files (masks as JSON, object tokens as npy) to shards."""
+"""Convert track files of the published code (JSON masks, npy object tokens) to shards."""
 
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,14 @@ COPY_AGAIN = "Copy it again."
 def import_tracks(
     split_dir: Path, writer: ShardWriter, source: str, token_dim: int, dataset: Split
 ) -> None:
-    """Write all tracks of a tree as shards; resumes an interrupted import.
+    """Write all tracks of a tree as shards, resuming an interrupted import.
 
     Args:
         split_dir: ``<gt|grid|gdino>_tracks/<dataset>/<split>`` of the tree.
-        writer: takes the tracks.
+        writer: stores the tracks.
         source: gt, grid or gdino.
         token_dim: D, the required width of object tokens.
-        dataset: the split that the tracks are of: its videos, expressions, frames and ground truth.
+        dataset: the split of the tracks, with its videos, expressions, frames and ground truth.
 
     Raises:
         UserError: if the tree is incomplete, damaged or of another split; the message names the
@@ -47,7 +47,7 @@ def import_tracks(
 
 
 def read_track(json_path: Path, npy_path: Path, source: str) -> tuple[Masklet, np.ndarray]:
-    """Return T masks and (T, D) float32 object tokens of one track.
+    """Return the T masks and (T, D) float32 object tokens of one track.
 
     Raises:
         UserError: if a file is unreadable or of another source.
@@ -64,7 +64,7 @@ def read_track(json_path: Path, npy_path: Path, source: str) -> tuple[Masklet, n
 
 
 def _entries(split_dir: Path, source: str, dataset: Split) -> list[tuple[str, str]]:
-    """Return (video id, expression id or "") of a split; the tree must have its videos."""
+    """Return (video id, expression id or "") of each entry, after checking the tree's videos."""
     masklets_dir = split_dir / MASKLETS_DIR
     if not masklets_dir.is_dir():
         raise UserError(
@@ -95,7 +95,7 @@ def _entries(split_dir: Path, source: str, dataset: Split) -> list[tuple[str, st
 def _read_entry(
     split_dir: Path, entry: tuple[str, str], source: str, token_dim: int, dataset: Split
 ) -> Tracks:
-    """Read all tracks of a video or an expression; scores and prompts are not in the files."""
+    """Read all tracks of a video or an expression; the files hold no scores or prompts."""
     frame_paths = dataset.videos[entry[0]].frame_paths
     num_frames, size = len(frame_paths), frame_size(frame_paths[0])
     masklets, tokens = [], []
@@ -143,7 +143,7 @@ def _read_masklet(path: Path, codes: Any) -> Masklet:
 
 
 def _read_tokens(path: Path) -> np.ndarray:
-    # a memory map checks the size first; no code in the file is run
+    # a memory map checks the size before it allocates, and runs no code in the file
     with readable(path, COPY_AGAIN), np.errstate(over="raise"):
         try:
             tokens = np.lib.format.open_memmap(path, mode="r")

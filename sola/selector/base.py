@@ -1,4 +1,4 @@
-"""Selector: base class of the networks that score tracks, with save and load for the model hub."""
+"""Selector, the base class of networks that score tracks; it can be saved to the model hub."""
 
 import json
 from abc import abstractmethod
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sola.errors import UserError
 
 PROVENANCE_KEY = "sola"
-"""Where a checkpoint says what it is, in plain types."""
+"""Key of a checkpoint's provenance, in plain types."""
 
 
 class Selector(
@@ -24,14 +24,14 @@ class Selector(
 ):
     """A network that scores every candidate track of a video against an expression.
 
-    Its constructor takes plain values, ``token_dim`` and ``text_dim`` among them.
-    docs/adding_a_selector.md shows how to add one.
+    Its constructor takes plain values, including ``token_dim`` and ``text_dim``. See
+    docs/adding_a_selector.md for how to add one.
     """
 
     negative_tokens: Tensor | None
-    """(K, E), to which tracks that are not meant are drawn; None: the selector has none."""
+    """(K, E) targets of the tracks that an expression does not refer to; None: not used."""
     provenance: dict[str, Any]
-    """Where the weights come from, see ``sola.selector.checkpoint.load_selector``."""
+    """Origin of the weights, see ``sola.selector.checkpoint.load_selector``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,14 +40,14 @@ class Selector(
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """The constructor's arguments, those with default values included, as JSON holds them."""
+        """All constructor arguments, including defaults, as JSON values."""
         assert isinstance(self._hub_mixin_config, dict), "set by the mixin"
         arguments: dict[str, Any] = json.loads(json.dumps(self._hub_mixin_config))
         return arguments
 
     @property
     def description(self) -> dict[str, Any]:
-        """The network as a ``_target_`` node; one of ours whatever its module is called."""
+        """The network as a ``_target_`` node; sola's own do not name their modules."""
         own = type(self)
         is_ours = own.__module__.startswith("sola.selector.")
         package = "sola.selector" if is_ours else own.__module__
@@ -57,11 +57,11 @@ class Selector(
         """Load a state dict.
 
         Args:
-            weights: by name.
-            where: names them in a message.
+            weights: weights by name.
+            where: name of the weights in messages.
 
         Raises:
-            UserError: if names or shapes are not those of this network.
+            UserError: if names or shapes do not match this network.
         """
         try:
             self.load_state_dict(weights)
@@ -83,27 +83,28 @@ class Selector(
         *,
         video_idx: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Scores all tracks of every sample.
+        """Score all tracks of every sample.
 
-        Several expressions about one video can share its tokens: give V videos and B expressions,
-        with V = 1, or with ``video_idx``. A score depends on the video's own tracks and its own
-        expression only: not on padding, nor on what else is in the batch.
+        Several expressions about one video can share its tokens: pass V videos and B expressions,
+        with V = 1 or with ``video_idx``. A score must depend only on the tracks of its video and on
+        its expression, not on padding or on the rest of the batch.
 
         Args:
-            tokens: (V, N, T, D), object tokens; V is B, 1, or what ``video_idx`` points into.
-            text: (B, L, E), text tokens.
-            track_mask: (V, N) bool, True for tracks that exist; None: all.
-            frame_mask: (V, T) bool, True up to the video's end; None: all.
-            text_mask: (B, L) bool, True for text tokens that exist; None: all.
-            video_idx: (B,) long, the video of every sample.
+            tokens: (V, N, T, D) object tokens; V is B, 1, or the number of videos that
+                ``video_idx`` indexes.
+            text: (B, L, E) text tokens.
+            track_mask: (V, N) bool, False for padding; None: no padding.
+            frame_mask: (V, T) bool, False after the end of the video; None: no padding.
+            text_mask: (B, L) bool, False for padding; None: no padding.
+            video_idx: (B,) long, the video of each sample.
 
         Returns:
-            Logits (B, N), whose sigmoid is the score, and track tokens (B, N, E). Rows of
-            tracks that do not exist are finite and mean nothing; N may be 0.
+            Logits (B, N), whose sigmoid is the score, and track tokens (B, N, E). Values of padding
+            are finite and meaningless; N may be 0.
         """
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Weights, and arguments with the provenance beside them, for the hub."""
+        """Save the weights, and the arguments with the provenance, for the hub."""
         super()._save_pretrained(save_directory)
         provenance = {**self.provenance, "selector": self.description}
         content = {**self.kwargs, PROVENANCE_KEY: provenance}
@@ -111,11 +112,11 @@ class Selector(
 
 
 def mean_of_existing(tokens: Tensor, mask: Tensor | None) -> Tensor:
-    """(..., S, C) -> (..., C), the mean over those of S that exist; 0 where none does.
+    """Return the mean over unmasked tokens, (..., S, C) -> (..., C); 0 if all are masked.
 
     Args:
         tokens: (..., S, C).
-        mask: (..., S) bool, True for what exists; None: all.
+        mask: (..., S) bool, False for padding; None: no padding.
     """
     if mask is None:
         return tokens.sum(dim=-2) / max(tokens.shape[-2], 1)

@@ -1,4 +1,4 @@
-"""BaselineSelector: an MLP on mean tokens, the baseline of every table."""
+"""BaselineSelector: an MLP on mean tokens."""
 
 import torch
 from torch import Tensor, nn
@@ -7,16 +7,16 @@ from sola.selector.base import Selector, mean_of_existing
 
 
 class BaselineSelector(Selector):
-    """Each track's mean object token, through an MLP, times the mean text token.
+    """Scores a track by the dot product of its encoded mean object token with the mean text token.
 
-    It knows no other track, no order of frames and no negative tokens. Its logit is the dot product
-    that the alignment loss draws to the label.
+    An MLP encodes the object token. The network ignores other tracks and the order of frames, and
+    has no negative tokens. The alignment loss trains the same dot product.
 
     Args:
         token_dim: D, width of an object token.
         text_dim: E, width of a text token.
         hidden_dim: width of the MLP's hidden layer; None: ``text_dim``.
-        dropout: of the hidden layer.
+        dropout: dropout of the hidden layer.
     """
 
     def __init__(

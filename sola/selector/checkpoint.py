@@ -1,4 +1,4 @@
-"""Selectors on disk: checkpoints of our runs, folders for the hub, the reference's weights."""
+"""Load selectors from checkpoints of our runs, hub folders, or the reference's weights."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from sola.selector.track_selector import TrackSelector
 from sola.weights_file import read_weights, refuse_stand_in
 
 SELECTOR_PREFIX = "selector."
-"""Of the selector's names in the Lightning module's state dict."""
+"""Prefix of the selector's weights in the Lightning module's state dict."""
 HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
 NEEDED = (
     "Use best.ckpt or last.ckpt of train.py, a folder of save_pretrained, or an epoch_N.pth of the "
@@ -25,23 +25,24 @@ NEEDED = (
 
 
 def load_selector(ckpt_path: Path, own: Collection[str] = ()) -> tuple[Selector, dict[str, Any]]:
-    """The selector of a checkpoint, in evaluation mode, and where it comes from.
+    """Load the selector of a checkpoint in evaluation mode, and its provenance.
 
     Args:
-        ckpt_path: ``best.ckpt`` or ``last.ckpt`` of a training run; a folder that
-            ``Selector.save_pretrained`` wrote; or an ``epoch_N.pth`` of the reference
-            implementation, whose heads and groups are taken to be the paper's 8.
+        ckpt_path: ``best.ckpt`` or ``last.ckpt`` of a training run; a folder of
+            ``Selector.save_pretrained``; or an ``epoch_N.pth`` of the reference implementation,
+            assumed to have the paper's 8 heads and 8 groups.
         own: import paths of classes outside sola that the user's configuration names; a checkpoint
-            cannot make any other class be imported.
+            cannot import any other class outside sola.
 
     Returns:
         The selector on the CPU, and its provenance: "selector" (the network as a ``_target_``
         node) and, for our own checkpoints, dataset, tracker (name), checkpoint_sha256 (of the
-        tracker), token_dim, text_encoder (name), threshold, epoch, metrics and what else the run
-        wrote down. The selector carries it, too, into what ``save_pretrained`` writes.
+        tracker), token_dim, text_encoder (name), threshold, epoch, metrics and other records of the
+        run. ``save_pretrained`` writes the provenance, too.
 
     Raises:
-        UserError: if the file is missing, cannot be read without running code, or is none of these.
+        UserError: if the file is missing, cannot be read without running code, or has none of these
+            formats.
     """
     with refusals(ckpt_path):
         selector = _from_hub(ckpt_path, own) if ckpt_path.is_dir() else _from_file(ckpt_path, own)
@@ -49,7 +50,7 @@ def load_selector(ckpt_path: Path, own: Collection[str] = ()) -> tuple[Selector,
 
 
 def weights_file(ckpt_path: Path) -> Path:
-    """The file that holds a checkpoint's weights."""
+    """Return the file that holds a checkpoint's weights."""
     return ckpt_path / HUB_WEIGHTS if ckpt_path.is_dir() else ckpt_path
 
 
@@ -99,7 +100,7 @@ def _from_hub(folder: Path, own: Collection[str]) -> Selector:
 def _rebuild(
     path: Path, provenance: Any, weights: Mapping[str, Tensor], own: Collection[str]
 ) -> Selector:
-    """The network that a checkpoint describes, with its weights.
+    """Return the network that a checkpoint describes, with its weights.
 
     Nothing is imported before the whole description is checked.
     """
@@ -131,7 +132,7 @@ def _holds_target(value: Any) -> bool:
 
 
 def _reference_kwargs(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Widths and counts, from the shapes of a reference state dict."""
+    """Return the constructor arguments that follow from a reference state dict's shapes."""
     num_negatives, text_dim = weights["negative_token.weight"].shape
     first_filter = weights.get("short_motion_encoder.0.weight")
     layers = {name.split(".")[1] for name in weights if name.startswith("object_lang_align_layers")}

@@ -1,4 +1,4 @@
-"""Layers of the track selector: short-term motion encoder, attention, alignment with language."""
+"""Layers of the track selector: motion encoder, attention, alignment with language."""
 
 import math
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ STD_EPS = 1e-5
 
 
 class TokenGroupNorm(nn.GroupNorm):
-    """Group normalisation with statistics over all tokens of a set and the group's channels.
+    """Group normalisation with statistics over all tokens of a set and the channels of a group.
 
-    It computes in the precision of its parameters: in float32 under mixed precision.
+    It computes in the precision of its parameters, so in float32 under mixed precision.
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Normalise (A, S, C): A sets of S tokens."""
-        # (A, S, C) -> (A, C, S, 1), which torch sees to be channels-last: nothing is copied
+        # (A, S, C) -> (A, C, S, 1), which torch recognises as channels-last: nothing is copied
         channels_first = tokens.to(self.weight.dtype).unsqueeze(2).permute(0, 3, 1, 2)
         return super().forward(channels_first).permute(0, 2, 3, 1).squeeze(2)
 
 
 class WeightStandardizedConv1d(nn.Conv1d):
-    """Convolution over time of which every output filter has mean 0 and standard deviation 1.
+    """Convolution over time whose output filters have mean 0 and standard deviation 1.
 
     The standard deviation is the unbiased one (Qiao et al. 2019, arXiv 1903.10520). Tracks have few
-    frames and the filters are large, so windows are laid out and multiplied.
+    frames and the filters are large, so it is computed as a matrix product of unfolded windows.
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -42,17 +42,19 @@ class WeightStandardizedConv1d(nn.Conv1d):
 
 
 class MotionEncoder(nn.Module):
-    """Object tokens of each track -> fewer, wider tokens that know what happens around them.
+    """Short-term motion encoder: convolutions over the object tokens of each track.
+
+    It returns fewer, wider tokens with temporal context.
 
     Args:
         token_dim: D, width of an object token.
         text_dim: E, width of a text token and of the result.
-        strides: of the five blocks; each divides the number of frames and rounds up. The paper's
-            (2, 2, 2, 1, 1) leave T' = ceil(ceil(ceil(T / 2) / 2) / 2).
-        gain: factor on the difference of a track's tokens from their mean over time. Above 1, what
-            changes is not drowned by what stays.
-        num_groups: groups of the normalisation.
-        dropout: after every block.
+        strides: strides of the five blocks; each divides the number of frames, rounding up. The
+            paper's (2, 2, 2, 1, 1) give T' = ceil(ceil(ceil(T / 2) / 2) / 2).
+        gain: factor on the difference of a track's tokens from their mean over time; above 1 it
+            amplifies changes over time.
+        num_groups: number of groups of the normalisation.
+        dropout: dropout after every block.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class MotionEncoder(nn.Module):
         self.output = WeightStandardizedConv1d(text_dim, text_dim, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Motion tokens (R, N, T', E) of object tokens (R, N, T, D)."""
+        """Return the motion tokens (R, N, T', E) of object tokens (R, N, T, D)."""
         hidden = tokens.flatten(0, 1)
         if self.gain != 1:
             mean = hidden.mean(dim=1, keepdim=True)
@@ -89,7 +91,7 @@ class MotionEncoder(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention with a projection for each of query, key, value and output."""
+    """Multi-head attention with projections of query, key, value and output."""
 
     def __init__(self, dim: int, *, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -100,10 +102,10 @@ class Attention(nn.Module):
         self.output = nn.Linear(dim, dim)
 
     def forward(self, queries: Tensor, values: Tensor) -> Tensor:
-        """Self-attention within A sets, in which queries and keys are the same tokens.
+        """Apply self-attention within A sets; queries and keys are the same tokens.
 
         Args:
-            queries: (A, S, E), also the keys.
+            queries: (A, S, E), also used as keys.
             values: (A, S, E).
 
         Returns:
@@ -114,13 +116,13 @@ class Attention(nn.Module):
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """Attention between projected tokens.
+        """Apply attention between projected tokens.
 
         Args:
             query: (A, S, E).
             key: (A, K, E).
             value: (A, K, E).
-            mask: (A, K) bool, keys that exist; None: all.
+            mask: (A, K) bool, False for padded keys; None: no padding.
 
         Returns:
             (A, S, E).
@@ -145,7 +147,7 @@ class AlignmentLayer(nn.Module):
         dim: E, width of all tokens.
         num_heads: heads of each attention; must divide E.
         num_groups: groups of the normalisations; must divide E.
-        dropout: of the attention weights.
+        dropout: dropout of the attention weights.
     """
 
     def __init__(self, dim: int, *, num_heads: int, num_groups: int, dropout: float) -> None:
@@ -160,25 +162,25 @@ class AlignmentLayer(nn.Module):
     def forward(
         self, tokens: Tensor, encoding: Tensor, language: Tensor, mask: Tensor | None
     ) -> Tensor:
-        """Tokens of every sample, aligned with its expression.
+        """Return the tokens of every sample, aligned with its expression.
 
         Args:
-            tokens: (R, N, T', E), motion tokens of R videos, each with B / R samples.
-            encoding: (T', E), temporal encoding.
-            language: (B, L + K, E), text and negative tokens of each sample.
-            mask: (B, L + K) bool, which of them exist; None: all.
+            tokens: (R, N, T', E) motion tokens of R videos, each with B / R samples.
+            encoding: (T', E) temporal encoding.
+            language: (B, L + K, E) text and negative tokens of each sample.
+            mask: (B, L + K) bool, False for padding; None: no padding.
 
         Returns:
             (B, N, T', E).
         """
         num_rows, num_tracks, num_frames = tokens.shape[:3]
-        # the tracks of each frame are a set: (R, N, T, E) -> (R * T, N, E)
+        # attend among the tracks of each frame: (R, N, T, E) -> (R * T, N, E)
         hidden = tokens.transpose(1, 2).flatten(0, 1)
         hidden = self.track_norm(hidden + self.track_attention(hidden, hidden))
-        # the frames of each track are a set: (R * T, N, E) -> (R * N, T, E)
+        # attend among the frames of each track: (R * T, N, E) -> (R * N, T, E)
         hidden = hidden.unflatten(0, (num_rows, num_frames)).transpose(1, 2).flatten(0, 1)
         hidden = self.time_norm(hidden + self.time_attention(hidden + encoding, hidden))
-        # all tokens of a sample are a set: (R * N, T, E) -> (R, N * T, E)
+        # attend from all tokens of a sample to language: (R * N, T, E) -> (R, N * T, E)
         hidden = hidden.unflatten(0, (num_rows, num_tracks)).flatten(1, 2)
         attention = self.language_attention
         # (R, ...) of videos -> (B, ...) of samples

@@ -7,9 +7,9 @@ token t, negative tokens n_k, s = exp(temperature) and w = positive_weight::
     alignment = mean over tracks of w BCE(s v.t, y) + mean over k of BCE(s v.n_k, y_k)
     loss      = mean over expressions of bce + alignment_weight alignment
 
-where y_k is 1 for the nearest negative token of a track with y = 0, else 0. An expression without
-tracks is left out of the mean. So B expressions in one step have the gradient of B accumulated
-steps of one expression, whether they share a video or not.
+where y_k is 1 for the nearest negative token of a track with y = 0, else 0. Expressions without
+tracks are left out of the mean. So a step with B expressions has the same gradient as B accumulated
+steps with one expression each, whether or not they share a video.
 
 Source: SOLA (arXiv 2412.01136), section 3.4.
 """
@@ -32,46 +32,46 @@ TOTAL = "loss"
 
 @dataclass(frozen=True)
 class SelectorOutputs:
-    """What a selector computes for B expressions."""
+    """Outputs of a selector for B expressions."""
 
     logits: Tensor
     """(B, N)."""
     track_tokens: Tensor
     """(B, N, E)."""
     negatives: Tensor | None
-    """(K, E), the selector's negative tokens; None: it has none."""
+    """(K, E) negative tokens of the selector; None: it has none."""
 
 
 @dataclass(frozen=True)
 class LossInputs:
-    """Labels, text and masks that a loss compares the outputs with."""
+    """Labels, text and masks for B expressions."""
 
     labels: Tensor
-    """(B, N), 1 for tracks that the expression refers to, 0 for others; floats, as the logits."""
+    """(B, N), 1 for tracks that the expression refers to, else 0, in the logits' data type."""
     text: Tensor
-    """(B, L, E), text tokens."""
+    """(B, L, E) text tokens."""
     track_mask: Tensor | None = None
-    """(B, N) bool, tracks that exist; None: all."""
+    """(B, N) bool, False for padding; None: no padding."""
     text_mask: Tensor | None = None
-    """(B, L) bool, text tokens that exist; None: all."""
+    """(B, L) bool, False for padding; None: no padding."""
 
 
 class Loss(ABC):
-    """Named terms; training weights, sums and logs them.
+    """A loss of named terms, which training weights, sums and logs.
 
-    docs/adding_a_loss.md shows how to write one.
+    See docs/adding_a_loss.md for how to write one.
     """
 
     weights: Mapping[str, float]
-    """Factor of every term in the total, by name."""
+    """Weight of each term in the total, by name."""
 
     @abstractmethod
     def __call__(self, outputs: SelectorOutputs, inputs: LossInputs) -> Mapping[str, Tensor]:
-        """The terms.
+        """Compute the terms.
 
         Args:
-            outputs: of the selector, for B expressions.
-            inputs: labels, text and masks of the same.
+            outputs: outputs of the selector for B expressions.
+            inputs: labels, text and masks of the same expressions.
 
         Returns:
             One (B,) tensor for each name in ``weights``; 0 for an expression without tracks.
@@ -82,9 +82,9 @@ class SelectionLoss(Loss):
     """Binary cross entropy of the logits, and alignment of track tokens with the text.
 
     Args:
-        positive_weight: factor on positive tracks in the cross entropy, where above 1 favours
-            recall over precision, and on the whole term towards the text in the alignment.
-        alignment_weight: factor on the alignment term; 0: without.
+        positive_weight: factor on positive tracks in the cross entropy (above 1 favours recall over
+            precision), and on the whole text term in the alignment.
+        alignment_weight: factor on the alignment term; 0 disables it.
         temperature: the alignment term scales dot products by exp(temperature).
 
     Raises:
@@ -109,11 +109,11 @@ class SelectionLoss(Loss):
 def classification_loss(
     outputs: SelectorOutputs, inputs: LossInputs, positive_weight: float
 ) -> Tensor:
-    """Binary cross entropy of every sample's logits, mean over its tracks.
+    """Return the binary cross entropy of each sample's logits, averaged over its tracks.
 
     Args:
-        outputs: of the selector, for B expressions.
-        inputs: labels and masks of the same.
+        outputs: outputs of the selector for B expressions.
+        inputs: labels and masks of the same expressions.
         positive_weight: factor on the loss of positive tracks.
 
     Returns:
@@ -129,17 +129,17 @@ def classification_loss(
 def alignment_loss(
     outputs: SelectorOutputs, inputs: LossInputs, positive_weight: float, temperature: float
 ) -> Tensor:
-    """Draw positive tracks to the text, and every other track to its nearest negative token.
+    """Pull positive tracks to the text, and every other track to its nearest negative token.
 
-    Both terms are cross entropies of dot products: negative tracks are pushed away from the text,
-    and all tracks from the other negative tokens.
+    Both terms are cross entropies of dot products: they also push negative tracks away from the
+    text, and all tracks away from the other negative tokens.
 
     Args:
-        outputs: of the selector, for B expressions; without negative tokens there is no term
-            towards them.
-        inputs: labels, text and masks of the same.
-        positive_weight: factor on the term towards the text.
-        temperature: dot products are scaled by its exponential.
+        outputs: outputs of the selector for B expressions; without negative tokens the second term
+            is left out.
+        inputs: labels, text and masks of the same expressions.
+        positive_weight: factor on the text term.
+        temperature: dot products are scaled by exp(temperature).
 
     Returns:
         (B,); 0 for a sample without tracks.
@@ -158,16 +158,16 @@ def alignment_loss(
 def combine_terms(
     terms: Mapping[str, Tensor], weights: Mapping[str, float], has_tracks: Tensor
 ) -> dict[str, Tensor]:
-    """The loss of a batch: means over the expressions that have tracks, weighted and summed.
+    """Average the terms over the expressions that have tracks, and compute their weighted sum.
 
     Args:
-        terms: (B,) each, by name.
-        weights: factor of each.
-        has_tracks: (B,) bool.
+        terms: (B,) tensors by name.
+        weights: weight of each term.
+        has_tracks: (B,) bool, whether the expression has any track.
 
     Returns:
-        Scalars: the mean of each term, unweighted, and their weighted sum under ``TOTAL``. They
-        are 0, with gradient 0, when no expression has tracks.
+        Scalars: the unweighted mean of each term, and their weighted sum under ``TOTAL``. They are
+        0, with gradient 0, if no expression has tracks.
 
     Raises:
         ValueError: if terms and weights have different names.
@@ -183,7 +183,10 @@ def combine_terms(
 
 
 def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:
-    """(B, N) losses of dot products (B, N, K): a negative track targets its nearest one."""
+    """Return losses (B, N) of dot products (B, N, K) with the negative tokens.
+
+    The target of a negative track is its nearest negative token; a positive track has none.
+    """
     nearest = logits.detach().argmax(dim=-1, keepdim=True)
     target = torch.zeros_like(logits).scatter_(-1, nearest, (1 - labels)[..., None])
     losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -191,5 +194,5 @@ def _towards_negatives(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _mean_over_tracks(losses: Tensor, track_mask: Tensor | None) -> Tensor:
-    """(B, N) -> (B,)."""
+    """Average over tracks, (B, N) -> (B,)."""
     return mean_of_existing(losses[..., None], track_mask)[..., 0]

@@ -1,4 +1,4 @@
-"""TrackSelector: scores every candidate track of a video against an expression."""
+"""TrackSelector, the network of SOLA that scores candidate tracks against an expression."""
 
 import math
 from collections import defaultdict
@@ -14,12 +14,12 @@ from sola.selector.base import Selector, mean_of_existing
 from sola.selector.layers import AlignmentLayer, MotionEncoder
 
 STRIDES = (2, 2, 2, 1, 1)
-"""The paper's, of the motion encoder."""
+"""Strides of the paper's motion encoder."""
 TIME_UNIT = 100
-"""Of the temporal encoding, in frames after the motion encoder."""
-# of the published implementation, see reference_names
+"""Time unit of the temporal encoding, in frames after the motion encoder."""
+# names of the published implementation, see reference_names
 BLOCK_STRIDE = 4
-"""Convolution, normalisation, activation, dropout: a block of its ``nn.Sequential``."""
+"""Modules per block of its ``nn.Sequential``: convolution, normalisation, activation, dropout."""
 FREQUENCIES = "positional_encoding_gaussian_matrix"
 ATTENTIONS = {
     "obj_attn": "track_attention",
@@ -33,20 +33,21 @@ NORMS = ("track_norm", "time_norm", "language_norm")
 class TrackSelector(Selector):
     """Language-aligned track selection (SOLA, arXiv 2412.01136, section 3.3).
 
-    With the default arguments it has 32,980,480 parameters. A score depends on the video's own
-    tracks and its own expression only: not on padding, nor on what else is in the batch.
+    With the default arguments it has 32,980,480 parameters. A score depends only on the tracks of
+    its video and on its expression, not on padding or on the rest of the batch.
 
     Args:
         token_dim: D, width of an object token.
-        text_dim: E, width of a text token and of everything behind the motion encoder.
-        num_layers: alignment layers.
-        num_negatives: learned negative tokens appended to the text.
-        num_heads: of every attention; must divide ``text_dim``.
-        num_groups: of every group normalisation; must divide ``2 * token_dim`` and ``text_dim``.
-        dropout: of the motion encoder.
-        attention_dropout: of the attention weights.
-        motion_strides: of the motion encoder's five blocks; fewer twos leave more time steps of
-            short videos.
+        text_dim: E, width of a text token and of all layers after the motion encoder.
+        num_layers: number of alignment layers.
+        num_negatives: number of learned negative tokens appended to the text.
+        num_heads: heads of every attention; must divide ``text_dim``.
+        num_groups: groups of every group normalisation; must divide ``2 * token_dim`` and
+            ``text_dim``.
+        dropout: dropout of the motion encoder.
+        attention_dropout: dropout of the attention weights.
+        motion_strides: strides of the motion encoder's five blocks; fewer twos keep more time steps
+            of short videos.
         motion_gain: factor on the difference of tokens from their track's mean over time, before
             the motion encoder; 1 in the paper's network.
 
@@ -114,13 +115,13 @@ class TrackSelector(Selector):
     ) -> tuple[Tensor, Tensor]:
         """Score all tracks of every sample, see ``Selector.forward``.
 
-        Layers before language run once for each video.
+        Computation that does not depend on the text runs once per video.
         """
         negatives = self.negative_tokens.expand(len(text), -1, -1)
         language, mask = torch.cat([text, negatives], dim=1), None
         if text_mask is not None:
             mask = torch.cat([text_mask, text_mask.new_ones(negatives.shape[:2])], dim=1)
-        # zero where there is no track
+        # zero for padding
         logits = text.new_zeros(len(text), tokens.shape[1])
         track_tokens = text.new_zeros(*logits.shape, text.shape[2])
         groups = _groups(tokens, len(text), track_mask, frame_mask, video_idx)
@@ -135,12 +136,12 @@ class TrackSelector(Selector):
     def _score(
         self, tokens: Tensor, language: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Logits (B, N) and track tokens (B, N, E) of R videos, each with B / R samples.
+        """Return logits (B, N) and track tokens (B, N, E) of R videos, each with B / R samples.
 
         Args:
-            tokens: (R, N, T, D).
-            language: (B, L + K, E), text and negative tokens.
-            mask: (B, L + K) bool, which of them exist; None: all.
+            tokens: (R, N, T, D) object tokens.
+            language: (B, L + K, E) text and negative tokens.
+            mask: (B, L + K) bool, False for padding; None: no padding.
         """
         hidden = self.motion_encoder(tokens)
         encoding = self._temporal_encoding(hidden.shape[2])
@@ -158,11 +159,11 @@ class TrackSelector(Selector):
         """Load weights saved under the reference implementation's parameter names.
 
         Args:
-            state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``; its names may
-                begin with "module.".
+            state_dict: a plain state dict, such as torch.load of its ``epoch_N.pth``; names may
+                start with "module.".
 
         Raises:
-            UserError: if names or shapes are not those of this network.
+            UserError: if names or shapes do not match this network.
         """
         names, weights = reference_names(len(self.layers)), {}
         for name, tensor in state_dict.items():
@@ -172,7 +173,7 @@ class TrackSelector(Selector):
         self.load_weights(weights, "selector weights")
 
     def _temporal_encoding(self, num_frames: int) -> Tensor:
-        """(T', E): sine and cosine of random frequencies."""
+        """Return the temporal encoding (T', E): sines and cosines of random frequencies."""
         frequencies = self.temporal_frequencies
         time = torch.arange(num_frames, device=frequencies.device, dtype=frequencies.dtype)
         angles = 2 * math.pi * (time / TIME_UNIT)[:, None] * frequencies
@@ -186,17 +187,19 @@ def _groups(
     frame_mask: Tensor | None,
     video_idx: Tensor | None,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Group the videos that have tracks, frames and samples: nothing is computed for padding.
+    """Group videos of equal shape, so that nothing is computed for padding.
+
+    Videos without tracks, frames or samples are left out.
 
     Yields:
-        Of R videos with equally many tracks, frames and samples: tokens (R, N, T, D); tracks (R, N)
-        long, where they are among those of the batch; samples (R, S) long, those of the batch that
-        are about each video.
+        For R videos with equal numbers of tracks, frames and samples: tokens (R, N, T, D); tracks
+        (R, N) long, their indices in the batch; samples (R, S) long, the indices of each video's
+        samples in the batch.
     """
     num_videos, num_tracks, num_frames = tokens.shape[:3]
     if video_idx is None:
         video_idx = torch.arange(num_samples) if num_videos > 1 else torch.zeros(num_samples)
-    # masks are read by the host: shapes are needed to start anything
+    # the masks are copied to the CPU: nothing can start before the shapes are known
     exists = torch.ones(num_videos, num_tracks) if track_mask is None else track_mask.cpu()
     lengths = [num_frames] * num_videos if frame_mask is None else frame_mask.sum(dim=1).tolist()
     video_idx = video_idx.cpu()
@@ -213,7 +216,7 @@ def _groups(
 
 
 def reference_names(num_layers: int) -> dict[str, str]:
-    """The reference's name of every parameter and buffer -> ours, for ``num_layers`` layers."""
+    """Return the reference's name -> our name of every parameter and buffer."""
     modules = {f"short_motion_encoder.{len(STRIDES) * BLOCK_STRIDE}": "motion_encoder.output"}
     for block in range(len(STRIDES)):
         for offset, ours in enumerate(("conv", "norm")):

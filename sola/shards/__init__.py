@@ -1,4 +1,4 @@
-"""Tracks and prompts on disk: HDF5 files, as FORMAT.md describes."""
+"""Tracks and prompts on disk, in HDF5 files described in FORMAT.md."""
 
 from pathlib import Path
 

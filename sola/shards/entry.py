@@ -1,4 +1,4 @@
-"""One entry of a shard, written to and read from an HDF5 group (see FORMAT.md)."""
+"""Write and read one entry of a shard, an HDF5 group (see FORMAT.md)."""
 
 import json
 import logging
@@ -18,24 +18,24 @@ from sola.types import DetectionEvidence, Labels, Masklet, Prompt, Tracks
 log = logging.getLogger(__name__)
 
 FULL_DTYPE = "float32"
-"""Of object tokens in memory, and by default on disk."""
+"""Data type of object tokens in memory, and by default on disk."""
 COUNTS = ("intersections", "track_areas", "object_areas")
 """Fields of ``Labels``."""
 
 
 def entry_name(video_id: str, expression_id: str = "") -> str:
-    """Return the name of the group of a video's tracks, or of one of its expressions' tracks."""
+    """Return the name of the group with the tracks of a video or of one of its expressions."""
     return f"{video_id}/{expression_id}" if expression_id else video_id
 
 
 def write_entry(file: h5py.File, tracks: Tracks, token_dtype: str = FULL_DTYPE) -> None:
-    """Write an entry into a group of its name, and seal it.
+    """Write an entry into its group, and seal it.
 
     Args:
-        file: takes the group.
+        file: file to write to.
         tracks: the entry.
-        token_dtype: of object tokens on disk, float16 or float32. If float16 would make a finite
-            value infinite, the entry's tokens are written as float32, with a warning.
+        token_dtype: data type of object tokens on disk, float16 or float32. If a value exceeds the
+            range of float16, the entry's tokens are written as float32, with a warning.
 
     Raises:
         UserError: if an object token is not finite.
@@ -65,7 +65,7 @@ def write_entry(file: h5py.File, tracks: Tracks, token_dtype: str = FULL_DTYPE) 
 
 
 def read_entry(group: h5py.Group, video_id: str, expression_id: str) -> Tracks:
-    """Return everything of an entry."""
+    """Return all arrays of an entry as tracks."""
     height, width = group.attrs["size"].tolist()
     object_scores = read_array(group, "object_scores")
     return Tracks(
@@ -82,21 +82,21 @@ def read_entry(group: h5py.Group, video_id: str, expression_id: str) -> Tracks:
 
 
 def read_tokens(group: h5py.Group) -> np.ndarray:
-    """Return the object tokens of an entry: (N, T, D) float32, whatever they are on disk.
+    """Return the object tokens of an entry, (N, T, D), as float32 from any type on disk.
 
     Raises:
-        Damage: if one of them is not finite.
+        Damage: if a token is not finite.
     """
     # torch converts four times as fast as numpy
     tokens = torch.from_numpy(read_array(group, "object_tokens")).float()
-    # the sum settles almost all arrays in one pass
+    # one pass: if the sum is finite, so are all values
     if not tokens.sum().isfinite() and not tokens.isfinite().all():
         raise Damage(f"{group.name}: object_tokens has values that are NaN or infinite")
     return tokens.numpy()
 
 
 def read_labels(group: h5py.Group) -> Labels | None:
-    """Return overlaps with ground truth; None if the entry has none."""
+    """Return the overlaps with ground truth; None if the entry has none."""
     if "labels" not in group:
         return None
     object_ids = tuple(read_array(group, "labels/object_ids").tolist())
@@ -104,7 +104,7 @@ def read_labels(group: h5py.Group) -> Labels | None:
 
 
 def read_evidence(group: h5py.Group) -> DetectionEvidence | None:
-    """Return evidence of the detector; None if the entry has none."""
+    """Return the detector's evidence; None if the entry has none."""
     if "evidence" not in group:
         return None
     frame_idxs = tuple(read_array(group, "evidence/frame_idx").tolist())
@@ -112,10 +112,10 @@ def read_evidence(group: h5py.Group) -> DetectionEvidence | None:
 
 
 def check_entry(group: h5py.Group) -> tuple[int, int]:
-    """Read every array; returns (N, T).
+    """Read and verify every array; return (N, T).
 
     Raises:
-        Damage: if an array is not what was written, or an object token is not finite.
+        Damage: if an array does not match its checksum, or an object token is not finite.
     """
     for path in array_paths(group):
         read_array(group, path)
@@ -124,23 +124,23 @@ def check_entry(group: h5py.Group) -> tuple[int, int]:
 
 
 def to_json(content: Any) -> np.ndarray:
-    """Return an array with the bytes of a JSON text; numbers may be numpy's."""
+    """Return content as JSON in a uint8 array; numbers may be numpy scalars."""
     return np.frombuffer(json.dumps(content, default=methodcaller("item")).encode(), np.uint8)
 
 
 def from_json(array: np.ndarray) -> Any:
-    """Return the content of a JSON text; see ``to_json``."""
+    """Return the content of JSON in an array; see ``to_json``."""
     return json.loads(array.tobytes())
 
 
 def to_prompt(fields: dict[str, Any]) -> Prompt:
-    """Return a prompt of fields that were JSON."""
+    """Return a prompt from its fields in JSON."""
     box = None if fields["box"] is None else tuple(fields["box"])
     return Prompt(**fields | {"box": box, "token_scores": tuple(fields["token_scores"])})
 
 
 def _in_range(name: str, tokens: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return object tokens in a type that holds them."""
+    """Convert object tokens to a type, or to float32 if they exceed its range."""
     broken = np.argwhere(~np.isfinite(tokens).all(axis=-1))
     if len(broken):
         track, frame_idx = broken[0].tolist()

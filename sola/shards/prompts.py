@@ -1,6 +1,6 @@
-"""Prompts on disk: what was found in each video, before caps and thresholds.
+"""Cache of the prompts found in each video, before caps and thresholds.
 
-Tracks can be made again with another rule without searching for prompts again.
+Tracks can be made with another rule without searching for prompts again.
 """
 
 import hashlib
@@ -17,36 +17,36 @@ from sola.types import FoundPrompts
 PROMPTS_VERSION = 3
 DESCRIPTION_FILE = "description.json"
 FOUND = "found"
-"""Array of a file: JSON of ``FoundPrompts``."""
+"""Name of a file's array: JSON of ``FoundPrompts``."""
 
 
 def short_digest(description: dict[str, Any]) -> str:
-    """Return 12 hexadecimal digits that name a description."""
+    """Return the first 12 hexadecimal digits of a description's SHA-256."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class PromptStore:
-    """The prompts found in a split in one way; one file a video, written atomically."""
+    """Prompts found in a split with one set of settings; one file per video, written atomically."""
 
     def __init__(self, data_dir: Path, description: dict[str, Any]) -> None:
-        """Name the store; nothing is written yet.
+        """Choose the folder of the store; nothing is written yet.
 
         Args:
-            data_dir: holds ``prompts/``.
-            description: ``dataset``, ``split``, ``source``, and whatever else prompts depend on;
-                stored beside them.
+            data_dir: folder that holds ``prompts/``.
+            description: ``dataset``, ``split``, ``source`` and all other settings that decide the
+                prompts; stored beside them.
         """
         names = (description[key] for key in ("dataset", "split", "source"))
         self.folder = data_dir.joinpath("prompts", *names, short_digest(description))
         self.description = description
 
     def read(self, video_id: str, wanted: FoundPrompts) -> FoundPrompts | None:
-        """Return the prompts on some frames for some texts; None if not all were searched.
+        """Return the prompts on some frames for some texts; None if any were not searched.
 
         Args:
             video_id: the video.
-            wanted: the frames, and the texts, whose prompts are ignored. The search must have been
-                of the same size, and must not have dropped boxes above its threshold.
+            wanted: frames, texts, size and threshold to look up; its prompts are ignored. The
+                stored search must have the same size, and a threshold that is not higher.
         """
         path = self._path(video_id)
         if not is_there(path):
@@ -65,7 +65,7 @@ class PromptStore:
         return FoundPrompts(wanted.size, wanted.frames, found["box_threshold"], prompts)
 
     def write(self, video_id: str, found: FoundPrompts) -> None:
-        """Store the prompts of a video, in place of earlier ones."""
+        """Store the prompts of a video, replacing earlier ones."""
         with whole_hdf5(self._path(video_id)) as file:
             write_array(file, FOUND, to_json(asdict(found)))
             seal(file, video_id)

@@ -19,25 +19,24 @@ from sola.shards.writer import CHECKSUM, FORMAT_VERSION, INDEX_FILE, checksum_of
 from sola.types import DetectionEvidence, Labels, Tracks
 
 FOLDERS = ("tracker", "prompt_source", "split", "dataset")
-"""Keys of the names in the path of tracks, the innermost folder first."""
+"""Configuration keys of the folders in the path of tracks, innermost first."""
 COUNTS = ("num_tracks", "num_frames")
-"""Keys of an entry in index.json, beside its shard."""
+"""Keys of an entry in index.json, besides its shard."""
 SHARD_NAME = r"shard-\d{5,}\.h5"
 
 
 class ShardReader:
-    """The finished tracks of one (dataset, split, prompt source, tracker).
+    """Reads the finished tracks of one (dataset, split, prompt source, tracker).
 
-    No file stays open, so that processes may share a reader. Every array is verified when it is
-    read.
+    No file stays open, so processes may share a reader. Every array is verified when it is read.
     """
 
     def __init__(self, tracks_dir: Path, *, index: dict[str, Any] | None = None) -> None:
-        """Read the index, and check that every shard is there and not cut off.
+        """Read the index, and check that every shard exists and is not truncated.
 
         Args:
             tracks_dir: see ``sola.shards.tracks_dir``.
-            index: used in place of index.json; shards are then opened when they are read.
+            index: index to use instead of index.json; shards are then only opened when read.
 
         Raises:
             UserError: if there are no finished tracks or they have another format version.
@@ -61,7 +60,7 @@ class ShardReader:
 
     @property
     def is_by_expression(self) -> bool:
-        """Whether an entry holds the tracks of one expression, not those of a whole video."""
+        """Whether entries hold the tracks of one expression, not of a whole video."""
         return "/" in next(iter(self.index["entries"]), "")
 
     @property
@@ -73,7 +72,7 @@ class ShardReader:
         """Return all arrays of one entry.
 
         Raises:
-            UserError: if the index does not list the entry, or it is not what was written.
+            UserError: if the index does not list the entry, or the entry is damaged.
         """
         with self._group(video_id, expression_id) as group:
             return entry_module.read_entry(group, video_id, expression_id)
@@ -135,7 +134,7 @@ def read_index(tracks_dir: Path) -> dict[str, Any]:
     """Return index.json of finished tracks, without its checksum.
 
     Raises:
-        UserError: if there is none, or it has another format version.
+        UserError: if index.json is missing, or has another format version.
         FileRefused: if the system refuses to read it.
         DamagedFile: if its content is wrong.
     """

@@ -1,8 +1,8 @@
 """Check finished tracks for damage: ``sola check tracks <folder>``.
 
 --repair moves damaged files into the folder damaged/ and deletes nothing. The command that made the
-tracks then makes the damaged entries again, and nothing else. While a file cannot be read
-(permissions, a disk that is not mounted, too many open files), nothing is changed.
+tracks then makes only the damaged entries again. If a file cannot be read (permissions, a disk that
+is not mounted, too many open files), nothing is changed.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from sola.shards.reader import ShardReader, read_index
 from sola.shards.writer import DESCRIPTION, INDEX_FILE, RUN_FILE, STAGING_DIR
 
 DAMAGED_DIR = "damaged"
-"""Folder beside the shards that takes what is moved aside."""
+"""Folder beside the shards for files that are moved aside."""
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Found:
     """Result of reading every entry of a folder."""
 
     index: dict[str, Any] = field(default_factory=dict)
-    """Of index.json or, if that is damaged, of the shards."""
+    """The index, from index.json or, if that is damaged, from the shards."""
     sound: list[str] = field(default_factory=list)
-    """Names of entries."""
+    """Names of undamaged entries."""
     errors: list[tuple[Path, UserError]] = field(default_factory=list)
-    """Everything that is wrong, with the file."""
+    """(file, error) of every problem."""
 
     @property
     def damaged(self) -> list[Path]:
@@ -45,13 +45,13 @@ class Found:
 
     @property
     def is_known(self) -> bool:
-        """Whether every file could be read; a shard that is gone counts as known."""
+        """Whether every existing file could be read; a missing shard counts as read."""
         refused = (path for path, error in self.errors if isinstance(error, FileRefused))
         return not any(map(os.path.lexists, refused))
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command; ends the process."""
+    """Run the command, and end the process."""
     parser = argparse.ArgumentParser(prog="sola check tracks", description=__doc__)
     places = "data/tracks/<dataset>/<split>/<source>/<tracker>"
     parser.add_argument("folder", type=Path, help=places)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _check(folder: Path, *, is_repair: bool) -> int:
-    """Check, and repair where requested; returns 1 if something is still wrong."""
+    """Check, and repair if requested; return 1 if a problem remains, else 0."""
     found = check_tracks(folder)
     lines = list(dict.fromkeys(str(error) for _, error in found.errors))
     has_errors, is_repaired = bool(lines), is_repair and found.is_known and bool(lines)
@@ -81,7 +81,7 @@ def check_tracks(folder: Path) -> Found:
     """Read all finished tracks of a folder.
 
     Raises:
-        UserError: if there are none, or neither their index nor a shard says what they are.
+        UserError: if there are no finished tracks, or neither the index nor a shard can be read.
     """
     found = Found()
     try:
@@ -105,16 +105,17 @@ def check_tracks(folder: Path) -> Found:
 def unfinish(folder: Path, found: Found) -> list[Path]:
     """Stage the sound entries, from which generate.py resumes, and move damaged files aside.
 
-    It needs as much disk again as the sound entries take. An interrupted call can be repeated.
+    This takes as much additional disk space as the sound entries. An interrupted call can be
+    repeated.
 
     Args:
-        folder: of finished tracks.
-        found: in it, just now; every file could be read.
+        folder: folder of finished tracks.
+        found: result of ``check_tracks`` just now; every file could be read.
 
     Returns:
-        Where the damaged files, the index and an earlier staging folder are now.
+        New paths of the damaged files, the index and an earlier staging folder.
     """
-    assert found.is_known, "what cannot be read may be sound"
+    assert found.is_known, "an unreadable file may be sound"
     staging_dir = folder / STAGING_DIR
     moved = [_move_aside(staging_dir)] if is_there(staging_dir) else []
     entries = found.index["entries"]
@@ -126,13 +127,13 @@ def unfinish(folder: Path, found: Found) -> list[Path]:
             with open_hdf5(path, "") as shard, whole_hdf5(staging_dir / f"{name}.h5") as staged:
                 shard.copy(name, staged, name)
             advance("")
-    # the index first: without it, staged entries count
+    # the index first: without it, the staged entries are used
     paths = dict.fromkeys([folder / INDEX_FILE, *found.damaged])
     return moved + [_move_aside(path) for path in paths]
 
 
 def _recover_index(folder: Path, found: Found) -> None:
-    """Rebuild the index, without numbers of tracks and frames, from the shards."""
+    """Rebuild the index from the shards, without the numbers of tracks and frames."""
     entries: dict[str, dict[str, str]] = {}
     for path in find_files(folder, "shard-*.h5"):
         try:

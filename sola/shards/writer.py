@@ -1,7 +1,7 @@
-"""Write tracks: one staged file an entry, packed into shards when all videos are done.
+"""Write tracks: one staged file per entry, packed into shards when all videos are done.
 
-Nothing is ever appended to, because HDF5 does not survive a kill during a write: files are written
-atomically, and index.json last. Staged files that are damaged are made again.
+Files are never appended to, because HDF5 does not survive a kill during a write. They are written
+atomically, and index.json last. Damaged staged files are made again.
 """
 
 import itertools
@@ -29,25 +29,25 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 5
 INDEX_FILE = "index.json"
 CHECKSUM = "crc32"
-"""Key of index.json: checksum of everything else in it."""
+"""Key of index.json: checksum of the rest of the file."""
 DESCRIPTION = "description"
 """Attribute of a shard: JSON of index.json without its entries."""
 STAGING_DIR = "staging"
 RUN_FILE = "run.json"
 MAX_SHARD_BYTES = 1 << 28
-"""Shards are packed in memory; one is larger by its last entry at most."""
+"""Size of a shard, exceeded at most by its last entry; shards are packed in memory."""
 
 
 class ShardWriter:
     """Collects the tracks of one (dataset, split, prompt source, tracker)."""
 
     def __init__(self, tracks_dir: Path, description: dict[str, Any]) -> None:
-        """Check what is in the folder; nothing is written yet.
+        """Check the content of the folder; nothing is written yet.
 
         Args:
             tracks_dir: final folder; see ``sola.shards.tracks_dir``.
-            description: what index.json says beside the entries. ``token_dtype`` (float16 or
-                float32, the default) is the type of object tokens on disk.
+            description: content of index.json besides the entries. ``token_dtype`` (float16 or
+                float32, the default) is the data type of object tokens on disk.
 
         Raises:
             UserError: if the folder holds tracks, finished or not, of another description.
@@ -58,28 +58,28 @@ class ShardWriter:
             json.dumps({"format_version": FORMAT_VERSION, "token_dtype": FULL_DTYPE, **description})
         )
         self._sound: dict[str, tuple[int, int]] = {}
-        """(modification time in ns, number of tracks) of each staged entry that was found sound."""
+        """(modification time in ns, number of tracks) of each staged entry that was verified."""
         self.refuse_others()
 
     @property
     def is_finished(self) -> bool:
-        """Whether index.json is there."""
+        """Whether index.json exists."""
         return is_there(self.tracks_dir / INDEX_FILE)
 
     def start(self) -> None:
-        """Make the staging folder and write down what this run makes.
+        """Create the staging folder, and record the description of this run.
 
         Raises:
-            UserError: if another run has meanwhile staged tracks of another description.
+            UserError: if another run has staged tracks of another description in the meantime.
         """
         self.refuse_others()
         write_json(self.staging_dir / RUN_FILE, self.description)
 
     def has(self, video_id: str, expression_id: str = "") -> bool:
-        """Return whether a sound entry is staged; log a warning if it is damaged.
+        """Return whether an undamaged entry is staged; log a warning if it is damaged.
 
         Raises:
-            FileRefused: if that is unknown.
+            FileRefused: if the system refuses to read the file.
         """
         name = entry_name(video_id, expression_id)
         path = self._staged_path(name)
@@ -101,7 +101,7 @@ class ShardWriter:
         return True
 
     def stage(self, tracks: Tracks) -> int:
-        """Write one entry atomically; returns its size on disk, bytes."""
+        """Write one entry atomically; return its size on disk in bytes."""
         path = self._staged_path(entry_name(tracks.video_id, tracks.expression_id))
         with whole_hdf5(path) as file:
             write_entry(file, tracks, self.description["token_dtype"])
@@ -133,11 +133,11 @@ class ShardWriter:
         self.discard_staging()
 
     def discard_staging(self) -> None:
-        """Delete the staging folder of finished tracks."""
+        """Delete the staging folder."""
         shutil.rmtree(self.staging_dir, ignore_errors=True)  # another process may delete it too
 
     def refuse_others(self) -> None:
-        """Compare the description with that of the tracks in the folder.
+        """Check that tracks in the folder have the same description.
 
         Raises:
             UserError: if the folder holds tracks, finished or not, of another description.
@@ -164,7 +164,7 @@ class ShardWriter:
         return [[name for _, name in group] for _, group in groups]
 
     def _pack(self, name: str, shard: h5py.File) -> tuple[int, int]:
-        """Copy a staged entry into a shard; returns its (N, T)."""
+        """Copy a staged entry into a shard; return its (N, T)."""
         remedy = "Run the same command again, which makes it again."
         with open_hdf5(self._staged_path(name), remedy) as staged:
             staged.copy(name, shard, name)
@@ -178,12 +178,12 @@ def checksum_of(index: dict[str, Any]) -> str:
 
 
 def repair_advice(tracks_dir: Path) -> str:
-    """Return what to do about damage, a sentence."""
+    """Return the advice that ends messages about damaged tracks."""
     return f"Run sola check tracks {tracks_dir} --repair, and then generate.py as before."
 
 
 def first_difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
-    """Return the first wanted value that differs, "key=found, this run requests wanted", or ""."""
+    """Return "key=found, this run requests wanted" for the first value that differs, or ""."""
     for key, value in wanted.items():
         other = found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):

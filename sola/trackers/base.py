@@ -19,7 +19,7 @@ from sola.trackers.stages import FRAMES, stage
 from sola.types import Masklet, RunLength
 
 RANDOM_WEIGHTS = "random"
-"""``checkpoint_sha256`` of weights that are drawn from the seed."""
+"""``checkpoint_sha256`` of random weights, which depend on the seed."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class Propagated:
     """Tracks of n prompts of one frame."""
 
     masklets: tuple[Masklet, ...]
-    """n masklets of T masks, in the size of the frames."""
+    """n masklets of T masks of the frames' size."""
     object_tokens: np.ndarray | None
     """(n, T, D) finite floats; None if the tracker has no tokens."""
     object_scores: np.ndarray
-    """(n, T) logits: above 0 where the tracker sees the object."""
+    """(n, T) logits, above 0 where the tracker sees the object."""
 
 
 @dataclass(frozen=True)
 class GeneratedMask:
-    """A mask that the tracker makes on one frame, of a box or of whatever is there."""
+    """A mask that the tracker makes on one frame, for a box or automatically."""
 
     mask: RunLength
     predicted_iou: float
-    """IoU with the object as the tracker estimates it, 0 to 1."""
+    """The tracker's estimate of the IoU with the object, 0 to 1."""
     stability_score: float
     """IoU of the masks at a higher and at a lower threshold, 0 to 1; 0 if a box has no mask."""
 
@@ -49,8 +49,8 @@ class Session(ABC):
     """One video, open for tracking.
 
     Args:
-        frames: T >= 1 frames (H, W, 3) uint8 RGB of one size, decoded when they are read. Reading
-            the same frame twice in a row decodes it once.
+        frames: T >= 1 frames (H, W, 3) uint8 RGB of one size, decoded lazily. Reading the same
+            frame twice in a row decodes it once.
 
     Attributes:
         frames: the argument.
@@ -64,15 +64,15 @@ class Session(ABC):
         self.size: tuple[int, int] = (frames[0].shape[0], frames[0].shape[1])
 
     def frame(self, frame_idx: int) -> np.ndarray:
-        """Return a frame (H, W, 3); the time of decoding counts as that of frames."""
+        """Return a frame (H, W, 3); decoding is timed as the stage ``FRAMES``."""
         with stage(FRAMES):
             return self.frames[frame_idx]
 
     @abstractmethod
     def propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
-        """Track n masks of one frame through all frames, before it and after it.
+        """Track n masks of one frame through all earlier and later frames.
 
-        A track depends on the video, the frame and its own mask, not on the other masks.
+        A track must depend only on the video, the frame and its own mask, not on the other masks.
 
         Args:
             frame_idx: the prompt frame.
@@ -83,12 +83,12 @@ class Session(ABC):
         """
 
     def propose_masks(self, frame_idx: int) -> list[GeneratedMask]:
-        """Return masks of everything on a frame; may be empty.
+        """Return masks of everything on a frame, possibly none.
 
         Raises:
-            UserError: if the tracker proposes no masks.
+            UserError: if the tracker cannot propose masks.
         """
-        raise UserError(f"{type(self).__name__} proposes no masks. Use prompt_source=gt.")
+        raise UserError(f"{type(self).__name__} cannot propose masks. Use prompt_source=gt.")
 
     def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
         """Return one mask for each box on a frame.
@@ -98,9 +98,9 @@ class Session(ABC):
             boxes: (n, 4) float32, left, top, right, bottom in pixels, n >= 1.
 
         Raises:
-            UserError: if the tracker takes no boxes.
+            UserError: if the tracker cannot make masks of boxes.
         """
-        raise UserError(f"{type(self).__name__} makes no masks of boxes. Use prompt_source=gt.")
+        raise UserError(f"{type(self).__name__} cannot prompt with boxes. Use prompt_source=gt.")
 
 
 class Tracker(ABC):
@@ -109,8 +109,8 @@ class Tracker(ABC):
     The constructor checks its arguments and touches no file, network or device.
 
     Args:
-        name: names the folders under data/tracks and data/prompts. Checkpoints of selectors
-            record it.
+        name: name of the folders under data/tracks and data/prompts, recorded in checkpoints of
+            selectors.
         token_dim: D, width of an object token; None if the tracker has no tokens. Trained
             selectors need tokens.
     """
@@ -121,7 +121,7 @@ class Tracker(ABC):
         self.name, self.token_dim = name, token_dim
 
     def check(self) -> None:  # noqa: B027  # many need no files
-        """Look for the files that ``load`` reads. Called before anything is written.
+        """Check that the files that ``load`` reads exist. Called before anything is written.
 
         Raises:
             UserError: if a file is missing.
@@ -129,25 +129,25 @@ class Tracker(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return what decides which tracks are made, as plain values by name.
+        """Return the settings that decide the tracks, as plain values by name.
 
-        It is stored with the tracks; tracks made with other values are refused. Leave out paths,
-        names of modules and memory budgets.
+        They are stored with the tracks; a run with other values refuses these tracks. Leave out
+        paths, names of modules and memory budgets.
 
         The key ``checkpoint_sha256`` (the SHA-256 of the weights, or "random" for weights drawn
-        from the seed) also decides whether object tokens fit a trained selector. Without weights,
-        leave it out.
+        from the seed) also decides whether a trained selector can use the object tokens. Leave it
+        out if the tracker has no weights.
         """
 
     @abstractmethod
     def load(self, device: torch.device, seed: int) -> None:
         """Load the weights. Called once in each process, before the first video.
 
-        It runs in the precision of the run: with trainer.precision=bf16-mixed, under autocast.
+        It runs in the precision of the run: under autocast with trainer.precision=bf16-mixed.
 
         Args:
             device: the device of this process.
-            seed: seeds random weights.
+            seed: seed of random weights.
 
         Raises:
             UserError: if the weights do not fit the network.
@@ -155,14 +155,16 @@ class Tracker(ABC):
 
     @abstractmethod
     def open(self, frames: Sequence[np.ndarray]) -> Session:
-        """Open a video; see ``Session``. Called after ``load``, for one video at a time."""
+        """Open a video; see ``Session``. Called after ``load``, one video at a time."""
 
 
 def path_of(location: str) -> Path:
-    """Return the path of a file: of a plain path, or of a resource such as ``pkg://sola.x/y.pt``.
+    """Return the path of a plain path or of a resource such as ``pkg://sola.x/y.pt``.
+
+    It does not check that the file exists.
 
     Raises:
-        UserError: if the package is missing. Whether the file exists is not checked.
+        UserError: if the package is missing.
     """
     if not location.startswith("pkg://"):
         return Path(location)
@@ -170,4 +172,4 @@ def path_of(location: str) -> Path:
     try:
         return Path(str(files(package))) / name
     except (ModuleNotFoundError, ValueError, TypeError) as error:
-        raise UserError(f"{location}: no installed package {package!r}.") from error
+        raise UserError(f"{location}: the package {package!r} is not installed.") from error

@@ -14,11 +14,11 @@ Result = TypeVar("Result")
 
 
 class BatchSize:
-    """Number of items that go through a network together. Results change by rounding only.
+    """Number of items that go through a network together. Results change only by rounding.
 
     Args:
-        items: what is counted, for the log.
-        size: to begin with; all items unless given.
+        items: name of the items, for the log.
+        size: initial size; by default all items.
     """
 
     def __init__(self, items: str, size: int = sys.maxsize) -> None:
@@ -34,8 +34,9 @@ class BatchSize:
 
         Args:
             items: an array; batches are slices of it.
-            work: never returns None; called again with half of a batch if memory runs out.
-            make_room: called if a single item is too large; returns whether it freed something.
+            work: computes a batch, and never returns None; called again with half of the batch if
+                memory runs out.
+            make_room: called if a single item is too large; returns whether it freed memory.
 
         Raises:
             torch.OutOfMemoryError: if a single item is too large.
@@ -49,7 +50,7 @@ class BatchSize:
             except torch.OutOfMemoryError:
                 if len(batch) == 1 and not make_room():
                     raise
-            if result is None:  # outside of "except", whose error holds on to the memory
+            if result is None:  # outside "except", whose error keeps the memory alive
                 self._halve(len(batch))
             else:
                 yield result

@@ -1,4 +1,4 @@
-"""Seconds by stage of what is done with a video."""
+"""Measure the seconds that each stage of tracking takes."""
 
 import time
 from collections import defaultdict
@@ -8,26 +8,26 @@ from contextlib import contextmanager
 import torch
 
 FRAMES = "frames"
-"""Waiting for frames, and bringing them to the network's size."""
+"""Waiting for frames, and resizing them for the network."""
 IMAGE_ENCODER = "image encoder"
 PROPAGATION = "propagation"
 """Memory attention, mask decoder and memory encoder of the tracker."""
 PROMPT_MASKS = "prompt masks"
-"""Masks of points or boxes on one frame, up to masks in the frame's size."""
+"""Masks of points or boxes on one frame, resized to the frame's size."""
 DETECTOR = "detector"
 MASK_FILTERS = "mask filters"
-"""Stability of the masks of a grid or of boxes; of a grid, also which are the same."""
+"""Stability scores of the masks of a grid or of boxes, and duplicates among those of a grid."""
 CODES = "run-length codes"
 FILES = "files"
 
 
 class _Measurement:
-    """Seconds of each stage, without those of the stages inside it."""
+    """Seconds of each stage, without the stages nested in it."""
 
     def __init__(self, on_stage: Callable[[], None]) -> None:
         self.on_stage, self.seconds = on_stage, defaultdict[str, float](float)
         self.inner_s = 0.0
-        """Of the stages that ended inside the running one."""
+        """Seconds of the stages that ended inside the running one."""
 
 
 _running: _Measurement | None = None
@@ -38,10 +38,10 @@ def measure_stages(on_stage: Callable[[], None] = lambda: None) -> Iterator[Mapp
     """Measure the stages that run inside, in this process.
 
     Args:
-        on_stage: called before each stage, several times a frame. What it raises ends the work.
+        on_stage: called before each stage, several times per frame. If it raises, the work ends.
 
     Yields:
-        Seconds by stage, which grow meanwhile. The time of an inner stage counts for it only.
+        Seconds by stage, updated as stages end. The time of a nested stage counts only for it.
     """
     global _running
     before, _running = _running, _Measurement(on_stage)
@@ -53,7 +53,7 @@ def measure_stages(on_stage: Callable[[], None] = lambda: None) -> Iterator[Mapp
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Add the time inside to a stage. Free if nobody measures."""
+    """Add the time spent inside to a stage; costs nothing outside ``measure_stages``."""
     running = _running
     if running is None:
         yield

@@ -1,1 +1,1 @@
-"""Training of the selector on tracks that were generated before."""
+"""Training of the selector on generated tracks."""

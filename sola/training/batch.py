@@ -1,4 +1,4 @@
-"""Samples of selection and padded batches of them."""
+"""Training samples, and padded batches of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,21 +13,21 @@ from sola.types import Expression
 
 @dataclass(frozen=True)
 class Sample:
-    """Tracks of a video, and X expressions that choose among them."""
+    """N tracks of one video, and X expressions that share them."""
 
     tokens: Tensor
     """(N, T, D) float32; other samples may share it, so do not write to it."""
     texts: tuple[Tensor, ...]
-    """X text token arrays (L, E) float32."""
+    """Text tokens of each expression: X arrays (L, E) float32."""
     labels: Tensor
-    """(X, N) bool, tracks that the expression refers to."""
+    """(X, N) bool, True for tracks that the expression refers to."""
     expressions: tuple[Expression, ...]
-    """X."""
+    """The X expressions."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """V samples as the selector takes them: V sets of tracks, B expressions, padded."""
+    """V samples, padded for the selector: V sets of tracks and B expressions."""
 
     tokens: Tensor
     """(V, N, T, D) float32, zero where padded."""
@@ -36,28 +36,28 @@ class Batch:
     labels: Tensor
     """(B, N) bool, False where padded."""
     has_tracks: Tensor
-    """(B,) bool."""
+    """(B,) bool, whether the expression has any track."""
     expressions: tuple[Expression, ...]
-    """B."""
+    """The B expressions."""
     num_tracks: tuple[int, ...]
-    """B, tracks of each expression; those after them are padding."""
+    """Number of tracks of each of the B expressions; the rest of a row is padding."""
     track_mask: Tensor | None = None
-    """(V, N) bool; None: nothing is padding. So are the other masks."""
+    """(V, N) bool, False where padded; None: no padding. The other masks are the same."""
     frame_mask: Tensor | None = None
     """(V, T) bool."""
     text_mask: Tensor | None = None
     """(B, L) bool."""
     label_mask: Tensor | None = None
-    """(B, N) bool, tracks that exist, expression by expression."""
+    """(B, N) bool, the row of ``track_mask`` of each expression."""
     video_idx: Tensor | None = None
-    """(B,) long, each expression's sample; None: one for all, or one an expression."""
+    """(B,) long, sample of each expression; None: V is 1, or each sample has one expression."""
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """The same batch on a device."""
+        """Return the batch on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
-        """The same batch in memory from which a GPU can copy in the background."""
+        """Return the batch in pinned memory, which a GPU can copy asynchronously."""
         return self._map(Tensor.pin_memory)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
@@ -67,7 +67,10 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Pad samples into a batch; what needs no padding gets no mask, no samples an empty batch."""
+    """Pad samples into a batch; a mask is None if it would mask nothing.
+
+    Without samples the batch is empty.
+    """
     if not samples:
         no_flags = torch.zeros(0, 0, dtype=torch.bool)
         no_tokens = torch.zeros(0, 0, 0, 0), torch.zeros(0, 0, 0)
@@ -94,12 +97,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def _mask(lengths: Tensor) -> Tensor | None:
-    """(R, longest) bool; None where all are equally long."""
+    """Return the mask of R padded rows, (R, longest) bool; None if all are equally long."""
     longest = int(lengths.max())
     return None if (lengths == longest).all() else torch.arange(longest) < lengths[:, None]
 
 
 def _pad(tensor: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Zeros behind the first two dimensions; a tensor of that shape stays as it is."""
+    """Pad the first two dimensions with zeros at the end; nothing is copied if they fit."""
     missing = [0, shape[1] - tensor.shape[1], 0, shape[0] - tensor.shape[0]]
     return F.pad(tensor, [0, 0] * (tensor.dim() - 2) + missing) if any(missing) else tensor

@@ -1,4 +1,4 @@
-"""Callbacks of a run: checkpoints, bit-for-bit resume, averaged weights, progress of a run."""
+"""Callbacks of a training run: checkpoints, exact resume, weight averaging, progress bar."""
 
 import logging
 import math
@@ -38,16 +38,16 @@ LAST_NEEDED = f"Use the run's {LAST_FILE}."
 
 
 class WholeFileIO(TorchCheckpointIO):
-    """Writes checkpoints that are complete or absent, whenever the process dies.
+    """Writes checkpoints atomically: a file is complete or absent, even if the process dies.
 
-    Lightning writes to the system's temporary folder first; moving a file from there to another
+    Lightning writes to the system's temporary folder first, and moving a file from there to another
     disk is not atomic.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write beside the path, then rename."""
+        """Write to a temporary file in the same folder, then rename it."""
         with whole_file(Path(path)) as unfinished:
             torch.save(checkpoint, unfinished)
 
@@ -57,7 +57,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     Args:
         dirpath: folder of the run.
-        monitor: the metric.
+        monitor: name of the metric.
         mode: max or min.
     """
 
@@ -66,19 +66,20 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(dirpath, Path(BEST_FILE).stem, monitor, mode=mode, **options)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Keep everything where weights are averaged: Lightning saves averages only that way."""
+        """Save full checkpoints if weights are averaged: Lightning saves averages only in those."""
         averages = any(isinstance(each, WeightAveraging) for each in trainer.callbacks)  # type: ignore[attr-defined]
         self.save_weights_only = not averages
         super().setup(trainer, pl_module, stage)
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes last.ckpt, all that a run needs to resume: after every epoch, and within epochs.
+    """Writes last.ckpt, which holds all that a run needs to resume, after and within epochs.
 
     Args:
         dirpath: folder of the run.
-        every_n_steps: optimiser steps from one to the next within an epoch; None: not by steps.
-        every_n_minutes: the same by time.
+        every_n_steps: optimiser steps between checkpoints within an epoch; None: do not count
+            steps.
+        every_n_minutes: minutes between checkpoints within an epoch; None: do not count minutes.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class LastCheckpoint(Checkpoint):
         self._step, self._saved_at, self._is_pending = 0, time.monotonic(), False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock; remove the unfinished file of a killed run."""
+        """Start the clock; remove unfinished files of a killed run."""
         self._step, self._saved_at = trainer.global_step, time.monotonic()
         if trainer.is_global_zero:
             for unfinished in self.path.parent.glob("*.part"):
@@ -100,10 +101,10 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
     ) -> None:
-        """Save between two optimiser steps of an epoch, but not before a validation.
+        """Save between two optimiser steps of an epoch, if no validation comes between them.
 
-        A resumed run would skip it. The last step of an epoch is saved by ``on_train_epoch_end``.
-        ``step`` is outputs, batch and its place.
+        A run resumed from there would skip the validation. The last step of an epoch is saved by
+        ``on_train_epoch_end``. ``step`` is (outputs, batch, batch index).
         """
         is_step, self._step = trainer.global_step > self._step, trainer.global_step
         if not is_step or trainer.is_last_batch:
@@ -117,7 +118,7 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save an epoch's result, its validation included."""
+        """Save the result of an epoch, including its validation."""
         self._save(trainer)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
@@ -126,7 +127,7 @@ class LastCheckpoint(Checkpoint):
         if self.every_n_minutes is None:
             return False
         is_late = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
-        return bool(trainer.strategy.broadcast(is_late))  # clocks differ, and all save together
+        return bool(trainer.strategy.broadcast(is_late))  # clocks differ, but all must save at once
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -138,11 +139,11 @@ class LastCheckpoint(Checkpoint):
 
 
 class Resumption(Callback):
-    """Makes a resumed run the same as an uninterrupted one, where Lightning does not.
+    """Makes a resumed run match an uninterrupted one where Lightning does not.
 
     Args:
-        seed: of the run. Random numbers of a step, such as those of dropout, depend on it, on the
-            step and on the process, not on what was drawn before.
+        seed: seed of the run. The random numbers of a step, such as those of dropout, depend only
+            on the seed, the step and the rank, not on earlier draws.
     """
 
     def __init__(self, seed: int) -> None:
@@ -158,9 +159,9 @@ class Resumption(Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Close an epoch that was saved in its last hook.
+        """Mark an epoch that was saved in its last hook as completed.
 
-        Lightning would repeat its end, as an epoch without steps, and count it twice.
+        Otherwise Lightning would repeat the end of the epoch without steps, and count it twice.
         """
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         self._is_between_epochs = epochs["current"]["processed"] == epochs["current"]["ready"]
@@ -169,8 +170,8 @@ class Resumption(Callback):
                 epochs[part]["completed"] = epochs[part]["processed"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin with the next epoch; end a run that early stopping had ended."""
-        if self._is_between_epochs:  # or Lightning takes the next epoch for the end of this one
+        """Begin with the next epoch; stop again if early stopping had stopped the run."""
+        if self._is_between_epochs:  # else Lightning takes the next epoch for the end of this one
             trainer.fit_loop.epoch_loop.restarting = False
         stopping = trainer.early_stopping_callback
         if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
@@ -180,7 +181,7 @@ class Resumption(Callback):
 def find_checkpoint(
     output_dir: Path, ckpt_path: str | None, *, resume: bool, is_dry: bool
 ) -> Path | None:
-    """The checkpoint to resume from, if any.
+    """Return the checkpoint to resume from; None: start from the beginning.
 
     Raises:
         UserError: if the folder holds a run that would be overwritten.
@@ -202,10 +203,10 @@ def find_checkpoint(
 
 
 def check_resume(path: Path, selector: Selector) -> int:
-    """Return the steps of a checkpoint, which must be a last.ckpt of the same network.
+    """Return the number of steps of a checkpoint, which must be a last.ckpt of the same network.
 
     Raises:
-        UserError: if it is not.
+        UserError: if it is not such a file.
     """
     content = read_weights(path, is_checked=True, remedy=LAST_NEEDED)
     provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
@@ -226,37 +227,42 @@ def check_resume(path: Path, selector: Selector) -> int:
 def early_stopping(
     patience: int | None, monitor: str, mode: str, min_delta: float
 ) -> EarlyStopping | None:
-    """Lightning's EarlyStopping on validations; None without patience.
+    """Return Lightning's EarlyStopping, checked at validations; None if ``patience`` is None.
 
     Args:
-        patience: validations without a better value.
-        monitor: a logged metric.
+        patience: validations without improvement after which the run stops.
+        monitor: name of a logged metric.
         mode: max or min.
         min_delta: smallest change that counts as better.
     """
     at_least(1, patience=patience)
     if patience is None:
         return None
-    # not at the end of an epoch, which may lack a validation
+    # an epoch may end without a validation
     return EarlyStopping(monitor, min_delta, patience, mode=mode, check_on_train_epoch_end=False)
 
 
 def weight_averaging(decay: float | None) -> EMAWeightAveraging | None:
-    """Exponential moving average of the weights, which is validated and saved; None without decay.
+    """Return a callback that averages the weights exponentially; None if ``decay`` is None.
+
+    The averaged weights are validated and saved.
 
     Args:
-        decay: share of the average that stays at a step, in [0, 1].
+        decay: weight of the old average at each step, in [0, 1].
 
     Raises:
-        UserError: if it is out of range.
+        UserError: if ``decay`` is out of range.
     """
     between(0, 1, decay=decay)
-    # buffers are constants, which an average would round
+    # buffers are constants; averaging would round them
     return None if decay is None else EMAWeightAveraging(decay=decay, use_buffers=False)
 
 
 class TrainingProgress(Callback):
-    """A bar, or now and then a line, with the time left, and a line for every validation."""
+    """Progress bar of training with the time left, and one log line per validation.
+
+    Without a terminal, log lines at intervals replace the bar.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -264,7 +270,7 @@ class TrainingProgress(Callback):
         self._step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the bar, or the lines where there is no terminal."""
+        """Start the bar, or the log lines if there is no terminal."""
         if not trainer.is_global_zero:
             return
         self._step = trainer.global_step
@@ -276,7 +282,7 @@ class TrainingProgress(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *unused: Any
     ) -> None:
-        """Advance by an optimiser step, with the loss that the module read last."""
+        """Advance by one optimiser step, and show the last loss that the module read."""
         if self._advance is None or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -288,12 +294,12 @@ class TrainingProgress(Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any
     ) -> None:
-        """Show how far a validation is; ``step`` is outputs, batch and its place."""
+        """Show the progress of a validation; ``step`` is (outputs, batch, batch index)."""
         if self._advance is not None:
             self._advance(f"validation {step[2] + 1}/{trainer.num_val_batches[0]}", steps=0)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report how good the selector is."""
+        """Log the metrics of the validation."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -305,7 +311,7 @@ class TrainingProgress(Callback):
             trainer.max_epochs,
             metrics.get(VALID_LOSS, float("nan")),
             *(100 * metrics[name] for name in names),
-            round(metrics[scoring.VALID_THRESHOLD_BEST], 2),  # of a float32
+            round(metrics[scoring.VALID_THRESHOLD_BEST], 2),  # it passed through float32
             100 * metrics[scoring.VALID_ORACLE_JF],
         )
 
@@ -316,5 +322,5 @@ class TrainingProgress(Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """End the bar, so that the message stands below it."""
+        """End the bar, so that the message appears below it."""
         self._stack.close()

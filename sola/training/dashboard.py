@@ -1,4 +1,4 @@
-"""What a training shows beside its numbers: breakdowns, curves, histograms, examples."""
+"""Dashboard of each validation: breakdowns, threshold curve, score histograms, examples."""
 
 import logging
 import tempfile
@@ -19,7 +19,7 @@ from sola.visualization.overlays import evenly_spaced
 from sola.visualization.plots import LinePlot
 from sola.visualization.videos import draw_answer_clip, show_video
 
-# scores of an expression in the table of examples, the highest first
+# most scores listed per expression in the table of examples, highest first
 NUM_SCORES = 20
 BIN_EDGES = np.linspace(0, 1, 51)
 
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 
 class ValidationDashboard(Callback):
-    """Logs breakdowns, threshold curve, histograms and a table of examples of every validation.
+    """Logs breakdowns, threshold curve, histograms and examples of every validation.
 
-    They cover the expressions of all processes; the first process logs them.
+    They cover the expressions of all processes; rank 0 logs them.
 
     Args:
-        board: of the run.
-        scorer: of the validation split.
-        dataset: the split.
-        num_examples: expressions in the table of examples, evenly taken.
-        every_n_validations: validations from one such table to the next.
+        board: dashboard of the run.
+        scorer: scorer of the validation split.
+        dataset: the validation split.
+        num_examples: number of expressions in the table of examples, evenly spaced in the split.
+        every_n_validations: log the table of examples at every n-th validation.
         num_frames: largest number of frames of an overlay video.
     """
 
@@ -78,7 +78,7 @@ class ValidationDashboard(Callback):
             self.board.log(values, step=trainer.global_step - 1)
 
     def _examples(self, findings: Sequence[Finding], folder: Path) -> list[dict[str, Cell]]:
-        """The rows of the table; some may be missing by trainer.limit_val_batches."""
+        """Return the rows of the table; trainer.limit_val_batches may leave some out."""
         by_expression = {found.expression: found for found in findings}
         everything = self.dataset.expressions
         chosen = [everything[i] for i in evenly_spaced(len(everything), self.num_examples)]
@@ -125,7 +125,7 @@ class ValidationDashboard(Callback):
 
 
 def _curve(findings: Sequence[Finding]) -> LinePlot:
-    """Mean J, F and J&F by threshold, and the J&F of the oracle."""
+    """Return the plot of mean J, F and J&F by threshold, with the J&F of the oracle."""
     means = np.mean([found.curve[1:] for found in findings], axis=0)  # (K, 2)
     lines: dict[str, tuple[str, Sequence[float], Sequence[float]]] = {
         "J": ("correct", GRID, means[:, 0].tolist()),

@@ -1,4 +1,4 @@
-"""Order of the samples in an epoch, and their DataModule."""
+"""Order of the samples in an epoch, and the DataModule that serves them."""
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -14,19 +14,19 @@ from sola.training.batch import Batch, collate
 from sola.training.samples import SelectionDataset
 
 Item = tuple[int, ...]
-"""Samples that a device always sees in the same step: one, or a pack of them."""
+"""Indices of samples that a rank gets in the same step: one sample, or a pack."""
 
 
 def draw_order(groups: Sequence[Hashable], *, window: int, seed: int, epoch: int) -> list[int]:
-    """Every position once, in an order that is random and yet comes back soon to a group.
+    """Return all positions in a random order that keeps the positions of a group close together.
 
     Groups are shuffled and cut into windows; the positions of a window are shuffled.
 
     Args:
-        groups: of each position, such as the video of each sample.
-        window: groups in a window.
-        seed: of the run.
-        epoch: each has an order of its own.
+        groups: group of each position, such as the video of each sample.
+        window: number of groups in a window.
+        seed: seed of the run.
+        epoch: number of the epoch; every epoch has another order.
     """
     rng = np.random.default_rng((seed, epoch))
     positions: dict[Hashable, list[int]] = {}
@@ -42,12 +42,12 @@ def draw_order(groups: Sequence[Hashable], *, window: int, seed: int, epoch: int
 
 
 def pack(sizes: Sequence[int], max_tokens: int, order: Sequence[int]) -> list[Item]:
-    """Every position once, in packs whose sizes add up to at most ``max_tokens``.
+    """Divide all positions into packs whose sizes add up to at most ``max_tokens``.
 
     Args:
-        sizes: of the things to pack.
-        max_tokens: a size beyond it has a pack of its own.
-        order: of all positions; packs are filled in it.
+        sizes: size of each position.
+        max_tokens: largest size of a pack; a position of a larger size gets a pack of its own.
+        order: order of the positions in which packs are filled.
     """
     packs: list[list[int]] = []
     room = -1
@@ -61,19 +61,19 @@ def pack(sizes: Sequence[int], max_tokens: int, order: Sequence[int]) -> list[It
 
 
 class StepSampler(Sampler[list[int]]):
-    """One device's samples in each step of an epoch: a function of the arguments and the epoch.
+    """Yields one rank's samples for each step of an epoch.
 
-    A step takes ``batch_size`` items for every device, which are dealt like cards: all devices
-    together see what one with ``num_ranks`` times the batch size sees. In the last step some may
-    get fewer, or none: an empty list.
+    They depend only on the arguments and the epoch. A step takes ``batch_size`` items per rank,
+    assigned to the ranks in turn, so all ranks together see what one rank with ``num_ranks`` times
+    the batch size sees. In the last step some ranks may get fewer items, or none: an empty list.
 
     Args:
-        items: to be seen once an epoch.
-        groups: of each item, see ``draw_order``.
-        batch_size: items a step and device.
+        items: items, each seen once per epoch.
+        groups: group of each item, see ``draw_order``.
+        batch_size: items per step and rank.
         window: see ``draw_order``.
-        seed: of the run.
-        place: rank of the device, and how many devices there are.
+        seed: seed of the run.
+        place: (rank, number of ranks).
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class StepSampler(Sampler[list[int]]):
         self.items, self.groups, self.window, self.seed = items, groups, window, seed
         self.rank, self.num_ranks = place
         self.items_per_step = batch_size * self.num_ranks
-        self.sampler = self  # where Lightning looks for ``set_epoch``
+        self.sampler = self  # Lightning looks for ``set_epoch`` here
         self.epoch = 0
         self.steps_done: dict[int, int] = {}
-        """By epoch, steps that a resumed run passes over."""
+        """Epoch -> number of its steps that a resumed run skips."""
 
     def __len__(self) -> int:
-        """Steps of a whole epoch, the same for every device."""
+        """Return the number of steps of a whole epoch, the same on every rank."""
         return math.ceil(len(self.items) / self.items_per_step)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -110,7 +110,7 @@ class StepSampler(Sampler[list[int]]):
 
     @property
     def description(self) -> dict[str, int]:
-        """What the order depends on; a run can only resume within an epoch of the same order."""
+        """Values that decide the order; resuming within an epoch requires the same values."""
         return {
             "samples": sum(map(len, self.items)),
             "samples or packs a step": self.items_per_step,
@@ -120,23 +120,23 @@ class StepSampler(Sampler[list[int]]):
 
 
 def deal(num_samples: int, rank: int, num_ranks: int) -> list[list[int]]:
-    """One device's samples, one a step, in their own order; the last step may be empty."""
+    """Return one rank's samples, one per step, in their original order; the last may be empty."""
     num_steps = math.ceil(num_samples / num_ranks)
     own = range(rank, num_steps * num_ranks, num_ranks)
     return [[idx] if idx < num_samples else [] for idx in own]
 
 
 class SelectorDataModule(pl.LightningDataModule):
-    """Batches of training and validation samples; a checkpoint holds the place in the epoch.
+    """Serves batches of training and validation samples; checkpoints hold its position.
 
     Args:
-        train_sets: one a data set; their samples are shuffled and, with ``max_tokens``, packed.
-        valid_set: its samples are served one a step, in their own order.
-        batch_size: samples of a step, on each device.
+        train_sets: one per data set; their samples are shuffled and, with ``max_tokens``, packed.
+        valid_set: its samples are served one per step, in their original order.
+        batch_size: samples per step and rank.
         max_tokens: instead of batch_size, pack samples up to this number of object tokens.
         window: number of videos whose samples are shuffled together.
-        num_workers: processes that load samples, on each device.
-        seed: of the order, and of what is packed together.
+        num_workers: number of processes per rank that load samples.
+        seed: seed of the order and of the packs.
     """
 
     def __init__(
@@ -158,13 +158,13 @@ class SelectorDataModule(pl.LightningDataModule):
         self._resumed: Mapping[str, Any] = {}
 
     def prepare_data(self) -> None:
-        """Encode all expressions that are not in the text cache, in one process."""
+        """Encode all expressions that are missing from the text cache, in one process."""
         parts = (*self.train_sets, self.valid_set)
         texts = [e.text for part in parts for sample in part.samples for e in sample]
         self.valid_set.text.prepare(texts)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """This process' part of every step: ``batch_size`` samples, or a pack of them.
+        """Return this rank's part of every step: ``batch_size`` samples, or packs of samples.
 
         Raises:
             UserError: if the run resumes within an epoch that had another order.
@@ -178,18 +178,18 @@ class SelectorDataModule(pl.LightningDataModule):
             before, own = self._resumed["order"], self._sampler.description
             if before != own:
                 raise UserError(
-                    f"ckpt_path: the run stopped within an epoch of the order {before}, this is "
+                    f"ckpt_path: the run stopped within an epoch with {before}, this run has "
                     f"{own}. Resume with its configuration and devices."
                 )
             self._sampler.steps_done[self._resumed["epoch"]] = self._resumed["steps_done"]
         return self._loader(self.train_sets, self._sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """This process' samples, one a step; empty steps make the processes equal."""
+        """Return this rank's samples, one per step; empty steps give all ranks the same number."""
         return self._loader([self.valid_set], deal(len(self.valid_set), *self._place()))
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the epoch, and what its order depends on."""
+        """Return the position in the epoch, and what decides its order."""
         if self.trainer is None or self._sampler is None:
             return {}
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
@@ -200,11 +200,14 @@ class SelectorDataModule(pl.LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The epoch continues from that place."""
+        """Continue the epoch from a saved position."""
         self._resumed = state_dict
 
     def _items(self) -> tuple[list[Item], list[Hashable]]:
-        """Samples and their videos, or packs of samples and the windows that they begin in."""
+        """Return the items and their groups.
+
+        These are samples and their videos, or packs and the windows of their first samples.
+        """
         samples = [(n, each) for n, part in enumerate(self.train_sets) for each in part.samples]
         videos: list[Hashable] = [(n, sample[0].video_id) for n, sample in samples]
         if self.max_tokens is None:
@@ -216,7 +219,7 @@ class SelectorDataModule(pl.LightningDataModule):
         return packs, [numbers[videos[members[0]]] // self.window for members in packs]
 
     def _place(self) -> tuple[int, int]:
-        """This process' rank, and the number of processes."""
+        """Return this process's rank, and the number of ranks."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
@@ -229,24 +232,24 @@ class SelectorDataModule(pl.LightningDataModule):
             collate_fn=_as_it_is,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            # of its own: the numbers that dropout draws depend on the steps only
+            # a generator of its own, so that dropout's random numbers depend only on the step
             generator=torch.Generator().manual_seed(self.seed),
         )
 
 
 class _Batches(ConcatDataset[Any]):
-    """Batches of one or several data sets."""
+    """Makes batches from one or several data sets."""
 
     def __getitems__(self, indices: Sequence[int]) -> Batch | UserError:
-        """A batch; an error is returned, as DataLoader would add the traceback of a worker."""
+        """Return a batch, or the error: raised, DataLoader would add a worker's traceback to it."""
         try:
             return collate([self[index] for index in indices])
         except UserError as error:
-            return UserError(str(error))  # a subclass may not survive the way between processes
+            return UserError(str(error))  # a subclass may not survive pickling
 
 
 class _Loader(DataLoader[Any]):
-    """Begins at the first batch: Lightning asks for an iterator before it sets the epoch."""
+    """Starts its iterator at the first batch: Lightning asks for it before it sets the epoch."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # its own class is private
         for batch in super().__iter__():

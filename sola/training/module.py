@@ -1,4 +1,4 @@
-"""The LightningModule of the selector: loss, J&F of the selected union, checkpoints' provenance."""
+"""LightningModule of the selector: loss, validation J&F, provenance in checkpoints."""
 
 import logging
 import math
@@ -26,20 +26,20 @@ from sola.training.scoring import Finding, ValidationScorer, summarize
 from sola.types import Expression
 
 POSITIVES = "train/positives"
-"""Mean number of positive tracks of an expression."""
+"""Log key: mean number of positive tracks per expression."""
 VALID_LOSS = f"valid/{TOTAL}"
 MAX_STEPS = 1 << 40
-"""Stands for the steps of a run without an end."""
+"""Number of steps assumed for a run without an end."""
 MAX_UNREAD = {"cpu": 1, "cuda": 10}
-"""Steps whose losses are read together: on a GPU reading one waits for all that was started."""
+"""Steps whose losses are read together, by device: a read makes the host wait for the GPU."""
 NUM_NAMED = 5
-"""Expressions that a message names."""
+"""Most expressions that a message names."""
 REMEDY = (
     "Checkpoints are from before. Try a smaller optimizer.lr, trainer.gradient_clip_val=1 or "
     "trainer.precision=32-true, and resume from last.ckpt."
 )
 MEANS_KEY = "train_means"
-"""Of a checkpoint: sum and count of the epoch so far, by name."""
+"""Checkpoint key: sum and count of each training metric in the epoch so far, by name."""
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,12 @@ class SelectorModule(pl.LightningModule):
     Args:
         selector: the network.
         loss: its terms are weighted, summed and logged.
-        optimizer: parameters -> optimiser.
-        scheduler: optimiser, steps of the run -> learning rate schedule, or Lightning's dictionary
-            of one. A schedule of torch is stepped after every epoch, ReduceLROnPlateau after every
-            validation with ``VALID_LOSS``. None: none.
-        scorer: of the validation split.
+        optimizer: makes the optimiser from the parameters.
+        scheduler: makes the learning rate schedule, or Lightning's dictionary with one, from the
+            optimiser and the number of steps of the run. A plain torch schedule is stepped after
+            every epoch, ReduceLROnPlateau after every validation with ``VALID_LOSS``. None: no
+            schedule.
+        scorer: scorer of the validation split.
     """
 
     def __init__(
@@ -70,26 +71,26 @@ class SelectorModule(pl.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.names = (TOTAL, *loss.weights, POSITIVES)
         self.provenance: dict[str, Any] = {}
-        """Plain values that checkpoints carry, see ``load_selector``."""
+        """Plain values stored in checkpoints, see ``load_selector``."""
         self.step_metrics: dict[str, Tensor] = {}
         """Losses of the last step, scalars."""
         self.last_loss: float | None = None
-        """Of the last step whose losses were read: reading them waits for the device."""
+        """Loss of the last step whose losses were read, which waits for the device."""
         self.findings: list[Finding] = []
-        """Of the last validation, of all processes."""
+        """Findings of all processes in the last validation."""
         self._train_totals = self._valid_totals = self._no_totals()
         self._metrics: dict[str, float] = {}
         self._unread: list[tuple[int, Tensor, tuple[Expression, ...]]] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This process' part of the step's loss.
+        """Return this rank's part of the step's loss.
 
-        The mean of all processes' parts, and so of their gradients, is that of the step's
-        expressions that have tracks, whichever process has them.
+        Parts are scaled so that their mean over ranks, and so the averaged gradient, is that of the
+        mean loss over all of the step's expressions that have tracks, on whichever rank.
 
         Raises:
-            UserError: if a loss is not finite, in every process: at once on a CPU, after some steps
-                on a GPU.
+            UserError: if a loss is not finite, on every rank: at once on a CPU, some steps later on
+                a GPU.
         """
         losses = self.compute(batch)[0] if any(batch.num_tracks) else self._no_losses()
         own = self._totals(losses, batch)
@@ -105,10 +106,10 @@ class SelectorModule(pl.LightningModule):
         return losses[TOTAL] * share.to(losses[TOTAL].dtype)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log losses, learning rate and gradient norms of a step in one row, now and then.
+        """Log losses, learning rate and gradient norms in one row, every ``log_every_n_steps``.
 
-        Lightning would do so after last.ckpt is written: a run that dies between the two would lack
-        a row. Gradients are those of all devices, before clipping.
+        Lightning would log after last.ckpt is written, and a run that dies between the two would
+        lack the row. Gradients are averaged over ranks, and not clipped yet.
         """
         step, every_n_steps = self.global_step, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         is_due = every_n_steps and (step + 1) % every_n_steps == 0
@@ -120,15 +121,15 @@ class SelectorModule(pl.LightningModule):
                 logger.log_metrics(row, step=step)
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's means."""
+        """Reset the epoch's means."""
         self._train_totals = self._no_totals()
 
     def on_train_epoch_end(self) -> None:
-        """Log means; warn where no track is positive: nothing to learn."""
+        """Log the epoch's means; warn if no track of the first epoch is positive."""
         metrics = self._train_metrics()
         self.log_dict(metrics, logger=False)
         row = {"epoch": self.current_epoch} | {k: float(v) for k, v in metrics.items()}
-        for logger in self.loggers:  # Lightning would do so after last.ckpt is written
+        for logger in self.loggers:  # Lightning would log after last.ckpt is written
             logger.log_metrics(row, step=self.global_step - 1)
         if self.current_epoch == 0 and metrics[POSITIVES] == 0:
             log.warning(
@@ -137,18 +138,18 @@ class SelectorModule(pl.LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation.
+        """Discard the results of the last validation.
 
         Raises:
-            UserError: if a loss before it is not finite.
+            UserError: if a training loss before it is not finite.
         """
         self._check_losses()
         self._valid_totals, self.findings = self._no_totals(), []
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add up losses; keep J and F of the unions of selected tracks by threshold."""
+        """Sum the losses; keep J and F of the union of the selected tracks at each threshold."""
         if not batch.expressions:
-            return  # other processes have one more video
+            return  # an empty step: other ranks have one more sample
         losses, logits = self.compute(batch)
         self._valid_totals = self._valid_totals.to(self.device) + self._totals(losses, batch)
         scores, labels = (
@@ -158,7 +159,7 @@ class SelectorModule(pl.LightningModule):
         self.findings += self.scorer.score(batch.expressions, scores, labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over all processes' expressions."""
+        """Log the means over the expressions of all processes."""
         totals, num_processes = _sum_over_processes(self._valid_totals.to(self.device))
         means = _means(totals, self.names)
         self.log_dict({f"valid/{name}": v for name, v in means.items() if name != POSITIVES})
@@ -169,7 +170,7 @@ class SelectorModule(pl.LightningModule):
         self.log_dict(summarize(self.findings))
 
     def on_validation_end(self) -> None:
-        """Step plateau schedules: Lightning would do so after last.ckpt is written."""
+        """Step plateau schedules here: Lightning would step them after last.ckpt is written."""
         if self.trainer.sanity_checking:
             return
         metrics = self.trainer.callback_metrics
@@ -178,12 +179,12 @@ class SelectorModule(pl.LightningModule):
                 config.scheduler.step(metrics[config.monitor])
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Step the other schedules."""
+        """Step a schedule, unless it is a plateau schedule."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
     def configure_optimizers(self) -> Any:
-        """The configured optimiser and its schedule."""
+        """Return the configured optimiser and its schedule."""
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer
@@ -194,13 +195,13 @@ class SelectorModule(pl.LightningModule):
         return [optimizer], [schedule]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the weights are, in plain types, so that they load with weights_only.
+        """Add the provenance in plain types, so that the file loads with weights_only.
 
         Raises:
-            UserError: if a weight or a loss is not finite; the file stays as it is.
+            UserError: if a weight or a loss is not finite; the previous file is kept.
         """
         self._check_losses()
-        # of an average of weights, and of those that are averaged
+        # check the averaged weights that are saved, and the current ones
         for name, weight in chain(checkpoint["state_dict"].items(), self.named_parameters()):
             if not weight.isfinite().all():
                 raise UserError(
@@ -221,13 +222,13 @@ class SelectorModule(pl.LightningModule):
         checkpoint[MEANS_KEY] = dict(zip(self.names, pairs, strict=True))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue the metrics of a run that was cut off."""
+        """Restore the metrics of an interrupted run."""
         pairs = [checkpoint[MEANS_KEY][name] for name in self.names]
         self._train_totals = torch.tensor(pairs, dtype=torch.double).T
         self._metrics = dict(checkpoint[PROVENANCE_KEY]["metrics"])
 
     def compute(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses of a batch by name, see ``combine_terms``, and logits (B, N)."""
+        """Return the losses of a batch by name, see ``combine_terms``, and the logits (B, N)."""
         logits, track_tokens = self.selector(
             batch.tokens,
             batch.text,
@@ -236,7 +237,7 @@ class SelectorModule(pl.LightningModule):
             batch.text_mask,
             video_idx=batch.video_idx,
         )
-        # mixed precision ends here: the tokens have the precision of the data
+        # mixed precision ends here: back to the data's precision
         kind = batch.tokens.dtype
         logits, track_tokens = logits.to(kind), track_tokens.to(kind)
         outputs = SelectorOutputs(logits, track_tokens, self.selector.negative_tokens)
@@ -246,12 +247,12 @@ class SelectorModule(pl.LightningModule):
             return combine_terms(terms, self.loss.weights, batch.has_tracks), logits
 
     def _no_losses(self) -> dict[str, Tensor]:
-        """0, with gradient 0 for every parameter: what other processes wait for."""
+        """Return losses of 0 with gradients of 0, as other ranks wait for this rank's gradients."""
         zero = torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
         return dict.fromkeys(self.names[:-1], zero)
 
     def _check_losses(self) -> None:
-        """Refuse losses of the last steps that are NaN or infinite; all processes have the same."""
+        """Raise if a loss of the last steps is NaN or infinite; all ranks have the same losses."""
         unread, self._unread = self._unread, []
         values = torch.stack([means for _, means, _ in unread]).tolist() if unread else []
         for (step, _, expressions), own in zip(unread, values, strict=True):
@@ -261,14 +262,14 @@ class SelectorModule(pl.LightningModule):
                 parts = [f"{n} {value}" for n, value in zip(self.names, own, strict=False)]
                 raise UserError(
                     f"step {step}: the loss is NaN or infinite ({', '.join(parts)}), of "
-                    f"{', '.join(ids)}, others of the step or of another device. {REMEDY}"
+                    f"{', '.join(ids)} or other expressions of the step, on any device. {REMEDY}"
                 )
 
     def _no_totals(self) -> Tensor:
         return torch.zeros(2, len(self.names), dtype=torch.double)
 
     def _totals(self, losses: dict[str, Tensor], batch: Batch) -> Tensor:
-        """(2, K): sums over a batch's expressions, and how many these are, by ``names``."""
+        """Return sums over a batch's expressions and their counts, (2, K), one column per name."""
         num_scored = sum(count > 0 for count in batch.num_tracks)
         counts = [float(num_scored)] * (len(self.names) - 1) + [float(len(batch.labels))]
         means = torch.stack([losses[name] for name in self.names[:-1]]).detach().double()
@@ -284,7 +285,7 @@ def gradient_norms(selector: nn.Module) -> dict[str, float]:
     """Return the L2 norms of the gradients of each part, such as ``layers.0``, and of all parts.
 
     Args:
-        selector: after a backward pass.
+        selector: the network, after a backward pass.
     """
     parts: dict[str, list[Tensor]] = defaultdict(list)
     for name, parameter in selector.named_parameters():
@@ -296,12 +297,12 @@ def gradient_norms(selector: nn.Module) -> dict[str, float]:
 
 
 def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> dict[str, Any]:
-    """Half a cosine, to zero at the end of the run.
+    """Return a cosine learning rate schedule with linear warm-up, to zero at the end of the run.
 
     Args:
-        optimizer: whose learning rate is scheduled.
+        optimizer: optimiser whose learning rate is scheduled.
         num_steps: optimiser steps of the whole run.
-        warmup_steps: optimiser steps of a linear rise to the learning rate; 0: none.
+        warmup_steps: optimiser steps of the warm-up; 0: no warm-up.
 
     Raises:
         UserError: if a value is out of range.
@@ -318,7 +319,7 @@ def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> dict[str,
 
 
 def _sum_over_processes(totals: Tensor) -> tuple[Tensor, int]:
-    """The sum of what the processes have, all of which have to call it, and their number."""
+    """Return the sum over all ranks, each of which must call this, and the number of ranks."""
     if not (dist.is_available() and dist.is_initialized()):
         return totals, 1
     summed = totals.clone()
@@ -327,7 +328,7 @@ def _sum_over_processes(totals: Tensor) -> tuple[Tensor, int]:
 
 
 def _means(totals: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """The values that are the mean of anything, float32 scalars."""
+    """Return the means by name as float32 scalars, without names that were counted 0 times."""
     sums, counts = totals
     found = zip(names, sums, counts, strict=True)
     return {name: (total / count).float() for name, total, count in found if count > 0}

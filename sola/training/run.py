@@ -1,4 +1,4 @@
-"""Run train.py: train a selector on finished tracks."""
+"""Run train.py: train a selector on generated tracks."""
 
 import inspect
 import logging
@@ -49,14 +49,14 @@ EXPECTED_WARNINGS = (
     *OF_OTHER_PACKAGES,
     ".*does not have many workers.*",  # tokens are read in a millisecond
     ".*smaller than the logging interval.*",
-    ".*your dataloader is not resumable.*",  # the data module is
-    ".*The dirpath has changed from.*",  # a run that resumes elsewhere has a best.ckpt of its own
-    ".*directory .* exists and is not empty.*",  # Hydra's own files are there before us
-    ".*recommended to use .self.log.*sync_dist=True.*",  # what is logged is of all processes
-    ".*could not find the monitored key.*",  # a run that ends before its first validation
+    ".*your dataloader is not resumable.*",  # the data module is resumable
+    ".*The dirpath has changed from.*",  # a run resumed in another folder writes its own best.ckpt
+    ".*directory .* exists and is not empty.*",  # Hydra has written its files before
+    ".*recommended to use .self.log.*sync_dist=True.*",  # logged values cover all processes already
+    ".*could not find the monitored key.*",  # the run ended before its first validation
 )
 RECORDED = ("loss", "optimizer", "scheduler", "data", "trainer")
-"""Sections of the configuration that a checkpoint carries."""
+"""Sections of the configuration that are stored in checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +64,23 @@ class TrainingResult:
     """The best checkpoint of a run."""
 
     best_path: Path
-    """Chosen by callbacks.best_checkpoint.monitor: best.ckpt in the output folder."""
+    """best.ckpt in the output folder, chosen by callbacks.best_checkpoint.monitor."""
     valid_jf: float | None
-    """Its valid/J&F, in [0, 1]; None if nothing was validated."""
+    """Its valid/J&F, in [0, 1]; None if there was no validation."""
 
 
 def train(config: TrainConfig) -> TrainingResult:
     """Train a selector.
 
-    The same seed gives the same result on a CPU; on a GPU, where some sums have no fixed order, it
-    gives nearly the same. A run that resumes in its own folder chooses its best checkpoint among
-    all its epochs, one that resumes in another folder among the remaining ones;
-    ``trainer.fast_dev_run`` writes none.
+    The same seed gives the same result on a CPU, and nearly the same on a GPU, where some sums have
+    no fixed order. A run resumed in its own folder chooses its best checkpoint among all its
+    epochs; a run resumed in another folder chooses among the remaining epochs.
+    ``trainer.fast_dev_run`` writes no checkpoint.
 
     Raises:
-        UserError: if a GPU is requested and none is there, data or tracks are missing or do not
-            belong together, a width does not fit, a limit leaves no batch, the output folder holds
-            another run, or the checkpoint to resume from does not fit.
+        UserError: if a requested GPU is missing, data or tracks are missing or do not belong
+            together, a width does not match, a limit leaves no batch, the output folder holds
+            another run, or the checkpoint to resume from does not match.
     """
     output_dir = Path(config.paths.output_dir)
     is_dry = bool(config.trainer.node.get("fast_dev_run"))
@@ -90,7 +90,7 @@ def train(config: TrainConfig) -> TrainingResult:
     selector = config.selector()
     check_kind(selector, Selector, "selector")
     optimizer = _choose_fused(config.optimizer, config.trainer.node.get("precision"))
-    optimizer(selector.parameters())  # refuses its values before data is read
+    optimizer(selector.parameters())  # fail on invalid values before data is read
     callbacks = _build_callbacks(config.callbacks)
 
     valid_split, data = _open_data(config)
@@ -128,12 +128,12 @@ def train(config: TrainConfig) -> TrainingResult:
         finally:
             finish_logger(logger)
         for process in getattr(trainer.strategy.launcher, "procs", []):
-            process.wait()  # the next job of a sweep has the machine for itself
+            process.wait()  # so that the next job of a sweep has the machine for itself
     return _report(trainer, config)
 
 
 def _set_up(config: TrainConfig) -> torch.device:
-    """Check the device; set seeds, threads and log levels."""
+    """Return the device after checking it; set seeds, threads and log levels."""
     device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
     check_precision(config.trainer.node.get("precision"), device)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -145,7 +145,10 @@ def _set_up(config: TrainConfig) -> torch.device:
 
 
 def _choose_fused(optimizer: Later[Any], precision: str | None) -> Later[Any]:
-    """Replace ``fused: null``: in mixed precision Lightning cannot clip gradients for it."""
+    """Replace ``fused: null`` by false in mixed precision, else by true.
+
+    In mixed precision Lightning cannot clip the gradients of a fused optimiser.
+    """
     if optimizer.node.get("fused", True) is not None:
         return optimizer
     is_fused = not str(precision).endswith("-mixed")
@@ -155,7 +158,7 @@ def _choose_fused(optimizer: Later[Any], precision: str | None) -> Later[Any]:
 def _with_num_steps(
     scheduler: Later[Any] | None,
 ) -> Callable[[torch.optim.Optimizer, int], Any] | None:
-    """Give the optimiser steps of the run to schedules that take ``num_steps``."""
+    """Pass the number of steps of the run to schedules that take ``num_steps``."""
     if scheduler is None:
         return None
     target = locate(scheduler.node["_target_"], scheduler.key)
@@ -166,7 +169,7 @@ def _with_num_steps(
 
 
 def _build_callbacks(nodes: Mapping[str, Later[Callback | None]]) -> list[Callback]:
-    """Callbacks by name; a function may return None for one that is off."""
+    """Return the configured callbacks; a target may return None to disable its callback."""
     built = [(node.key, callback) for node in nodes.values() if (callback := node()) is not None]
     for key, callback in built:
         check_kind(callback, Callback, key)
@@ -174,9 +177,9 @@ def _build_callbacks(nodes: Mapping[str, Later[Callback | None]]) -> list[Callba
 
 
 def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
-    """The validation split, and the samples of both.
+    """Return the validation split, and the DataModule of both splits.
 
-    Validation goes by video where expressions share tracks: no score depends on it.
+    Expressions that share tracks are validated video by video; no score depends on that.
     """
     trains = [part.open(part.train_split) for part in config.dataset.parts.values()]
     valid = config.dataset.open(config.dataset.valid_split)
@@ -224,20 +227,20 @@ def _build_trainer(
         "plugins": node.get("plugins") or [WholeFileIO()],
     }
     if node.get("deterministic") is None:
-        options["deterministic"] = "warn" if uses_gpu else None  # on a CPU everything is
+        options["deterministic"] = "warn" if uses_gpu else None  # all CPU operations are
     return config.trainer(**options)
 
 
 def _fit(
     trainer: pl.Trainer, module: SelectorModule, data: SelectorDataModule, ckpt_path: Path | None
 ) -> None:
-    """Train, and validate once if the run was too short for a validation of its own."""
+    """Train, and validate once if the run was too short for a scheduled validation."""
     try:
         trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
         _validate_short_run(trainer, module, data)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
-    except (SIGTERMException, SystemExit) as ended:  # of Ctrl-C Lightning makes status 1
+    except (SIGTERMException, SystemExit) as ended:  # after Ctrl-C Lightning exits with status 1
         is_sigterm = isinstance(ended, SIGTERMException)
         if not (is_sigterm or trainer.interrupted):
             raise
@@ -266,7 +269,7 @@ def _validate_short_run(
 
 
 def _best_checkpoint(trainer: pl.Trainer) -> BestCheckpoint | None:
-    """The callback that keeps best.ckpt, if it writes any."""
+    """Return the callback that keeps best.ckpt; None if the run writes none."""
     found = [each for each in trainer.checkpoint_callbacks if isinstance(each, BestCheckpoint)]
     return found[0] if found and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
 
@@ -274,7 +277,7 @@ def _best_checkpoint(trainer: pl.Trainer) -> BestCheckpoint | None:
 def _describe(
     config: TrainConfig, tracks: Sequence[LabelledTracks], trainer: pl.Trainer
 ) -> dict[str, Any]:
-    """Where a checkpoint comes from, in plain types; the trainer as the machine chose it."""
+    """Return the provenance of a checkpoint in plain types, with the trainer's actual settings."""
     index = tracks[0].readers[0].index
     described: dict[str, Any] = {
         "dataset": config.dataset.name,

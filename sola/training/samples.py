@@ -1,4 +1,4 @@
-"""Samples of a split: object tokens, labels and text tokens of its expressions."""
+"""Training samples of a split: object tokens, labels and text tokens of its expressions."""
 
 import functools
 import math
@@ -24,17 +24,17 @@ from sola.types import Expression, Labels
 
 
 class LabelledTracks:
-    """Object tokens and labels of a split's expressions from all its sources; masks are not read.
+    """Object tokens and labels of a split's expressions, from all its prompt sources.
 
     An expression's tracks are those of its video, then those made for it, in the order of
-    ``TrackSources``. What expressions share is read once if they come in turn, or close to one
-    another.
+    ``TrackSources``. Masks are not read. Tracks that expressions share are read once if the
+    expressions follow one another closely.
 
     Args:
-        readers: one a prompt source, all of one tracker.
-        label_iou: a track is positive when its best IoU over the expression's objects is above it.
-        empty_frames: frames empty in track and object: count or skip, see ``track_labels``.
-        keep: videos whose tracks stay in memory, the last ones read of each source.
+        readers: one per prompt source, all of the same tracker.
+        label_iou: a track is positive if its best IoU over the expression's objects is above this.
+        empty_frames: count or skip frames empty in both track and object, see ``track_labels``.
+        keep: number of videos whose tracks stay in memory per source, those read last.
 
     Raises:
         UserError: if the sources' trackers differ.
@@ -54,11 +54,11 @@ class LabelledTracks:
         self._labels: dict[tuple[str, str], NDArray[np.bool_]] = {}
 
     def __reduce__(self) -> Any:
-        """A copy in another process opens its files and fills its memory itself."""
+        """Pickle the arguments only: a copy opens its files and fills its cache itself."""
         return LabelledTracks, (self.readers, self.label_iou, self.empty_frames, self.keep)
 
     def num_tracks(self, expression: Expression) -> int:
-        """N, over all sources.
+        """Return N, the number of an expression's tracks over all sources.
 
         Raises:
             UserError: if a source lacks the expression.
@@ -66,7 +66,7 @@ class LabelledTracks:
         return sum(reader.num_tracks(*entry_of(reader, expression)) for reader in self.readers)
 
     def tokens(self, expression: Expression) -> NDArray[np.float32]:
-        """Object tokens of an expression's tracks: (N, T, D); do not write to them.
+        """Return the object tokens of an expression's tracks, (N, T, D); do not write to them.
 
         Raises:
             UserError: if a source lacks the expression.
@@ -76,10 +76,10 @@ class LabelledTracks:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def labels(self, expression: Expression) -> NDArray[np.bool_]:
-        """Which of its tracks an expression refers to: (N,).
+        """Return which of its tracks an expression refers to, (N,) bool.
 
         Raises:
-            UserError: if there is no ground truth for it.
+            UserError: if the expression has no ground truth.
         """
         key = (expression.video_id, expression.expression_id)
         if key not in self._labels:
@@ -107,18 +107,18 @@ class LabelledTracks:
 def open_tracks(
     data_dir: Path, dataset: Split, sources: Sequence[str], tracker: str, **options: Any
 ) -> LabelledTracks:
-    """The tracks of a split of one data set.
+    """Open the tracks of a split.
 
     Args:
-        data_dir: holds tracks/.
+        data_dir: folder that holds tracks/.
         dataset: the split.
-        sources: prompt sources.
-        tracker: its name.
-        options: of ``LabelledTracks``.
+        sources: names of the prompt sources.
+        tracker: name of the tracker.
+        options: arguments of ``LabelledTracks``.
 
     Raises:
-        UserError: if some are missing (with the command that makes them), or were made by different
-            trackers.
+        UserError: if tracks are missing (with the command that makes them), or were made by
+            different trackers.
     """
     folders = [tracks_dir(data_dir, dataset.name, dataset.split, name, tracker) for name in sources]
     tracks = LabelledTracks([ShardReader(folder) for folder in folders], **options)
@@ -128,10 +128,10 @@ def open_tracks(
 
 
 def check_widths(selector: Selector, tracks: LabelledTracks, encoder: TextEncoder) -> None:
-    """Refuse a selector whose widths are not those of its inputs.
+    """Check that the selector's widths match its inputs.
 
     Raises:
-        UserError: if one differs.
+        UserError: if a width differs.
     """
     where = tracks.readers[0].tracks_dir
     for key, width, what in (
@@ -146,16 +146,16 @@ def check_widths(selector: Selector, tracks: LabelledTracks, encoder: TextEncode
 
 
 class SelectionDataset(Dataset[Sample]):
-    """The expressions of a split with the tracks that may answer them.
+    """Dataset of a split's expressions and their candidate tracks.
 
     Args:
-        expressions: of the split.
-        tracks: of the split.
-        text: gives their text tokens.
-        by_video: a sample is a video with all its expressions; otherwise, and where expressions of
-            one video have different tracks, it is one expression.
-        skip_empty: leave out expressions without tracks, which have nothing to learn from.
-        max_tokens: videos with more object tokens are cut into samples of fewer expressions.
+        expressions: expressions of the split.
+        tracks: tracks of the split.
+        text: returns text tokens.
+        by_video: whether a sample is a video with all its expressions; if not, or if expressions of
+            one video have different tracks, a sample is one expression.
+        skip_empty: whether to skip expressions without tracks, which teach nothing.
+        max_tokens: videos with more object tokens are split into samples of fewer expressions.
 
     Raises:
         UserError: if no sample is left.
@@ -200,14 +200,14 @@ class SelectionDataset(Dataset[Sample]):
         )
 
     def num_tokens(self, expressions: Sequence[Expression]) -> int:
-        """Object tokens of a sample: expressions x tracks x frames."""
+        """Return the number of object tokens of a sample: expressions x tracks x frames."""
         first = expressions[0]  # the others have the same tracks
         reader = self.tracks.readers[0]
         num_frames = reader.num_frames(*entry_of(reader, first))
         return len(expressions) * self.tracks.num_tracks(first) * num_frames
 
     def _cut(self, group: Sequence[Expression]) -> list[tuple[Expression, ...]]:
-        """Parts of a video's expressions that fit into the budget, of about equal size."""
+        """Split a video's expressions into samples of similar size that fit ``max_tokens``."""
         if self.max_tokens is None:
             return [tuple(group)]
         at_most = max(1, self.max_tokens // max(1, self.num_tokens(group[:1])))

@@ -1,4 +1,4 @@
-"""J and F of selections on the validation split, at several thresholds, and those of the oracle."""
+"""J and F on the validation split: of the selection at several thresholds, and of the oracle."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,24 +21,24 @@ VALID_J_BEST, VALID_F_BEST, VALID_JF_BEST = "valid/J_best", "valid/F_best", "val
 VALID_THRESHOLD_BEST = "valid/threshold_best"
 VALID_ORACLE_JF = "valid/oracle_J&F"
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
-"""Thresholds compared in training. Every threshold would take several times as long."""
+"""Thresholds compared in training. Comparing all thresholds would take several times as long."""
 MAX_PIXELS_KEPT = 1 << 26
-"""Frames x height x width of the videos whose masks are kept: 256 small videos, or 1 of MeViS."""
+"""Limit of frames x height x width of cached masks: 256 small videos, or 1 of MeViS."""
 MAX_ORACLE_PIXELS = 1 << 40
-"""Frames x height x width x tracks that the oracle is searched for in: all of moving_shapes, and
-some 250 choices of 60 tracks in videos of MeViS."""
+"""Limit of frames x height x width x tracks of all oracle searches: enough for all of
+moving_shapes, or for some 250 searches among 60 tracks in videos of MeViS."""
 
 
 class Finding(NamedTuple):
-    """What a validation found of one expression.
+    """Validation result of one expression.
 
     Attributes:
         expression: the expression.
-        scores: (N,) by the order of the expression's tracks.
-        labels: (N,) bool, tracks that it refers to.
-        curve: J and F at the configured threshold and at those of ``GRID``.
+        scores: (N,) in the order of the expression's tracks.
+        labels: (N,) bool, True for tracks that it refers to.
+        curve: J and F at the configured threshold, then at those of ``GRID``.
         oracle: J and F of the oracle; None: unknown.
-        breakdowns: J&F at the configured threshold, by breakdown, such as valid_by_size/small.
+        breakdowns: J&F at the configured threshold, by name, such as valid_by_size/small.
     """
 
     expression: Expression
@@ -50,12 +50,12 @@ class Finding(NamedTuple):
 
 
 def summarize(findings: Sequence[Finding]) -> dict[str, float]:
-    """Mean scores of a validation, by the names in logs; NaN if no oracle is known.
+    """Return the mean scores of a validation by log key; the oracle is NaN if unknown for all.
 
-    The best threshold is the one of ``GRID`` that ``best_threshold`` names the lowest.
+    The best threshold is ``best_threshold(...).lowest`` among those of ``GRID``.
 
     Args:
-        findings: of all processes, at least one.
+        findings: findings of all processes, at least one.
     """
     means = np.mean([found.curve for found in findings], axis=0)  # (1 + K, 2)
     jf = means.mean(axis=1)
@@ -76,13 +76,13 @@ def summarize(findings: Sequence[Finding]) -> dict[str, float]:
 class ValidationScorer:
     """Scores the tracks selected for an expression against its objects.
 
-    Masks of large videos are read again every time. The oracle is searched for once in a run, and
-    only in the first videos where that would take long.
+    Masks of large videos are read again every time. Each oracle is searched once per run, and not
+    at all once ``MAX_ORACLE_PIXELS`` are spent.
 
     Args:
-        tracks: of the split.
-        split: its expressions and ground truth.
-        threshold: the configured one.
+        tracks: reader of the split's tracks.
+        split: expressions and ground truth.
+        threshold: the configured threshold.
         sources: prompt sources of the tracks, for the breakdown by source.
     """
 
@@ -102,12 +102,12 @@ class ValidationScorer:
         scores: Sequence[NDArray[np.float32]],
         labels: Sequence[NDArray[np.bool_]],
     ) -> list[Finding]:
-        """What is found of some expressions.
+        """Return one finding per expression.
 
         Args:
-            expressions: of one video, with known objects.
-            scores: of each (N,), by the order of the expression's tracks.
-            labels: of each (N,), tracks that it refers to.
+            expressions: expressions of one video, with known objects.
+            scores: for each expression (N,), in the order of its tracks.
+            labels: for each expression (N,) bool, True for tracks that it refers to.
         """
         curves = self.trace(expressions, scores, thresholds=sorted({self.threshold, *GRID}))
         by_source = {}
@@ -137,13 +137,13 @@ class ValidationScorer:
         thresholds: Sequence[float],
         source: str | None = None,
     ) -> list[Curve]:
-        """J and F of the union of the selected tracks, by threshold.
+        """Return the curves of J and F of the union of the selected tracks by threshold.
 
         Args:
             expressions: see ``score``.
             scores: see ``score``.
-            thresholds: the only ones at which the curves are needed, ascending.
-            source: prompt source of the tracks that may be selected; None: all.
+            thresholds: ascending thresholds at which the curves will be read.
+            source: only tracks of this prompt source may be selected; None: all tracks.
         """
         video, scorer = self._open(expressions[0].video_id)
         scored = []
@@ -155,22 +155,22 @@ class ValidationScorer:
         return trace(scorer, scored, thresholds=thresholds)
 
     def read(self, video_id: str) -> VideoTracks:
-        """The tracks of a video, those of all its expressions."""
+        """Read the tracks of a video for all its expressions."""
         return self._tracks.read(self._expressions[video_id])
 
     def tracks_of(self, expression: Expression) -> tuple[int, ...]:
-        """The tracks that may answer an expression, by their place among those of the video."""
+        """Return the candidate tracks of an expression, as indices among the video's tracks."""
         return self._open(expression.video_id)[0].candidates[expression.expression_id]
 
     def size_group(self, expression: Expression) -> str:
-        """The size of an expression's objects, see ``groups_of``."""
+        """Return the size label of an expression's objects, see ``groups_of``."""
         scorer = self._open(expression.video_id)[1]
         return groups_of(expression, scorer.union(expression.object_ids or ()))["size"]
 
     def oracle(self, expression: Expression) -> Score | None:
-        """J and F of the best selection of an expression's tracks, see ``best_selection``.
+        """Return J and F of the best selection of an expression's tracks, see ``best_selection``.
 
-        None once ``MAX_ORACLE_PIXELS`` are spent, for what is not known by then.
+        None if it is not known yet and ``MAX_ORACLE_PIXELS`` are spent.
         """
         scorer, tracks = self._open(expression.video_id)[1], self.tracks_of(expression)
         objects = tuple(sorted(expression.object_ids or ()))

@@ -1,1 +1,1 @@
-"""What people look at: masks to hand in and pictures of answers."""
+"""Overlays, plots, reports and dashboards."""

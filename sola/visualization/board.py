@@ -1,7 +1,7 @@
-"""What a run shows while it works, in W&B, TensorBoard or a CSV file.
+"""Loggers of a run: W&B, TensorBoard or a CSV file.
 
-``make_logger`` makes Lightning's logger of a run; ``Board`` logs what Lightning's loggers have no
-method for: tables, videos, plots, checkpoints.
+``make_logger`` makes Lightning's logger of a run. ``Board`` logs values that Lightning's loggers
+have no method for: tables, videos, plots and checkpoints.
 """
 
 import csv
@@ -30,9 +30,9 @@ from sola.weights_file import read_weights
 
 log = logging.getLogger(__name__)
 
-# of W&B for a step of the optimizer: the step, and the epoch and the validation that it may end
+# most W&B rows of an optimizer step: those of the step, and of an epoch and a validation after it
 MAX_ROWS_PER_STEP = 4
-# all four, or W&B writes tables and artifacts into the home folder
+# all four are needed, or W&B writes tables and artifacts into the home folder
 WANDB_DIRS = {
     "WANDB_DIR": "",
     "WANDB_DATA_DIR": "wandb/data",
@@ -45,9 +45,9 @@ class VideoClip(NamedTuple):
     """A short video for W&B, and one picture of it for TensorBoard.
 
     Attributes:
-        path: an mp4, which may be deleted once it was logged.
+        path: an mp4, which may be deleted once it is logged.
         picture: (H, W, 3) RGB.
-        caption: a line of text.
+        caption: one line of text.
     """
 
     path: Path
@@ -63,17 +63,17 @@ class Histogram(NamedTuple):
 
 
 Cell = str | float | VideoClip | None
-# rows, each a value per column
+# rows of values by column
 Table = list[dict[str, Cell]]
 Value = float | Histogram | LinePlot | Table
 
 
 class Board:
-    """Logs to one logger, from the first process of a run.
+    """Logs values of all kinds to one logger, on rank 0 only.
 
     Args:
-        logger: W&B shows every value; TensorBoard has pictures instead of videos;
-            other loggers get the numbers.
+        logger: W&B gets every value, TensorBoard gets pictures instead of videos, and other loggers
+            get only numbers.
     """
 
     def __init__(self, logger: Logger) -> None:
@@ -106,7 +106,7 @@ class Board:
 
     @rank_zero_only
     def add_checkpoint(self, path: Path) -> None:
-        """Upload the checkpoint of a training (W&B only), with its provenance as metadata."""
+        """Upload a selector's checkpoint (W&B only), with its provenance as metadata."""
         if isinstance(self.logger, WandbLogger):
             import wandb
 
@@ -119,7 +119,7 @@ class Board:
 
 
 def git_state() -> dict[str, Any]:
-    """Return the commit of the code and whether files differ; "none" outside of a repository."""
+    """Return the commit of the code ("none" outside a repository) and whether files differ."""
     folder = Path(__file__).parents[1]
 
     def git(*words: str) -> str:
@@ -141,18 +141,18 @@ def make_logger(
     first_step: int = 0,
     goes_on: bool = False,
 ) -> Logger:
-    """Return the logger of a run, and report it as the first line of the run.
+    """Return the logger of a run, and log its type as the first line of the run.
 
     Args:
-        node: the group logger; None: nothing is logged.
-        job_type: train or generate, by which W&B can group runs.
-        is_dry: write nothing (``trainer.fast_dev_run``).
-        first_step: optimizer steps of the run that this one resumes. A CSV file keeps its rows of
+        node: configuration of the logger; None: log nothing.
+        job_type: train or generate; W&B can group runs by it.
+        is_dry: whether to write nothing (``trainer.fast_dev_run``).
+        first_step: optimizer steps of the run that this one resumes. A CSV file keeps the rows of
             these steps, and TensorBoard hides later ones.
-        goes_on: the resumed run is in the same folder, and stays the same run of W&B.
+        goes_on: whether the resumed run is in the same folder, and so stays the same W&B run.
 
     Raises:
-        UserError: if the constructor refuses a value.
+        UserError: if the logger rejects a value.
     """
     if is_dry or node is None:
         log.info("logger: none%s", ", trainer.fast_dev_run writes nothing" if is_dry else "")
@@ -169,20 +169,20 @@ def make_logger(
 
 
 def keep_rows(logger: CSVLogger, first_step: int) -> None:
-    """Keep the rows of metrics.csv that the run had when it was interrupted, and no others.
+    """Keep only the rows of metrics.csv from before the step at which the run resumes.
 
     Args:
-        logger: Lightning's, which would begin an empty file.
+        logger: Lightning's logger, which would start an empty file.
         first_step: see ``make_logger``.
     """
     path, rows = Path(logger.log_dir) / "metrics.csv", list[dict[str, Any]]()
     if first_step > 0 and path.is_file():
-        whole = path.read_text().rpartition("\n")[0]  # a killed process may cut the last row off
+        whole = path.read_text().rpartition("\n")[0]  # a killed process may leave half a row
         for row in csv.DictReader(whole.splitlines()):
             if int(row["step"] or first_step) < first_step:
                 rows.append({name: value for name, value in row.items() if value})
     with warnings.catch_warnings():
-        # the folder has files of Hydra; Lightning deletes the old metrics.csv
+        # Hydra has written files into the folder; Lightning deletes the old metrics.csv
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
         logger.experiment.metrics = rows
     logger.save()
@@ -199,20 +199,20 @@ def wandb_logger(
     first_step: int = 0,
     goes_on: bool = False,
 ) -> Logger:
-    """Return Lightning's logger of a run of W&B, which is offline if nobody is logged in.
+    """Return Lightning's logger of a W&B run, which is offline without a W&B login.
 
     Args:
         save_dir: folder of the run.
-        project: of W&B.
-        entity: user or team; None: the default of the login.
-        group: runs of a group are shown together; None: those of a sweep, by its folder's name.
-        name: of the run; None: its overrides, such as "seed=1".
+        project: W&B project.
+        entity: W&B user or team; None: the default of the login.
+        group: W&B group of the run; None: the name of the sweep's folder, if it is part of a sweep.
+        name: name of the run; None: its overrides, such as "seed=1".
         job_type: see ``make_logger``.
         first_step: see ``make_logger``.
         goes_on: see ``make_logger``.
 
     Raises:
-        UserError: if W&B refuses a value.
+        UserError: if W&B rejects a value.
     """
     from wandb.errors import UsageError
 
@@ -244,7 +244,7 @@ def wandb_logger(
         except UsageError as error:
             raise UserError(f"logger: {error}") from error
         id_path.write_text(run.id)
-        if goes_on and is_offline:  # W&B does not know the rows of the run that is resumed
+        if goes_on and is_offline:  # W&B does not know the last step of the resumed run
             run.log({}, step=MAX_ROWS_PER_STEP * first_step)
     return logger
 
@@ -256,14 +256,17 @@ def finish_logger(logger: Logger) -> None:
         import wandb
 
         logger.experiment.finish()
-        wandb.teardown()  # finish() alone may leave the end of the file unwritten
+        wandb.teardown()  # with finish() only, the end of the file may not be written
         for name, folder in _wandb_dirs(Path(logger.save_dir or "")).items():
             if os.environ.get(name) == folder:
                 del os.environ[name]
 
 
 def _as_wandb(name: str, value: Value) -> dict[str, Any]:
-    """The value as W&B's type; the videos of a table also alone, as they get no name in it."""
+    """Return W&B values by name; a table's videos are also logged as <name>_videos.
+
+    W&B gives videos in a table no caption.
+    """
     import wandb
 
     def as_cell(cell: Cell) -> Any:
@@ -286,7 +289,7 @@ def _as_wandb(name: str, value: Value) -> dict[str, Any]:
 
 
 def _add_to_tensorboard(writer: Any, name: str, value: Value, step: int) -> None:
-    """Write a value that is not a number; a table as Markdown, with its pictures beside it."""
+    """Write a value that is not a number; a table becomes Markdown with separate pictures."""
     if isinstance(value, Histogram):
         counts, edges = value
         writer.add_histogram(name, np.repeat(edges[1:] + edges[:-1], counts) / 2, step, bins=edges)
@@ -311,12 +314,12 @@ def _as_text(cell: Cell, number: int) -> str:
 
 
 def _wandb_dirs(output_dir: Path) -> dict[str, str]:
-    """The environment that keeps W&B in the folder of the run."""
+    """Return the environment variables that keep W&B's files in the folder of the run."""
     return {name: str((output_dir / folder).absolute()) for name, folder in WANDB_DIRS.items()}
 
 
 def _is_logged_in() -> bool:
-    """Look for a login without ``wandb.login``, which decides between online and offline."""
+    """Return whether there is a W&B login, without calling ``wandb.login``."""
     from requests.utils import get_netrc_auth
 
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):

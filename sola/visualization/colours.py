@@ -1,11 +1,11 @@
 """Colours of masks, plots and pages.
 
-Correct, missed and wrong differ in lightness as well as in hue, so that people who see fewer hues
+Correct, missed and wrong pixels differ in lightness as well as in hue, so that colour-blind people
 can tell them apart. Text and the edges of controls have the contrast of WCAG 2.2 AA. Tests measure
 both.
 """
 
-# RGB of masks drawn over a frame; false positives are hatched, too
+# RGB of masks drawn over a frame; false positives are also hatched
 MASKS = {
     "truth": (70, 230, 120),
     "selection": (255, 127, 14),
@@ -16,7 +16,7 @@ MASKS = {
     "missed": (255, 255, 255),
     "wrong": (214, 10, 86),
 }
-# role -> its colour on a light page and on a dark one
+# role -> (colour on a light page, colour on a dark page)
 THEMES = {
     "paper": ("#f6f7f9", "#14171c"),
     "card": ("#ffffff", "#1d2229"),
@@ -30,7 +30,7 @@ THEMES = {
     "correct": ("#14a05e", "#62e39a"),
     "wrong": ("#8f0f43", "#e8457f"),
 }
-# Role -> its colour in a plot's file.
+# role -> colour in the file of a plot
 LIGHT = {role: light for role, (light, _) in THEMES.items()}
 
 

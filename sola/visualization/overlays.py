@@ -1,4 +1,4 @@
-"""Draw masks over video frames, and sheets of frames under a sentence."""
+"""Draw masks over video frames, and contact sheets of frames below a sentence."""
 
 import textwrap
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from sola.visualization.colours import MASKS
 ORANGE, GREEN = MASKS["selection"], MASKS["truth"]
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 OPACITY = 0.45
-# Width and distance of stripes, in widths of an outline.
+# Width and spacing of stripes, in widths of the outline.
 STRIPE, PERIOD = 2, 8
 MAX_LINES = 8
 DOTS = "..."
-# White between two frames.
+# Width of the white gap between two frames.
 GAP_PX = 4
 
 
 class MaskRow(NamedTuple):
-    """One row of a sheet: the same frames with masks of one kind.
+    """One row of a contact sheet: the frames with masks of one kind.
 
     Attributes:
-        label: what the masks are.
+        label: name of the masks.
         masks: (T, H, W), one mask per frame.
         colour: RGB.
     """
@@ -43,16 +43,16 @@ def draw_masks(
     *,
     is_striped: bool = False,
 ) -> NDArray[np.uint8]:
-    """Return a frame with a mask tinted and outlined over it.
+    """Return a frame with a tinted and outlined mask drawn over it.
 
     The outline is double, a dark line inside a line of the colour, so that one of the two is
     visible on any object. Pixels outside the mask do not change.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
-        mask: (H, W) bool; another size is scaled to the frame's by nearest neighbour.
+        mask: (H, W) bool; a mask of another size is scaled to the frame by nearest neighbour.
         colour: RGB.
-        is_striped: hatch the mask, so that it can be told apart without its colour.
+        is_striped: whether to hatch the mask, so that it is recognisable without colour.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
@@ -71,7 +71,7 @@ def draw_masks(
         drawn[rows[is_stripe], columns[is_stripe]] = colour
     for depth_px, line in ((2 * line_px, INK), (line_px, colour)):
         kernel = np.ones((2 * depth_px + 1, 2 * depth_px + 1), np.uint8)
-        # the border of the picture is an edge, too
+        # the border of the picture counts as an edge
         core = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
         drawn[inside > core] = line
     return drawn
@@ -103,7 +103,7 @@ def contact_sheet(
     Args:
         frames: T frames, (H, W, 3) uint8 RGB each.
         rows: masks to draw, from top to bottom.
-        heading: texts above everything, each on lines of its own.
+        heading: texts at the top, each starting on a new line.
 
     Returns:
         The sheet, uint8 RGB.

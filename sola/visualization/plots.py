@@ -1,6 +1,6 @@
-"""Draw the plots of a report and of a dashboard with matplotlib.
+"""Draw the plots of reports and dashboards with matplotlib.
 
-Matplotlib is imported when a plot is drawn, as importing it takes a second.
+Matplotlib is imported only when a plot is drawn, as the import takes a second.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ ScoredTrack = tuple[int, float, bool]  # track, its score, and whether it is cor
 
 
 class LinePlot(NamedTuple):
-    """Lines over a common axis, for ``draw_lines``, or for W&B, which draws them itself.
+    """Lines over a common x axis, for ``draw_lines`` or for W&B, which draws them itself.
 
     Attributes:
-        title: of the plot.
-        x_name: of the axis.
-        lines: name -> role (a key of ``sola.visualization.colours.LIGHT``), xs and ys.
+        title: title of the plot.
+        x_name: label of the x axis.
+        lines: name -> (role, xs, ys); a role is a key of ``sola.visualization.colours.LIGHT``.
     """
 
     title: str
@@ -38,11 +38,11 @@ class LinePlot(NamedTuple):
 
 
 def draw_lines(plot: LinePlot, marks: Mapping[str, tuple[float, str]] | None = None) -> Figure:
-    """Return a figure of lines, from zero on.
+    """Return a figure of lines; its y axis includes zero.
 
     Args:
         plot: the lines.
-        marks: name -> (x, line style) of upright lines.
+        marks: name -> (x, line style) of vertical lines.
     """
     figure, axes = _new_figure(plot.title, plot.x_name)
     for name, (role, xs, ys) in plot.lines.items():
@@ -61,7 +61,7 @@ def draw_report_plots(
 
     Args:
         evaluation: content of evaluation.json.
-        scores: of every expression's tracks.
+        scores: scores of every expression's tracks.
     """
     figures = {"threshold_curve": _threshold_curve(evaluation)}
     if scores:
@@ -83,15 +83,15 @@ def write_plot(figure: Figure, path: Path) -> str:
 
     Args:
         figure: the plot.
-        path: of the files, without their suffix.
+        path: path of the files, without suffix.
 
     Returns:
-        The SVG, to put into a page, with colours that follow the theme of the page.
+        The SVG to embed in a page, with colours that follow the theme of the page.
     """
     from matplotlib import rc_context
 
     figure.savefig(path.with_suffix(".png"), dpi=200)
-    # text stays text, and the same plot is the same file
+    # text stays text, and equal plots give equal files
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "sola"}):
         no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(path.with_suffix(".svg"), metadata=no_metadata)
@@ -127,7 +127,7 @@ def _score_histogram(scored: Sequence[ScoredTrack], threshold: float) -> Figure:
 
 
 def _bars(title: str, means: Mapping[str, Any]) -> Figure:
-    """Bars of the selection, each with its interval and the oracle."""
+    """Return a bar chart of the selection, with its intervals and the oracle."""
     figure, axes = _new_figure(title, height_in=1 + 0.24 * len(means))
     rows, selections = range(len(means)), [by_answer[SELECTION] for by_answer in means.values()]
     values = [100 * mean[JF] for mean in selections]
@@ -165,7 +165,7 @@ def _new_figure(title: str, x_name: str = "", height_in: float = 3.4) -> tuple[F
 
 
 def _add_legend(axes: Axes) -> None:
-    """Between the title and the plot."""
+    """Place the legend between the title and the plot."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, labelcolor=LIGHT["quiet"]
     )

@@ -1,4 +1,4 @@
-"""Write the report of an evaluation: numbers, plots and a gallery, for any browser."""
+"""Write the HTML report of an evaluation: numbers, plots and a gallery."""
 
 import json
 import logging
@@ -36,15 +36,15 @@ log = logging.getLogger(__name__)
 
 
 def check_other_run(path: str | None, dataset: str, split: str) -> None:
-    """Check the run that a report is to compare with, before anything is measured.
+    """Check the run to compare with, before anything is measured.
 
     Args:
-        path: output folder of the other run; None: there is none.
+        path: output folder of the other run; None: no other run.
         dataset: name of the data set of this run.
-        split: of this run.
+        split: split of this run.
 
     Raises:
-        UserError: if the run is missing, or of another split.
+        UserError: if the other run is missing, or has another split.
     """
     if path is not None:
         own = {"run": "this run", "dataset": dataset, "split": split}
@@ -58,18 +58,18 @@ def write_report(
     *,
     other_run: str | None = None,
 ) -> Path:
-    """Write the report of a selector's evaluation beside evaluation.json; returns its index.html.
+    """Write the report of a selector's evaluation beside evaluation.json; return its index.html.
 
     It replaces an older report once it is complete.
 
     Args:
         output_dir: folder of the evaluation.
-        split: what was measured.
+        split: the split that was measured.
         evaluation: content of evaluation.json.
         other_run: output folder of a run to compare with.
 
     Raises:
-        UserError: if something is missing or does not fit.
+        UserError: if a file is missing or does not match.
     """
     comparison, others = None, {}
     if other_run is not None:
@@ -88,14 +88,14 @@ def write_report(
 
 
 def answers_of(other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    """Return the selections of another run, without tracks if they are not the tracks of this run.
+    """Return the selections of another run, without tracks if the runs used different tracks.
 
     Args:
         other: content of evaluation.json of the other run.
-        own: the same of this run, on the same expressions.
+        own: content of evaluation.json of this run, with the same expressions.
 
     Returns:
-        (video id, expression id) -> scores, and "tracks" or None.
+        (video id, expression id) -> scores and "tracks", which may be None.
     """
     is_same = _made_by(other) == _made_by(own)
     own_answers = {(e["video"], e["expression"]): e["answers"] for e in own["expressions"]}
@@ -116,14 +116,14 @@ def write_page(
     *,
     comparison: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write index.html and all that it loads except for the videos.
+    """Write index.html and all files that it loads, except the videos.
 
     Args:
-        folder: of the report.
+        folder: folder of the report.
         evaluation: content of evaluation.json.
-        figures: plots, by file name.
-        entries: what the gallery shows of each expression.
-        comparison: with another run, see ``sola.evaluation.compare.compare``.
+        figures: plots by file name.
+        entries: rows of the gallery, one per expression.
+        comparison: comparison with another run, see ``sola.evaluation.compare.compare``.
     """
     assets = files("sola.visualization") / "assets"
     for name in ASSETS:
@@ -164,7 +164,7 @@ def write_page(
 def _write_videos(
     folder: Path, split: ScoredSplit, evaluation: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], list[ScoredTrack]]:
-    """Rows of the gallery, and the scores of all expressions for ``draw_report_plots``."""
+    """Write all videos; return the rows of the gallery and all scores for the plots."""
     entries = {(each["video"], each["expression"]): each for each in evaluation["expressions"]}
     dataset, by_video = split.dataset, group_by_video(split.dataset.expressions)
     rows: list[dict[str, Any]] = []
@@ -195,14 +195,14 @@ def _write_videos(
 
 
 def _label_rule(evaluation: Mapping[str, Any]) -> tuple[float, str]:
-    """IoU and treatment of empty frames by which the training labelled tracks."""
+    """Return the label IoU and the rule for empty frames that the training used, or defaults."""
     training = (evaluation.get("checkpoint") or {}).get("training") or {}
     data = training.get("data") or {}
     return data.get("label_iou", 0.7), data.get("empty_frames", "count")
 
 
 def _made_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the tracks of two runs share if they are the same."""
+    """Return the origin of a run's tracks, equal for runs that used the same tracks."""
     return [
         {k: v for k, v in tracks.items() if k in ("source", "tracker") or "_sha256" in k}
         for tracks in run.get("tracks", ())
@@ -210,7 +210,7 @@ def _made_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _answers(evaluation: Mapping[str, Any]) -> str:
-    """The table of all answers."""
+    """Return the HTML table of all answers."""
     measures, counts = ("J", "F", "J&F", *evaluation.get("metrics", ())), ("expressions", "videos")
     columns = ("answer", *measures, *counts)
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
@@ -224,7 +224,7 @@ def _answers(evaluation: Mapping[str, Any]) -> str:
 
 
 def _differences(comparison: Mapping[str, Any]) -> str:
-    """The table that ``sola.evaluation.compare`` prints, as text."""
+    """Return the table that ``sola.evaluation.compare`` prints, as escaped text."""
     groups = {"kind": comparison["by_kind"], **comparison["by_group"]}
     rows = {f"{name}: {k}": v for name, parts in groups.items() for k, v in parts.items() if k}
     text = StringIO()
@@ -233,13 +233,13 @@ def _differences(comparison: Mapping[str, Any]) -> str:
 
 
 def _cell(mean: Mapping[str, Any], measure: str = "J&F") -> str:
-    """A number, with its interval in small letters."""
+    """Return a number with its interval in small print, as HTML."""
     figure, _, interval = with_interval(mean, measure).partition(" ")
     return f"{figure} <small>{interval}</small>"
 
 
 def _plot(folder: Path, name: str, figure: "Figure") -> str:
-    """Write a plot; returns it with links to its files."""
+    """Write a plot; return it as HTML with links to its files."""
     title = escape(name.replace("_", " "))
     svg = write_plot(figure, folder / "plots" / name)
     svg = svg.replace("<svg ", f'<svg class="plot" role="img" aria-label="{title}" ', 1)

@@ -1,4 +1,4 @@
-"""Show a video with its masks: in the gallery of a report, and as an mp4 that browsers play."""
+"""Write videos with masks: for the gallery of a report, and as mp4 files for browsers."""
 
 import colorsys
 import json
@@ -23,30 +23,30 @@ from sola.visualization import overlays
 from sola.visualization.board import VideoClip
 
 MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
-# of each video, and of all videos together
+# limits of the frames shown per video, and in total
 MIN_FRAMES, MAX_FRAMES, MAX_FRAMES_OF_ALL = 12, 60, 6000
 JPEG_QUALITY = 82
-# frames a second: data sets do not state theirs
+# frames per second; data sets do not state theirs
 FPS = 6.0
-# smaller frames are magnified by a whole number, for the words above them
+# smaller frames are enlarged by a whole factor, so that the heading fits
 MIN_WIDTH_PX = 256
 LEGEND = "green correct, white missed, hatched red wrong"
-# Tick of the stream's clock: all common frame rates are whole numbers of it.
+# Tick of the stream's clock; a frame of any common frame rate lasts a whole number of ticks.
 TIME_BASE = Fraction(1, 90_000)
-# Lowest frame rate that a stream can state; its frames have times of their own.
+# Lowest frame rate that a stream can state; frames have their own times anyway.
 SLOWEST = Fraction(1, 1000)
 X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}
-# FFmpeg's numbers of the colours that browsers assume.
+# FFmpeg's codes of the colour space and range that browsers assume.
 BT709, LIMITED_RANGE = 1, 1
 
 
 @dataclass(frozen=True)
 class ShownVideo:
-    """A video with fewer and smaller frames, and its masks on them.
+    """A video reduced to fewer and smaller frames, with its masks on them.
 
     Attributes:
         video: the T frames.
-        frame_idxs: their places in the whole video.
+        frame_idxs: indices of these frames in the whole video.
         frames: T frames, (H, W, 3) uint8 RGB.
         tracks: T masks of each track.
         objects: T masks of each object, by id.
@@ -79,8 +79,8 @@ def show_video(
         video: the frames.
         size: (H, W) of the masks.
         num_frames: maximum number of frames.
-        tracks: masklets of the whole video.
-        objects: the same, by id.
+        tracks: masklets of the tracks on the whole video.
+        objects: masklets of the objects on the whole video, by id.
 
     Raises:
         UserError: if a frame cannot be read.
@@ -107,11 +107,11 @@ def write_video(
     """Write frames and masks of a video.
 
     Args:
-        folder: of the report; gets ``frames/<number>/<k>.jpg`` and ``data/<number>.js``.
-        number: of the video.
+        folder: folder of the report; gets ``frames/<number>/<k>.jpg`` and ``data/<number>.js``.
+        number: number of the video.
         shown: the video.
-        tracks: origin of its tracks.
-        scores: for the page, by expression id.
+        tracks: prompts of the tracks, and the expressions they were made for.
+        scores: scores for the page, by expression id.
     """
     for position, frame in enumerate(shown.frames):
         _write_jpeg(folder / "frames" / str(number) / f"{position}.jpg", frame)
@@ -141,10 +141,10 @@ def write_thumbnail(
     """Write the frame that shows most of an expression's objects, with its answer.
 
     Args:
-        path: the JPEG.
+        path: path of the JPEG.
         shown: the video.
         object_ids: objects of the expression.
-        selected: tracks.
+        selected: indices of the selected tracks.
     """
     target = shown.union(shown.objects[name] for name in object_ids)
     answer = shown.union(shown.tracks[idx] for idx in selected)
@@ -158,8 +158,8 @@ def write_script(path: Path, call: str, content: Any) -> None:
     """Write a script that passes content to the page, which cannot load JSON from a file.
 
     Args:
-        path: the file.
-        call: of a function, up to its last argument.
+        path: path of the script.
+        call: start of a function call, up to its last argument.
         content: the last argument.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,10 +177,10 @@ def draw_answer_clip(
     """Write a video of the correct, missed and wrong pixels of the selected tracks.
 
     Args:
-        path: of the mp4.
-        shown: the video, with the objects of the expression only.
-        sentence: the expression.
-        selected: tracks.
+        path: path of the mp4.
+        shown: the video, with only the objects of the expression.
+        sentence: text of the expression.
+        selected: indices of the selected tracks.
         caption: a line below the sentence.
     """
     target = shown.union(shown.objects.values())
@@ -195,13 +195,13 @@ def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
     """Write a video with all its tracks, each in its own colour.
 
     Args:
-        path: of the mp4.
+        path: path of the mp4.
         shown: the video.
-        caption: a line below its name.
+        caption: a line below the name of the video.
     """
     pictures = shown.frames
     for number, masklet in enumerate(shown.tracks):
-        # steps of the golden ratio around the circle of hues: neighbours differ most
+        # steps of the golden ratio around the hue circle, so that consecutive colours differ most
         red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
         colour = (round(255 * red), round(255 * green), round(255 * blue))
         pairs = zip(pictures, shown.union([masklet]), strict=True)
@@ -220,16 +220,16 @@ def write_mp4(
 ) -> None:
     """Write an mp4 (H.264, yuv420p) that shows each picture at its time, below a heading.
 
-    The format requires even sizes: a picture of an odd width or height gets one white column on the
-    right or one white row below.
+    The format requires even sizes: a picture of odd width or height gets one white column on the
+    right or one white row at the bottom.
 
     Args:
-        path: the file.
+        path: path of the mp4.
         pictures: (H, W, 3) uint8 RGB each.
-        times_s: start of each picture, and the end of the last.
+        times_s: start of each picture, then the end of the last, in seconds.
         size: (H, W) of the pictures.
         fps: frame rate that the stream states.
-        heading: texts above the picture, each on lines of its own.
+        heading: texts above the picture, each starting on a new line.
     """
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
     font_px = overlays.font_size_px(size[0])
@@ -267,7 +267,7 @@ def _codes(masklet: Masklet) -> list[str]:
 
 
 def _nearest(frame_idxs: Sequence[int], frame_idx: int) -> int | None:
-    """Position of the nearest shown frame; None where the frame is not known."""
+    """Return the position of the nearest shown frame; None if the frame is unknown."""
     return None if frame_idx < 0 else int(np.argmin(np.abs(np.subtract(frame_idxs, frame_idx))))
 
 
@@ -303,7 +303,7 @@ def _pad_to_even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _ticks(times_s: Sequence[float]) -> list[int]:
-    """The times on the clock, each at least a tick after the one before."""
+    """Return the times in ticks of the stream's clock, strictly increasing."""
     ticks: list[int] = []
     for time_s in times_s:
         tick = round(time_s / TIME_BASE)

@@ -1,7 +1,7 @@
-"""Training clips and batches of them; where the scenes come from is the caller's business.
+"""Training clips and batches of them.
 
-A scene maker is handed in (``sola.datasets.moving_shapes.scene.make_scene`` in the entry scripts),
-so that tracking stays independent of the data sets.
+The caller passes the function that makes scenes (``sola.datasets.moving_shapes.scene.make_scene``
+in the scripts), so that tracking stays independent of the data sets.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 SCENE_FRAMES = 16
-"""Frames of a scene; SAM 2 also scales the pointers' time code by it, in training as in use."""
+"""Frames of a scene; SAM 2 also scales the pointers' time code by it, in training and inference."""
 PLAIN: dict[str, Any] = {
     "min_objects": 1,
     "max_objects": 4,
@@ -30,19 +30,19 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 class SceneObject(Protocol):
-    """What is read of one object."""
+    """Attributes of one object that training reads."""
 
     @property
     def shape(self) -> str:
-        """Name of its outline."""
+        """Name of the shape."""
 
     @property
     def colour(self) -> str:
-        """Name of its colour."""
+        """Name of the colour."""
 
     @property
     def motion(self) -> str:
-        """Name of what it does."""
+        """Name of the motion."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Vocabulary:
     motions: tuple[str, ...]
 
     def label(self, scene_object: SceneObject) -> tuple[int, int, int]:
-        """Class numbers of shape, colour and motion."""
+        """Return the class numbers of shape, colour and motion."""
         return (
             self.shapes.index(scene_object.shape),
             self.colours.index(scene_object.colour),
@@ -85,7 +85,7 @@ class ClipSource:
     vocabulary: Vocabulary
 
     def draw(self, seed: int, frame_indices: Sequence[int], *, is_easy: bool) -> Clip:
-        """The given frames of scene ``seed``."""
+        """Draw the given frames of scene ``seed``."""
         settings = self.easy_settings if is_easy else self.full_settings
         scene = self.make_scene(seed, settings, list(frame_indices))
         labels = [self.vocabulary.label(scene_object) for scene_object in scene.objects]
@@ -94,27 +94,27 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class TrackBatch:
-    """Objects to be tracked through clips of equal length."""
+    """Objects to track through clips of equal length."""
 
     images: Tensor
     """(B * T, 3, H, W) float, normalised, clip by clip."""
     clip_idx: Tensor
     """(N,) int64, clip of each object."""
     masks: Tensor
-    """(N, T, 1, H, W) float, the object."""
+    """(N, T, 1, H, W) float, masks of each object."""
     others: Tensor
-    """(N, T, 1, H, W) float, the other objects of its clip."""
+    """(N, T, 1, H, W) float, masks of the other objects of its clip."""
     labels: Tensor
     """(N, 3) int64."""
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """Number of frames, T."""
         return self.masks.shape[1]
 
 
 def normalise(frames: np.ndarray) -> Tensor:
-    """(B, H, W, 3) uint8 frames as SAM 2's normalised (B, 3, H, W) float images."""
+    """Convert frames (B, H, W, 3) uint8 to SAM 2's normalised images (B, 3, H, W) float."""
     images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
     return (images - mean[:, None, None]) / std[:, None, None]
@@ -123,12 +123,12 @@ def normalise(frames: np.ndarray) -> Tensor:
 def batch_tracks(
     clips: Sequence[Clip], rng: np.random.Generator | None = None, max_per_clip: int | None = None
 ) -> TrackBatch | None:
-    """The objects visible on their clip's first frame, as one batch; None if there is none.
+    """Return the objects visible on their clip's first frame as a batch; None without objects.
 
     Args:
         clips: clips of equal length.
         rng: shuffles the objects of a clip before ``max_per_clip`` of them are taken.
-        max_per_clip: objects of one clip at most; None takes all.
+        max_per_clip: largest number of objects per clip; None takes all.
     """
     clip_idx, masks, others, labels = [], [], [], []
     for number, clip in enumerate(clips):

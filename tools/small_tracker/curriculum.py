@@ -1,4 +1,4 @@
-"""The order in which the small tracker learns; each stage ends when a criterion is met."""
+"""Curriculum of the small tracker; each stage ends when its criterion is met."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -14,25 +14,25 @@ class Stage:
     lesson: str
     """disc, images, copy or clips."""
     max_steps: int
-    """The stage is left after so many steps, reached or not (an error if ``must_pass``)."""
+    """The stage ends after this many steps even if not passed (an error if ``must_pass``)."""
     passes: Figures = field(default_factory=dict)
-    """Training figures whose running means must reach these values; empty: run all steps."""
+    """Values that running means of training metrics must reach; empty: run all steps."""
     must_pass: bool = False
     lr: float = 1e-3
     is_decayed: bool = False
-    """Cosine decay of the learning rate over the stage, to 3 %."""
+    """Whether the learning rate decays to 3 % over the stage, as a cosine."""
     easy_share: float = 0.5
-    """Chance that a step draws easy scenes (few objects, still backgrounds)."""
+    """Probability that a step draws easy scenes (few objects, still backgrounds)."""
     clip_lengths: tuple[int, ...] = (1,)
-    """Frames of a clip, taken in turn."""
+    """Numbers of frames of a clip, used in turn."""
     image_share: float = 0.0
-    """clips: chance of a step on single images instead."""
+    """clips: probability of a step on single images instead."""
     foreground_weight: float = 3.0
-    """Cap of the mask loss's class balance."""
+    """Upper limit of the mask loss's foreground weight."""
     motion_weight: float = 1.0
-    """clips: weight of the motion read from the pointers."""
+    """clips: weight of the loss of motion read from the pointers."""
     window: int = 40
-    """Steps of the running means."""
+    """Number of steps in the running means."""
 
 
 CURRICULUM = (
@@ -82,10 +82,10 @@ CURRICULUM = (
 
 
 class RunningFigures:
-    """Means of the latest training figures of a stage.
+    """Running means of a stage's training metrics.
 
     Args:
-        window: number of values a mean is taken over.
+        window: number of values in a mean.
     """
 
     def __init__(self, window: int) -> None:
@@ -93,16 +93,16 @@ class RunningFigures:
         self._values: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=window))
 
     def add(self, figures: Figures) -> None:
-        """Appends one step's figures."""
+        """Append one step's metrics."""
         for name, value in figures.items():
             self._values[name].append(value)
 
     def means(self) -> Figures:
-        """Name to running mean."""
+        """Return the running means by name."""
         return {name: sum(values) / len(values) for name, values in self._values.items()}
 
     def has_passed(self, stage: Stage) -> bool:
-        """Whether every criterion of the stage holds over a full window."""
+        """Return whether every criterion of the stage holds over a full window."""
         if not stage.passes:
             return False
         means = self.means()

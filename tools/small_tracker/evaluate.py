@@ -1,7 +1,7 @@
-"""Held-out figures of the small tracker: ``python -m tools.small_tracker.evaluate``.
+"""Evaluate the small tracker on held-out scenes: ``python -m tools.small_tracker.evaluate``.
 
-Scenes of seeds that the training never draws, once plain (few objects, still backgrounds) and once
-as moving_shapes draws them.
+The seeds are never drawn in training. Scenes are drawn once plain (few objects, still backgrounds)
+and once as in moving_shapes.
 """
 
 import argparse
@@ -18,7 +18,7 @@ logger = logging.getLogger("tools.small_tracker.evaluate")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options of the command."""
+    """Return the options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.small_tracker.evaluate", description=__doc__
     )
@@ -35,7 +35,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures, prints and writes the figures."""
+    """Measure, print and write the figures."""
     import multiprocessing
 
     options = parse_arguments(arguments)
@@ -68,7 +68,7 @@ class _Job:
 
 
 def _measure(job: _Job) -> dict[str, Any]:
-    """The figures of one job, in a process of its own."""
+    """Return the figures of one job; runs in its own process."""
     import torch
 
     from sola.datasets.moving_shapes import scene

@@ -1,6 +1,6 @@
-"""Heads that exist in training only: they teach features and pointers what an object is and does.
+"""Training-only heads that teach features and pointers an object's attributes.
 
-Without them the object pointers say where an object is, and neither its shape nor its colour.
+Without them the object pointers encode where an object is, but not its shape or colour.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Figures = dict[str, float]
 
 
 class TrainingHeads(nn.Module):
-    """Linear reads of pointers and of mask-pooled features, a small network on pointer sequences.
+    """Linear heads on pointers and on mask-pooled features, and an MLP on pointer sequences.
 
     Args:
         dim: width of pointers and of the stride-16 features.
@@ -37,14 +37,14 @@ class TrainingHeads(nn.Module):
         )
 
     def foreground_loss(self, features: Sequence[Tensor], foreground: Tensor) -> Tensor:
-        """Class-agnostic foreground at strides 4 and 16 of (B, 1, H, W) masks."""
+        """Return the class-agnostic foreground loss at strides 4 and 16 for masks (B, 1, H, W)."""
         fine = foreground_loss(self.foreground[0](features[0]), foreground)
         return fine + 0.5 * foreground_loss(self.foreground[1](features[2]), foreground)
 
     def pointer_loss(
         self, pointers: Tensor, labels: Tensor, masks: Tensor, weight: Tensor
     ) -> tuple[Tensor, Figures]:
-        """Shape, colour, position and area read from pointers.
+        """Return the losses of shape, colour, position and area read from pointers.
 
         Args:
             pointers: (..., D).
@@ -60,7 +60,7 @@ class TrainingHeads(nn.Module):
     def pooled_loss(
         self, features: Sequence[Tensor], image_idx: Tensor, masks: Tensor, labels: Tensor
     ) -> tuple[Tensor, Figures]:
-        """Shape and colour read from features pooled under masks, at strides 8 and 16.
+        """Return the losses of shape and colour read from mask-pooled features at strides 8 and 16.
 
         Args:
             features: maps at strides 4, 8, 16.
@@ -80,7 +80,7 @@ class TrainingHeads(nn.Module):
         return coarse + 0.5 * fine, {f"pooled_{name}": value for name, value in figures.items()}
 
     def motion_loss(self, pointers: Tensor, labels: Tensor, stride: int) -> tuple[Tensor, Figures]:
-        """Motion read from (N, T, D) pointers of frames ``stride`` apart, against (N,) classes."""
+        """Return the loss of motion read from pointers (N, T, D) of frames ``stride`` apart."""
         logits = self.motion(sequence_statistics(pointers, stride))
         loss, accuracy = class_loss(logits, labels, torch.ones(len(labels)))
         return loss, {"motion": accuracy.item()}
@@ -94,15 +94,15 @@ class TrainingHeads(nn.Module):
 
 
 def pool_under(features: Tensor, masks: Tensor) -> Tensor:
-    """Mean of (P, C, h, w) features under (P, 1, H, W) masks: (P, C)."""
+    """Return the mean of features (P, C, h, w) under masks (P, 1, H, W), (P, C)."""
     weight = F.avg_pool2d(masks, masks.shape[-1] // features.shape[-1])
     return (features * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1e-3)
 
 
 def sequence_statistics(pointers: Tensor, stride: int = 1) -> Tensor:
-    """Mean, end minus start, spread and mean absolute step of (N, T, D) pointers: (N, 4 D).
+    """Return mean, end minus start, spread and mean absolute step of pointers (N, T, D), (N, 4 D).
 
-    End minus start and step are rates, so that clips of different spans compare.
+    End minus start and step are rates, so that clips of different spans are comparable.
     """
     num_ends = max(1, pointers.shape[1] // 4)
     first, last = pointers[:, :num_ends].mean(1), pointers[:, -num_ends:].mean(1)

@@ -1,4 +1,4 @@
-"""Held-out tracking figures of the small tracker."""
+"""Tracking metrics of the small tracker on held-out scenes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class TrackedClips:
     """Held-out objects tracked from the mask of their first frame."""
 
     iou: Tensor
-    """(N, T) overlap with the visible object; 1 where both are empty."""
+    """(N, T) IoU with the visible object; 1 where both are empty."""
     is_visible: Tensor
-    """(N, T) bool, frames on which something of the object is seen."""
+    """(N, T) bool, whether any part of the object is visible."""
     pointers: Tensor
     """(N, T, D)."""
     labels: Tensor
@@ -42,13 +42,13 @@ class TrackedClips:
 
     @property
     def track_iou(self) -> Tensor:
-        """(N,) mean over the frames after the prompt."""
+        """Mean IoU over the frames after the prompt, (N,)."""
         return self.iou[:, 1:].mean(1)
 
 
 @torch.no_grad()
 def track_clips(model: Any, draw: DrawClip, seeds: Sequence[int]) -> TrackedClips:
-    """Tracks every object that is visible on its scene's first frame, from its true mask there."""
+    """Track each object visible on its scene's first frame, from its ground-truth mask there."""
     was_training = model.training
     model.eval()
     parts = []
@@ -73,14 +73,14 @@ def grid_figures(
     generator_options: Mapping[str, Any],
     min_iou: float = 0.7,
 ) -> dict[str, float]:
-    """How many visible objects the automatic mask generator finds, and how many masks are objects.
+    """Return recall, precision and masks per frame of the automatic mask generator.
 
     Args:
         model: SAM2Base.
-        draw: draws scenes; of each seed one frame is taken.
-        seeds: of the scenes.
+        draw: draws scenes; one frame is used per seed.
+        seeds: seeds of the scenes.
         generator_options: fields of MaskGeneratorConfig.
-        min_iou: a mask above this overlap finds an object.
+        min_iou: a mask finds an object if their IoU is above this.
     """
     generator = MaskGenerator(model, MaskGeneratorConfig(**generator_options))
     found = objects = masks = correct = 0
@@ -115,7 +115,7 @@ def _track_batch(model: Any, batch: TrackBatch) -> TrackedClips:
 
 
 def _overlaps(preds: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
-    """(P, G) IoU."""
+    """Return the IoU of each mask and object, (P, G)."""
     overlap = np.zeros((len(preds), len(targets)))
     for i, pred in enumerate(preds):
         for j, target in enumerate(targets):

@@ -1,4 +1,4 @@
-"""Loss of single images: masks from points, boxes and masks, and what the pointers say of them."""
+"""Losses on single images: masks from points, boxes and masks, and attributes from pointers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class ImageLosses:
 
 @dataclass(frozen=True)
 class _GroupResult:
-    """What one kind of prompt gave."""
+    """Results of one kind of prompt."""
 
     loss: Tensor
-    """Summed over the prompts."""
+    """Sum over the prompts."""
     iou: Tensor
-    """(P,) overlap of the first mask."""
+    """(P,) IoU of the first mask."""
     pointers: Tensor
     """(P, D)."""
     is_object: Tensor
@@ -53,18 +53,19 @@ def image_losses(
     foreground_weight: float,
     is_disc: bool = False,
 ) -> ImageLosses:
-    """Losses of random prompts on one frame of every clip.
+    """Return the losses of random prompts on one frame of every clip.
 
     Args:
         model: SAM2Base.
         heads: the training heads.
-        features: maps at strides 4, 8, 16 of that frame of each clip.
+        features: maps of that frame of each clip, at strides 4, 8, 16.
         clips: as many clips as images in the features.
         frame: position of the frame in the clips.
         rng: draws the prompts.
-        prompts_per_image: their number.
-        foreground_weight: cap of the mask loss's class balance.
-        is_disc: the first lesson: answer a disc round the point, or the filled box, wherever it is.
+        prompts_per_image: number of prompts per image.
+        foreground_weight: upper limit of the mask loss's foreground weight.
+        is_disc: whether the target is a disc around the point, or the filled box, as in the first
+            lesson.
     """
     mix = DISC_MIX if is_disc else PromptMix()
     groups = draw_prompts(clips, frame, rng, mix, prompts_per_image)
@@ -89,7 +90,7 @@ def _group_losses(
     foreground_weight: float,
     is_disc: bool,
 ) -> _GroupResult:
-    """Masks of the decoder's four tokens and the pointer of the first."""
+    """Return the losses of the masks of the decoder's four tokens, and the pointer of the first."""
     target = group.target_masks()
     is_object = torch.tensor([float(i >= 0) for i in group.object_idx])
     masks, predicted_iou, tokens, presence = _decode(model, features, group, target)
@@ -106,7 +107,7 @@ def _group_losses(
 
 
 def _decode(model: Any, features: Sequence[Tensor], group: PromptGroup, target: Tensor) -> Any:
-    """SAM's decoder on one frame without memory, as in SAM2Base: masks, IoU, tokens, presence."""
+    """Run SAM's decoder on one frame without memory, as SAM2Base: masks, IoU, tokens, presence."""
     image_idx = torch.tensor(group.image_idx)
     points = group.coordinates()
     coarsest = features[2][image_idx]
@@ -125,14 +126,14 @@ def _decode(model: Any, features: Sequence[Tensor], group: PromptGroup, target: 
 
 
 def _others(clips: Sequence[Clip], frame: int, group: PromptGroup) -> Tensor:
-    """(P, 1, H / 2, W / 2), the objects of each prompt's image other than its target."""
+    """Return the objects of each prompt's image besides its target, (P, 1, H / 2, W / 2)."""
     union = np.stack([clip.masks[:, frame].any(0) for clip in clips])
     others = union[group.image_idx] & ~np.stack(group.targets)
     return halve(torch.from_numpy(others)[:, None].float())
 
 
 def _disc_target(group: PromptGroup, size: int) -> Tensor:
-    """(P, 1, size, size): a disc round each point, or each box filled; pixels are 2 wide."""
+    """Return a disc around each point, or each filled box, (P, 1, size, size); a cell is 2 px."""
     corners = torch.from_numpy(np.stack(group.corners))[..., None, None]
     ys, xs = torch.meshgrid(*[torch.arange(size) * 2.0 + 1] * 2, indexing="ij")
     x0, y0, x1, y1 = corners[:, 0, 0], corners[:, 0, 1], corners[:, -1, 0], corners[:, -1, 1]
@@ -144,7 +145,7 @@ def _disc_target(group: PromptGroup, size: int) -> Tensor:
 
 
 def _overlap_figures(groups: Sequence[PromptGroup], results: Sequence[_GroupResult]) -> Figures:
-    """Mean overlap of points and boxes on objects; mask prompts answer themselves."""
+    """Return the mean IoU of point and box prompts on objects; mask prompts would be trivial."""
     pairs = [(r.iou, r.is_object) for g, r in zip(groups, results, strict=True) if g.kind != "mask"]
     total = sum(float(weight.sum()) for _, weight in pairs)
     if total == 0:
@@ -174,7 +175,7 @@ def _pointer_loss(
 def _pooled_loss(
     heads: TrainingHeads, features: Sequence[Tensor], clips: Sequence[Clip], frame: int
 ) -> tuple[Tensor, Figures]:
-    """Attributes of every visible object of the batch."""
+    """Return the attribute loss of every visible object of the batch."""
     chosen = [
         (image, item)
         for image, clip in enumerate(clips)

@@ -1,9 +1,9 @@
-"""Start values without which the small tracker ignores its prompt, and later its memory.
+"""Initial weights without which the small tracker ignores its prompt, and later its memory.
 
-Trained from SAM 2's default start values, a model of this size first segments every object and then
-copies nothing from memory: the position codes, on which both skills rest, drown in image content.
-The values below make attention local and the signals that carry a selection large, from the first
-step on. They change no part of the architecture.
+Trained from SAM 2's default initialisation, a model of this size first segments every object, and
+then copies nothing from memory: both skills need the position codes, which image content drowns.
+The values below make attention local, and the signals that carry a selection large, from the first
+step on. The architecture is unchanged.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 
 @torch.no_grad()
 def set_start_values(model: Any) -> None:
-    """Overwrites the start values of a fresh ``SAM2Base`` in place.
+    """Overwrite the initial weights of a fresh ``SAM2Base`` in place.
 
     Draws from torch's global generator: seed it first.
 
@@ -33,7 +33,7 @@ def _decoder_layers(model: Any) -> Any:
 
 
 def _tie_decoder_attention(model: Any) -> None:
-    """Equal query and key projections: their product is the kernel of the shared position code."""
+    """Make query and key projections equal: their product is a kernel of the position code."""
     attentions = [model.sam_mask_decoder.transformer.final_attn_token_to_image]
     for layer in _decoder_layers(model):
         attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
@@ -45,7 +45,7 @@ def _tie_decoder_attention(model: Any) -> None:
 
 
 def _enlarge_selection(model: Any) -> None:
-    """A large 'you are selected' signal from the prompt's tokens to the image."""
+    """Enlarge the signal from the prompt's tokens to the image that marks the selected object."""
     for layer in _decoder_layers(model):
         attention = layer.cross_attn_image_to_token
         nn.init.orthogonal_(attention.v_proj.weight, 2.5)
@@ -53,7 +53,7 @@ def _enlarge_selection(model: Any) -> None:
 
 
 def _balance_content(model: Any) -> None:
-    """Image content and output tokens small enough not to drown the position code."""
+    """Shrink image content and output tokens so that they do not drown the position code."""
     decoder = model.sam_mask_decoder
     for embedding in (decoder.iou_token, decoder.mask_tokens, decoder.obj_score_token):
         embedding.weight.mul_(0.3)
@@ -69,7 +69,7 @@ def _balance_content(model: Any) -> None:
 
 
 def _open_pointer_path(model: Any) -> None:
-    """A value path from image to mask token to pointer that loses no content."""
+    """Set the value path from image to mask token to pointer so that it loses no content."""
     transformer = model.sam_mask_decoder.transformer
     attentions = [layer.cross_attn_token_to_image for layer in _decoder_layers(model)[1:]]
     for attention in [*attentions, transformer.final_attn_token_to_image]:
@@ -81,9 +81,9 @@ def _open_pointer_path(model: Any) -> None:
 
 
 def _localise_memory_attention(model: Any) -> None:
-    """Memory is read near the query, its mask signal large, at the image features' later scale.
+    """Read memory near the query, with a large mask signal, at the later scale of image features.
 
-    Equal constant biases of query and key, turned by the rotary code, are a kernel of the distance.
+    Equal constant biases of query and key, rotated by the rotary code, give a kernel of distance.
     """
     memory_attention = model.memory_attention
     memory_attention.norm.weight.fill_(1.3)

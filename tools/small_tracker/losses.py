@@ -12,7 +12,7 @@ IOU_WEIGHT = 4.0
 
 @dataclass(frozen=True)
 class MaskLoss:
-    """Per-mask losses beside the overlap that the masks reach."""
+    """Losses and IoUs of masks."""
 
     loss: Tensor
     """(P, M)."""
@@ -21,23 +21,23 @@ class MaskLoss:
 
 
 def halve(masks: Tensor) -> Tensor:
-    """(P, 1, H, W) masks at half the resolution, as shares in [0, 1]."""
+    """Halve the resolution of masks (P, 1, H, W) to shares in [0, 1]."""
     return F.avg_pool2d(masks, 2)
 
 
 def mask_loss(
     logits: Tensor, target: Tensor, others: Tensor, max_foreground_weight: float
 ) -> MaskLoss:
-    """Class-balanced cross entropy (twice) plus dice of predicted masks.
+    """Return twice the class-balanced cross entropy plus the dice loss of predicted masks.
 
-    The balance keeps a short training from answering background everywhere; pixels of other objects
-    weigh more, or it answers all objects at once.
+    Without class balance, a short training predicts background everywhere. Pixels of other objects
+    weigh more, as it otherwise predicts all objects at once.
 
     Args:
         logits: (P, M, h, w), M masks for each of P prompts, at stride 4.
         target: (P, 1, H / 2, W / 2) in [0, 1].
-        others: like target, the other objects of the image.
-        max_foreground_weight: cap on the weight of foreground pixels.
+        others: masks of the other objects of the image, like ``target``.
+        max_foreground_weight: upper limit of the weight of foreground pixels.
     """
     logits = F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
     gold = target.expand_as(logits)
@@ -55,18 +55,18 @@ def mask_loss(
 
 
 def score_loss(predicted_iou: Tensor, iou: Tensor, weight: Tensor) -> Tensor:
-    """Squared error of predicted IoU, (P, M) each, weighted by (P,), summed over prompts."""
+    """Return the squared error of predicted IoUs (P, M), weighted by (P,), summed over prompts."""
     return IOU_WEIGHT * ((predicted_iou - iou).pow(2).mean(1) * weight).sum()
 
 
 def presence_loss(logits: Tensor, is_present: Tensor, absent_weight: float = 1.0) -> Tensor:
-    """Cross entropy of (P, 1) object score logits against (P,) float, summed over prompts."""
+    """Return the cross entropy of object score logits (P, 1) and labels (P,), summed."""
     weight = is_present + absent_weight * (1 - is_present)
     return F.binary_cross_entropy_with_logits(logits[:, 0], is_present, weight, reduction="sum")
 
 
 def geometry(masks: Tensor) -> Tensor:
-    """Centre x, y in [-1, 1] and scaled area of (..., H, W) masks: (..., 3)."""
+    """Return centre x, y in [-1, 1] and scaled area of masks (..., H, W), (..., 3)."""
     height, width = masks.shape[-2:]
     area = masks.sum((-1, -2)).clamp(min=1)
     xs = torch.arange(width) * (2 / width) - 1
@@ -77,12 +77,12 @@ def geometry(masks: Tensor) -> Tensor:
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean of values under weights of the same shape; 0 where every weight is 0."""
+    """Return the weighted mean of values; 0 if every weight is 0."""
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
 def class_loss(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean cross entropy and accuracy of (..., C) logits against (...) classes."""
+    """Return weighted mean cross entropy and accuracy of logits (..., C) for classes (...)."""
     flat, classes, weight = logits.flatten(0, -2), target.flatten(), weight.flatten()
     entropy = F.cross_entropy(flat, classes, reduction="none")
     correct = (flat.detach().argmax(-1) == classes).float()
@@ -90,7 +90,7 @@ def class_loss(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, 
 
 
 def foreground_loss(logits: Tensor, foreground: Tensor) -> Tensor:
-    """Cross entropy of a (B, 1, h, w) foreground map against (B, 1, H, W) masks pooled to it."""
+    """Return the cross entropy of a foreground map (B, 1, h, w) and pooled masks (B, 1, H, W)."""
     pooled = F.avg_pool2d(foreground, foreground.shape[-1] // logits.shape[-1])
     return F.binary_cross_entropy_with_logits(logits, pooled, pos_weight=torch.tensor(2.0))
 

@@ -1,4 +1,4 @@
-"""Build the network of the small tracker, load and save its weights."""
+"""Build the network of the small tracker; load and save its weights."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def build_small_tracker(checkpoint: Path | None = None) -> Any:
 
 
 def load_weights(model: nn.Module, checkpoint: Path) -> None:
-    """Loads SAM 2's checkpoint format ({"model": state dict}), strictly, whatever its float width.
+    """Load SAM 2's checkpoint format ({"model": state dict}) strictly, with any float width.
 
     Raises:
         UserError: if the file is missing.
@@ -60,7 +60,7 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
 
 
 def save_weights(model: nn.Module, checkpoint: Path) -> None:
-    """Writes the weights as float16 in SAM 2's checkpoint format; never leaves half a file."""
+    """Write the weights atomically, as float16 in SAM 2's checkpoint format."""
     state = {name: value.half() for name, value in model.state_dict().items()}
     staged = checkpoint.with_suffix(".tmp")
     torch.save({"model": state}, staged)

@@ -1,12 +1,12 @@
-"""How much of an object's motion its tokens tell: classifiers of the tracks of true prompts.
+"""Probe how much of an object's motion its tokens hold, with classifiers on gt tracks.
 
     python -m tools.small_tracker.motion_probe [DATA_ROOT]    # default: data
 
 Needs gt tracks of the splits train and valid_u (``generate.py dataset=moving_shapes_large
-prompt_source=gt split=...``). Two classifiers learn to name the 12 motions from the object tokens
-of train's tracks, and are scored on valid_u's: a linear one of a few statistics, and a small
-convolutional one with the strides of the selector's motion encoder. Also printed: the spread of
-all tokens, and that of a track's tokens around their own mean, mean over channels.
+prompt_source=gt split=...``). Two classifiers learn the 12 motions from the object tokens of
+train's tracks, and are scored on valid_u's: a linear one on a few statistics, and a small
+convolutional one with the strides of the selector's motion encoder. Also prints the spread of all
+tokens, and that of a track's tokens around their own mean, averaged over channels.
 """
 
 import argparse
@@ -27,7 +27,7 @@ WIDTH, EPOCHS, BATCH = 256, 12, 64
 
 
 def main() -> None:
-    """Fits and scores both."""
+    """Fit and score both classifiers."""
     parser = argparse.ArgumentParser(description="motion in the tokens of true prompts' tracks")
     parser.add_argument("data_root", nargs="?", type=Path, default=Path("data"))
     root = parser.parse_args().data_root
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _read(folder: Path) -> tuple[Tensor, Tensor]:
-    """Object tokens (N, T, D) of all tracks, and their motions (N,)."""
+    """Read the object tokens (N, T, D) of all tracks, and their motions (N,)."""
     reader, tokens, motions, first_id = ShardReader(folder), [], [], 0
     settings = scene.SceneSettings()
     for video_id in reader.videos:
@@ -68,7 +68,7 @@ def _read(folder: Path) -> tuple[Tensor, Tensor]:
 
 
 class _Classifier(nn.Module):
-    """Convolutions over the standardised tokens of a track, mean over time, one logit a motion."""
+    """Convolutions over a track's standardised tokens, mean over time, one logit per motion."""
 
     def __init__(self, tokens: Tensor) -> None:
         super().__init__()

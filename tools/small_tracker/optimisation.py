@@ -1,4 +1,4 @@
-"""Optimiser, learning rate, gradients averaged over processes, average of the weights."""
+"""Optimiser, learning rate, gradient averaging over processes, weight averaging."""
 
 import math
 
@@ -17,7 +17,7 @@ FINAL_LR_SHARE = 0.03
 
 
 def make_optimizer(model: nn.Module, heads: TrainingHeads) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices alone and a larger step for the training heads."""
+    """Return AdamW with weight decay only on matrices, and larger steps for the training heads."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [
@@ -29,7 +29,7 @@ def make_optimizer(model: nn.Module, heads: TrainingHeads) -> torch.optim.AdamW:
 
 
 def learning_rate(stage: Stage, stage_step: int, step: int) -> float:
-    """Warm-up over the first steps of the run, constant in a stage, cosine where the stage asks."""
+    """Return the learning rate: warm-up, then constant in a stage, or cosine if it decays."""
     rate = stage.lr * min(1.0, (step + 1) / WARMUP_STEPS)
     if stage.is_decayed:
         cosine = 0.5 * (1 + math.cos(math.pi * stage_step / stage.max_steps))
@@ -38,13 +38,13 @@ def learning_rate(stage: Stage, stage_step: int, step: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets every group's rate, scaled by the group."""
+    """Set the learning rate of every parameter group, scaled by the group."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
-    """Mean of the gradients over all processes; a parameter without one counts as zero."""
+    """Average the gradients over all processes; a missing gradient counts as zero."""
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
@@ -63,7 +63,7 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, step: int) -> None:
-    """Moves the running average of the weights towards the model."""
+    """Move the running average of the weights towards the model."""
     decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
     for kept, current in zip(average.parameters(), model.parameters(), strict=True):
         kept.lerp_(current, 1 - decay)

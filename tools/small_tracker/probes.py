@@ -1,4 +1,4 @@
-"""Linear probes: how much of an object's shape, colour and motion its pointers carry."""
+"""Linear probes of the shape, colour and motion in an object's pointers."""
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,14 @@ STEPS = 400
 
 
 def probe_figures(train: TrackedClips, test: TrackedClips) -> dict[str, float]:
-    """Accuracy of linear reads on held-out tracks.
+    """Return the accuracy of linear probes on held-out tracks.
 
     Shape and colour are read from a track's mean pointer, motion from the mean, end minus start,
     spread and mean absolute step of its pointer sequence.
 
     Args:
-        train: tracks that the probes are fitted on (held out from the tracker's own training).
-        test: tracks that they are scored on.
+        train: tracks to fit the probes on (held out from the tracker's own training).
+        test: tracks to score the probes on.
     """
     figures = {}
     for column, name in enumerate(("shape", "colour", "motion")):
@@ -36,7 +36,7 @@ def probe_figures(train: TrackedClips, test: TrackedClips) -> dict[str, float]:
 def linear_probe_accuracy(
     train_inputs: Tensor, train_classes: Tensor, test_inputs: Tensor, test_classes: Tensor
 ) -> float:
-    """Test accuracy of a linear classifier.
+    """Return the test accuracy of a linear classifier.
 
     Its weight decay is chosen on a fifth of the training part.
 
@@ -59,7 +59,7 @@ def linear_probe_accuracy(
 
 
 def majority_figures(labels: Tensor) -> dict[str, float]:
-    """Share of the most frequent class of shape, colour and motion in (N, 3) labels."""
+    """Return the share of the most frequent shape, colour and motion in labels (N, 3)."""
     return {
         name: float(labels[:, column].bincount().max()) / len(labels)
         for column, name in enumerate(("shape", "colour", "motion"))

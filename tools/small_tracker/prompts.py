@@ -15,10 +15,10 @@ BOX_JITTER = 0.08
 
 @dataclass(frozen=True)
 class PromptMix:
-    """Shares of the kinds of prompts on single images; what is left of 1 are masks."""
+    """Shares of the kinds of prompts on single images; the rest are masks."""
 
     background: float = 0.1
-    """Points on no object, whose masks should be scored low."""
+    """Points on no object, whose masks should get low scores."""
     point: float = 0.35
     box: float = 0.2
 
@@ -30,44 +30,44 @@ class PromptGroup:
     kind: str
     image_idx: list[int] = field(default_factory=list)
     object_idx: list[int] = field(default_factory=list)
-    """Object in its image, -1 for background."""
+    """Index of the object in its image, -1 for background."""
     corners: list[np.ndarray] = field(default_factory=list)
     """(1, 2) point, or (2, 2) corners of a box, x and y in pixels; zeros for masks."""
     targets: list[np.ndarray] = field(default_factory=list)
     """(H, W) bool."""
 
     def add(self, image: int, object_idx: int, corners: np.ndarray, target: np.ndarray) -> None:
-        """Appends one prompt."""
+        """Append one prompt."""
         self.image_idx.append(image)
         self.object_idx.append(object_idx)
         self.corners.append(corners)
         self.targets.append(target)
 
     def coordinates(self) -> tuple[Tensor, Tensor]:
-        """What SAM 2's prompt encoder takes: (P, k, 2) float points and (P, k) int labels."""
+        """Return the input of SAM 2's prompt encoder: points (P, k, 2) float, labels (P, k) int."""
         points = torch.from_numpy(np.stack(self.corners).astype(np.float32))
         return points, point_labels(self.kind, len(self.corners))
 
     def target_masks(self) -> Tensor:
-        """(P, 1, H, W) float."""
+        """Return the target masks, (P, 1, H, W) float."""
         return torch.from_numpy(np.stack(self.targets))[:, None].float()
 
 
 def point_labels(kind: str, num_prompts: int) -> Tensor:
-    """SAM's labels of points (1), of box corners (2, 3), or of the padding beside a mask (-1)."""
+    """Return SAM's labels of points (1), box corners (2, 3), or the padding of a mask (-1)."""
     labels = {"point": [1], "box": [2, 3], "mask": [-1]}[kind]
     return torch.tensor([labels] * num_prompts, dtype=torch.int32)
 
 
 def random_point(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(1, 2) x, y of a random pixel of a non-empty (H, W) mask."""
+    """Return x, y of a random pixel of a non-empty mask (H, W), (1, 2)."""
     ys, xs = np.nonzero(mask)
     pick = rng.integers(len(ys))
     return np.array([[xs[pick], ys[pick]]], np.float32)
 
 
 def random_box(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(2, 2) corners of a non-empty mask's box, each side moved by up to 8 % of the box."""
+    """Return the corners of a non-empty mask's box, (2, 2), with sides moved by up to 8 %."""
     ys, xs = np.nonzero(mask)
     box = np.array([[xs.min(), ys.min()], [xs.max() + 1, ys.max() + 1]], np.float32)
     jitter = rng.uniform(-BOX_JITTER, BOX_JITTER, (2, 2)) * (box[1] - box[0])
@@ -81,7 +81,7 @@ def draw_prompts(
     mix: PromptMix,
     prompts_per_image: int,
 ) -> list[PromptGroup]:
-    """Prompts on one frame of every clip; the groups that got none are left out."""
+    """Draw prompts on one frame of every clip; empty groups are left out."""
     groups = {kind: PromptGroup(kind) for kind in KINDS}
     for image, clip in enumerate(clips):
         masks: np.ndarray = clip.masks[:, frame]
@@ -98,7 +98,7 @@ def draw_prompts(
 
 
 def first_frame_prompts(masks: Tensor, kind: str, rng: np.random.Generator) -> dict[str, Tensor]:
-    """Point or box prompts of (N, 1, H, W) masks in the form that ``SAM2Base.track_step`` takes."""
+    """Return point or box prompts of masks (N, 1, H, W) as ``SAM2Base.track_step`` takes them."""
     draw = random_point if kind == "point" else random_box
     corners = np.stack([draw(mask, rng) for mask in masks[:, 0].numpy() > 0])
     return {
@@ -115,7 +115,7 @@ def _add_object(
     rng: np.random.Generator,
     mix: PromptMix,
 ) -> None:
-    """Adds a prompt of a random kind on one object."""
+    """Add a prompt of a random kind on one object."""
     target = masks[object_idx]
     draw = rng.random() * (1 - mix.background)
     if draw < mix.point:

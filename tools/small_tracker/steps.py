@@ -1,4 +1,4 @@
-"""One training step of each lesson: draw clips, run the model, add up the losses."""
+"""Training step of each lesson: draw clips, run the model, sum the losses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from tools.small_tracker.track_step import (
 )
 
 TRAIN_SEEDS = (10_000_000, 2**31)
-"""Range of the scenes' seeds in training; everything below it is held out."""
+"""Range of the scenes' seeds in training; all lower seeds are held out."""
 IMAGES_PER_STEP = 12
 FRAMES_PER_STEP = 20
 PROMPT_KINDS = ("mask", "mask", "mask", "point", "box")
@@ -38,14 +38,14 @@ GAP_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Times:
-    """Which frames of a scene make up a clip."""
+    """Frames of a scene that make up a clip."""
 
     frame_indices: list[int]
-    """Into the scene."""
+    """Indices of the frames in the scene."""
     times: list[int]
-    """Frame numbers told to the model."""
+    """Frame numbers passed to the model."""
     stride: int
-    """Scene frames between two frames of the clip; 0: uneven."""
+    """Scene frames between two frames of the clip; 0: uneven spacing."""
     is_reversed: bool = False
 
 
@@ -57,7 +57,7 @@ def stage_loss(
     step: int,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Figures]:
-    """Loss and figures of one step of a stage; all chance comes from ``rng``."""
+    """Return loss and metrics of one step of a stage; ``rng`` is the only source of randomness."""
     is_easy = bool(rng.random() < stage.easy_share)
     if stage.lesson in ("disc", "images") or rng.random() < stage.image_share:
         clips = _draw_clips(source, rng, IMAGES_PER_STEP, None, is_easy=is_easy)
@@ -75,7 +75,7 @@ def stage_loss(
 
 
 def draw_times(length: int, rng: np.random.Generator) -> Times:
-    """Random frames of a scene: evenly spaced, from the end, or with a gap after the prompt."""
+    """Draw frames of a scene: evenly spaced, reversed, or with a gap after the prompt."""
     if length > 2 and rng.random() < GAP_SHARE:
         first = int(rng.integers(1, SCENE_FRAMES - length + 2))
         indices = [0, *range(first, first + length - 1)]
@@ -98,7 +98,7 @@ def _draw_clips(
     *,
     is_easy: bool,
 ) -> list[Clip]:
-    """Clips of fresh seeds; without frame indices each is one random frame."""
+    """Draw clips of new seeds; without frame indices each is one random frame."""
     clips = []
     for seed in rng.integers(*TRAIN_SEEDS, number):
         indices = [int(rng.integers(SCENE_FRAMES))] if frame_indices is None else frame_indices
@@ -176,7 +176,7 @@ def _clip_step(
 
 
 def _first_frame(batch: TrackBatch) -> TrackBatch:
-    """The batch's prompted frame alone (its images are not cut)."""
+    """Return only the prompted frame of the batch; its images are not cut."""
     return TrackBatch(
         batch.images, batch.clip_idx, batch.masks[:, :1], batch.others[:, :1], batch.labels
     )
@@ -191,7 +191,7 @@ def _side_image_loss(
     stage: Stage,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Figures]:
-    """Prompts on one frame of every clip, so that tracking does not push them out."""
+    """Return the loss of prompts on one frame per clip, so that tracking does not unlearn them."""
     length = len(times.frame_indices)
     frame = int(rng.integers(length))
     chosen = [level[frame::length] for level in features["backbone_fpn"]]
@@ -211,6 +211,6 @@ def _side_image_loss(
 
 
 def _foreground(clips: list[Clip]) -> Tensor:
-    """(B * T, 1, H, W) float: the union of the objects of every frame."""
+    """Return the union of the objects of every frame, (B * T, 1, H, W) float."""
     union = np.concatenate([clip.masks.any(0) for clip in clips])
     return torch.from_numpy(union)[:, None].float()

@@ -1,4 +1,4 @@
-"""Tracking through a clip with gradients, by SAM2Base's own ``track_step``, and its loss."""
+"""Track through a clip with gradients, with SAM2Base's own ``track_step``, and its losses."""
 
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -17,32 +17,32 @@ MIN_PRESENT_PX = 12
 """Objects with fewer visible pixels count as absent."""
 PRESENT_LOGIT = 10.0
 ABSENT_WEIGHT = 3.0
-"""Few frames of a clip are without their object; at weight 1 its score stays above 0 on most."""
+"""Weight of frames without the object, which are rare; at 1 most of their scores stay above 0."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the mask decoder answered on one frame."""
+    """Outputs of the mask decoder on one frame."""
 
     masks: Tensor
     """(N, 1, h, w) logits at stride 4."""
     predicted_iou: Tensor
     """(N, 1)."""
     presence: Tensor
-    """(N, 1) logits, before they are overruled."""
+    """(N, 1) logits, before they are replaced by the truth."""
 
 
 class DecoderRecord:
-    """Keeps the mask decoder's answers of a clip, and overrules its object scores by the truth.
+    """Records the mask decoder's outputs on a clip, and replaces its object scores by the truth.
 
-    SAM 2 gates masks and pointers by a hard threshold on the object score; an untrained score would
-    block every gradient, so presence is teacher-forced. Use as a context manager.
+    SAM 2 gates masks and pointers by a hard threshold on the object score. An untrained score would
+    block every gradient, so presence is teacher-forced. Use it as a context manager.
     """
 
     def __init__(self, model: Any) -> None:
         self.answers: list[Decoded] = []
         self.is_present: Tensor | None = None
-        """(N,) bool, truth of the frame about to be decoded; None leaves the scores alone."""
+        """(N,) bool, true presence on the next frame to decode; None: keep the scores."""
         self._decoder = model.sam_mask_decoder
 
     def __enter__(self) -> "DecoderRecord":
@@ -76,19 +76,19 @@ def run_tracks(
     rng: np.random.Generator | None = None,
     record: DecoderRecord | None = None,
 ) -> list[dict[str, Tensor]]:
-    """Tracks every object of a batch from a prompt on its clip's first frame.
+    """Track every object of a batch from a prompt on its clip's first frame.
 
     Args:
         model: SAM2Base.
         features: ``model.forward_image(batch.images)``.
         batch: N objects in clips of T frames.
-        times: T frame numbers told to the model; 0, 1, 2, ... by default.
+        times: T frame numbers passed to the model; 0, 1, 2, ... by default.
         prompt_kind: mask, point or box.
         rng: draws points and boxes; not needed for masks.
-        record: if given, object presence is forced to the truth and answers are kept.
+        record: if given, object presence is forced to the truth and outputs are recorded.
 
     Returns:
-        ``track_step``'s outputs, one dictionary a frame.
+        Outputs of ``track_step``, one dictionary per frame.
     """
     times = list(range(batch.num_frames)) if times is None else times
     masks_in: Tensor | None = batch.masks[:, 0]
@@ -118,7 +118,7 @@ def run_tracks(
 def track_losses(
     record: DecoderRecord, batch: TrackBatch, foreground_weight: float
 ) -> tuple[Tensor, Figures]:
-    """Mask, score and presence losses over the frames, and the mean overlap after the first."""
+    """Return mask, score and presence losses over the frames, and the mean IoU after the first."""
     assert len(record.answers) == batch.num_frames
     total, overlaps, weights = torch.zeros(()), [], []
     for frame, answer in enumerate(record.answers):
@@ -145,15 +145,15 @@ def pointer_track_losses(
     is_reversed: bool,
     motion_weight: float,
 ) -> tuple[Tensor, Figures]:
-    """Attributes of every frame's pointer, and the motion of even clips of at least four frames.
+    """Return the losses of each pointer's attributes, and of motion in even clips of 4+ frames.
 
     Args:
         heads: the training heads.
         pointers: (N, T, D).
-        batch: their objects.
-        stride: scene frames between two frames of the clip; 0 (uneven) leaves the motion out.
-        is_reversed: the clip was shown from its end.
-        motion_weight: of the motion's loss.
+        batch: objects of the pointers.
+        stride: scene frames between two frames of the clip; 0 (uneven) leaves out motion.
+        is_reversed: whether the clip was shown backwards.
+        motion_weight: weight of the motion loss.
     """
     visible = (batch.masks.flatten(2).sum(2) > MIN_VISIBLE_PX).float()
     labels = batch.labels[:, None].expand(-1, batch.num_frames, -1)
@@ -166,9 +166,9 @@ def pointer_track_losses(
 
 
 def copy_task(features: dict[str, Any], batch: TrackBatch) -> tuple[dict[str, Any], TrackBatch]:
-    """The memory lesson: later frames show another clip, and the first mask is the answer to all.
+    """Memory lesson: later frames show another clip, and the target is always the first mask.
 
-    Only the memory can solve it, so a model that ignores its memory learns to read it.
+    Only the memory solves this, so a model that ignores its memory learns to read it.
     """
     num_clips = len(batch.images) // batch.num_frames
     order = torch.arange(len(batch.images)).view(num_clips, batch.num_frames)
@@ -182,7 +182,7 @@ def copy_task(features: dict[str, Any], batch: TrackBatch) -> tuple[dict[str, An
 
 
 def _frame_features(model: Any, features: dict[str, Any], image_idx: Tensor) -> dict[str, Any]:
-    """The features of one frame a track, in ``track_step``'s arguments."""
+    """Return the features of one frame per track, as arguments of ``track_step``."""
     chosen = {
         name: [level[image_idx] for level in features[name]]
         for name in ("backbone_fpn", "vision_pos_enc")

@@ -1,7 +1,7 @@
-"""Trains the small tracker from scratch: ``python -m tools.small_tracker.train``.
+"""Train the small tracker from scratch: ``python -m tools.small_tracker.train``.
 
 One run goes through the whole curriculum. It logs to <out>/train.log, can be stopped and resumed
-with the same command, and ends by writing the averaged weights.
+with the same command, and writes the averaged weights at the end.
 """
 
 import argparse
@@ -20,7 +20,7 @@ logger = logging.getLogger("tools.small_tracker.train")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options of the command."""
+    """Return the options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.small_tracker.train", description=__doc__
     )
@@ -42,7 +42,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the training in one process or several."""
+    """Run the training in one or several processes."""
     options = parse_arguments(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -58,23 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @dataclass
 class Progress:
-    """Where the run stands; saved in its checkpoint."""
+    """Progress of the run, saved in its checkpoint."""
 
     stage: int = 0
     stage_step: int = 0
     step: int = 0
     seconds: float = 0.0
-    """Time spent in training, all pieces of an interrupted run together."""
+    """Time spent in training, over all parts of an interrupted run."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry a finished stage."""
+    """One entry per finished stage."""
 
 
 class Run:
     """Model, heads, optimiser and progress of one process.
 
     Args:
-        rank: number of this process.
-        options: the command's options.
+        rank: rank of this process.
+        options: options of the command.
     """
 
     def __init__(self, rank: int, options: argparse.Namespace) -> None:
@@ -110,7 +110,7 @@ class Run:
         self._load()
 
     def train(self) -> None:
-        """Every stage that is not yet done."""
+        """Train all stages that are not finished yet."""
         while self.progress.stage < len(self.stages):
             self._train_stage(self.stages[self.progress.stage])
             self.progress.stage += 1
@@ -164,7 +164,7 @@ class Run:
         return {**figures, "loss": loss.item(), "gradient_norm": norm.item()}
 
     def _agree(self, answer: bool) -> bool:
-        """The first process's answer, in all of them."""
+        """Return rank 0's decision on all ranks."""
         import torch
         import torch.distributed as dist
 
@@ -198,7 +198,7 @@ class Run:
             logger.warning("%s; continuing", message)
 
     def _held_out(self) -> float:
-        """Mean track IoU of the averaged weights on a few held-out easy scenes (first process)."""
+        """Return the averaged weights' mean track IoU on a few held-out easy scenes (rank 0)."""
         from tools.small_tracker.held_out import HELD_OUT_SEEDS, track_clips
 
         if self.rank != 0:
@@ -218,7 +218,7 @@ class Run:
             logger.info("%s step %d, %.1f min: %s", stage.name, self.progress.step, minutes, text)
 
     def _save(self) -> None:
-        """Checkpoint and averaged weights (first process)."""
+        """Save the checkpoint and the averaged weights (rank 0)."""
         import torch
 
         from tools.small_tracker.model import save_weights
@@ -240,7 +240,7 @@ class Run:
         save_weights(self.average, self.out / "latest.pt")
 
     def _load(self) -> None:
-        """Takes up an interrupted run of the same folder."""
+        """Resume an interrupted run in the same folder."""
         import torch
 
         path = self.out / "resume.pt"
@@ -255,7 +255,7 @@ class Run:
 
 
 def _work(rank: int, options: argparse.Namespace) -> None:
-    """One process of the run."""
+    """Run one process of the training."""
     import torch
     import torch.distributed as dist
 
@@ -282,7 +282,7 @@ def _work(rank: int, options: argparse.Namespace) -> None:
 
 
 def _write_result(run: Run, options: argparse.Namespace) -> None:
-    """The averaged weights and how they came about."""
+    """Write the averaged weights, and a record of their training."""
     from tools.small_tracker.model import save_weights
 
     save_weights(run.average, options.out / "small_tracker.pt")

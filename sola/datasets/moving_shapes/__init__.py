@@ -1,4 +1,4 @@
-"""moving_shapes: synthetic videos and expressions about appearance and motion."""
+"""moving_shapes: synthetic videos with expressions about appearance and motion."""
 
 from sola.datasets.moving_shapes.maker import Maker
 

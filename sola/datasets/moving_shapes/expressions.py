@@ -1,9 +1,8 @@
-"""Sentences about the objects of a scene, each with the objects that it means.
+"""Make sentences about the objects of a scene, each with the objects that it refers to.
 
-A description names any of colour, shape and motion; it means every object that has them all. It is
-used only where nobody could argue about its objects: a description that an object meets only in a
-manner of speaking ("moving left" of one that leaves to the left), or that an object meets which is
-hardly ever visible, is thrown away.
+A description names any of colour, shape and motion, and refers to every object that has them all.
+Ambiguous descriptions are dropped: those that an object meets only loosely ("moving left" for one
+that leaves to the left), and those that an object meets that is hardly ever visible.
 """
 
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
 
 
 class Description(NamedTuple):
-    """Attributes named in a sentence; "" for those that are not."""
+    """Attributes named in a sentence; "" for attributes not named."""
 
     colour: str = ""
     shape: str = ""
@@ -42,13 +41,13 @@ class Description(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """A sentence and what it means."""
+    """A sentence and the objects that it refers to."""
 
     text: str
     object_indices: tuple[int, ...]
-    """Objects of the scene that are meant, () for none."""
+    """Indices of objects of the scene, () for none."""
     kind: str
-    """One of KINDS: how it distinguishes one object, or that several or none are meant."""
+    """One of KINDS: how the sentence identifies its one object, or several, or none."""
 
 
 def make_sentences(
@@ -57,9 +56,9 @@ def make_sentences(
     """Return up to ``count`` different sentences, alternating between kinds.
 
     Args:
-        objects: of the scene.
-        is_visible: whether each is seen often enough to be meant by a sentence.
-        count: sentences wanted.
+        objects: objects of the scene.
+        is_visible: whether each object is visible often enough for a sentence to refer to it.
+        count: largest number of sentences.
         rng: chooses descriptions and words.
     """
     candidates = _candidates(objects, is_visible, rng)
@@ -73,7 +72,10 @@ def make_sentences(
 
 
 def _candidates(objects: Objects, is_visible: Flags, rng: scene.Rng) -> dict[str, list[Sentence]]:
-    """Every clear sentence of the scene by kind, shuffled; a third as many of none as of both."""
+    """Return all unambiguous sentences of the scene by kind, shuffled.
+
+    Sentences of kind "none" are limited to a third of those of kind "both", but at least 2.
+    """
     found: dict[str, list[Sentence]] = {kind: [] for kind in KINDS}
     for description in _descriptions(objects):
         meant = _meant(description, objects, is_visible)
@@ -93,7 +95,7 @@ def _candidates(objects: Objects, is_visible: Flags, rng: scene.Rng) -> dict[str
 
 
 def _descriptions(objects: Objects) -> list[Description]:
-    """Descriptions of the objects, and the same with one word changed (most of these mean none)."""
+    """Return descriptions of the objects, also with one word changed; most of these fit none."""
     true = {
         Description(*words)
         for item in objects
@@ -112,7 +114,7 @@ def _descriptions(objects: Objects) -> list[Description]:
 
 
 def _meant(description: Description, objects: Objects, is_visible: Flags) -> tuple[int, ...] | None:
-    """Objects that a description means; None where that could be argued about."""
+    """Return the objects that a description refers to; None if it is ambiguous."""
     meant = []
     for idx, item in enumerate(objects):
         if {description.colour, description.shape} - {"", item.colour, item.shape}:
@@ -129,7 +131,7 @@ ARGUABLE = {
     "growing": ("entering",),
     "shrinking": ("leaving",),
 }
-"""Motions that somebody might call by the name of another."""
+"""Motion -> other motions that the same words could describe."""
 
 
 def _could_be_said(motion: str, item: scene.SceneObject) -> bool:
@@ -163,7 +165,7 @@ def _to_plural(phrase: str) -> str:
 
 
 def _pairs(sentences: Sequence[Sentence], rng: scene.Rng) -> list[Sentence]:
-    """Two single objects joined, as in "the red star and the shape going left"."""
+    """Join sentences about two objects, as in "the red star and the shape going left"."""
     pairs = []
     for _ in range(min(6, len(sentences))):
         first, second = (sentences[int(rng.integers(len(sentences)))] for _ in range(2))

@@ -1,4 +1,4 @@
-"""Writes splits of moving_shapes to disk in the MeViS layout, for the MeViS reader."""
+"""Write splits of moving_shapes to disk in the layout of MeViS."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from sola.types import RunLength
 
 SETTINGS_FILE = "moving_shapes.json"
 MIN_VISIBLE_SHARE = 0.004
-"""Of the frame: an object smaller than this on a frame counts as not visible there."""
+"""Share of a frame that an object must cover to count as visible on it."""
 MIN_VISIBLE_FRAMES = 0.4
-"""Share of the frames on which an object must be visible to be meant by a sentence."""
+"""Share of the frames on which an object must be visible for a sentence to refer to it."""
 
 
 FIRST_TRACKER_SEED = 10_000_000
-"""The small tracker was trained on the scenes of this seed and above."""
+"""Scenes of this seed and above trained the small tracker."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,21 @@ class Maker:
     """Settings and writer of synthetic videos."""
 
     num_videos: dict[str, int]
-    """Videos per split."""
+    """Number of videos per split."""
     first_seed: dict[str, int]
-    """Seed of a split's first video; video k takes first_seed + k. Splits must not overlap."""
+    """Seed of a split's first video; video k uses first_seed + k. Splits must not overlap."""
     num_frames: int = 16
-    """Frames of a video."""
+    """Number of frames per video."""
     frame_size_px: int = 128
     """Height and width of a frame."""
     min_objects: int = 2
-    """Shapes of a video, at least."""
+    """Smallest number of shapes per video."""
     max_objects: int = 6
-    """Shapes of a video, at most."""
+    """Largest number of shapes per video."""
     expressions_per_video: int = 12
-    """Sentences of a video, at most."""
+    """Largest number of sentences per video."""
     jpeg_quality: int = 90
-    """Of the frames on disk: 1 (small files) to 100."""
+    """JPEG quality of the frames on disk: 1 (small files) to 100."""
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -71,25 +71,25 @@ class Maker:
         for split in sorted(first, key=first.__getitem__, reverse=True):
             if first[split] + self.num_videos[split] > taken:
                 raise UserError(
-                    f"first_seed.{owner or split}: the seeds of {split} reach those of "
-                    f"{owner or 'the small tracker, which was trained on them'}. Move it."
+                    f"first_seed.{owner or split}: the seeds of {split} overlap those of "
+                    f"{owner or 'the training of the small tracker'}. Choose another first_seed."
                 )
             taken, owner = first[split], split
 
     def write(self, root: Path, split: str) -> bool:
-        """Write one split, unless the same one is there already.
+        """Write one split, unless it exists with the same settings.
 
-        The split appears under its final name only when it is complete.
+        The split appears under its final name only once it is complete.
 
         Args:
             root: folder of the data set; the split goes to ``root / split``.
             split: one of ``num_videos``.
 
         Returns:
-            Whether anything was written.
+            Whether the split was written.
 
         Raises:
-            UserError: if the split is not configured, or one with other settings is in the way.
+            UserError: if the split is not configured, or exists with other settings.
         """
         if split not in self.num_videos:
             hint = did_you_mean(split, sorted(self.num_videos))

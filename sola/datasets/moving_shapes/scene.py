@@ -1,4 +1,4 @@
-"""Draws one scene: coloured shapes that move over a background, with every object's visible mask.
+"""Draw a scene: coloured shapes that move over a background, and each object's visible mask.
 
 A scene is a pure function of its seed and settings. All lengths below are for frames of 128 px and
 clips of 16 frames; other sizes and lengths show the same scene, scaled and resampled.
@@ -14,7 +14,7 @@ import numpy as np
 Rng = np.random.Generator
 BASE_SIZE_PX = 128
 MARGIN_PX = 24
-"""Of a background's texture, on every side."""
+"""Margin of a background's texture on every side."""
 SHAPES = ("circle", "square", "triangle", "star", "cross", "hexagon")
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
@@ -41,7 +41,7 @@ class SceneSettings:
     max_objects: int = 6
     motions: tuple[str, ...] = MOTIONS
     distractor_probability: float = 0.35
-    """Chance that an object copies shape and colour of an earlier one, with another motion."""
+    """Probability that an object repeats an earlier one's shape and colour with another motion."""
     has_moving_background: bool = True
     max_noise: float = 10.0
     """Largest standard deviation of the sensor noise, in grey levels."""
@@ -55,14 +55,14 @@ class SceneObject:
     colour: str
     motion: str
     direction: str
-    """left, right, up or down where the motion has one, else ""."""
+    """left, right, up or down; "" if the motion has no direction."""
     radius_px: float
     rgb: tuple[float, float, float]
     start: tuple[float, float]
     """(x, y) of the centre on the first frame, px."""
     travel_px: float
     turn: float
-    """Share of the clip after which a reversing object turns and a late one starts, 0..1."""
+    """Share of the clip, 0 to 1, after which a reversing object turns or a late one starts."""
     angle: float
     spin: float
     """Radians over the whole clip (rotating only)."""
@@ -87,10 +87,10 @@ def make_scene(
     """Draw the scene of a seed.
 
     Args:
-        seed: names the scene.
-        settings: what it may contain.
-        frame_indices: frames to draw, out of ``settings.num_frames``; all of them by default. A
-            frame's content (except its noise) does not depend on which others are drawn.
+        seed: seed of the scene.
+        settings: settings of the scene.
+        frame_indices: frames to draw, out of ``settings.num_frames``; all by default. The content
+            of a frame, except its noise, does not depend on the other frames drawn.
     """
     rng, size = np.random.default_rng(seed), settings.frame_size_px
     background = _draw_background(rng, is_moving=settings.has_moving_background)
@@ -110,7 +110,7 @@ def make_scene(
         image += rng.normal(0, noise, (size, size, 1)).astype(np.float32)
         frames[position] = np.clip(image, 0, 255).astype(np.uint8)
     whole = masks.astype(bool)
-    whole[:-1] &= ~np.logical_or.accumulate(whole[:0:-1])[::-1]  # what later objects cover
+    whole[:-1] &= ~np.logical_or.accumulate(whole[:0:-1])[::-1]  # minus what later objects cover
     return Scene(frames, whole, objects)
 
 
@@ -123,9 +123,9 @@ def _draw_objects(rng: Rng, settings: SceneSettings) -> tuple[SceneObject, ...]:
             model = objects[int(rng.integers(len(objects)))]
             shape, colour = model.shape, model.colour
             motions.remove(model.motion)
-        if shape == "circle":  # a turning circle cannot be told from a still one
+        if shape == "circle":  # a rotating circle looks like a still one
             motions = [motion for motion in motions if motion != "rotating"]
-        for _ in range(6):  # a few tries not to start on top of another object
+        for _ in range(6):  # try a few times not to start on top of another object
             new = _draw_object(rng, shape, colour, str(rng.choice(motions)))
             reach = [1.1 * (new.radius_px + other.radius_px) for other in objects]
             if all(math.dist(new.start, o.start) >= r for o, r in zip(objects, reach, strict=True)):
@@ -169,7 +169,7 @@ def _draw_object(rng: Rng, shape: str, colour: str, motion: str) -> SceneObject:
 
 
 def _draw_start(rng: Rng, radius: float, travel: float) -> float:
-    """A coordinate from which a signed travel stays inside the frame."""
+    """Draw a coordinate from which a signed travel stays inside the frame."""
     low, high = radius * 0.8, BASE_SIZE_PX - radius * 0.8
     if travel < 0:
         low = min(high - 1, low - travel)
@@ -179,7 +179,7 @@ def _draw_start(rng: Rng, radius: float, travel: float) -> float:
 
 
 def _path(item: SceneObject, progress: float) -> float:
-    """Share of the travel that is done after a share of the clip."""
+    """Return the share of the travel that is done after a share ``progress`` of the clip."""
     if item.motion == "reversing" and progress < item.turn:
         return progress / item.turn
     if item.motion == "reversing":
@@ -190,7 +190,7 @@ def _path(item: SceneObject, progress: float) -> float:
 
 
 def _outline(item: SceneObject, progress: float) -> np.ndarray:
-    """(K, 2) corners in px of the 128 px frame."""
+    """Return the (K, 2) corners in px of the 128 px frame."""
     growth_start = 0.75 if item.growth > 0 else 1.3 if item.growth < 0 else 1.0
     radius = item.radius_px * (growth_start + item.growth * progress)
     angle = item.angle + item.spin * progress
@@ -204,7 +204,7 @@ def _draw_background(rng: Rng, *, is_moving: bool) -> Callable[[float, int], np.
     """Draw a texture; a moving one drifts by 8 to 40 px over the clip.
 
     Returns:
-        (share of the clip, size in px) -> (size, size, 3) float32, a fresh array.
+        A function (share of the clip, size in px) -> new array (size, size, 3) float32.
     """
     base = rng.uniform(20, 200, 3).astype(np.float32)
     kind = rng.integers(2, 5) if is_moving else rng.integers(5)

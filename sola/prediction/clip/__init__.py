@@ -1,1 +1,1 @@
-"""A user's own clip: read, tracked, answered."""
+"""Prediction on a user's own clip."""

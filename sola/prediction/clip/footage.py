@@ -1,4 +1,4 @@
-"""A clip: its frames as a viewer shows them (PyAV, Pillow), read once and kept on disk."""
+"""Read a clip's frames as a viewer shows them (PyAV, Pillow), and cache them on disk."""
 
 import dataclasses
 import hashlib
@@ -25,28 +25,28 @@ from sola.types import Video
 
 log = logging.getLogger(__name__)
 
-CLIP_VERSION = 1  # of how frames are read: another one reads all clips again
+CLIP_VERSION = 1  # version of how frames are read; a new one invalidates all cached clips
 CLIP_FILE, FRAMES_DIR = "clip.json", "frames"
 FASTEST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
-LOG_EVERY = 500  # frames: how many there are is known at the end
+LOG_EVERY = 500  # frames; their total is only known at the end
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-IMAGE_RATE = 10  # images a second in an overlay video: they have no times
-DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes that it would clip at 255
-UNSCALED = ("I", "F")  # Pillow's modes of 32-bit pixels: nothing says what is white
+IMAGE_RATE = 10  # frames per second assumed for a folder of images
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # 16-bit modes, which Pillow would clip at 255
+UNSCALED = ("I", "F")  # Pillow's modes of 32-bit pixels, whose white is undefined
 GET_AGAIN = "Get the file again, or convert it: ffmpeg -i <file> clip.mp4"
 LOCAL_ONLY = {"protocol_whitelist": "file"}  # a playlist could name other machines
-FALLBACK_RATE = 25  # frames a second of a stream that says nothing of time
-# a container may announce this share of its length, and SLACK_S, more than it holds
+FALLBACK_RATE = 25  # frames per second of a stream that states no frame rate
+# a container may announce this share of its length plus SLACK_S seconds more than it holds
 SLACK, SLACK_S = 0.02, 0.1
 
 
 class ClipFrame(NamedTuple):
-    """A frame as it is shown, and when.
+    """A frame and the time at which it is shown.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        start_s: from the first frame's.
-        end_s: the same.
+        start_s: when it appears, in seconds after the first frame.
+        end_s: when it disappears, likewise.
         file: name of its image; "" in a video.
     """
 
@@ -58,41 +58,41 @@ class ClipFrame(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """What is known of a clip whose frames are on disk."""
+    """Description of a clip whose frames are on disk."""
 
     clip_id: str
     source: str
-    """File or folder that it comes from."""
+    """File or folder that the clip was read from."""
     width: int
     height: int
-    """Of every frame, after its rotation."""
+    """Size of every frame, after rotation."""
     num_frames: int
     fps: float
-    """Frames a second, on average."""
+    """Average number of frames per second."""
     times_s: Sequence[float]
-    """When each of the T frames is shown first, from 0 on."""
+    """When each of the T frames appears; the first appears at 0."""
     end_s: float
-    """When the last one goes."""
+    """When the last frame disappears."""
     files: Sequence[str]
     """T names of images; empty for a video."""
     frames_sha256: str
-    """Of all pixels."""
+    """SHA-256 of all pixels."""
 
     def video(self, clips_dir: Path) -> Video:
-        """Its T lossless frames."""
+        """Return the T lossless frames."""
         folder = clips_dir / self.clip_id / FRAMES_DIR
         return Video(self.clip_id, tuple(folder / _name(idx) for idx in range(self.num_frames)))
 
 
 def open_clip(path: Path, clips_dir: Path) -> Clip:
-    """A clip with its frames on disk, which are those of an earlier call if there are any.
+    """Open a clip, and write its frames to disk unless an earlier call did.
 
     Args:
         path: a video file, an image, or a folder of images.
-        clips_dir: keeps one folder a clip; it is there when it is complete.
+        clips_dir: holds one folder per clip, which appears once it is complete.
 
     Raises:
-        UserError: if the clip is missing, empty, unreadable, or of frames of several sizes.
+        UserError: if the clip is missing, empty or unreadable, or its frames differ in size.
     """
     files = find_footage(path)
     digest = hashlib.sha256(f"version {CLIP_VERSION}\n".encode())
@@ -112,10 +112,12 @@ def open_clip(path: Path, clips_dir: Path) -> Clip:
 
 
 def find_footage(path: Path) -> list[Path]:
-    """The file of a clip, or its images in natural order (2 before 10) without hidden files.
+    """Return the file of a clip, or its images in natural order (2 before 10).
+
+    Hidden files are skipped.
 
     Raises:
-        UserError: if there are none, or two images have one name but for their endings.
+        UserError: if nothing is found, or two images differ only in their file endings.
     """
     if path.is_file():
         return [path]
@@ -131,15 +133,15 @@ def find_footage(path: Path) -> list[Path]:
 
 
 def read_footage(files: Sequence[Path]) -> Iterator[ClipFrame]:
-    """Frames of a clip in the order of time, one after the other.
+    """Yield the frames of a clip in the order of time.
 
-    Videos are turned as they are shown, and every frame has its own time.
+    Frames of a video are rotated as a player shows them, and have their own times.
 
     Args:
         files: see ``find_footage``.
 
     Raises:
-        UserError: if a file is damaged, cut off, too large, or has no pictures in it.
+        UserError: if a file is damaged, cut off, too large, or has no frames.
     """
     if not _is_image(files[0]):
         yield from _read_video(files[0])
@@ -149,7 +151,7 @@ def read_footage(files: Sequence[Path]) -> Iterator[ClipFrame]:
 
 
 def _extract(path: Path, files: Sequence[Path], folder: Path) -> None:
-    """Write the folder of a clip: complete or not at all."""
+    """Write the folder of a clip atomically: it is complete or absent."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(".part", f"{folder.name}.", folder.parent) as parent:
@@ -157,15 +159,15 @@ def _extract(path: Path, files: Sequence[Path], folder: Path) -> None:
             (unfinished / FRAMES_DIR).mkdir(parents=True)
             clip = _write_frames(path, files, folder.name, unfinished / FRAMES_DIR)
             write_json(unfinished / CLIP_FILE, dataclasses.asdict(clip))
-            if not folder.is_dir():  # else another process was faster, with the same result
+            if not folder.is_dir():  # else another process has written the same folder
                 unfinished.rename(folder)
     except OSError as error:
-        error.filename = error.filename or str(folder)  # of a full disk: then it is one message
+        error.filename = error.filename or str(folder)  # a full disk then gives a one-line message
         raise
 
 
 def _write_frames(path: Path, files: Sequence[Path], clip_id: str, frames_dir: Path) -> Clip:
-    """Write one frame at a time; a clip may be longer than memory."""
+    """Write one frame at a time, as a clip may not fit into memory."""
     digest, end_s, height, width = hashlib.sha256(), 0.0, 0, 0
     times_s: list[float] = []
     for frame in read_footage(files):
@@ -185,7 +187,7 @@ def _write_frames(path: Path, files: Sequence[Path], clip_id: str, frames_dir: P
         if len(times_s) % LOG_EVERY == 0:
             log.info("%s: %d frames so far", path, len(times_s))
     if not times_s:
-        raise UserError(f"{path}: not a single frame can be read. Get the file again.")
+        raise UserError(f"{path}: no frame can be read. Get the file again.")
     digest.update(f"{height} x {width}".encode())
     return Clip(
         clip_id=clip_id,
@@ -210,13 +212,13 @@ def _is_image(path: Path) -> bool:
 
 
 def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Sorts names as people do: numbers by their value."""
+    """Return a sort key that orders numbers in names by value."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
 
 
 def _read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, turned as its EXIF says, 16 bits brought to 8."""
+    """Return (H, W, 3) uint8 RGB, rotated by its EXIF orientation, with 16 bits scaled to 8."""
     with open_image(path) as image:
         num_images = getattr(image, "n_frames", 1)
         is_one = num_images == 1 or image.format == "MPO"  # a phone's JPEG with a preview inside
@@ -229,7 +231,7 @@ def _read_image(path: Path) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image of any kind; transparent parts on white."""
+    """Convert an image of any mode to (H, W, 3) uint8 RGB, transparent parts on white."""
     if image.mode in DEEP_GREY:
         grey = np.rint(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -240,33 +242,33 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _read_video(path: Path) -> Iterator[ClipFrame]:
-    # absolute: a name with a colon would be taken for a protocol
+    # absolute, as FFmpeg would take a name with a colon for a protocol
     where, options = str(path.absolute()), LOCAL_ONLY
     try:
         with av.open(where, container_options=options, metadata_errors="replace") as container:
             stream = _video_stream(path, container)
             yield from _timed(_decode(path, container, stream), stream)
-    except (av.FFmpegError, UnicodeDecodeError) as error:  # the latter from names in the file
+    except (av.FFmpegError, UnicodeDecodeError) as error:  # the latter: of names in the file
         reason = error.strerror if isinstance(error, av.FFmpegError) else "unreadable names"
         raise UserError(f"{path}: damaged, cut off, or no video ({reason}). {GET_AGAIN}") from error
 
 
 def _video_stream(path: Path, container: Any) -> av.VideoStream:
-    """The stream to show; pictures that are attached to music are none."""
+    """Return the first video stream; cover art of music does not count."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams or streams[0].codec_context is None:
         kinds = ", ".join(stream.type for stream in container.streams) or "none"
         raise UserError(f"{path}: no video stream to decode (streams: {kinds}). {GET_AGAIN}")
     stream: av.VideoStream = streams[0]
     check_pixels(path, stream.codec_context.width, stream.codec_context.height)
-    # a frame further on may be larger than the first
+    # a later frame may be larger than the first
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     stream.thread_type = "AUTO"
     return stream
 
 
 def _decode(path: Path, container: Any, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """All frames; refuses a file that ends before it says."""
+    """Yield all frames; raise if the file is shorter than it announces."""
     end_s, gap_s = Fraction(0), Fraction(0)
     for packet in container.demux():
         if packet.is_corrupt:
@@ -277,7 +279,7 @@ def _decode(path: Path, container: Any, stream: av.VideoStream) -> Iterator[av.V
             end_s = max(end_s, packet_end_s)
         if packet.stream.index == stream.index:  # not stream_index: a flushing packet has none
             yield from packet.decode()
-    # from 0 on: some containers count from there, some from the first frame
+    # some containers count their length from 0, some from the first frame
     held_s = end_s - Fraction(min(container.start_time or 0, 0), av.time_base)
     announced_s = Fraction(container.duration or 0, av.time_base)
     is_cut = announced_s - held_s > gap_s + SLACK_S + SLACK * announced_s
@@ -285,13 +287,13 @@ def _decode(path: Path, container: Any, stream: av.VideoStream) -> Iterator[av.V
         is_cut |= not path.read_bytes()[-1024:].rstrip(b"\0").endswith(b";")
     if is_cut:
         raise UserError(
-            f"{path}: cut off or damaged; it announces {float(announced_s):.2f} s and holds "
-            f"{float(held_s):.2f}. {GET_AGAIN}"
+            f"{path}: damaged or cut off: it announces {float(announced_s):.2f} s and holds "
+            f"{float(held_s):.2f} s. {GET_AGAIN}"
         )
 
 
 def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[ClipFrame]:
-    """Frames with times from 0 on, each later than the one before."""
+    """Yield frames with strictly increasing times, which start at 0."""
     step_s = 1 / Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
     origin_s: Fraction | None = None
     last_s = -step_s
@@ -307,14 +309,14 @@ def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, turned and mirrored as the frame's display matrix says."""
+    """Return (H, W, 3) uint8 RGB, rotated and mirrored by the frame's display matrix."""
     if any(component.is_alpha for component in frame.format.components):
         pixels = _to_rgb(Image.fromarray(frame.to_ndarray(format="rgba")))
     else:
         pixels = frame.to_ndarray(format="rgb24")
     matrix = cast(Any, frame.side_data.get("DISPLAYMATRIX"))
     if matrix is not None:
-        # columns and rows of the picture as it is shown: x' = a x + c y, y' = b x + d y
+        # columns and rows of the picture as shown: x' = a x + c y, y' = b x + d y
         a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), np.int32).tolist()
         if abs(b) > abs(a):
             pixels, a, d = pixels.transpose(1, 0, 2), c, b

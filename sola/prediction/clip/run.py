@@ -1,4 +1,4 @@
-"""predict.py video=...: from a user's clip and sentences to masks and overlay videos."""
+"""Run predict.py video=...: write masks and overlay videos for a clip and sentences."""
 
 import dataclasses
 import hashlib
@@ -32,18 +32,18 @@ from sola.visualization.videos import write_mp4
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
-CLIPS_DIR = "clips"  # of frames, in the data folder
-DATASET_NAME = "clips"  # the data set that all clips make up, one split each
-NOT_IN_RECORD = ("frame_idx", "mask", "object_id")  # of a prompt
+CLIPS_DIR = "clips"  # cached frames, in the data folder
+DATASET_NAME = "clips"  # a data set with one split per clip
+NOT_IN_RECORD = ("frame_idx", "mask", "object_id")  # fields of a prompt left out of the record
 
 
 class ClipSplit(Split):
-    """A clip and sentences about it, as everything downstream takes a data set.
+    """A clip and sentences about it, as a split of a data set.
 
     Args:
-        clip: its frames are on disk.
-        clips_dir: where.
-        texts: sentences about it; their places are their ids.
+        clip: a clip whose frames are on disk.
+        clips_dir: folder of the clips.
+        texts: sentences about the clip; their indices are their ids.
     """
 
     def __init__(self, clip: Clip, clips_dir: Path, texts: Sequence[str] = ()) -> None:
@@ -57,18 +57,18 @@ class ClipSplit(Split):
 
     @property
     def has_masks(self) -> bool:
-        """False: there is no ground truth."""
+        """Whether the split has ground truth: never."""
         return False
 
     @property
     def annotations_sha256(self) -> dict[str, str]:
-        """Of the frames and, if there are any, of the sentences."""
+        """SHA-256 of the frames and, if there are sentences, of the sentences."""
         texts = [expression.text for expression in self.expressions]
         of_texts = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
         return {"frames": self.clip.frames_sha256} | ({"expressions": of_texts} if texts else {})
 
     def ground_truth(self, video_id: str) -> dict[str, Masklet]:
-        """Nothing."""
+        """Return an empty dictionary."""
         return {}
 
 
@@ -76,17 +76,17 @@ def run_clip(config: PredictConfig) -> Path:
     """Answer sentences about a user's own clip.
 
     Writes masks, an overlay video for each sentence, scores.json and prediction.json into the
-    output folder, in place of those of an earlier run. Each is there when it is complete,
-    prediction.json when all are. Frames and tracks are kept for the next question.
+    output folder, replacing those of an earlier run. Each appears once it is complete, and
+    prediction.json appears last. Frames and tracks are cached for later runs.
 
     Args:
-        config: with a ``video``.
+        config: a configuration with a ``video``.
 
     Returns:
         Path of prediction.json.
 
     Raises:
-        UserError: if the clip cannot be read, or something is missing or does not fit.
+        UserError: if the clip cannot be read, or a file is missing or does not match.
     """
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
@@ -101,7 +101,7 @@ def run_clip(config: PredictConfig) -> Path:
     readers = [_make_tracks(recipe, split, config) for recipe in recipes]
     entries = [entry for reader in readers for entry in reader.index["entries"].values()]
     if not any(entry["num_tracks"] for entry in entries):
-        log.warning("%s: nothing was found in it, all masks are empty", clip.source)
+        log.warning("%s: no prompt source found an object, all masks are empty", clip.source)
     scored = score_split(config, split, TrackSources(readers))
     output_dir = Path(config.paths.output_dir)
     with whole_results(output_dir, RESULTS) as unfinished:
@@ -113,9 +113,9 @@ def run_clip(config: PredictConfig) -> Path:
 
 
 def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> ShardReader:
-    """Tracks of the clip; only those of boxes depend on the sentences.
+    """Make the tracks of the clip, which depend on the sentences only if a source reads them.
 
-    Each way to make them has a folder of its own, so that none is in another's way.
+    Tracks of different settings go to different folders, named by a digest of the settings.
     """
     data_dir, source = Path(config.paths.data_dir), recipe.source
     shown = split if source.is_by_expression else ClipSplit(split.clip, data_dir / CLIPS_DIR)
@@ -179,12 +179,12 @@ def _overlay_name(expression: Expression) -> str:
 def write_overlay(
     path: Path, clip: Clip, video: Video, union: Masklet, heading: Sequence[str]
 ) -> None:
-    """Write an mp4 that shows each frame with its mask when the clip shows it, below a heading.
+    """Write an mp4 that shows each frame with its mask at the clip's time, below a heading.
 
     Args:
-        path: of the mp4.
-        clip: its size and times.
-        video: its frames.
+        path: path of the mp4.
+        clip: gives the size and the times.
+        video: frames of the clip.
         union: T masks to draw.
         heading: the sentence, and a line below it.
     """

@@ -1,6 +1,6 @@
-"""GroundingDINO: boxes for sentences.
+"""GroundingDINO, a detector of boxes for sentences.
 
-The network is that of transformers or the original code (an extra); both give the same boxes.
+The network comes from transformers or from the original code (an extra); both give the same boxes.
 """
 
 from sola.prompts.base import Detections, Detector

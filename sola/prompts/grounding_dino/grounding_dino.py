@@ -1,4 +1,4 @@
-"""GroundingDINO as a detector of the configuration."""
+"""GroundingDINO as a detector, and its vocabulary."""
 
 import hashlib
 import importlib.util
@@ -29,23 +29,23 @@ log = logging.getLogger(__name__)
 
 ORIGINAL = "groundingdino"
 MAX_TOKENS = 256
-"""Columns of the network's output for a text."""
+"""Largest number of tokens of a text."""
 BERT = "bert-base-uncased"
 BERT_REVISION = "86b5e0934494bd15c9632b12f734a8a67f723594"
 KEY = "prompt_source.detector.vocabulary"
 DELIMITERS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
-"""Tokens that separate phrases; the network knows them by their ids in BERT's vocabulary."""
+"""Tokens that separate phrases, with the ids in BERT's vocabulary that the network expects."""
 
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Widths and counts. Defaults are those of the published network with a Swin-T.
+    """Widths and layer counts of the network; defaults are those of the published Swin-T.
 
-    Used for a .pth file and for random weights; a folder of transformers has its own.
+    It is used for a .pth file and for random weights; a folder of transformers has its own.
     """
 
     swin_dim: int = 96
-    """Channels of the image encoder's first stage, doubled in each of the other three."""
+    """Channels of the image encoder's first stage; each later stage doubles them."""
     swin_depths: tuple[int, ...] = (2, 2, 6, 2)
     """Blocks of each of the image encoder's four stages."""
     swin_heads: tuple[int, ...] = (3, 6, 12, 24)
@@ -57,21 +57,21 @@ class NetworkShape:
     ffn_dim: int = 2048
     """Width of the feed-forward layers between the encoders and the boxes."""
     num_heads: int = 8
-    """Attention heads there; an even number that divides hidden_dim."""
+    """Attention heads between the encoders and the boxes; an even divisor of hidden_dim."""
     encoder_layers: int = 6
     """Layers in which image and text attend to each other."""
     decoder_layers: int = 6
-    """Layers that make boxes; at least 2."""
+    """Layers that predict boxes; at least 2."""
     num_queries: int = 900
     """Boxes proposed for a text, before the threshold."""
     bert_dim: int = 768
     """Width of the text encoder, a BERT."""
     bert_layers: int = 12
-    """Its layers."""
+    """Layers of the text encoder."""
     bert_heads: int = 12
-    """Its attention heads; they divide bert_dim."""
+    """Attention heads of the text encoder; they must divide bert_dim."""
     bert_ffn_dim: int = 3072
-    """Width of its feed-forward layers."""
+    """Width of the text encoder's feed-forward layers."""
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -83,7 +83,7 @@ class NetworkShape:
         at_least(2, decoder_layers=self.decoder_layers)  # transformers ties the others to the first
 
     def swin(self) -> dict[str, Any]:
-        """Return the arguments of the image encoder, by the names of both codes."""
+        """Return the arguments of the image encoder; both implementations use these names."""
         return {
             "embed_dim": self.swin_dim,
             "depths": list(self.swin_depths),
@@ -102,7 +102,7 @@ class NetworkShape:
 
 
 class GroundingDino(Detector):
-    """GroundingDINO (Liu et al., 2023), the network of transformers or the original code.
+    """GroundingDINO (Liu et al., 2023), with the network of transformers or the original code.
 
     Args:
         checkpoint: a .pth file of the original code, a folder of transformers, or "random"
@@ -111,10 +111,11 @@ class GroundingDino(Detector):
         implementation: transformers, or groundingdino (the original code, an extra, which reads
             .pth files only).
         vocabulary: folder, model name or "package:..." with a BERT vocabulary; None: that of the
-            checkpoint's folder, and bert-base-uncased for a .pth file or random weights.
+            checkpoint's folder, or bert-base-uncased for a .pth file or random weights.
         text_threshold: a token with a score above this belongs to the phrase of a box.
-        shortest_edge_px: a frame's shorter edge is resized to so many pixels, ...
-        longest_edge_px: ... or its longer edge to so many, whichever makes the frame smaller.
+        shortest_edge_px: a frame's shorter edge is resized to this many pixels, unless its longer
+            edge would exceed longest_edge_px.
+        longest_edge_px: upper limit of a frame's longer edge after resizing, in pixels.
 
     Raises:
         UserError: if a value is unknown or out of range.
@@ -176,7 +177,7 @@ class GroundingDino(Detector):
         """See ``Detector.load``.
 
         Raises:
-            UserError: if something is missing, or the weights are of another network.
+            UserError: if a file is missing, or the weights belong to another network.
         """
         from transformers import GroundingDinoImageProcessorPil
 
@@ -185,7 +186,7 @@ class GroundingDino(Detector):
         self.check()
         self._processor = GroundingDinoImageProcessorPil(do_pad=False)
         if self.checkpoint == RANDOM_WEIGHTS:
-            log.warning("the detector has random weights: its boxes mean nothing")
+            log.warning("the detector has random weights: its boxes are meaningless")
         load = load_original if self.implementation == ORIGINAL else load_transformers
         self.loaded = load(self.checkpoint, self.network).to(device).eval()
 
@@ -195,8 +196,8 @@ class GroundingDino(Detector):
     ) -> list[Detections]:
         """See ``Detector.detect``. The image encoder runs once for all texts.
 
-        Always in float32: half precision moves boxes across the thresholds. A frame goes through
-        the network alone and in its own shape: padding beside others would move its boxes.
+        It always runs in float32: half precision moves boxes across the thresholds. Frames are not
+        batched: padding them to a common shape would move their boxes.
         """
         from torchvision.ops import box_convert
 
@@ -205,7 +206,7 @@ class GroundingDino(Detector):
         found = []
         with stage(DETECTOR), torch.autocast(device.type, enabled=False):
             image = self.to_image(frame).to(device)
-            self.loaded.encoder.features = None  # those of the frame before
+            self.loaded.encoder.features = None  # drop those of the previous frame
             for text in texts:
                 tokens = self._words.tokens(text)
                 logits, boxes = self.loaded.find_boxes(image, tokens.to(device))
@@ -221,7 +222,7 @@ class GroundingDino(Detector):
     def to_image(self, frame: np.ndarray) -> Tensor:
         """Return a (H, W, 3) uint8 RGB frame as (1, 3, H', W') float32, as in training.
 
-        Its size is that of the original code: transformers' own differs by a pixel at times.
+        The size is that of the original code; transformers' may differ by a pixel.
         """
         height, width = frame.shape[:2]
         short, long = min(height, width), max(height, width)
@@ -263,15 +264,15 @@ class Vocabulary:
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
-                f"{KEY}={path}: cannot be loaded ({reason}). Set it to {BERT} where that can be "
+                f"{KEY}={path}: cannot be loaded ({reason}). Set it to {BERT} if that can be "
                 "downloaded, or to a folder with its vocabulary."
             ) from error
 
     def tokens(self, text: str) -> "BatchEncoding":
         """Return the (1, L) tokens of a text in the spelling that the network was trained on.
 
-        That is lower case, no space at the ends, a full stop. A text of more than ``MAX_TOKENS`` is
-        cut, with a warning.
+        That is lower case, without spaces at the ends, with a full stop. A text of more than
+        ``MAX_TOKENS`` tokens is truncated, with a warning.
         """
         spelt = text.lower().strip().removesuffix(".") + "."
         length = len(self.tokenizer(spelt, verbose=False).input_ids)

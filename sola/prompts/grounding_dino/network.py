@@ -1,7 +1,7 @@
-"""GroundingDINO's network, in the code of transformers and in the original code.
+"""GroundingDINO's network, from transformers or from the original code.
 
-The original code is the package rf-groundingdino. ``_TextEncoder`` replaces its wrapper of BERT,
-which does not work with transformers 5.
+The original code is the package rf-groundingdino. ``_TextEncoder`` replaces its BERT wrapper, which
+does not work with transformers 5.
 """
 
 import copy
@@ -34,34 +34,34 @@ NAMES_PATH = Path(__file__).with_name("module_names.yaml")
 JOINED = re.compile(r"(.*)\.(?:qkv\.|in_proj_)(weight|bias)")
 """Projections of query, key and value: one parameter in the original, three in transformers."""
 TIED = re.compile(r"transformer\.decoder\.bbox_embed\..*|bbox_embed\.[1-9]\d*\..*")
-"""The same parameters as ``bbox_embed.0``."""
+"""Parameters shared with ``bbox_embed.0``."""
 NOT_LOADED = re.compile(
     r"label_enc\..*|bert\.pooler\..*|bert\.embeddings\.position_ids|.*\.relative_position_index"
 )
-"""Weights of the training only, and what follows from the shape."""
+"""Weights used only in training, and buffers that follow from the shape."""
 
 
 class KeptFeatures(nn.Module):
-    """An image encoder that runs once per frame: its features are returned for every text."""
+    """An image encoder that runs once per frame, and returns its features for every text."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.features = encoder, None
 
     def forward(self, *inputs: Any) -> Any:
-        """Return the kept features, or those of the inputs if none are kept."""
+        """Return the cached features, or encode the inputs if there are none."""
         if self.features is None:
             self.features = self.encoder(*inputs)
         return copy.copy(self.features)  # networks add levels to the list
 
 
 class DetectorNetwork(nn.Module, ABC):
-    """GroundingDINO's network, in either code.
+    """GroundingDINO's network, from either implementation.
 
     Args:
-        network: of transformers or of the original code.
-        parent: the module inside it that holds the image encoder.
-        name: of the image encoder there.
+        network: network of transformers or of the original code.
+        parent: module of the network that holds the image encoder.
+        name: attribute of ``parent`` that is the image encoder.
     """
 
     def __init__(self, network: nn.Module, parent: nn.Module, name: str) -> None:
@@ -76,16 +76,16 @@ class DetectorNetwork(nn.Module, ABC):
 
         Args:
             image: (1, 3, H', W'). Reset ``encoder.features`` to None for another image.
-            tokens: (1, L) each, special tokens included.
+            tokens: (1, L) each, including special tokens.
 
         Returns:
-            Logits (Q, L), and boxes (Q, 4) as centre x, centre y, width, height, shares of the
+            Logits (Q, L), and boxes (Q, 4): centre x, centre y, width, height, relative to the
             image.
         """
 
 
 class TransformersNetwork(DetectorNetwork):
-    """See ``DetectorNetwork``."""
+    """The network of transformers; see ``DetectorNetwork``."""
 
     def __init__(self, network: Any) -> None:
         super().__init__(network, network.model.backbone, "conv_encoder")
@@ -97,7 +97,7 @@ class TransformersNetwork(DetectorNetwork):
 
 
 class OriginalNetwork(DetectorNetwork):
-    """See ``DetectorNetwork``."""
+    """The network of the original code; see ``DetectorNetwork``."""
 
     def __init__(self, network: Any) -> None:
         super().__init__(network, network.backbone, "0")
@@ -105,21 +105,21 @@ class OriginalNetwork(DetectorNetwork):
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
         """See ``DetectorNetwork.find_boxes``."""
         self.network.tokenizer = lambda captions, **options: tokens
-        self.network.unset_image_tensor()  # of a call that failed
+        self.network.unset_image_tensor()  # left by a call that failed
         with warnings.catch_warnings(action="ignore"):
             out = self.network(image, captions=[""])
         return out["pred_logits"][0, :, : tokens.input_ids.shape[1]], out["pred_boxes"][0]
 
 
 def load_transformers(checkpoint: str, shape: NetworkShape) -> TransformersNetwork:
-    """Return the network with the weights of a folder of transformers or of an original .pth file.
+    """Load transformers' network from a folder of transformers or an original .pth file.
 
     Args:
         checkpoint: the folder, the file, or "random".
-        shape: of the network; a folder has its own.
+        shape: shape of the network; a folder has its own.
 
     Raises:
-        UserError: if the weights cannot be read, or are of another network.
+        UserError: if the weights cannot be read, or belong to another network.
     """
     if checkpoint == RANDOM_WEIGHTS:
         return TransformersNetwork(GroundingDinoForObjectDetection(network_config(shape)))
@@ -143,21 +143,21 @@ def load_transformers(checkpoint: str, shape: NetworkShape) -> TransformersNetwo
 
 
 def load_original(checkpoint: str, shape: NetworkShape) -> OriginalNetwork:
-    """Return the network with the weights of a .pth file.
+    """Load the original code's network from a .pth file.
 
     Args:
         checkpoint: the file, or "random".
-        shape: of the network.
+        shape: shape of the network.
 
     Raises:
-        UserError: if the weights cannot be read, or are of another network.
+        UserError: if the weights cannot be read, or belong to another network.
     """
     network = build(shape)
     if checkpoint != RANDOM_WEIGHTS:
         path = Path(checkpoint)
         try:
             missing, unexpected = network.load_state_dict(read_original(path), strict=False)
-        except RuntimeError as error:  # of a shape
+        except RuntimeError as error:  # another shape
             missing, unexpected = [], str(error).splitlines()[1:]
         missing = [name for name in missing if not NOT_LOADED.fullmatch(name)]
         refuse_other_weights(path, [*unexpected, *missing])
@@ -168,7 +168,7 @@ def read_original(path: Path) -> dict[str, Tensor]:
     """Return the weights of a .pth file under their original names.
 
     Raises:
-        UserError: if the file is no checkpoint of GroundingDINO.
+        UserError: if the file is not a checkpoint of GroundingDINO.
     """
     content = read_weights(path)
     weights = content.get("model") if isinstance(content, dict) else None
@@ -182,7 +182,12 @@ def read_original(path: Path) -> dict[str, Tensor]:
 
 
 def refuse_other_weights(path: Path, wrong: Sequence[str]) -> None:
-    """Raise ``UserError`` if weights do not fit the network; ``wrong`` says which, or why."""
+    """Raise ``UserError`` if any weights do not fit the network.
+
+    Args:
+        path: file of the weights.
+        wrong: names of weights that do not fit, or reasons.
+    """
     if wrong:
         raise UserError(
             f"{path}: does not fit the network ({len(wrong)} differences, such as "
@@ -192,7 +197,7 @@ def refuse_other_weights(path: Path, wrong: Sequence[str]) -> None:
 
 
 def network_config(shape: NetworkShape) -> GroundingDinoConfig:
-    """Return a network's shape under transformers' names."""
+    """Return transformers' configuration of a network."""
     return GroundingDinoConfig(
         backbone_config={"model_type": "swin", "out_indices": [2, 3, 4], **shape.swin()},
         text_config={"model_type": "bert", **shape.bert()},
@@ -208,7 +213,7 @@ def network_config(shape: NetworkShape) -> GroundingDinoConfig:
 
 
 def to_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return original weights under the names that transformers' files have."""
+    """Convert original weights to those of transformers: names, and split projections."""
     names = yaml.safe_load(NAMES_PATH.read_text())
     rules = {
         re.escape(old).replace(r"\#", r"(\d+)") + r"(?=\.|$)": new.replace("#", r"\1", 1).replace(
@@ -233,12 +238,12 @@ def _rename(name: str, rules: Mapping[str, str]) -> str:
     for old, new in rules.items():
         if re.match(old, name):
             return re.sub(old, new, name, count=1)
-    return name  # the same in both, or unknown, which transformers reports
+    return name  # the same in both, or unknown: transformers then reports it
 
 
 def build(shape: NetworkShape) -> nn.Module:
-    """Return an untrained network of this shape; all else is that of the published Swin-T."""
-    with warnings.catch_warnings(action="ignore"):  # of the original code and its dependencies
+    """Return an untrained network of this shape, otherwise like the published Swin-T."""
+    with warnings.catch_warnings(action="ignore"):  # from the original code and its dependencies
         from groundingdino.config import GroundingDINO_SwinT_OGC as published
         from groundingdino.models.GroundingDINO import groundingdino as code
         from groundingdino.models.GroundingDINO.backbone import backbone
@@ -253,7 +258,7 @@ def build(shape: NetworkShape) -> nn.Module:
                 "hidden_dim": shape.hidden_dim,
                 "nheads": shape.num_heads,
                 "num_queries": shape.num_queries,
-                "use_checkpoint": False,  # of activations, for training
+                "use_checkpoint": False,  # activation checkpointing, for training
                 "use_transformer_ckpt": False,
             }
         )
@@ -261,7 +266,7 @@ def build(shape: NetworkShape) -> nn.Module:
         joined = backbone.Joiner(swin, backbone.build_position_encoding(arguments))
         joined.num_channels = swin.num_features[1:]
         tokenizer = SimpleNamespace(convert_tokens_to_ids=lambda _: list(DELIMITERS.values()))
-        encoders: dict[str, Any] = {  # of any shape, and without a download
+        encoders: dict[str, Any] = {  # allow any shape, and need no download
             "build_backbone": lambda _: joined,
             "get_tokenlizer": SimpleNamespace(
                 get_tokenlizer=lambda _: tokenizer,

@@ -1,4 +1,4 @@
-"""SAM 2, as the package sam2 has it."""
+"""SAM 2 as a tracker, with the networks of the package sam2."""
 
 from sola.trackers.sam2.tracker import MaskGeneratorConfig, Sam2Tracker
 

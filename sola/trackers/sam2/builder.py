@@ -1,7 +1,7 @@
-"""Builds a SAM 2 network from its YAML file and loads its weights.
+"""Build a SAM 2 network from its YAML file, and load its weights.
 
-sam2's own builders compose with Hydra, whose global state belongs to our entry points. Here the
-YAML is read as a plain file, and the values that ``build_sam2_video_predictor`` adds are set here.
+sam2's own builders use Hydra's global state, which our entry points need. So the YAML is read as a
+plain file, and the values that ``build_sam2_video_predictor`` adds are set here.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from sola.weights_file import read_weights
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
 POST_PROCESSING: dict[str, Any] = {
-    # fall back to the best of several masks where the single one is not stable
+    # fall back to the best of several masks if the single one is not stable
     "sam_mask_decoder_extra_args.dynamic_multimask_via_stability": True,
     "sam_mask_decoder_extra_args.dynamic_multimask_stability_delta": 0.05,
     "sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh": 0.98,
-    # memory of a prompted frame is made of the mask that a user would see
+    # the memory of a prompted frame encodes the binary mask that a user would see
     "binarize_mask_from_pts_for_mem_enc": True,
 }
 """Values that ``build_sam2_video_predictor`` adds by default, except for filling holes."""
@@ -60,7 +60,7 @@ def find_network(network: str) -> Path:
 def network_settings(network: str) -> DictConfig:
     """Return the tree of ``_target_`` nodes under ``model`` in a network's YAML file.
 
-    It gets the values of ``POST_PROCESSING`` that the file does not set.
+    Values of ``POST_PROCESSING`` that the file does not set are added.
 
     Raises:
         UserError: if the file is missing or invalid.
@@ -79,7 +79,7 @@ def network_settings(network: str) -> DictConfig:
 
 
 def network_sha256(network: str) -> str:
-    """Return the SHA-256 of a network's settings; classes count by name, not by module."""
+    """Return the SHA-256 of a network's settings, with class names but without their modules."""
     settings = OmegaConf.to_container(network_settings(network), resolve=True)
     text = re.sub(r'("_target_": ")[^"]*\.', r"\1", json.dumps(settings, sort_keys=True))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -89,7 +89,7 @@ def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Modul
     """Return a network in evaluation mode, on the CPU, with random weights.
 
     Args:
-        settings: see ``network_settings``; not changed.
+        settings: see ``network_settings``; they are not changed.
         target: class of sam2 to build: SAM2Base, or a predictor derived from it.
     """
     settings = settings.copy()
@@ -97,7 +97,7 @@ def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Modul
     OmegaConf.resolve(settings)
     was_initialised = GlobalHydra.instance().is_initialized()
     network: torch.nn.Module = instantiate(settings, _recursive_=True)
-    if not was_initialised:  # importing sam2 initialises Hydra for itself
+    if not was_initialised:  # importing sam2 initialises Hydra
         GlobalHydra.instance().clear()
     return network.eval().requires_grad_(False)
 
@@ -105,14 +105,14 @@ def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Modul
 def compile_network(model: Any) -> None:
     """Let torch compile the slow parts of SAM 2 when they first run.
 
-    Tracks change by rounding. Parts that fill a cache at their first run (positional encodings)
-    are left out: they would be compiled twice.
+    Tracks change only by rounding. Parts that fill a cache at their first run (positional
+    encodings) are left out, as they would be compiled twice.
     """
-    # of rotary attention, whose complex numbers stay single operators
+    # from rotary attention, whose complex operators are not fused
     warnings.filterwarnings("ignore", "Torchinductor does not support code generation")
     model.image_encoder.trunk.compile(dynamic=False)  # one image at a time
     model.memory_attention.compile(dynamic=True)  # numbers of memories, pointers and objects vary
-    # only the number of objects varies here, which torch finds out at the second one
+    # only the number of objects varies here; torch makes it dynamic at the second value
     model.memory_encoder.mask_downsampler.compile()
     model.memory_encoder.fuser.compile()
     model.sam_mask_decoder.compile()
@@ -122,7 +122,7 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     """Load a checkpoint in the format of SAM 2: {"model": state dict}.
 
     Raises:
-        UserError: if the file is unreadable or holds the weights of another network.
+        UserError: if the file is unreadable or belongs to another network.
     """
     content = read_weights(path)
     if not isinstance(content, dict) or "model" not in content:
@@ -132,7 +132,7 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
         )
     try:
         model.load_state_dict({key: value.float() for key, value in content["model"].items()})
-    except (AttributeError, RuntimeError) as error:  # the first where they are no tensors
+    except (AttributeError, RuntimeError) as error:  # AttributeError if values are not tensors
         first = " ".join(str(error).splitlines()[:2][-1].split())[:100]
         raise UserError(
             f"{path}: weights of another network ({first} ...). Choose the tracker that belongs "

@@ -1,8 +1,8 @@
-"""Masks on one frame by SAM 2: of everything (automatic masks), and of boxes.
+"""Make masks on one frame with SAM 2: automatic masks of everything, and masks of boxes.
 
 Automatic masks equal those of ``SAM2AutomaticMaskGenerator`` bit for bit. Upstream resizes the
-masks of every point to the frame's size and then filters. Here only those with a good predicted
-IoU are resized, a few at a time, and kept as run-length codes.
+masks of every point to the frame's size and then filters them. Here only masks that pass the
+threshold on the predicted IoU are resized, a few at a time, and kept as run-length codes.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ from sola.trackers.sam2.tracker import MaskGeneratorConfig
 from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
 
 CHUNK_PIXELS = 2**22
-"""Pixels that exist as logits of the frame's size at a time, 4 bytes each."""
+"""Largest number of logits of the frame's size in memory at a time, 4 bytes each."""
 BOXES_PER_BATCH = 64
 
 
 class MaskGenerator:
-    """Masks on one frame, for a SAM 2 of any input size.
+    """Makes masks on one frame with a SAM 2 of any input size.
 
     Args:
         model: SAM 2 in evaluation mode, on its device.
@@ -47,7 +47,7 @@ class MaskGenerator:
 
     @torch.inference_mode()
     def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
-        """Return masks of one (H, W, 3) uint8 RGB frame, best predicted IoU first; may be none."""
+        """Return masks of one (H, W, 3) uint8 RGB frame, best predicted IoU first."""
         height, width = frame.shape[:2]
         points = build_point_grid(self.config.points_per_side) * (width, height)
         with stage(PROMPT_MASKS):
@@ -62,10 +62,10 @@ class MaskGenerator:
 
     @torch.inference_mode()
     def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[GeneratedMask]:
-        """Return the mask of each box; the frame goes through the image encoder once.
+        """Return the mask of each box; the image encoder runs once.
 
-        Always without autocast, as in the published code: half precision moves stability scores
-        across the threshold.
+        Autocast is off, as in the published code: half precision moves stability scores across the
+        threshold.
 
         Args:
             frame: (H, W, 3) uint8 RGB.
@@ -79,7 +79,7 @@ class MaskGenerator:
         return found
 
     def _masks_at(self, points: np.ndarray, size: tuple[int, int]) -> Iterator[GeneratedMask]:
-        """Masks of a batch of points that pass the thresholds (a threshold of 0 passes all)."""
+        """Yield the masks of a batch of points that pass the thresholds; 0 passes all."""
         with stage(PROMPT_MASKS):
             logits, ious = self._decode(points, size)
         if self.config.pred_iou_thresh > 0:
@@ -103,7 +103,7 @@ class MaskGenerator:
         yield from map(GeneratedMask, codes, ious.tolist(), stability.tolist())
 
     def _decode(self, points: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Logits (n, h, w) in the decoder's size and predicted IoUs (n,) of all points' masks."""
+        """Return logits (n, h, w) of the decoder's size and predicted IoUs (n,) of all masks."""
         model, features = self.predictor.model, self.predictor._features
         coords = torch.as_tensor(points, dtype=torch.float32, device=self.predictor.device)
         coords = self.predictor._transforms.transform_coords(coords, normalize=True, orig_hw=size)
@@ -126,7 +126,7 @@ class MaskGenerator:
         logits, ious, low_res = self.predictor.predict(
             box=boxes, multimask_output=False, return_logits=True
         )
-        # upstream drops the axis of one box
+        # upstream drops the batch axis if there is one box
         logits, low_res = (each.reshape(-1, *each.shape[-2:]) for each in (logits, low_res))
         with stage(MASK_FILTERS):
             scores = map(stability_score, low_res)
@@ -134,7 +134,7 @@ class MaskGenerator:
 
 
 def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:
-    """Return the IoU of a mask cut at a high and at a low threshold; 0 for no mask.
+    """Return the IoU of the masks at a high and at a low threshold; 0 if both are empty.
 
     Args:
         logits: (H, W).
@@ -145,10 +145,10 @@ def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:
 
 
 def _upsample(logits: Tensor, size: tuple[int, int], channels: int) -> Tensor:
-    """Logits (n, h, w) in the frame's size, rounded as those of images with as many channels.
+    """Resize logits (n, h, w) to the frame's size, as images of the given number of channels.
 
-    The last bit of torch's bilinear kernels depends on the number of channels, though not on which
-    of them a mask is in, nor on the number of images.
+    The last bit of torch's bilinear kernels depends on the number of channels, but not on the
+    channel of a mask, nor on the number of images.
     """
     padded = F.pad(logits, (0, 0, 0, 0, 0, -len(logits) % channels))
     images = padded.unflatten(0, (-1, channels))  # (n, h, w) -> (n / channels, channels, h, w)
@@ -157,7 +157,7 @@ def _upsample(logits: Tensor, size: tuple[int, int], channels: int) -> Tensor:
 
 
 def _drop_same_boxes(found: list[GeneratedMask], max_iou: float) -> list[GeneratedMask]:
-    """Of masks whose boxes overlap more than max_iou, the one with the best predicted IoU."""
+    """Keep the mask with the best predicted IoU of those whose boxes' IoU is above max_iou."""
     around = torch.as_tensor(boxes([item.mask for item in found]), dtype=torch.float32)
     scores = torch.tensor([item.predicted_iou for item in found], dtype=torch.float32)
     kept = batched_nms(around, scores, torch.zeros_like(scores), iou_threshold=max_iou)

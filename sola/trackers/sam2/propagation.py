@@ -1,4 +1,4 @@
-"""One video, open for SAM 2: image features, tracks of prompt masks, masks on single frames."""
+"""SAM 2's session of one video: image features, propagation, masks on single frames."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,25 +25,25 @@ FeatureMaps = list[Tensor]
 """(1, C, h, w) each, at strides 4, 8 and 16."""
 OUTPUTS = ("pred_masks", "obj_ptr", "object_score_logits")
 FrameOutput = dict[str, Any]
-"""Memory of one frame, with SAM 2's own names."""
+"""Memory of one frame, by SAM 2's own names."""
 
 
 class FrameFeatures:
-    """Image features of each frame.
+    """Cache of image features.
 
-    Passes over a video visit its frames one after the other, again and again: a cache that forgot
-    the oldest would forget each frame just before its turn. So the frames that came first are kept
-    up to the budget, those after them are encoded again in every pass, and the latest one stays
-    until the next. Results do not depend on the budget.
+    Each pass over a video visits its frames in order, so a least-recently-used cache would drop
+    each frame just before it is needed. Instead the first frames are kept up to the budget, later
+    frames are encoded again in every pass, and the latest frame is kept until the next one.
+    Results do not depend on the budget.
     """
 
     def __init__(self, model: SAM2Base, frames: Sequence[np.ndarray], budget_mib: float) -> None:
-        """Features of a video.
+        """Prepare the cache of a video.
 
         Args:
             model: SAM 2.
             frames: T frames (H, W, 3) uint8 RGB, read when they are needed.
-            budget_mib: memory for kept features; 0 keeps those of one frame alone.
+            budget_mib: memory for cached features, in MiB; 0 keeps only those of one frame.
         """
         self.model, self.frames = model, frames
         self._room = budget_mib * MIB
@@ -52,7 +52,7 @@ class FrameFeatures:
         self._positions: FeatureMaps = []  # the same for every frame
 
     def of_frame(self, frame_idx: int, num_objects: int) -> dict[str, Any]:
-        """The features of one frame for n objects, as ``SAM2Base.track_step`` names them."""
+        """Return the features of one frame for n objects, as ``SAM2Base.track_step`` takes them."""
         maps = self._maps(frame_idx)
         expanded = {
             "backbone_fpn": [level.expand(num_objects, -1, -1, -1) for level in maps],
@@ -66,7 +66,7 @@ class FrameFeatures:
         }
 
     def forget(self) -> bool:
-        """Keep no features from now on but those of one frame; whether there were any."""
+        """Drop all features, and stop caching; return whether any were cached."""
         has_kept = bool(self._kept)
         self._kept, self._latest, self._room = {}, (-1, []), 0.0
         return has_kept
@@ -96,10 +96,10 @@ class FrameFeatures:
 class VideoTracker(Session):
     """One video, open for tracking.
 
-    Gives what SAM2VideoPredictor gives for each prompt, several prompts of a frame at a time. A
-    frame's features are computed when they are first needed and kept on a budget; of a pass,
-    only what SAM 2 still looks back to is held: memory does not grow with the video, but for
-    tokens and run-length codes.
+    Tracks equal those of SAM2VideoPredictor for each prompt, but several prompts of a frame are
+    tracked together. Features of a frame are computed when they are first needed, and cached up to
+    a budget. A pass holds only the memories that SAM 2 still reads, so apart from tokens and
+    run-length codes memory does not grow with the video.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class VideoTracker(Session):
         Args:
             model: SAM 2 in evaluation mode.
             frames: T >= 1 frames (H, W, 3) uint8 RGB of one size, read when they are needed.
-            feature_budget_mib: memory for image features that are kept.
+            feature_budget_mib: memory for cached image features, in MiB.
         """
         assert model.memory_temporal_stride_for_eval == 1, "memories are kept for a stride of 1"
         super().__init__(frames)
@@ -128,7 +128,7 @@ class VideoTracker(Session):
             masks: (n, H, W) bool, n >= 1.
 
         Raises:
-            torch.OutOfMemoryError: if one object is too much, even with no features kept.
+            torch.OutOfMemoryError: if one object needs too much, even without cached features.
         """
         with stage(PROPAGATION):
             batches = self.batch_size.run(
@@ -138,7 +138,7 @@ class VideoTracker(Session):
 
     def _propagate(self, frame_idx: int, masks: np.ndarray) -> Propagated:
         prompted = self._prompt(frame_idx, masks)
-        # under these names SAM 2 looks back; the backward pass reads the forward pass's memories
+        # SAM 2 reads memories by these names; the backward pass reads those of the forward pass
         history = {"cond_frame_outputs": {frame_idx: prompted}, "non_cond_frame_outputs": {}}
         codes = {frame_idx: self._codes(prompted)}
         for is_reverse in (False, True):
@@ -151,9 +151,9 @@ class VideoTracker(Session):
         return self._collect(history, codes)
 
     def _prompt(self, frame_idx: int, masks: np.ndarray) -> FrameOutput:
-        """Output and memory of the prompted frame.
+        """Return the output and memory of the prompted frame.
 
-        One object at a time, as upstream does: rounding is then upstream's, too.
+        Objects are processed one at a time, as upstream does, so that rounding is the same.
         """
         outputs = [
             self.model.track_step(
@@ -182,7 +182,7 @@ class VideoTracker(Session):
     def _track(
         self, frame_idx: int, history: dict[str, Any], num_objects: int, *, is_reverse: bool
     ) -> FrameOutput:
-        """Output and memory of one frame, from those of frames before (or after) it."""
+        """Return the output and memory of one frame, from those of earlier (or later) frames."""
         output = self.model.track_step(
             frame_idx=frame_idx,
             is_init_cond_frame=False,
@@ -197,15 +197,15 @@ class VideoTracker(Session):
         return {name: output[name] for name in OUTPUTS} | memory
 
     def _memory(self, features: Tensor, positions: list[Tensor]) -> FrameOutput:
-        """SAM 2 keeps memories in bfloat16, also in runs of float32."""
+        """Return the memory in bfloat16, as SAM 2 stores it even in float32 runs."""
         self._memory_positions = self._memory_positions or [x[:1].clone() for x in positions]
         expanded = [x.expand(len(features), -1, -1, -1) for x in self._memory_positions]
         return {"maskmem_features": features.to(torch.bfloat16), "maskmem_pos_enc": expanded}
 
     def _forget(self, history: dict[str, Any], frame_idx: int, prompt_frame: int) -> None:
-        """Drops masks, which nothing reads again, and the memory that passes out of sight.
+        """Drop the masks of a frame, and the memory that SAM 2 no longer reads.
 
-        The first memories of the forward pass stay: the backward pass begins with them.
+        The first memories of the forward pass are kept, as the backward pass starts with them.
         """
         outputs, reach = history["non_cond_frame_outputs"], self.model.num_maskmem
         del outputs[frame_idx]["pred_masks"]
@@ -215,7 +215,7 @@ class VideoTracker(Session):
             outputs[old]["maskmem_features"] = outputs[old]["maskmem_pos_enc"] = None
 
     def _codes(self, output: FrameOutput) -> list[RunLength]:
-        """Run-length codes of a frame's masks at the frame's size."""
+        """Return the run-length codes of a frame's masks at the frame's size."""
         with stage(CODES):
             masks = _resize(output["pred_masks"], self.size)[:, 0] > 0
             return encode(masks.cpu().numpy())
@@ -232,7 +232,7 @@ class VideoTracker(Session):
         )
 
     def _mask_input(self, mask: np.ndarray) -> Tensor:
-        """(1, 1, S, S) of a mask of the frame's size, 0 or 1."""
+        """Resize a mask of the frame's size to the network's, (1, 1, S, S) of 0 and 1."""
         parameter = next(self.model.parameters())
         pixels = torch.from_numpy(mask)[None, None].float().to(parameter.device)
         size = self.model.image_size
@@ -242,10 +242,10 @@ class VideoTracker(Session):
 
 
 class Sam2Session(VideoTracker):
-    """See ``Session``; ``VideoTracker`` tracks.
+    """A ``VideoTracker`` that also makes masks on single frames; see ``Session``.
 
     Args:
-        generator: makes masks on single frames. It and its model are those of all videos.
+        generator: makes masks on single frames; all videos share it and its model.
         frames: see ``Session``.
         feature_budget_mib: see ``VideoTracker``.
     """
@@ -261,12 +261,12 @@ class Sam2Session(VideoTracker):
         return self.generator.generate(self.frame(frame_idx))
 
     def masks_of_boxes(self, frame_idx: int, boxes: np.ndarray) -> list[GeneratedMask]:
-        """See ``Session.masks_of_boxes``; the frame goes once through the image encoder."""
+        """See ``Session.masks_of_boxes``; the image encoder runs once."""
         return self.generator.masks_of(self.frame(frame_idx), boxes)
 
 
 def _join(batches: list[Propagated]) -> Propagated:
-    """The tracks of several batches of prompts as those of one."""
+    """Concatenate the tracks of several batches of prompts."""
     tokens = [batch.object_tokens for batch in batches if batch.object_tokens is not None]
     return Propagated(
         masklets=tuple(masklet for batch in batches for masklet in batch.masklets),
@@ -276,7 +276,7 @@ def _join(batches: list[Propagated]) -> Propagated:
 
 
 def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(n, 1, h, w) logits at another size, as upstream resizes them."""
+    """Resize logits (n, 1, h, w) as upstream does."""
     if logits.shape[-2:] == size:
         return logits
     return F.interpolate(logits, size, mode="bilinear", align_corners=False)
@@ -288,7 +288,7 @@ def _to_numpy(values: Tensor) -> np.ndarray:
 
 
 def to_image(frame: np.ndarray, size: int) -> Tensor:
-    """(3, size, size) normalised image, resized as SAM 2's own video loader does."""
+    """Return a normalised image (3, size, size), resized as by SAM 2's own video loader."""
     pixels = np.asarray(Image.fromarray(frame).resize((size, size))) / 255.0
     image = torch.from_numpy(pixels).permute(2, 0, 1).float()
     return (image - PIXEL_MEAN) / PIXEL_STD

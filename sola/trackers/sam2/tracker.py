@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MaskGeneratorConfig:
-    """Automatic masks of a frame, for prompt_source=grid. The defaults are those of sam2."""
+    """Settings of automatic masks, for prompt_source=grid; the defaults are those of sam2."""
 
     points_per_side: int = 32
     """A frame is prompted at points_per_side x points_per_side points."""
     points_per_batch: int = 64
-    """Points decoded together; more are faster and need more memory."""
+    """Points decoded together; a larger number is faster and needs more memory."""
     pred_iou_thresh: float = 0.8
     """A mask is kept if its predicted IoU is above this, 0 to 1; 0 keeps all."""
     stability_score_thresh: float = 0.95
@@ -37,10 +37,10 @@ class MaskGeneratorConfig:
     stability_score_offset: float = 1.0
     """The stability score is the IoU of the masks at this logit and at its negative."""
     box_nms_thresh: float = 0.7
-    """Of two masks whose boxes have a higher IoU, 0 to 1, the one with the lower predicted IoU is
-    dropped."""
+    """If the boxes of two masks have an IoU above this, 0 to 1, the mask with the lower predicted
+    IoU is dropped."""
     multimask_output: bool = True
-    """Whether a point gives three masks (part, whole, more) or one."""
+    """Whether each point gives three masks (of different extent) or one."""
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -62,11 +62,11 @@ class Sam2Tracker(Tracker):
             resource of an installed package (pkg://sola.trackers.small/network.yaml).
         checkpoint: file in the format of SAM 2 ({"model": state dict}), a ``pkg://`` resource, or
             "random": weights drawn from the seed.
-        token_dim: D, width of an object token; must be the network's.
-        feature_budget_mib: memory for the image features of one video, MiB. Frames beyond it are
-            encoded in every pass, with the same result.
-        compile: compile the network with torch.compile, which takes minutes in the first video.
-            Tracks change by rounding.
+        token_dim: D, width of an object token; must match the network.
+        feature_budget_mib: memory for the image features of one video, in MiB. Frames beyond it are
+            encoded again in every pass, with the same result.
+        compile: whether to compile the network with torch.compile, which takes minutes in the first
+            video. Tracks change only by rounding.
         mask_generator: settings of automatic masks; None: those of sam2.
     """
 
@@ -95,7 +95,7 @@ class Sam2Tracker(Tracker):
         if not is_there(path):
             raise UserError(
                 f"{path}: checkpoint of tracker {self.name} not found. Put the published file "
-                f"{path.name} there, or set tracker.checkpoint=<file> (random to try mechanics)."
+                f"{path.name} there, or set tracker.checkpoint=<file> (random for a dry run)."
             )
         refuse_stand_in(path)
 
@@ -110,7 +110,7 @@ class Sam2Tracker(Tracker):
         }
 
     def load(self, device: torch.device, seed: int) -> None:
-        """See ``Tracker.load``. A compiled network is compiled at its first frames."""
+        """See ``Tracker.load``. With ``compile``, compilation happens at the first frames."""
         from sola.trackers.sam2.mask_generator import MaskGenerator
 
         with torch.random.fork_rng(devices=[]), torch.autocast(device.type, enabled=False):
@@ -133,11 +133,11 @@ class Sam2Tracker(Tracker):
         model: Any = builder.build_network(settings, target)
         if model.hidden_dim != self.token_dim:
             raise UserError(
-                f"token_dim: got {self.token_dim}, the object tokens of {self.network} are "
-                f"{model.hidden_dim} wide. Set tracker.token_dim={model.hidden_dim}."
+                f"token_dim: must be {model.hidden_dim}, the width of {self.network}, got "
+                f"{self.token_dim}. Set tracker.token_dim={model.hidden_dim}."
             )
         if self.checkpoint == RANDOM_WEIGHTS:
-            log.warning("tracker %s has random weights: its masks mean nothing", self.name)
+            log.warning("tracker %s has random weights: its masks are meaningless", self.name)
         else:
             builder.load_weights(model, path_of(self.checkpoint))
         return model

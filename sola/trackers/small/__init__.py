@@ -1,1 +1,1 @@
-"""Small tracker: SAM 2 classes around a small trunk, 3.2 M parameters, with its weights."""
+"""Small tracker with its weights: SAM 2's classes around a small trunk, 3.2 M parameters."""

@@ -1,4 +1,4 @@
-"""A small convolutional trunk that stands where Hiera stands in SAM 2's image encoder."""
+"""A small convolutional trunk that replaces Hiera in SAM 2's image encoder."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 class ConvTrunk(nn.Module):
     """Feature maps at strides 4, 8 and 16 from plain residual convolutions.
 
-    Plugs into ``sam2.modeling.backbones.image_encoder.ImageEncoder``, which wants ``channel_list``
-    (widths from the lowest resolution to the highest) and maps from the highest to the lowest.
+    Plugs into ``sam2.modeling.backbones.image_encoder.ImageEncoder``, which expects
+    ``channel_list`` (widths from the lowest resolution to the highest) and maps from the highest
+    resolution to the lowest.
 
     Args:
         dims: channels at strides 4, 8 and 16; each a multiple of 8 (group norm) and the first even.
@@ -29,7 +30,7 @@ class ConvTrunk(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Maps of (B, 3, H, W) images: [(B, dims[i], H / s, W / s) for s in 4, 8, 16]."""
+        """Map (B, 3, H, W) images to [(B, dims[i], H / s, W / s) for s in 4, 8, 16]."""
         x = self.stem(images)
         maps = []
         for stage in self.stages:
@@ -53,7 +54,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, dim, H, W) to the same shape."""
+        """Map (B, dim, H, W) to the same shape."""
         return x + self.layers(x)
 
 
