@@ -16,6 +16,9 @@ from sound_world import write_world
 
 DOCUMENT = (ROOT / "docs" / "broken_input.md").read_text()
 CASES = {case.what: case for cases in TABLE.values() for case in cases}
+FIRST = [{case.command: case.what for case in reversed(cases)} for cases in TABLE.values()]
+FAST = {what for by_command in FIRST for what in by_command.values()}
+"""The first case of each section and command; the others are slow tests."""
 LOG_LINE = r"\d\d:\d\d:\d\d (INFO|WARNING) .*"
 MAX_CPU_S = 5.0
 """For slow machines, and for the first case, which imports; the others take half a second."""
@@ -41,7 +44,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=what, marks=() if what in FAST else pytest.mark.slow)
+        for what, case in CASES.items()
+    ],
+)
 def test_broken_input_gives_one_message_and_loses_no_data(
     case: Case, sound: Path, tmp_path: Path
 ) -> None:

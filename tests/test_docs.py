@@ -38,8 +38,14 @@ def entry_of(words: list[str]) -> str | None:
     return words[0].removesuffix(".py") if words[0] in PROGRAMS else None
 
 
+FIRST_READ = ("README.md", "quickstart.md", "mevis.md")
 COMMANDS = [
-    pytest.param(entry_of(words), overrides_of(words), id=f"{page.name}: {' '.join(words)}"[:120])
+    pytest.param(
+        entry_of(words),
+        overrides_of(words),
+        id=f"{page.name}: {' '.join(words)}"[:120],
+        marks=() if page.name in FIRST_READ else pytest.mark.slow,
+    )
     for page in PAGES
     if not page.name.startswith(EXAMPLES)
     for words in commands_of(page)
