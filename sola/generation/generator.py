@@ -172,7 +172,7 @@ class TrackGenerator(pl.LightningModule):
     def predict_step(self, video_id: str) -> str:
         """Make and stage all tracks of a video, or record why it failed; return its id."""
         try:
-            self.reports.append(self._make_tracks(video_id))
+            self.reports.append(self._track_video(video_id))
         except torch.OutOfMemoryError as error:
             num_frames = len(self.dataset.videos[video_id].frame_paths)
             reason = (
@@ -224,7 +224,7 @@ class TrackGenerator(pl.LightningModule):
         self.job.fail(video_id, reason)
         log.warning("video %s cannot be tracked: %s", video_id, reason)
 
-    def _make_tracks(self, video_id: str) -> VideoReport:
+    def _track_video(self, video_id: str) -> VideoReport:
         start, source = time.perf_counter(), self.recipe.source
         with measure_stages(self.stop.check) as stage_seconds:
             video = self._open(video_id)

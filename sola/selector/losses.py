@@ -8,8 +8,8 @@ token t, negative tokens n_k, s = exp(temperature) and w = positive_weight::
     loss      = mean over expressions of bce + alignment_weight alignment
 
 where y_k is 1 for the nearest negative token of a track with y = 0, else 0. Expressions without
-tracks are left out of the mean. So a step with B expressions has the same gradient as B accumulated
-steps with one expression each, whether or not they share a video.
+tracks are left out of the mean. So a step with B expressions that have tracks has the same gradient
+as B accumulated steps with one expression each, whether or not they share a video.
 
 Source: SOLA (arXiv 2412.01136), section 3.4.
 """
