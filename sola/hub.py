@@ -1,0 +1,122 @@
+"""Find weights: on disk, inside an installed package, or on the Hugging Face hub.
+
+A location is one of
+
+- a path;
+- ``pkg://package/file``, a file of a Python package;
+- ``package:name``, the folder of a Python package with ``get_model_path()``;
+- ``hf://owner/name@revision/file``, a file of the hub, or its web address;
+- ``hf://owner/name`` or ``owner/name``, the files of a whole repository that transformers reads.
+
+Files of the hub are downloaded at first use. Cache, mirror, token and offline mode are those of
+huggingface_hub: HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
+"""
+
+import errno
+import importlib
+import logging
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sola.errors import UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub.utils import HfUri
+
+RANDOM_WEIGHTS = "random"
+PACKAGE_FILE, PACKAGE_FOLDER, HUB, WEB = "pkg://", "package:", "hf://", "https://"
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+MODEL_FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
+"""Files of a repository that transformers reads."""
+
+log = logging.getLogger(__name__)
+
+
+def is_elsewhere(location: str) -> bool:
+    """Return whether a location is a package's or the hub's, so that its path is not known yet."""
+    prefixes = (PACKAGE_FILE, PACKAGE_FOLDER, HUB, WEB)
+    is_name = bool(REPOSITORY.fullmatch(location)) and not Path(location).exists()
+    return location == RANDOM_WEIGHTS or location.startswith(prefixes) or is_name
+
+
+def find_weights(location: str, key: str) -> Path:
+    """Return the file or folder of a location; download it at first use.
+
+    It does not check that a path exists.
+
+    Args:
+        location: see the module.
+        key: full key of the location in the configuration, for messages.
+
+    Raises:
+        UserError: if a package is missing, or the hub does not give the file.
+    """
+    if location.startswith(PACKAGE_FILE):
+        package, _, name = location.removeprefix(PACKAGE_FILE).partition("/")
+        try:
+            return Path(str(files(package))) / name
+        except (ModuleNotFoundError, ValueError, TypeError) as error:
+            raise _not_installed(location, key, package) from error
+    if location.startswith(PACKAGE_FOLDER):
+        package = location.removeprefix(PACKAGE_FOLDER)
+        try:
+            return Path(importlib.import_module(package).get_model_path())
+        except ImportError as error:
+            raise _not_installed(location, key, package) from error
+    if not is_elsewhere(location):
+        return Path(location)
+    from huggingface_hub.errors import HfUriError
+    from huggingface_hub.utils import parse_hf_uri
+
+    try:
+        is_name = not location.startswith((HUB, WEB))
+        return _from_hub(parse_hf_uri(HUB * is_name + location), f"{key}={location}")
+    except HfUriError as error:
+        raise UserError(
+            f"{key}={location}: not an address of the Hugging Face hub. Use "
+            "hf://owner/name@revision/file, or download the file and give its path."
+        ) from error
+
+
+def _not_installed(location: str, key: str, package: str) -> UserError:
+    name = package.partition(".")[0].replace("_", "-")
+    return UserError(f"{key}={location}: {package} is not installed. Run: pip install {name}")
+
+
+def _from_hub(uri: "HfUri", where: str) -> Path:
+    """Return a file, or the folder of a repository, from the cache or the hub."""
+    from huggingface_hub import constants, errors, hf_hub_download, snapshot_download
+
+    def fetch(*, local_files_only: bool) -> Path:
+        options = {"revision": uri.revision, "local_files_only": local_files_only}
+        if uri.path_in_repo:
+            return Path(hf_hub_download(uri.id, uri.path_in_repo, **options))
+        return Path(snapshot_download(uri.id, allow_patterns=MODEL_FILES, **options))
+
+    page, cache = f"{constants.ENDPOINT}/{uri.id}", constants.HF_HUB_CACHE
+    try:
+        return fetch(local_files_only=True)
+    except errors.LocalEntryNotFoundError:
+        log.info("%s: downloading to %s", where, cache)
+    try:
+        return fetch(local_files_only=False)
+    except errors.GatedRepoError:  # a RepositoryNotFoundError as well
+        reason = f"access is restricted. Ask for it at {page}, then run: hf auth login"
+    except errors.RepositoryNotFoundError:
+        reason = f"no such repository at {constants.ENDPOINT}. Correct the name, or give a path"
+    except errors.RevisionNotFoundError:
+        reason = f"the repository has no revision {uri.revision}. See {page}"
+    except errors.RemoteEntryNotFoundError:
+        reason = f"the repository has no such file. See {page}/tree/main"
+    except errors.LocalEntryNotFoundError:
+        reason = (
+            f"not in {cache}, and {constants.ENDPOINT} cannot be reached. Fetch it on a machine "
+            "with a network (sola download), or give the path of a file"
+        )
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = "Make room, or set HF_HOME to another disk" if is_full else "Run it again"
+        reason = f"download failed ({error.strerror or error}). {fix}"
+    raise UserError(f"{where}: {reason}.")
