@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from huggingface_hub.utils import HfUri
 
 RANDOM_WEIGHTS = "random"
+"""Location, and ``checkpoint_sha256``, of random weights, which depend on the seed."""
 PACKAGE_FILE, PACKAGE_FOLDER, HUB, WEB = "pkg://", "package:", "hf://", "https://"
-REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+REPOSITORY = re.compile(r"(?!.*\.(pt|pth|ckpt|safetensors|yaml)$)\w[\w.-]*/\w[\w.-]*")
 MODEL_FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 """Files of a repository that transformers reads."""
 

@@ -10,9 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from sola.config.composition import ENTRIES
 from sola.config.console import show_error
 from sola.config.sweep import note_sweep
+from sola.hub import is_elsewhere
 
-NOT_PATHS, NOT_PATHS_WITH = ("random", "unknown"), ("pkg://", "package:")
-"""Values, and prefixes of values, that are not paths."""
 REMEDIES = {
     "dataset.root": "Put the data set there (data/README.md), or set dataset.root or data_root.",
     "ckpt_path": "Correct the path, or train a selector first.",
@@ -41,8 +40,9 @@ def _check(config: DictConfig) -> None:
         keys = (*keys, *(f"dataset.parts.{name}.root" for name in parts))
     for key in keys:
         value = OmegaConf.select(config, key, throw_on_missing=False)
-        is_path = isinstance(value, str) and value not in NOT_PATHS
-        if not is_path or value.startswith(NOT_PATHS_WITH):
+        if not isinstance(value, str) or value == "unknown":
+            continue
+        if key.endswith("checkpoint") and is_elsewhere(value):
             continue
         if key == "dataset.root" and _is_not_read(config):
             continue

@@ -6,8 +6,6 @@ docs/adding_a_tracker.md shows how to add one.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,6 @@ from sola.checks import at_least, folder_name
 from sola.errors import UserError
 from sola.trackers.stages import FRAMES, stage
 from sola.types import Masklet, RunLength
-
-RANDOM_WEIGHTS = "random"
-"""``checkpoint_sha256`` of random weights, which depend on the seed."""
 
 
 @dataclass(frozen=True)
@@ -156,20 +151,3 @@ class Tracker(ABC):
     @abstractmethod
     def open(self, frames: Sequence[np.ndarray]) -> Session:
         """Open a video; see ``Session``. Called after ``load``, one video at a time."""
-
-
-def path_of(location: str) -> Path:
-    """Return the path of a plain path or of a resource such as ``pkg://sola.x/y.pt``.
-
-    It does not check that the file exists.
-
-    Raises:
-        UserError: if the package is missing.
-    """
-    if not location.startswith("pkg://"):
-        return Path(location)
-    package, _, name = location.removeprefix("pkg://").partition("/")
-    try:
-        return Path(str(files(package))) / name
-    except (ModuleNotFoundError, ValueError, TypeError) as error:
-        raise UserError(f"{location}: the package {package!r} is not installed.") from error

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sola.errors import UserError
-from sola.trackers.base import path_of
+from sola.hub import find_weights
 from sola.weights_file import read_weights
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
@@ -47,7 +47,7 @@ def find_network(network: str) -> Path:
     """
     spec: Any = importlib.util.find_spec("sam2")  # finds the package without importing it
     configs_dir = Path(spec.origin).parent / "configs"
-    for path in (configs_dir / network, path_of(network)):
+    for path in (configs_dir / network, find_weights(network, "tracker.network")):
         if path.is_file():
             return path
     known = sorted(str(path.relative_to(configs_dir)) for path in configs_dir.glob("sam2*/*.yaml"))

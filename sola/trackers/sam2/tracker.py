@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from sola.checks import at_least, between
 from sola.errors import UserError
 from sola.files import is_there, sha256_of_file
-from sola.trackers.base import RANDOM_WEIGHTS, Tracker, path_of
+from sola.hub import RANDOM_WEIGHTS, find_weights
+from sola.trackers.base import Tracker
 from sola.trackers.sam2 import builder
 from sola.weights_file import refuse_stand_in
 
@@ -60,8 +62,8 @@ class Sam2Tracker(Tracker):
         name: see ``Tracker``.
         network: YAML file inside the sam2 package (sam2.1/sam2.1_hiera_l.yaml), a path, or a
             resource of an installed package (pkg://sola.trackers.small/network.yaml).
-        checkpoint: file in the format of SAM 2 ({"model": state dict}), a ``pkg://`` resource, or
-            "random": weights drawn from the seed.
+        checkpoint: file in the format of SAM 2 ({"model": state dict}): a path, ``pkg://`` or
+            ``hf://``, see ``sola.hub``; or "random": weights drawn from the seed.
         token_dim: D, width of an object token; must match the network.
         feature_budget_mib: memory for the image features of one video, in MiB. Frames beyond it are
             encoded again in every pass, with the same result.
@@ -89,15 +91,14 @@ class Sam2Tracker(Tracker):
     def check(self) -> None:
         """See ``Tracker.check``."""
         builder.network_settings(self.network)
-        path = path_of(self.checkpoint)
         if self.checkpoint == RANDOM_WEIGHTS:
             return
-        if not is_there(path):
+        if not is_there(self._path):
             raise UserError(
-                f"{path}: checkpoint of tracker {self.name} not found. Put the published file "
-                f"{path.name} there, or set tracker.checkpoint=<file> (random for a dry run)."
+                f"{self._path}: checkpoint of tracker {self.name} not found. Put the published "
+                f"file there, or set tracker.checkpoint=<file> (random for a dry run)."
             )
-        refuse_stand_in(path)
+        refuse_stand_in(self._path)
 
     def describe(self) -> dict[str, Any]:
         """See ``Tracker.describe``."""
@@ -139,7 +140,7 @@ class Sam2Tracker(Tracker):
         if self.checkpoint == RANDOM_WEIGHTS:
             log.warning("tracker %s has random weights: its masks are meaningless", self.name)
         else:
-            builder.load_weights(model, path_of(self.checkpoint))
+            builder.load_weights(model, self._path)
         return model
 
     def open(self, frames: Sequence[np.ndarray]) -> "Sam2Session":
@@ -152,4 +153,8 @@ class Sam2Tracker(Tracker):
     def _checkpoint_sha256(self) -> str:
         if self.checkpoint == RANDOM_WEIGHTS:
             return RANDOM_WEIGHTS
-        return sha256_of_file(path_of(self.checkpoint))
+        return sha256_of_file(self._path)
+
+    @cached_property
+    def _path(self) -> Path:
+        return find_weights(self.checkpoint, "tracker.checkpoint")
