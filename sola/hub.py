@@ -16,6 +16,7 @@ import errno
 import importlib
 import logging
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,20 +30,26 @@ RANDOM_WEIGHTS = "random"
 """Location, and ``checkpoint_sha256``, of random weights, which depend on the seed."""
 PACKAGE_FILE, PACKAGE_FOLDER, HUB, WEB = "pkg://", "package:", "hf://", "https://"
 REPOSITORY = re.compile(r"(?!.*\.(pt|pth|ckpt|safetensors|yaml)$)\w[\w.-]*/\w[\w.-]*")
-MODEL_FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
+VOCABULARY_FILES = ("*.json", "*.txt", "*.model")
+MODEL_FILES = (*VOCABULARY_FILES, "*.safetensors")
 """Files of a repository that transformers reads."""
 
 log = logging.getLogger(__name__)
 
 
-def is_elsewhere(location: str) -> bool:
-    """Return whether a location is a package's or the hub's, so that its path is not known yet."""
-    prefixes = (PACKAGE_FILE, PACKAGE_FOLDER, HUB, WEB)
+def is_on_hub(location: str) -> bool:
+    """Return whether a location is an address or a repository of the hub."""
     is_name = bool(REPOSITORY.fullmatch(location)) and not Path(location).exists()
-    return location == RANDOM_WEIGHTS or location.startswith(prefixes) or is_name
+    return is_name or location.startswith((HUB, WEB))
 
 
-def find_weights(location: str, key: str) -> Path:
+def is_path(location: str) -> bool:
+    """Return whether a location is a plain path."""
+    prefixes = (PACKAGE_FILE, PACKAGE_FOLDER)
+    return not (location == RANDOM_WEIGHTS or location.startswith(prefixes) or is_on_hub(location))
+
+
+def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES) -> Path:
     """Return the file or folder of a location; download it at first use.
 
     It does not check that a path exists.
@@ -50,6 +57,7 @@ def find_weights(location: str, key: str) -> Path:
     Args:
         location: see the module.
         key: full key of the location in the configuration, for messages.
+        patterns: files of a repository that are needed.
 
     Raises:
         UserError: if a package is missing, or the hub does not give the file.
@@ -66,14 +74,14 @@ def find_weights(location: str, key: str) -> Path:
             return Path(importlib.import_module(package).get_model_path())
         except ImportError as error:
             raise _not_installed(location, key, package) from error
-    if not is_elsewhere(location):
+    if not is_on_hub(location):
         return Path(location)
     from huggingface_hub.errors import HfUriError
     from huggingface_hub.utils import parse_hf_uri
 
     try:
         is_name = not location.startswith((HUB, WEB))
-        return _from_hub(parse_hf_uri(HUB * is_name + location), f"{key}={location}")
+        return _from_hub(parse_hf_uri(HUB * is_name + location), f"{key}={location}", patterns)
     except HfUriError as error:
         raise UserError(
             f"{key}={location}: not an address of the Hugging Face hub. Use "
@@ -86,7 +94,7 @@ def _not_installed(location: str, key: str, package: str) -> UserError:
     return UserError(f"{key}={location}: {package} is not installed. Run: pip install {name}")
 
 
-def _from_hub(uri: "HfUri", where: str) -> Path:
+def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
     """Return a file, or the folder of a repository, from the cache or the hub."""
     from huggingface_hub import constants, errors, hf_hub_download, snapshot_download
 
@@ -94,7 +102,7 @@ def _from_hub(uri: "HfUri", where: str) -> Path:
         options = {"revision": uri.revision, "local_files_only": local_files_only}
         if uri.path_in_repo:
             return Path(hf_hub_download(uri.id, uri.path_in_repo, **options))
-        return Path(snapshot_download(uri.id, allow_patterns=MODEL_FILES, **options))
+        return Path(snapshot_download(uri.id, allow_patterns=list(patterns), **options))
 
     page, cache = f"{constants.ENDPOINT}/{uri.id}", constants.HF_HUB_CACHE
     try:

@@ -7,10 +7,8 @@ transformers and torch are imported only by the functions that need them.
 
 import contextlib
 import hashlib
-import importlib
 import json
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +21,13 @@ from sola.checks import at_least, folder_name
 from sola.config.console import progress
 from sola.errors import UserError
 from sola.files import Damage, find_files, sha256_of_file
+from sola.hub import find_weights, is_on_hub
 from sola.sealed import open_group, open_hdf5, read_array, seal, whole_hdf5, write_array
 
 log = logging.getLogger(__name__)
 
-PACKAGE_PREFIX = "package:"
+KEY = "text_encoder.path"
+REMEDY_PATH = "Give a folder with a transformers model, or owner/name of one on the hub."
 IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
 FORMAT_VERSION = 3
 """Part of the file names; files of other versions are not read."""
@@ -37,35 +37,6 @@ CHUNK_SIZE = 4096
 """Number of texts encoded between two writes, the most that a killed run loses."""
 
 
-def resolve(path: str, key: str = "text_encoder.path") -> str:
-    """Return the path for transformers: the path itself, or the folder inside a Python package.
-
-    Args:
-        path: model name, folder, or "package:<name>" of a package with ``get_model_path()``.
-        key: configuration key of the path, for messages.
-
-    Raises:
-        UserError: if the package is not installed, or the path is neither a folder nor a valid
-            model name.
-    """
-    if not path.startswith(PACKAGE_PREFIX):
-        # model names are "name" or "owner/name"; anything else must be a local folder
-        if not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path) and not Path(path).is_dir():
-            raise UserError(
-                f"{key}={path}: no such folder. Give a folder with a transformers model, or the "
-                "name of one that can be downloaded."
-            )
-        return path
-    package = path.removeprefix(PACKAGE_PREFIX)
-    try:
-        return str(importlib.import_module(package).get_model_path())
-    except ImportError as error:
-        raise UserError(
-            f"{key}={path}: the package {package} is not installed. Run "
-            f"pip install {package.replace('_', '-')}, or choose another {key.partition('.')[0]}."
-        ) from error
-
-
 class TextEncoder:
     """A frozen network that turns sentences into text tokens.
 
@@ -73,7 +44,8 @@ class TextEncoder:
 
     Args:
         name: name of the encoder's folder of cached tokens below data/text.
-        path: model name or folder for transformers, or "package:<name>" of a package with a model.
+        path: folder of a transformers model, ``owner/name`` of one on the hub, or "package:<name>"
+            of a package with one, see ``sola.hub``.
         dim: E, width of a text token; it must match the model.
         batch_size: number of sentences encoded together.
 
@@ -93,11 +65,13 @@ class TextEncoder:
         it holds only the name, as only transformers knows the files.
 
         Raises:
-            UserError: see ``resolve``.
+            UserError: if the package or folder is missing.
         """
-        folder = Path(resolve(self.path))
-        if not folder.is_dir():
+        if is_on_hub(self.path):
             return json.dumps({"model": self.path, "dim": self.dim})
+        folder = find_weights(self.path, KEY)
+        if not folder.is_dir():
+            raise UserError(f"{KEY}={self.path}: no such folder. {REMEDY_PATH}")
         files = sorted({path for pattern in IDENTITY_FILES for path in folder.glob(pattern)})
         hashes = {path.name: sha256_of_file(path) for path in files}
         return json.dumps({"files": hashes, "dim": self.dim}, sort_keys=True)
@@ -130,19 +104,20 @@ class TextEncoder:
         return {text: tokens[text] for text in texts}
 
     def _load(self) -> tuple[Any, Any]:
+        from transformers import AutoModel, AutoTokenizer
+
         from sola.weights_file import refuse_stand_in
 
-        path = resolve(self.path)
-        if Path(path).is_dir():
-            refuse_stand_in(Path(path))
+        folder = find_weights(self.path, KEY)
+        refuse_stand_in(folder)
         try:
             with quiet_transformers():
-                tokenizer, model = _from_disk_or_hub(path)
+                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                model = AutoModel.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
-                f"text_encoder.path={self.path}: cannot be loaded ({reason}). Give the name of a "
-                "transformers model, or a folder with one."
+                f"{KEY}={self.path}: cannot be loaded ({reason}). {REMEDY_PATH}"
             ) from error
         width = model.config.hidden_size
         if width != self.dim:
@@ -246,20 +221,6 @@ def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Ite
     for group in by_length.values():
         for start in range(0, len(group), batch_size):
             yield group[start : start + batch_size]
-
-
-def _from_disk_or_hub(path: str) -> tuple[Any, Any]:
-    """Load from disk if possible: without a network, asking the hub takes a minute."""
-    from transformers import AutoModel, AutoTokenizer
-
-    here = {"local_files_only": True}
-    try:
-        return AutoTokenizer.from_pretrained(path, **here), AutoModel.from_pretrained(path, **here)
-    except (OSError, ValueError):
-        if Path(path).is_dir():
-            raise
-    log.info("text encoder %s is not on disk: looking for it on the Hugging Face hub", path)
-    return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path)
 
 
 def _digest(text: str) -> str:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from sola.config.composition import ENTRIES
 from sola.config.console import show_error
 from sola.config.sweep import note_sweep
-from sola.hub import is_elsewhere
+from sola.hub import is_path
 
 REMEDIES = {
     "dataset.root": "Put the data set there (data/README.md), or set dataset.root or data_root.",
@@ -42,7 +42,7 @@ def _check(config: DictConfig) -> None:
         value = OmegaConf.select(config, key, throw_on_missing=False)
         if not isinstance(value, str) or value == "unknown":
             continue
-        if key.endswith("checkpoint") and is_elsewhere(value):
+        if key.endswith("checkpoint") and not is_path(value):
             continue
         if key == "dataset.root" and _is_not_read(config):
             continue

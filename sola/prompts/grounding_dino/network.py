@@ -25,9 +25,9 @@ from transformers import (
 )
 
 from sola.errors import UserError
+from sola.hub import RANDOM_WEIGHTS
 from sola.prompts.grounding_dino.grounding_dino import DELIMITERS, NetworkShape
 from sola.text import quiet_transformers
-from sola.trackers import RANDOM_WEIGHTS
 from sola.weights_file import read_weights, refuse_stand_in
 
 NAMES_PATH = Path(__file__).with_name("module_names.yaml")
