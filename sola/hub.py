@@ -19,7 +19,7 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sola.errors import UserError
 
@@ -99,7 +99,7 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import constants, errors, hf_hub_download, snapshot_download
 
     def fetch(*, local_files_only: bool) -> Path:
-        options = {"revision": uri.revision, "local_files_only": local_files_only}
+        options: dict[str, Any] = {"revision": uri.revision, "local_files_only": local_files_only}
         if uri.path_in_repo:
             return Path(hf_hub_download(uri.id, uri.path_in_repo, **options))
         return Path(snapshot_download(uri.id, allow_patterns=list(patterns), **options))

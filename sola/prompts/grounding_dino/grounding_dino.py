@@ -106,8 +106,8 @@ class GroundingDino(Detector):
     """GroundingDINO (Liu et al., 2023), with the network of transformers or the original code.
 
     Args:
-        checkpoint: a .pth file of the original code, a folder of transformers, or "random"
-            (untrained).
+        checkpoint: a .pth file of the original code, a folder of transformers, ``owner/name`` of
+            one on the hub (see ``sola.hub``), or "random" (untrained).
         network: shape of the network of a .pth file or of random weights; None: that of Swin-T.
         implementation: transformers, or groundingdino (the original code, an extra, which reads
             .pth files only).
@@ -158,7 +158,7 @@ class GroundingDino(Detector):
                 f"{key}.implementation={ORIGINAL}: the package is not installed. Run pip install "
                 "rf-groundingdino, or set it to transformers."
             )
-        is_folder = self.checkpoint != RANDOM_WEIGHTS and self._path.is_dir()
+        is_folder = self._path.is_dir()
         self._words = Vocabulary(self.vocabulary or (str(self._path) if is_folder else BERT))
 
     def digests(self) -> dict[str, str]:
@@ -189,14 +189,7 @@ class GroundingDino(Detector):
         if self.checkpoint == RANDOM_WEIGHTS:
             log.warning("the detector has random weights: its boxes are meaningless")
         load = load_original if self.implementation == ORIGINAL else load_transformers
-        self.loaded = (
-            load(
-                self.checkpoint if self.checkpoint == RANDOM_WEIGHTS else str(self._path),
-                self.network,
-            )
-            .to(device)
-            .eval()
-        )
+        self.loaded = load(str(self._path), self.network).to(device).eval()
 
     @torch.inference_mode()
     def detect(
