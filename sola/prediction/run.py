@@ -46,18 +46,18 @@ def run_predict(config: PredictConfig) -> Path:
     split = score_split(config, open_split(config), open_sources(config))
     output_dir, top_dir = Path(config.paths.output_dir), config.dataset.submission_top_dir
     with whole_results(output_dir, RESULTS) as unfinished:
-        selected = answer(split, unfinished / MASKS_DIR / top_dir, config.threshold)
+        selected = answer(split, unfinished / MASKS_DIR / top_dir)
         for idx in evenly_spaced(len(split.dataset.expressions), config.num_overlays):
             expression = split.dataset.expressions[idx]
             name = f"{expression.video_id}_{expression.expression_id}.png"
-            _draw(unfinished / OVERLAYS_DIR / name, split, expression, config.threshold)
+            _draw(unfinished / OVERLAYS_DIR / name, split, expression)
             log.info("%s: overlay", output_dir / OVERLAYS_DIR / name)
         if config.submission:
             zip_path = unfinished / SUBMISSION_FILE
             write_submission(unfinished / MASKS_DIR, zip_path, split.dataset, top_dir)
         record = {
             **split.provenance,
-            "threshold": config.threshold,
+            "threshold": split.threshold,
             "scores": SCORES_FILE,  # describes the tracks that the indices refer to
             "expressions": [
                 {"video": video_id, "expression": expression_id, "tracks": list(tracks)}
@@ -73,13 +73,12 @@ def run_predict(config: PredictConfig) -> Path:
     return output_dir / PREDICTION_FILE
 
 
-def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selections:
+def answer(split: ScoredSplit, masks_dir: Path) -> Selections:
     """Write the masks of every expression of a scored split.
 
     Args:
         split: a split with scores of all its expressions.
         masks_dir: folder to write to, one subfolder per video.
-        threshold: a track is selected if its score is above this.
 
     Returns:
         The selected tracks of each expression.
@@ -92,19 +91,19 @@ def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selections:
         for video_id, expressions in videos.items():
             tracks, video = split.sources.read(expressions), split.dataset.videos[video_id]
             for expression in expressions:
-                selected = split.scores.select(expression, threshold)
+                selected = split.scores.select(expression, split.threshold)
                 write_masks(masks_dir, video, expression, tracks.union(selected))
                 found[video_id, expression.expression_id] = selected
             advance("")
     return found
 
 
-def _draw(path: Path, split: ScoredSplit, expression: Expression, threshold: float) -> None:
+def _draw(path: Path, split: ScoredSplit, expression: Expression) -> None:
     """Write the overlay picture of one expression."""
     dataset, video_id = split.dataset, expression.video_id
     paths = dataset.videos[video_id].frame_paths
     tracks = split.sources.read([e for e in dataset.expressions if e.video_id == video_id])
-    selected = split.scores.select(expression, threshold)
+    selected = split.scores.select(expression, split.threshold)
     shown = evenly_spaced(len(paths), FRAMES_SHOWN)
 
     def row(label: str, masklet: Masklet, colour: tuple[int, int, int]) -> MaskRow:

@@ -14,6 +14,7 @@ from sola.config.console import progress
 from sola.config.entry_points import PredictConfig
 from sola.datasets import Split
 from sola.datasets.frames import VideoFrames
+from sola.errors import UserError
 from sola.evaluation.run import load_trained, score_split
 from sola.evaluation.scores import ScoredSplit
 from sola.evaluation.tracks import TrackSources
@@ -90,13 +91,14 @@ def run_clip(config: PredictConfig) -> Path:
     """
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
+    texts = read_sentences(config)
     recipes = [make_recipe(config.prompt_sources[source], config) for source in config.sources]
     if config.ckpt_path is not None:  # before hours of tracking
         load_trained(config, recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
     clip = open_clip(Path(config.video or "").expanduser(), clips_dir)
-    split = ClipSplit(clip, clips_dir, config.expressions)
-    quoted = ", ".join(f'"{text}"' for text in config.expressions)
+    split = ClipSplit(clip, clips_dir, texts)
+    quoted = ", ".join(f'"{text}"' for text in texts)
     log.info("%d sentences: %s", len(split.expressions), quoted)
     readers = [_make_tracks(recipe, split, config) for recipe in recipes]
     entries = [entry for reader in readers for entry in reader.index["entries"].values()]
@@ -105,11 +107,30 @@ def run_clip(config: PredictConfig) -> Path:
     scored = score_split(config, split, TrackSources(readers))
     output_dir = Path(config.paths.output_dir)
     with whole_results(output_dir, RESULTS) as unfinished:
-        _write_answers(scored, clip, unfinished, config.threshold)
+        _write_answers(scored, clip, unfinished)
     for expression in split.expressions:
         log.info("%s: %s", output_dir / _overlay_name(expression), expression.text)
     log.info("%s: tracks, scores and selections", output_dir / PREDICTION_FILE)
     return output_dir / PREDICTION_FILE
+
+
+def read_sentences(config: PredictConfig) -> list[str]:
+    """Return the sentences about a clip, from the configuration or their file.
+
+    Raises:
+        UserError: if the file is no text in UTF-8, or has no sentence.
+    """
+    if config.expressions_file is None:
+        return [config.expression] if config.expression else config.expressions
+    path = Path(config.expressions_file).expanduser()
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise UserError(f"{path}: has no sentences. Write one on each line.")
+    return texts
 
 
 def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> ShardReader:
@@ -126,17 +147,17 @@ def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> Sha
     return ShardReader(folder)
 
 
-def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: float) -> None:
+def _write_answers(split: ScoredSplit, clip: Clip, folder: Path) -> None:
     """Write masks, overlay videos and prediction.json."""
     expressions, video = split.dataset.expressions, split.dataset.videos[clip.clip_id]
-    selected = answer(split, folder / MASKS_DIR, threshold)
+    selected = answer(split, folder / MASKS_DIR)
     tracks = split.sources.read(expressions)
     answers = []
     with progress("overlay videos", len(expressions)) as advance:
         for expression in expressions:
             chosen = selected[clip.clip_id, expression.expression_id]
             row, overlay = split.scores.row(expression), _overlay_name(expression)
-            caption = f"{len(chosen)} of {len(row)} tracks score above {threshold:g}"
+            caption = f"{len(chosen)} of {len(row)} tracks score above {split.threshold:g}"
             heading = [f'"{expression.text.strip()}"', caption]
             write_overlay(folder / overlay, clip, video, tracks.union(chosen), heading)
             answers.append(
@@ -155,7 +176,7 @@ def _write_answers(split: ScoredSplit, clip: Clip, folder: Path, threshold: floa
     content = {
         "format_version": FORMAT_VERSION,
         "provenance": split.provenance,
-        "threshold": threshold,
+        "threshold": split.threshold,
         "clip": dataclasses.asdict(clip) | {"frames": [p.stem for p in video.frame_paths]},
         "overlay_padding_px": {"right": clip.width % 2, "bottom": clip.height % 2},
         "expressions": answers,
