@@ -67,7 +67,7 @@ def main() -> None:
     print(f"{given.split}: {len(dataset.expressions)} sentences about a colour")
     _show("oracle among grid tracks", oracle, "oracle")
     _show("oracle among the detector's tracks", detection, "oracle")
-    _show("selection=detection", detection, "selection")
+    _show("selector=detection", detection, "selection")
     num_selected = Counter(len(result.answers["selection"].selected) for result in detection)
     print(f"tracks selected: {dict(sorted(num_selected.items()))}")
     ratio = _mean(detection, "selection") / _mean(oracle, "oracle")
