@@ -1,23 +1,22 @@
 """Draw masks over video frames, and contact sheets of frames below a sentence."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from sola.visualization.colours import MASKS
+from sola.visualization.fonts import INK, draw_line, wrap
 
 ORANGE, GREEN = MASKS["selection"], MASKS["truth"]
-INK, PAPER = (20, 20, 20), (255, 255, 255)
+PAPER = (255, 255, 255)
 OPACITY = 0.45
 # Width and spacing of stripes, in widths of the outline.
 STRIPE, PERIOD = 2, 8
 MAX_LINES = 8
-DOTS = "..."
 # Width of the white gap between two frames.
 GAP_PX = 4
 
@@ -139,13 +138,9 @@ def font_size_px(height: int) -> int:
 
 def text_block(text: str, width_px: int, font_px: int, *, indent_px: int = 0) -> NDArray[np.uint8]:
     """Return text wrapped to a width, on white: (h, width_px, 3); long text ends with dots."""
-    font = ImageFont.load_default(size=font_px)
-    letters = int((width_px - indent_px - 2 * GAP_PX) / (0.56 * font_px))
-    letters = max(len(DOTS) + 1, letters)
-    lines = textwrap.wrap(text, letters, max_lines=MAX_LINES, placeholder=DOTS) or [""]
+    lines = wrap(text, width_px - indent_px - 2 * GAP_PX, font_px, MAX_LINES)
     line_px = round(font_px * 1.3)
     picture = Image.new("RGB", (width_px, line_px * len(lines) + GAP_PX), PAPER)
-    draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
-        draw.text((GAP_PX + indent_px, number * line_px), line, fill=INK, font=font)
+        draw_line(picture, (GAP_PX + indent_px, number * line_px + font_px), line, font_px)
     return np.array(picture)
