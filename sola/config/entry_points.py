@@ -33,6 +33,8 @@ LATER, LATER_PARTIAL, LATER_BY_NAME = ({"later": how} for how in ("alone", "part
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """Allowed precisions; weights are float32 in all of them."""
 TOKEN_DTYPES = ("auto", "float16", "float32")
+EXPORTS = ("coco",)
+"""Formats that predict.py writes besides PNGs."""
 KINDS = {
     "dataset": "sola.datasets.Dataset",
     "prompt_source": "sola.prompts.PromptSource",
@@ -263,6 +265,8 @@ class PredictConfig(ScoringConfig):
     """Number of expressions drawn as overlay pictures, evenly spaced in the split; 0: none."""
     submission: bool = False
     """Pack the masks into submission.zip for the benchmark's server, and check it."""
+    export: list[str] | str = field(default_factory=list)
+    """Formats of further files with the masks: coco writes masks.coco.json."""
     video: str | None = None
     """Your own clip instead of a split: a video file, or a folder of images."""
     expressions: list[str] = field(default_factory=list)
@@ -275,6 +279,9 @@ class PredictConfig(ScoringConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(0, num_overlays=self.num_overlays)
+        self.export = [self.export] if isinstance(self.export, str) else self.export
+        for name in self.export:
+            one_of(EXPORTS, export=name)
         if self.ckpt_path is None and self.needs_checkpoint:
             raise UserError(
                 "ckpt_path: required. Add ckpt_path=..., or selector=detection sources=[gdino], "

@@ -12,6 +12,7 @@ from sola.evaluation.run import open_sources, open_split, score_split
 from sola.evaluation.scores import SCORES_FILE, ScoredSplit, group_by_video
 from sola.files import whole_results, write_json
 from sola.masks import decode, empty_masklet, merge
+from sola.prediction.coco import COCO_FILE, Selections, write_coco
 from sola.prediction.submission import write_masks, write_submission
 from sola.types import Expression, Masklet
 from sola.visualization.overlays import GREEN, ORANGE, MaskRow, contact_sheet, evenly_spaced
@@ -23,19 +24,17 @@ OVERLAYS_DIR = "overlays"
 PREDICTION_FILE = "prediction.json"
 SUBMISSION_FILE = "submission.zip"
 # results of an earlier run are removed in this order; the first is published last
-RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, MASKS_DIR, OVERLAYS_DIR)
+RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, COCO_FILE, MASKS_DIR, OVERLAYS_DIR)
 FRAMES_SHOWN = 6  # frames in an overlay picture, evenly spaced in the video
-# (video id, expression id) -> selected tracks, ascending
-Selections = dict[tuple[str, str], tuple[int, ...]]
 
 
 def run_predict(config: PredictConfig) -> Path:
     """Answer every expression of a split.
 
     Writes masks in the layout of a submission, overlay pictures, scores.json, prediction.json and,
-    if configured, submission.zip into the output folder, replacing those of an earlier run. Each
-    appears once it is complete, and prediction.json appears last. Ground truth is optional; the
-    overlays show it if it exists.
+    if configured, submission.zip and masks.coco.json into the output folder, replacing those of an
+    earlier run. Each appears once it is complete, and prediction.json appears last. Ground truth is
+    optional; the overlays show it if it exists.
 
     Returns:
         Path of prediction.json.
@@ -55,6 +54,8 @@ def run_predict(config: PredictConfig) -> Path:
         if config.submission:
             zip_path = unfinished / SUBMISSION_FILE
             write_submission(unfinished / MASKS_DIR, zip_path, split.dataset, top_dir)
+        if "coco" in config.export:
+            write_coco(unfinished / COCO_FILE, split, selected)
         record = {
             **split.provenance,
             "threshold": split.threshold,
@@ -70,6 +71,8 @@ def run_predict(config: PredictConfig) -> Path:
     log.info("%s: masks of %d expressions, %d of them empty", masks_dir, len(selected), num_empty)
     if config.submission:
         log.info("%s: complete, no faults", output_dir / SUBMISSION_FILE)
+    if "coco" in config.export:
+        log.info("%s: masks in COCO's format", output_dir / COCO_FILE)
     return output_dir / PREDICTION_FILE
 
 
