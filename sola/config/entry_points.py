@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sola.checks import at_least, between, one_of
-from sola.config.sections import DashboardOptions, DataOptions, Paths, check_sources
+from sola.config.sections import ClipOptions, DashboardOptions, DataOptions, Paths, check_sources
 from sola.config.targets import TARGET, Later, locate
 from sola.errors import UserError
 
@@ -265,6 +265,8 @@ class PredictConfig(ScoringConfig):
     """Your own clip instead of a split: a video file, or a folder of images."""
     expressions: list[str] = field(default_factory=list)
     """Sentences about the clip; each gets its masks and an overlay video."""
+    clip: ClipOptions = field(default_factory=ClipOptions)
+    """The frames of the clip to track."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -275,6 +277,8 @@ class PredictConfig(ScoringConfig):
         if self.video is None:
             if self.expressions:
                 raise UserError(f"expressions: needs a video: video=clip.mp4 {example}")
+            if self.clip != ClipOptions():
+                raise UserError("clip: needs a video: video=clip.mp4")
             self.refuse_trainer(("accelerator", "strategy"), SCORING)
             return
         if not self.video.strip():
