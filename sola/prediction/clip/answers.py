@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from sola.config.console import progress
-from sola.config.entry_points import PredictConfig
 from sola.evaluation.scores import ScoredSplit
 from sola.files import plain, write_json
 from sola.masks import areas, decode, resize
@@ -77,7 +76,8 @@ class AnsweredFrames:
         fields = dataclasses.asdict(prompt)
         record = {name: value for name, value in fields.items() if name not in NOT_IN_RECORD}
         if clip.tracked_width != clip.width or clip.tracked_height != clip.height:
-            record["area"] = areas([resize([prompt.mask], (clip.height, clip.width))])[0, 0]
+            full = resize([prompt.mask], (clip.height, clip.width))
+            record["area"] = int(areas([full])[0, 0])
             if prompt.box is not None:
                 scales = (clip.width / clip.tracked_width, clip.height / clip.tracked_height) * 2
                 sides = zip(prompt.box, scales, strict=True)
@@ -85,25 +85,27 @@ class AnsweredFrames:
         return {"frame": prompt.frame_idx * clip.step // self.step, **record}
 
 
-def write_answers(split: ScoredSplit, clip: Clip, folder: Path, config: PredictConfig) -> None:
+def write_answers(
+    split: ScoredSplit, shown: AnsweredFrames, folder: Path, threshold: float
+) -> None:
     """Write masks, overlay videos and prediction.json into a folder.
 
     Args:
         split: the sentences about the clip, with scores.
-        clip: the clip.
+        shown: the frames that get masks.
         folder: folder for the results.
-        config: the threshold, and the frames that get masks.
+        threshold: a track is selected if its score is above this.
     """
     expressions, answers = split.dataset.expressions, []
-    tracks, shown = split.sources.read(expressions), AnsweredFrames(clip, config.clip.between)
+    tracks, clip = split.sources.read(expressions), shown.clip
     video = Video(clip.clip_id, tuple(Path(f"{name}.png") for name in clip.names(shown.idxs)))
     with progress("overlay videos", len(expressions)) as advance:
         for expression in expressions:
-            chosen = split.scores.select(expression, config.threshold)
+            chosen = split.scores.select(expression, threshold)
             row, overlay = split.scores.row(expression), overlay_name(expression)
             masks = shown.masks(tracks.union(chosen))
             write_masks(folder / MASKS_DIR, video, expression, masks)
-            caption = f"{len(chosen)} of {len(row)} tracks score above {config.threshold:g}"
+            caption = f"{len(chosen)} of {len(row)} tracks score above {threshold:g}"
             heading = [f'"{expression.text.strip()}"', caption]
             write_overlay(folder / overlay, shown, masks, heading)
             answers.append(
@@ -122,7 +124,7 @@ def write_answers(split: ScoredSplit, clip: Clip, folder: Path, config: PredictC
     content = {
         "format_version": FORMAT_VERSION,
         "provenance": split.provenance,
-        "threshold": config.threshold,
+        "threshold": threshold,
         "clip": shown.describe(),
         "overlay_padding_px": {"right": clip.width % 2, "bottom": clip.height % 2},
         "expressions": answers,

@@ -1,5 +1,7 @@
 """Choose the frames of a clip to track, and cache them on disk."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
@@ -10,17 +12,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sola.config.sections import ClipOptions
 from sola.errors import UserError
 from sola.files import sha256_of_file, write_json
 from sola.prediction.clip.decoding import ClipFrame, find_footage, read_footage
 from sola.types import Video
+
+if TYPE_CHECKING:
+    from sola.config.sections import ClipOptions
 
 log = logging.getLogger(__name__)
 
@@ -97,20 +101,20 @@ class Clip:
         return after if ahead_s + TIE_S < ago_s else before
 
 
-def open_clip(path: Path, clips_dir: Path, options: ClipOptions | None = None) -> Clip:
+def open_clip(path: Path, clips_dir: Path, options: ClipOptions) -> Clip:
     """Open a clip, and write its tracked frames to disk unless an earlier call did.
 
     Args:
         path: a video file, an image, or a folder of images.
         clips_dir: holds one folder per clip and choice of frames, which appears once it is
             complete.
-        options: the frames to track; None: the defaults.
+        options: the frames to track.
 
     Raises:
         UserError: if the clip is missing, empty or unreadable, its frames differ in size, or the
             options leave no frame.
     """
-    options, files = options or ClipOptions(), find_footage(path)
+    files = find_footage(path)
     digest = hashlib.sha256(f"version {CLIP_VERSION}\n{options.of_tracking()}\n".encode())
     for each in files:
         digest.update(bytes.fromhex(sha256_of_file(each)) + f"{each.name}\n".encode())

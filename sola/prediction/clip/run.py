@@ -16,7 +16,7 @@ from sola.files import whole_results
 from sola.generation.generator import Recipe
 from sola.generation.job import Share
 from sola.generation.run import make_recipe, make_tracks
-from sola.prediction.clip.answers import overlay_name, write_answers
+from sola.prediction.clip.answers import AnsweredFrames, overlay_name, write_answers
 from sola.prediction.clip.footage import Clip, open_clip
 from sola.prediction.run import PREDICTION_FILE, RESULTS
 from sola.shards import ShardReader, short_digest, tracks_dir
@@ -94,9 +94,9 @@ def run_clip(config: PredictConfig) -> Path:
     if not any(entry["num_tracks"] for entry in entries):
         log.warning("%s: no prompt source found an object, all masks are empty", clip.source)
     scored = score_split(config, split, TrackSources(readers))
-    output_dir = Path(config.paths.output_dir)
+    output_dir, shown = Path(config.paths.output_dir), AnsweredFrames(clip, config.clip.between)
     with whole_results(output_dir, RESULTS) as unfinished:
-        write_answers(scored, clip, unfinished, config)
+        write_answers(scored, shown, unfinished, config.threshold)
     for expression in split.expressions:
         log.info("%s: %s", output_dir / overlay_name(expression), expression.text)
     log.info("%s: tracks, scores and selections", output_dir / PREDICTION_FILE)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from clip_files import make_frames, write_images
 
+from sola.config.sections import ClipOptions
 from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
 from sola.prediction.clip.answers import AnsweredFrames, write_overlay
@@ -178,7 +179,7 @@ def test_interrupted_run_leaves_no_results(
 
 
 def _clip_of(path: Path, tmp_path: Path) -> Clip:
-    return open_clip(path, tmp_path / "clips")
+    return open_clip(path, tmp_path / "clips", ClipOptions())
 
 
 def _write_overlay(path: Path, clip: Clip, masks: Masklet, heading: list[str]) -> None:
