@@ -65,7 +65,7 @@ def fault_of_video(video: str) -> str | None:
             f"yt-dlp -f mp4 -o clip.mp4 {shlex.quote(video)}"
         )
     if any("\ud800" <= letter <= "\udfff" for letter in video):
-        return f"video={video!r}: the name is not UTF-8. Rename the file."
+        return f"video={video!r}: the name is not UTF-8. Rename it."
     return None
 
 

@@ -28,6 +28,8 @@ LOCAL_ONLY = {"protocol_whitelist": "file"}  # a playlist could name other machi
 FALLBACK_RATE = 25  # frames per second of a stream that states no frame rate
 # a container may announce this share of its length plus SLACK_S seconds more than it holds
 SLACK, SLACK_S = 0.02, 0.1
+# a stream below these shares of the longest and the largest one is a thumbnail
+MIN_LENGTH, MIN_PIXELS = 0.5, 0.2
 NOT_SHOWN = Disposition.attached_pic | Disposition.timed_thumbnails
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders drop the alpha
 HDR_TRANSFERS = (16, 18)  # FFmpeg's codes of PQ (smpte2084) and HLG (arib-std-b67)
@@ -56,8 +58,10 @@ def find_footage(path: Path) -> list[Path]:
     Hidden files are skipped.
 
     Raises:
-        UserError: if nothing is found, or two images differ only in their file endings.
+        UserError: if nothing is found, two images differ only in their file endings, or a name is
+            not UTF-8.
     """
+    _check_name(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -65,9 +69,8 @@ def find_footage(path: Path) -> list[Path]:
     found = [each for each in path.iterdir() if _is_image(each) and each.name[0] != "."]
     if not found:
         raise UserError(f"{path}: no images in this folder, expected {', '.join(SUFFIXES)} files.")
-    unreadable = next((each for each in found if not _is_utf8(str(each))), None)
-    if unreadable is not None:
-        raise UserError(f"{str(unreadable)!r}: the name is not UTF-8. Rename the file.")
+    for each in found:
+        _check_name(each)
     stem, count = Counter(each.stem for each in found).most_common(1)[0]
     if count > 1:
         raise UserError(f"{path}: {count} images are called {stem}. Keep one of each frame.")
@@ -97,8 +100,10 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _is_utf8(name: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+def _check_name(path: Path) -> None:
+    """Raise UserError if a path is not UTF-8, which logs and records could not hold."""
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise UserError(f"{str(path)!r}: the name is not UTF-8. Rename it.")
 
 
 def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -144,29 +149,42 @@ def _read_video(path: Path) -> Iterator[ClipFrame]:
 
 
 def _shown_stream(path: Path, container: Any) -> av.VideoStream:
-    """Return the video stream that players show: the default one, else the largest.
+    """Return the video stream that players show: the only default one, else the largest.
 
-    Cover art and thumbnails do not count, nor do streams of less than half the greatest length.
+    Cover art and thumbnails do not count: streams marked as such, or much shorter or smaller than
+    another one. FFmpeg may mark a thumbnail as default because it comes first.
     """
     streams = [s for s in container.streams.video if not s.disposition & NOT_SHOWN]
-    defaults = [s for s in streams if s.disposition & Disposition.default]
-    if len(defaults) != 1:
-        lengths_s = [float((s.duration or 0) * (s.time_base or 0)) for s in streams]
-        pairs = zip(streams, lengths_s, strict=True)
-        long = [s for s, length_s in pairs if 2 * length_s >= max(lengths_s)]
-        defaults = sorted(long, key=lambda s: -s.width * s.height if s.codec_context else 0)
-    if not defaults or defaults[0].codec_context is None:
+    for measure, share in ((_length, MIN_LENGTH), (_num_pixels, MIN_PIXELS)):
+        most = max(map(measure, streams), default=0)
+        streams = [stream for stream in streams if measure(stream) >= share * most]
+    defaults = [stream for stream in streams if stream.disposition & Disposition.default]
+    shown = defaults if len(defaults) == 1 else sorted(streams, key=_num_pixels, reverse=True)
+    if not shown or shown[0].codec_context is None:
         kinds = ", ".join(stream.type for stream in container.streams) or "none"
         raise UserError(f"{path}: no video stream to decode (streams: {kinds}). {GET_AGAIN}")
-    stream: av.VideoStream = defaults[0]
+    stream: av.VideoStream = shown[0]
     check_pixels(path, stream.codec_context.width, stream.codec_context.height)
     return stream
+
+
+def _length(stream: Any) -> float:
+    """Return the length in seconds; that of the file if the stream does not state its own."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return (stream.container.duration or 0) / av.time_base
+
+
+def _num_pixels(stream: Any) -> float:
+    """Return the pixels of a frame; of an unknown codec the most, as a thumbnail is no answer."""
+    return stream.width * stream.height if stream.codec_context else MAX_FRAME_PIXELS
 
 
 def _decoder(path: Path, stream: av.VideoStream) -> Any:
     """Return a decoder that keeps the alpha channel of VP8 and VP9, stored as a second stream."""
     decoder: Any = stream.codec_context
-    if stream.metadata.get("alpha_mode") == "1":
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if tags.get("alpha_mode") == "1":
         name = decoder.name
         if name not in ALPHA_DECODERS:
             raise UserError(
