@@ -36,6 +36,7 @@ def write_video(
     times_s: Sequence[float] | None = None,
     rotation: tuple[int, bool, bool] | None = None,
     clock: int = 1000,
+    rate: int = 10,
     metadata: Mapping[str, str] | None = None,
     codec_options: Mapping[str, str] | None = None,
     **options: str,
@@ -50,13 +51,14 @@ def write_video(
         times_s: of each frame.
         rotation: degrees against the clock, and whether mirrored after it: left-right, up-down.
         clock: ticks a second.
+        rate: frames a second that the stream states.
         metadata: of the stream.
         codec_options: of the encoder.
         options: of the container.
     """
     times_s = [idx / 10 for idx in range(len(frames))] if times_s is None else times_s
     with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=10, options=dict(codec_options or {}))
+        stream = container.add_stream(codec, rate=rate, options=dict(codec_options or {}))
         stream.metadata.update(metadata or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
