@@ -34,12 +34,14 @@ def page() -> str:
 
 
 @pytest.mark.parametrize(
-    "config", [*CONFIGS, entry_points.DataOptions], ids=lambda config: config.__name__
+    "config",
+    [*CONFIGS, entry_points.DataOptions, entry_points.ClipOptions],
+    ids=lambda config: config.__name__,
 )
 def test_every_plain_key_of_a_command_has_a_meaning(config: type) -> None:
     texts = options.meanings(config)
     built = {"paths", "dataset", "tracker", "text_encoder", "selector", "loss", "optimizer"}
-    built |= {"trainer", "data", "dashboard", "prompt_source", "prompt_sources"}
+    built |= {"trainer", "data", "dashboard", "clip", "prompt_source", "prompt_sources"}
 
     assert {field.name for field in fields(config)} - built <= texts.keys()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sola.checks import at_least, between, one_of
-from sola.config.sections import DashboardOptions, DataOptions, Paths, check_sources
+from sola.config.sections import ClipOptions, DashboardOptions, DataOptions, Paths, check_sources
 from sola.config.targets import TARGET, Later, locate
 from sola.errors import UserError
 
@@ -275,6 +275,8 @@ class PredictConfig(ScoringConfig):
     """One sentence about the clip, of any characters, instead of ``expressions``."""
     expressions_file: str | None = None
     """A text file (UTF-8) with a sentence about the clip on each line, instead of them."""
+    clip: ClipOptions = field(default_factory=ClipOptions)
+    """The frames of the clip to track."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -292,6 +294,8 @@ class PredictConfig(ScoringConfig):
         if self.video is None:
             if any(given):
                 raise UserError(f"expressions: need a video: video=clip.mp4 {example}")
+            if self.clip != ClipOptions():
+                raise UserError("clip: needs a video: video=clip.mp4")
             self.refuse_trainer(("accelerator", "strategy"), SCORING)
             return
         if not self.video.strip():

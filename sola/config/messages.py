@@ -1,6 +1,8 @@
 """Messages for errors that a user can fix; every other exception is a bug."""
 
 import errno
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,7 @@ PLUGINS = {
 }
 """Packages of Hydra's launchers and sweepers."""
 
+_LINK = re.compile(r"(https?|ftp|rtsp)://|(www|m)\.|(youtube\.com|youtu\.be|vimeo\.com)/", re.I)
 _IN_THE_WAY = "Expected a folder, found a file (or vice versa): move it, or choose another place."
 _NOT_PERMITTED = "Check its permissions, or choose another place (data_root, hydra.run.dir)."
 _FULL = "Make room, or choose another place (data_root, hydra.run.dir), and run it again."
@@ -54,8 +57,23 @@ def message_of(error: BaseException) -> str | None:
     return None
 
 
+def fault_of_video(video: str) -> str | None:
+    """Return the message about a link or a name that cannot be a clip on disk; None for others."""
+    if _LINK.match(video):
+        return (
+            f"video={video}: is a link, expected a file. Download it first: "
+            f"yt-dlp -f mp4 -o clip.mp4 {shlex.quote(video)}"
+        )
+    if any("\ud800" <= letter <= "\udfff" for letter in video):
+        return f"video={video!r}: the name is not UTF-8. Rename it."
+    return None
+
+
 def _composition_message(error: HydraException) -> str:
     if isinstance(error, OverrideParseException):
+        key, _, value = str(error.override).partition("=")
+        if key == "video" and (fault := fault_of_video(value)):
+            return fault
         return (
             f"{error.override}: cannot be read as key=value. Values with commas, brackets or "
             "spaces need quotes: 'key=[a,b]'."

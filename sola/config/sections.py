@@ -1,8 +1,9 @@
-"""Sections of the configuration with plain values: folders, data, dashboards."""
+"""Sections of the configuration with plain values: folders, data, clips, dashboards."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from sola.checks import at_least, between, one_of
+from sola.checks import above, at_least, between, one_of
 from sola.errors import UserError
 
 
@@ -33,6 +34,40 @@ class DashboardOptions:
         at_least(0, num_examples=self.num_examples)
         at_least(1, example_frames=self.example_frames)
         at_least(1, examples_every_n_validations=self.examples_every_n_validations)
+
+
+@dataclass
+class ClipOptions:
+    """Frames of a clip to track: every n-th, with the smallest n that keeps to all limits."""
+
+    start_s: float = 0.0
+    """Leave out earlier frames, in seconds after the first frame."""
+    end_s: float | None = None
+    """Leave out the frames from this time on; null: up to the end."""
+    stride: int = 1
+    """Track at most every stride-th frame."""
+    max_fps: float | None = 10.0
+    """Track at most this many frames per second, on average; null: no limit."""
+    max_frames: int | None = 300
+    """Track at most this many frames; null: no limit."""
+    max_side_px: int | None = None
+    """Scale frames down to this longer side before they are tracked; null: full size. Masks always
+    have the size of the clip."""
+    between: str = "nearest"
+    """Frames between tracked ones: nearest (the masks of the tracked frame nearest in time) or none
+    (masks and overlays of tracked frames only)."""
+
+    def __post_init__(self) -> None:
+        at_least(0, start_s=self.start_s)
+        above(self.start_s, end_s=self.end_s)
+        at_least(1, stride=self.stride, max_frames=self.max_frames, max_side_px=self.max_side_px)
+        above(0, max_fps=self.max_fps)
+        one_of(("nearest", "none"), between=self.between)
+
+    def of_tracking(self) -> dict[str, Any]:
+        """Return the options that change the tracked frames, as floats or None."""
+        values = {key: value for key, value in asdict(self).items() if key != "between"}
+        return {key: None if value is None else float(value) for key, value in values.items()}
 
 
 @dataclass

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sola.config.composition import ENTRIES
 from sola.config.console import show_error
+from sola.config.messages import fault_of_video
 from sola.config.sweep import note_sweep
 from sola.hub import is_path
 
@@ -44,6 +45,9 @@ def _check(config: DictConfig) -> None:
             continue
         if key.endswith("checkpoint") and not is_path(value):
             continue
+        if key == "video" and (fault := fault_of_video(value)):
+            show_error(fault)
+            sys.exit(1)
         if key == "dataset.root" and _is_not_read(config):
             continue
         if not Path(value).expanduser().exists():

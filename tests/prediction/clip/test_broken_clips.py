@@ -10,6 +10,7 @@ import pytest
 from clip_files import make_frames, write_images, write_video
 from PIL import Image
 
+from sola.config.sections import ClipOptions
 from sola.datasets import frames
 from sola.errors import UserError
 from sola.prediction.clip.footage import open_clip
@@ -128,7 +129,7 @@ def test_broken_clip_is_one_message(tmp_path: Path, name: str) -> None:
     path = break_(tmp_path / name)
 
     with pytest.raises(UserError) as found:
-        open_clip(path, tmp_path / "clips")
+        open_clip(path, tmp_path / "clips", ClipOptions())
 
     assert str(found.value).startswith(str(tmp_path / name))
     assert "\n" not in str(found.value)
@@ -147,7 +148,7 @@ def test_frames_that_do_not_fit_into_memory_are_refused(
     path = write(tmp_path / ("clip.mp4" if kind == "video" else "clip"), make_frames(2))
 
     with pytest.raises(UserError, match="frame of 64 x 48 px; at most"):
-        open_clip(path, tmp_path / "clips")
+        open_clip(path, tmp_path / "clips", ClipOptions())
 
 
 def test_full_disk_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +160,6 @@ def test_full_disk_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "write_bytes", full)
 
     with pytest.raises(OSError) as error:
-        open_clip(folder, tmp_path / "clips")
+        open_clip(folder, tmp_path / "clips", ClipOptions())
     assert str(tmp_path / "clips") in error.value.filename
     assert list((tmp_path / "clips").iterdir()) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from clip_files import make_frames, write_video
 
+from sola.config.sections import ClipOptions
 from sola.datasets.frames import read_frame
 from sola.prediction.clip.footage import open_clip
 
@@ -21,6 +22,7 @@ DRIVER = """
 import os, signal, sys
 from pathlib import Path
 
+from sola.config.sections import ClipOptions
 from sola.prediction.clip.footage import open_clip
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
@@ -38,7 +40,7 @@ def note(event, _):
 def read(clips_dir):
     child = os.fork()  # before this process decodes anything: decoders have threads
     if child == 0:
-        open_clip(path, clips_dir)
+        open_clip(path, clips_dir, ClipOptions())
         (folder / "count").write_text(str(count))
         os._exit(0)
     os.waitpid(child, 0)
@@ -79,6 +81,6 @@ def test_kill_leaves_no_clip_that_looks_finished(
         assert len([read_frame(frame) for frame in (item / "frames").iterdir()]) == 20
         assert content["num_frames"] == 20
     for folder in (tmp_path / "killed").iterdir():
-        assert open_clip(path, folder).num_frames == 20
+        assert open_clip(path, folder, ClipOptions()).num_frames == 20
     happened = "frames are whole or missing; the next start extracts them again"
     fault("Prediction", f"killed (SIGKILL) {NUM_KILLS} times while a clip is unpacked", happened)

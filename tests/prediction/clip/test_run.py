@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 from clip_files import make_frames, write_images
 
+from sola.config.sections import ClipOptions
 from sola.errors import UserError
 from sola.masks import decode, empty_masklet, encode
+from sola.prediction.clip.answers import AnsweredFrames, write_overlay
 from sola.prediction.clip.footage import Clip, open_clip
-from sola.prediction.clip.run import run_clip, write_overlay
+from sola.prediction.clip.run import run_clip
 from sola.prompts.grounding_dino import GroundingDino
 from sola.trackers.sam2 import Sam2Tracker
 from sola.trackers.sam2.mask_generator import MaskGenerator
-from sola.types import Video
+from sola.types import Masklet
 
 UNEVEN_S = (0.0, 0.04, 0.1, 0.5, 0.52, 1.3)
 SIZE = (37, 51)
@@ -104,11 +106,11 @@ def _check_overlay(path: Path, clip: dict[str, Any]) -> None:
 
 def test_overlay_shows_sentence_and_mask(tmp_path: Path) -> None:
     frames = np.full((2, 96, 128, 3), 90, np.uint8)
-    clip, video = _clip_of(write_images(tmp_path / "grey", frames), tmp_path)
+    clip = _clip_of(write_images(tmp_path / "grey", frames), tmp_path)
     mask = np.zeros((2, 96, 128), bool)
     mask[1, 20:60, 30:90] = True
 
-    write_overlay(tmp_path / "o.mp4", clip, video, encode(mask), ["the ball", "1 of 3"])
+    _write_overlay(tmp_path / "o.mp4", clip, encode(mask), ["the ball", "1 of 3"])
 
     shown, times, _ = _read_overlay(tmp_path / "o.mp4")
     heading, pictures = shown[:, :-96], shown[:, -96:].astype(int)
@@ -123,26 +125,21 @@ def test_overlay_shows_sentence_and_mask(tmp_path: Path) -> None:
 
 def test_mask_outline_is_visible_on_its_own_colour(tmp_path: Path) -> None:
     frames = np.full((1, 96, 128, 3), (255, 127, 14), np.uint8)
-    clip, video = _clip_of(write_images(tmp_path / "orange", frames), tmp_path)
+    clip = _clip_of(write_images(tmp_path / "orange", frames), tmp_path)
     mask = np.zeros((1, 96, 128), bool)
     mask[0, 20:60, 30:90] = True
 
-    write_overlay(tmp_path / "o.mp4", clip, video, encode(mask), [""])
+    _write_overlay(tmp_path / "o.mp4", clip, encode(mask), [""])
 
     picture = _read_overlay(tmp_path / "o.mp4")[0][0, -96:].astype(int)
     assert (picture.sum(axis=2)[20:60, 60] < 200).any()  # a dark line
 
 
 def test_long_sentence_is_cut_short(tmp_path: Path) -> None:
-    clip, video = _clip_of(write_images(tmp_path / "tiny", make_frames(1, (5, 7))), tmp_path)
+    clip = _clip_of(write_images(tmp_path / "tiny", make_frames(1, (5, 7))), tmp_path)
 
-    write_overlay(
-        tmp_path / "o.mp4",
-        clip,
-        video,
-        empty_masklet(1, (5, 7)),
-        ["a very long sentence " * 50],
-    )
+    masks = empty_masklet(1, (5, 7))
+    _write_overlay(tmp_path / "o.mp4", clip, masks, ["a very long sentence " * 50])
 
     assert _read_overlay(tmp_path / "o.mp4")[0].shape[1] < 200
 
@@ -157,10 +154,10 @@ def test_long_sentence_is_cut_short(tmp_path: Path) -> None:
 def test_frames_may_be_close_or_far_apart(
     tmp_path: Path, times_s: tuple[float, ...], end_s: float, shown_s: tuple[float, ...]
 ) -> None:
-    clip, video = _clip_of(write_images(tmp_path / "images", make_frames(3)), tmp_path)
+    clip = _clip_of(write_images(tmp_path / "images", make_frames(3)), tmp_path)
     clip = replace(clip, times_s=times_s, end_s=end_s, fps=3 / end_s)
 
-    write_overlay(tmp_path / "o.mp4", clip, video, empty_masklet(3, (48, 64)), [""])
+    _write_overlay(tmp_path / "o.mp4", clip, empty_masklet(3, (48, 64)), [""])
 
     np.testing.assert_allclose(_read_overlay(tmp_path / "o.mp4")[1], shown_s, atol=1e-9)
 
@@ -174,16 +171,19 @@ def test_interrupted_run_leaves_no_results(
     def stop(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sola.prediction.clip.run.write_overlay", stop)
+    monkeypatch.setattr("sola.prediction.clip.answers.write_overlay", stop)
     with pytest.raises(KeyboardInterrupt):
         run_clip(config)
 
     assert {item.name for item in output_dir.iterdir()} == {"scores.json", "unfinished.part"}
 
 
-def _clip_of(path: Path, tmp_path: Path) -> tuple[Clip, Video]:
-    clip = open_clip(path, tmp_path / "clips")
-    return clip, clip.video(tmp_path / "clips")
+def _clip_of(path: Path, tmp_path: Path) -> Clip:
+    return open_clip(path, tmp_path / "clips", ClipOptions())
+
+
+def _write_overlay(path: Path, clip: Clip, masks: Masklet, heading: list[str]) -> None:
+    write_overlay(path, AnsweredFrames(clip, "nearest"), masks, heading)
 
 
 def test_another_sentence_is_answered_without_tracking_again(
@@ -287,6 +287,15 @@ WRONG = [
     (["video=''", "expressions=[a]"], "video"),
     (["video=clip.mp4", "expressions=[a]", "submission=true"], "submission"),
     (["video=clip.mp4", "expressions=[a]", "split=train"], "split"),
+    (["clip.stride=2"], "clip"),
+    (["video=clip.mp4", "expressions=[a]", "clip.start_s=-1"], "clip.start_s"),
+    (["video=clip.mp4", "expressions=[a]", "clip.start_s=2", "clip.end_s=2"], "clip.end_s"),
+    (["video=clip.mp4", "expressions=[a]", "clip.stride=0"], "clip.stride"),
+    (["video=clip.mp4", "expressions=[a]", "clip.stride=1.5"], "clip.stride"),
+    (["video=clip.mp4", "expressions=[a]", "clip.max_fps=0"], "clip.max_fps"),
+    (["video=clip.mp4", "expressions=[a]", "clip.max_frames=0"], "clip.max_frames"),
+    (["video=clip.mp4", "expressions=[a]", "clip.max_side_px=0"], "clip.max_side_px"),
+    (["video=clip.mp4", "expressions=[a]", "clip.between=mean"], "clip.between"),
     (["video=clip.mp4", "expressions=[a]", "sources=[gt]"], "sources"),
     (["video=clip.mp4", "expressions=[a]", "trainer.devices=2"], "trainer.devices"),
     (
