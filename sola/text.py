@@ -33,6 +33,8 @@ FORMAT_VERSION = 3
 """Part of the file names; files of other versions are not read."""
 SUFFIX = ".h5"
 REMEDY = "Move it away: it is rebuilt when it is needed."
+UNLIMITED = 1 << 20
+"""Number of tokens that a network reads if neither it nor its tokenizer states a limit."""
 CHUNK_SIZE = 4096
 """Number of texts encoded between two writes, the most that a killed run loses."""
 
@@ -80,7 +82,8 @@ class TextEncoder:
         """Return the text tokens of every text: last hidden states, including special tokens.
 
         Texts are tokenized unchanged. Only texts of equal length share a batch, so that no result
-        depends on padding.
+        depends on padding. Of a text with more tokens than the network reads, the first ones are
+        encoded, with a warning.
 
         Returns:
             Text -> (L, E) float32.
@@ -96,8 +99,10 @@ class TextEncoder:
         log.info("text encoder %s: %d expressions on %s", self.name, len(texts), device)
         tokens: dict[str, NDArray[np.float32]] = {}
         with torch.inference_mode(), progress("text tokens", len(texts)) as advance:
-            for batch in _equal_lengths(texts, tokenizer, self.batch_size):
-                inputs = tokenizer(batch, return_tensors="pt", truncation=True).to(device)
+            limit = _max_tokens(tokenizer, model)
+            for batch in _equal_lengths(texts, tokenizer, limit, self.batch_size):
+                inputs = tokenizer(batch, return_tensors="pt", truncation=True, max_length=limit)
+                inputs = inputs.to(device)
                 states = model(**inputs).last_hidden_state.float().cpu().numpy()
                 tokens |= zip(batch, states, strict=True)
                 advance(steps=len(batch))
@@ -214,10 +219,26 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.enable_progress_bar()
 
 
-def _equal_lengths(texts: Sequence[str], tokenizer: Any, batch_size: int) -> Iterator[list[str]]:
+def _max_tokens(tokenizer: Any, model: Any) -> int:
+    """Return the number of tokens that a network reads, including special tokens."""
+    num_positions = getattr(model.config, "max_position_embeddings", None) or UNLIMITED
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding_idx = getattr(table, "padding_idx", None)
+    if padding_idx is not None:  # RoBERTa counts positions from the one after padding
+        num_positions -= padding_idx + 1
+    return min(tokenizer.model_max_length, num_positions, UNLIMITED)
+
+
+def _equal_lengths(
+    texts: Sequence[str], tokenizer: Any, limit: int, batch_size: int
+) -> Iterator[list[str]]:
     by_length = defaultdict(list)
-    for text, ids in zip(texts, tokenizer(list(texts), truncation=True).input_ids, strict=True):
-        by_length[len(ids)].append(text)
+    for text, ids in zip(texts, tokenizer(list(texts), verbose=False).input_ids, strict=True):
+        by_length[min(len(ids), limit)].append(text)
+        if len(ids) > limit:
+            read = tokenizer(text, truncation=True, max_length=limit).input_ids
+            part = tokenizer.decode(read, skip_special_tokens=True)
+            log.warning("text encoder reads %d of %d tokens, only: %s", limit, len(ids), part)
     for group in by_length.values():
         for start in range(0, len(group), batch_size):
             yield group[start : start + batch_size]

@@ -12,6 +12,7 @@ from worked_example import Answer, WorkedExample
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PAGES = [
     "adding_a_prompt_source.md",
+    "adding_a_detector.md",
     "adding_a_selector.md",
     "adding_a_loss.md",
     "adding_a_metric.md",
@@ -75,6 +76,17 @@ def test_prompt_source(ran: Ran) -> None:
     assert index["config"]["prompt_source"]["tolerance"] == 60
     assert len(index["prompt_source_code_sha256"]) == 64
     assert "selection" in ran.answers["adding_a_prompt_source.md"][1].output
+
+
+def test_detector(ran: Ran) -> None:
+    found = read_json(ran.folder / "outputs/colour_words/evaluation.json")
+    answered = read_json(ran.folder / "outputs/colour_words_clip/prediction.json")
+
+    assert (found["scorer"], found["threshold"]) == ({"name": "detection"}, 0.3)
+    assert found["results"]["selection"]["J&F"] > 0
+    for expression in answered["expressions"]:
+        for track in expression["tracks"]:
+            assert answered["tracks"][track]["prompt"]["phrase"] in expression["text"]
 
 
 def test_selector(ran: Ran) -> None:

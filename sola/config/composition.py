@@ -63,7 +63,9 @@ ENTRIES = {
         paths=("ckpt_path", "predictions", "report_against", "dataset.root"),
         lists=("metric",),
     ),
-    "predict": Entry("PredictConfig", paths=("ckpt_path", "video", "dataset.root")),
+    "predict": Entry(
+        "PredictConfig", paths=("ckpt_path", "video", "expressions_file", "dataset.root")
+    ),
     "check": Entry(
         "CheckConfig",
         unused=("tracker", "text_encoder", "selector", "trainer"),

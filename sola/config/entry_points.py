@@ -33,6 +33,8 @@ LATER, LATER_PARTIAL, LATER_BY_NAME = ({"later": how} for how in ("alone", "part
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """Allowed precisions; weights are float32 in all of them."""
 TOKEN_DTYPES = ("auto", "float16", "float32")
+EXPORTS = ("coco",)
+"""Formats that predict.py writes besides PNGs."""
 KINDS = {
     "dataset": "sola.datasets.Dataset",
     "prompt_source": "sola.prompts.PromptSource",
@@ -185,11 +187,12 @@ class ScoringConfig(RunConfig):
     """Prompt sources of the candidate tracks."""
     selector: Later[Selector] | None = field(default=None, metadata=LATER)
     """Usually ignored: the checkpoint names its selector. Name a class outside sola here to allow
-    it. A scorer without training, named here, replaces the checkpoint."""
+    it. Without ckpt_path: a scorer that needs no training, such as detection."""
     ckpt_path: str | None = None
     """The selector: a best.ckpt, or a folder of save_pretrained."""
-    threshold: float = 0.5
-    """A track is selected if its score (0 to 1) is above this."""
+    threshold: float | None = None
+    """A track is selected if its score (0 to 1) is above this. null: the threshold recorded in the
+    checkpoint, or the scorer's own."""
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -240,7 +243,8 @@ class EvaluateConfig(ScoringConfig):
         at_least(0, num_workers=self.num_workers)
         if not (self.ckpt_path or self.predictions) and self.needs_checkpoint:
             raise UserError(
-                "ckpt_path: required (or predictions, masks to score). Add ckpt_path=..."
+                "ckpt_path: required. Add ckpt_path=..., or predictions=... (masks to score), or "
+                "selector=detection sources=[gdino], which needs no training."
             )
         if self.ckpt_path and self.predictions:
             raise UserError("ckpt_path: give either ckpt_path or predictions.")
@@ -261,30 +265,48 @@ class PredictConfig(ScoringConfig):
     """Number of expressions drawn as overlay pictures, evenly spaced in the split; 0: none."""
     submission: bool = False
     """Pack the masks into submission.zip for the benchmark's server, and check it."""
+    export: list[str] | str = field(default_factory=list)
+    """Formats of further files with the masks: coco writes masks.coco.json."""
     video: str | None = None
     """Your own clip instead of a split: a video file, or a folder of images."""
     expressions: list[str] = field(default_factory=list)
     """Sentences about the clip; each gets its masks and an overlay video."""
+    expression: str | None = None
+    """One sentence about the clip, of any characters, instead of ``expressions``."""
+    expressions_file: str | None = None
+    """A text file (UTF-8) with a sentence about the clip on each line, instead of them."""
     clip: ClipOptions = field(default_factory=ClipOptions)
     """The frames of the clip to track."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(0, num_overlays=self.num_overlays)
+        self.export = [self.export] if isinstance(self.export, str) else self.export
+        for name in self.export:
+            one_of(EXPORTS, export=name)
         if self.ckpt_path is None and self.needs_checkpoint:
-            raise UserError("ckpt_path: required. Add ckpt_path=...")
-        example = '\'expressions=["the dog running left", "the ball"]\''
+            raise UserError(
+                "ckpt_path: required. Add ckpt_path=..., or selector=detection sources=[gdino], "
+                "which needs no training."
+            )
+        given = [self.expressions, self.expression, self.expressions_file]
+        example = "expression='the dog, running left'"
         if self.video is None:
-            if self.expressions:
-                raise UserError(f"expressions: needs a video: video=clip.mp4 {example}")
+            if any(given):
+                raise UserError(f"expressions: need a video: video=clip.mp4 {example}")
             if self.clip != ClipOptions():
                 raise UserError("clip: needs a video: video=clip.mp4")
             self.refuse_trainer(("accelerator", "strategy"), SCORING)
             return
         if not self.video.strip():
             raise UserError("video: is empty. Give a video file or a folder of images.")
-        if not self.expressions or any(not text.strip() for text in self.expressions):
-            raise UserError(f"expressions: must be sentences about {self.video}: {example}")
+        if sum(map(bool, given)) != 1:
+            raise UserError(
+                f"expressions: give sentences about {self.video} by one of expression, expressions "
+                f"and expressions_file, such as {example}"
+            )
+        if any(not text.strip() for text in self.expressions):
+            raise UserError("expressions: a sentence is empty.")
         if self.submission:
             raise UserError("submission: packs the masks of a split. Leave it out with video=...")
         if self.split != self.dataset.valid_split:

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from sola.config.clip import complete
 from sola.config.composition import CONF_DIR, load
 from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.messages import message_of
@@ -43,8 +44,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own message
     argv, has_started = sys.argv, False
-    sys.argv = [argv[0], *argv[1 + len(words) :]]
-
+    overrides = argv[1 + len(words) :]
     run = hydra.main(config_path=str(CONF_DIR), config_name=entry, version_base="1.3")
 
     def job(composed: DictConfig) -> object:
@@ -53,6 +53,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
         return _run_job(composed, entry, task, words)
 
     try:
+        sys.argv = [argv[0], *(complete(overrides) if entry == "predict" else overrides)]
         run(job)()
     except _AlreadyShown:
         sys.exit(1)

@@ -136,3 +136,27 @@ class JointDataset(Dataset):
     def open(self, split: str, *, keep_problems: bool = False) -> Split:
         """Open a split of the first part; see ``Dataset.open``."""
         return next(iter(self._parts.values())).open(split, keep_problems=keep_problems)
+
+
+class ClipDataset(Dataset):
+    """Your own video, for ``predict.py video=...``: it has no splits on disk.
+
+    Args:
+        valid_split: name of the clip in place of a split.
+        valid_sources: default prompt sources of the clip's tracks.
+    """
+
+    def __init__(self, valid_split: str, valid_sources: list[str]) -> None:
+        super().__init__("clip", ".", Split, valid_split, valid_split, valid_sources)
+
+    def splits(self) -> list[str]:
+        """Refuse, as ``open`` does."""
+        return [self.open(self.valid_split).split]
+
+    def open(self, split: str, *, keep_problems: bool = False) -> Split:
+        """Refuse: only ``video=...`` names the clip.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("dataset=clip is for your own video only: sola predict video=clip.mp4")

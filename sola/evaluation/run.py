@@ -59,20 +59,20 @@ def run_evaluation(config: EvaluateConfig) -> tuple[ScoredSplit, dict[str, Any]]
     if config.predictions is None:
         others = choose_other_texts(dataset.expressions, config.seed)
         split = score_split(config, dataset, open_sources(config), others)
-        chosen = {"threshold": config.threshold, "seed": config.seed}
+        chosen = {"threshold": split.threshold, "seed": config.seed}
     else:
         split, chosen = _open_predictions(config, dataset), {}
     masks = split.sources if isinstance(split.sources, Predictions) else None
     results = measure.evaluate_expressions(
         split,
-        threshold=config.threshold,
+        threshold=split.threshold,
         metrics=config.metric,
         has_bounds=masks is None,
         num_workers=config.num_workers,
     )
     if masks is not None:
         results = masks.count_missing_as_zero(results)
-    protocol = official_numbers(split, results, threshold=config.threshold)
+    protocol = official_numbers(split, results, threshold=split.threshold)
     evaluation = {
         **split.provenance,
         **chosen,
@@ -147,7 +147,8 @@ def score_split(
         first, path = sources.readers[0], Path(config.ckpt_path)
         selector, training = load_trained(config, first.index, str(first.tracks_dir))
         text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
-        scorer = SelectorScorer(selector.to(device), text.tokens)
+        threshold = float(training.get("threshold", Scorer.threshold))
+        scorer = SelectorScorer(selector.to(device), text.tokens, threshold)
         sha256 = sha256_of_file(weights_file(path))
         named = {"path": str(path), "sha256": sha256, "training": plain(training)}
         names = {"checkpoint": named, "text_encoder": config.text_encoder.name}
@@ -162,7 +163,8 @@ def score_split(
     scores = score_expressions(
         scorer, sources, dataset.expressions, videos=dataset.videos, others=others
     )
-    split = ScoredSplit(dataset, sources, scores, provenance)
+    threshold = scorer.threshold if config.threshold is None else config.threshold
+    split = ScoredSplit(dataset, sources, scores, provenance, threshold)
     path = Path(config.paths.output_dir) / SCORES_FILE
     split.save_scores(path)
     log.info("%s: scores of %d expressions", path, len(dataset.expressions))

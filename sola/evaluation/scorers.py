@@ -1,4 +1,4 @@
-"""Scorer, the interface that scores the tracks of a video for a sentence, and SelectorScorer.
+"""Scorer, the interface that scores the tracks of a video for a sentence, and its implementations.
 
 Thresholds, curves, evaluation, prediction and the report work with any scorer: a trained selector
 over object tokens, a detector's confidence, or a model that looks at frames and masks.
@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sola.errors import UserError
 from sola.evaluation.tracks import VideoTracks
+from sola.metrics import detection_scores
 from sola.selector import Selector
 from sola.types import Expression, Video
 
@@ -25,10 +27,13 @@ class Scorer(ABC):
         needs_checkpoint: whether ckpt_path is required.
         reads_any_text: whether tracks can be scored for a sentence other than the one that they
             were made for.
+        threshold: a track is selected if its score is above this, unless the configuration says
+            otherwise.
     """
 
     needs_checkpoint: ClassVar[bool] = False
     reads_any_text: ClassVar[bool] = True
+    threshold: float = 0.5
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -68,14 +73,19 @@ class SelectorScorer(Scorer):
     Args:
         selector: a selector on the device to compute on; it is put into evaluation mode.
         text_tokens: sentences -> their text tokens, (L, E) each, such as ``TextTokens.tokens``.
+        threshold: see ``Scorer``.
     """
 
     needs_checkpoint = True
 
     def __init__(
-        self, selector: Selector, text_tokens: Callable[[list[str]], Sequence[NDArray[np.float32]]]
+        self,
+        selector: Selector,
+        text_tokens: Callable[[list[str]], Sequence[NDArray[np.float32]]],
+        threshold: float = 0.5,
     ) -> None:
         self.selector, self.text_tokens = selector.eval(), text_tokens
+        self.threshold = threshold
 
     def describe(self) -> dict[str, Any]:
         """See ``Scorer.describe``."""
@@ -96,6 +106,46 @@ class SelectorScorer(Scorer):
         texts = self.text_tokens([expression.text for expression in expressions])
         tokens = tracks.object_tokens[list(candidates)]
         return score_tracks(self.selector, tokens, texts)
+
+
+class DetectionScorer(Scorer):
+    """The detector's own scores of a sentence's tracks, without training.
+
+    A track's score is its mean evidence over the searched frames on which it is visible, see
+    ``sola.metrics.detection_scores``: a track that the detector finds on every frame beats one that
+    it found once. The default threshold is not calibrated.
+    """
+
+    reads_any_text = False
+    threshold = 0.3
+
+    def describe(self) -> dict[str, Any]:
+        """See ``Scorer.describe``."""
+        return {"name": "detection"}
+
+    def score(
+        self,
+        tracks: VideoTracks,
+        candidates: Sequence[int],
+        expressions: Sequence[Expression],
+        video: Video | None,
+    ) -> NDArray[np.float32]:
+        """See ``Scorer.score``.
+
+        Raises:
+            UserError: if a track has no evidence of a detector.
+        """
+        row = np.zeros(len(candidates), np.float32)
+        for position, idx in enumerate(candidates):
+            evidence = tracks.evidence[idx]
+            if evidence is None:
+                raise UserError(
+                    f"selector=detection: tracks of {tracks.prompts[idx].source} have no scores of "
+                    "a detector. Use the tracks of a detector only, such as sources=[gdino]."
+                )
+            # a track may be empty on the frame of its own prompt, which still counts
+            row[position] = min(1.0, detection_scores(evidence, [tracks.masklets[idx]])[0])
+        return np.tile(row, (len(expressions), 1))
 
 
 @torch.inference_mode()

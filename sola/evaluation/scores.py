@@ -78,12 +78,14 @@ class ScoredSplit:
         sources: reader of its tracks.
         scores: scores of all expressions.
         provenance: data set, split, scorer, tracks and versions, recorded with every result.
+        threshold: a track is selected if its score is above this.
     """
 
     dataset: Split
     sources: VideoReader
     scores: Scores
     provenance: dict[str, Any]
+    threshold: float = 0.5
 
     def save_scores(self, path: Path) -> None:
         """Write scores.json: the scores by video, and their provenance.

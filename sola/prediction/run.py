@@ -12,6 +12,7 @@ from sola.evaluation.run import open_sources, open_split, score_split
 from sola.evaluation.scores import SCORES_FILE, ScoredSplit, group_by_video
 from sola.files import whole_results, write_json
 from sola.masks import decode, empty_masklet, merge
+from sola.prediction.coco import COCO_FILE, Selections, write_coco
 from sola.prediction.submission import write_masks, write_submission
 from sola.types import Expression, Masklet
 from sola.visualization.overlays import GREEN, ORANGE, MaskRow, contact_sheet, evenly_spaced
@@ -23,19 +24,17 @@ OVERLAYS_DIR = "overlays"
 PREDICTION_FILE = "prediction.json"
 SUBMISSION_FILE = "submission.zip"
 # results of an earlier run are removed in this order; the first is published last
-RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, MASKS_DIR, OVERLAYS_DIR)
+RESULTS = (PREDICTION_FILE, SUBMISSION_FILE, COCO_FILE, MASKS_DIR, OVERLAYS_DIR)
 FRAMES_SHOWN = 6  # frames in an overlay picture, evenly spaced in the video
-# (video id, expression id) -> selected tracks, ascending
-Selections = dict[tuple[str, str], tuple[int, ...]]
 
 
 def run_predict(config: PredictConfig) -> Path:
     """Answer every expression of a split.
 
     Writes masks in the layout of a submission, overlay pictures, scores.json, prediction.json and,
-    if configured, submission.zip into the output folder, replacing those of an earlier run. Each
-    appears once it is complete, and prediction.json appears last. Ground truth is optional; the
-    overlays show it if it exists.
+    if configured, submission.zip and masks.coco.json into the output folder, replacing those of an
+    earlier run. Each appears once it is complete, and prediction.json appears last. Ground truth is
+    optional; the overlays show it if it exists.
 
     Returns:
         Path of prediction.json.
@@ -46,18 +45,20 @@ def run_predict(config: PredictConfig) -> Path:
     split = score_split(config, open_split(config), open_sources(config))
     output_dir, top_dir = Path(config.paths.output_dir), config.dataset.submission_top_dir
     with whole_results(output_dir, RESULTS) as unfinished:
-        selected = answer(split, unfinished / MASKS_DIR / top_dir, config.threshold)
+        selected = answer(split, unfinished / MASKS_DIR / top_dir)
         for idx in evenly_spaced(len(split.dataset.expressions), config.num_overlays):
             expression = split.dataset.expressions[idx]
             name = f"{expression.video_id}_{expression.expression_id}.png"
-            _draw(unfinished / OVERLAYS_DIR / name, split, expression, config.threshold)
+            _draw(unfinished / OVERLAYS_DIR / name, split, expression)
             log.info("%s: overlay", output_dir / OVERLAYS_DIR / name)
         if config.submission:
             zip_path = unfinished / SUBMISSION_FILE
             write_submission(unfinished / MASKS_DIR, zip_path, split.dataset, top_dir)
+        if "coco" in config.export:
+            write_coco(unfinished / COCO_FILE, split, selected)
         record = {
             **split.provenance,
-            "threshold": config.threshold,
+            "threshold": split.threshold,
             "scores": SCORES_FILE,  # describes the tracks that the indices refer to
             "expressions": [
                 {"video": video_id, "expression": expression_id, "tracks": list(tracks)}
@@ -70,16 +71,17 @@ def run_predict(config: PredictConfig) -> Path:
     log.info("%s: masks of %d expressions, %d of them empty", masks_dir, len(selected), num_empty)
     if config.submission:
         log.info("%s: complete, no faults", output_dir / SUBMISSION_FILE)
+    if "coco" in config.export:
+        log.info("%s: masks in COCO's format", output_dir / COCO_FILE)
     return output_dir / PREDICTION_FILE
 
 
-def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selections:
+def answer(split: ScoredSplit, masks_dir: Path) -> Selections:
     """Write the masks of every expression of a scored split.
 
     Args:
         split: a split with scores of all its expressions.
         masks_dir: folder to write to, one subfolder per video.
-        threshold: a track is selected if its score is above this.
 
     Returns:
         The selected tracks of each expression.
@@ -92,19 +94,19 @@ def answer(split: ScoredSplit, masks_dir: Path, threshold: float) -> Selections:
         for video_id, expressions in videos.items():
             tracks, video = split.sources.read(expressions), split.dataset.videos[video_id]
             for expression in expressions:
-                selected = split.scores.select(expression, threshold)
+                selected = split.scores.select(expression, split.threshold)
                 write_masks(masks_dir, video, expression, tracks.union(selected))
                 found[video_id, expression.expression_id] = selected
             advance("")
     return found
 
 
-def _draw(path: Path, split: ScoredSplit, expression: Expression, threshold: float) -> None:
+def _draw(path: Path, split: ScoredSplit, expression: Expression) -> None:
     """Write the overlay picture of one expression."""
     dataset, video_id = split.dataset, expression.video_id
     paths = dataset.videos[video_id].frame_paths
     tracks = split.sources.read([e for e in dataset.expressions if e.video_id == video_id])
-    selected = split.scores.select(expression, threshold)
+    selected = split.scores.select(expression, split.threshold)
     shown = evenly_spaced(len(paths), FRAMES_SHOWN)
 
     def row(label: str, masklet: Masklet, colour: tuple[int, int, int]) -> MaskRow:

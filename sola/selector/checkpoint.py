@@ -49,6 +49,21 @@ def load_selector(ckpt_path: Path, own: Collection[str] = ()) -> tuple[Selector,
     return selector.eval(), selector.provenance
 
 
+def read_provenance(ckpt_path: Path) -> dict[str, Any]:
+    """Return the provenance of a checkpoint without its network; {} if it has none.
+
+    Raises:
+        UserError: if the file is missing, or cannot be read without running code.
+    """
+    with refusals(ckpt_path):
+        is_folder = ckpt_path.is_dir()
+        content = (
+            read_json(ckpt_path / HUB_CONFIG, NEEDED) if is_folder else read_weights(ckpt_path)
+        )
+    found = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def weights_file(ckpt_path: Path) -> Path:
     """Return the file that holds a checkpoint's weights."""
     return ckpt_path / HUB_WEIGHTS if ckpt_path.is_dir() else ckpt_path

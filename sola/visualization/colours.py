@@ -5,6 +5,8 @@ can tell them apart. Text and the edges of controls have the contrast of WCAG 2.
 both.
 """
 
+import colorsys
+
 # RGB of masks drawn over a frame; false positives are also hatched
 MASKS = {
     "truth": (70, 230, 120),
@@ -32,6 +34,13 @@ THEMES = {
 }
 # role -> colour in the file of a plot
 LIGHT = {role: light for role, (light, _) in THEMES.items()}
+
+
+def track_colour(number: int) -> tuple[int, int, int]:
+    """Return the RGB of a track among others; consecutive numbers differ most."""
+    # steps of the golden ratio around the hue circle
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def as_css() -> str:

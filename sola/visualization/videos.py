@@ -1,8 +1,7 @@
 """Write videos with masks: for the gallery of a report, and as mp4 files for browsers."""
 
-import colorsys
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +20,11 @@ from sola.masks import decode, resize
 from sola.types import Masklet, Video
 from sola.visualization import overlays
 from sola.visualization.board import VideoClip
+from sola.visualization.colours import track_colour
 
 MAX_SIDE_PX, THUMBNAIL_PX = 480, 208
+MAX_CLIP_PX = 960  # longer side of a video of candidate tracks
+MAX_LISTED = 10  # tracks shown of the selected ones, and of the others
 # limits of the frames shown per video, and in total
 MIN_FRAMES, MAX_FRAMES, MAX_FRAMES_OF_ALL = 12, 60, 6000
 JPEG_QUALITY = 82
@@ -192,21 +194,77 @@ def draw_answer_clip(
 
 
 def draw_tracks_clip(path: Path, shown: ShownVideo, caption: str) -> VideoClip:
-    """Write a video with all its tracks, each in its own colour.
+    """Write a video with all its tracks, each in its own colour and with its number.
 
     Args:
         path: path of the mp4.
         shown: the video.
         caption: a line below the name of the video.
     """
-    pictures = shown.frames
-    for number, masklet in enumerate(shown.tracks):
-        # steps of the golden ratio around the hue circle, so that consecutive colours differ most
-        red, green, blue = colorsys.hsv_to_rgb(number * 0.618 % 1, 0.8, 1.0)
-        colour = (round(255 * red), round(255 * green), round(255 * blue))
-        pairs = zip(pictures, shown.union([masklet]), strict=True)
-        pictures = [overlays.draw_masks(*pair, colour) for pair in pairs]
+    frames, masklets = _enlarge(shown.frames), [decode(masklet) for masklet in shown.tracks]
+    pictures = [
+        overlays.draw_tracks(
+            frame, {n: masks[idx] for n, masks in enumerate(masklets)}, range(len(masklets))
+        )
+        for idx, frame in enumerate(frames)
+    ]
     return _write(path, pictures, (f"video {shown.video.video_id}", caption), len(pictures) // 2)
+
+
+def write_candidates_clip(
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    masklets: Mapping[int, Masklet],
+    times_s: Sequence[float],
+    *,
+    size: tuple[int, int],
+    fps: float,
+    sentence: str,
+    scores: Mapping[int, float],
+    selected: Collection[int],
+) -> None:
+    """Write an mp4 of the candidate tracks of a sentence, with their numbers and scores.
+
+    Selected tracks are tinted, others have only an outline. Of many tracks, the best
+    ``MAX_LISTED`` of either kind are shown; the legend says how many more there are. Frames are
+    shrunk to at most ``MAX_CLIP_PX`` and read one by one.
+
+    Args:
+        path: path of the mp4.
+        frames: T frames, (H, W, 3) uint8 RGB each.
+        masklets: number of a track -> T masks of any size; at least those of ``scores``.
+        times_s: start of each frame, then the end of the last, in seconds.
+        size: (H, W) of the frames.
+        fps: frame rate that the stream states.
+        sentence: text of the expression.
+        scores: number of each candidate track -> score of the sentence, 0 to 1.
+        selected: numbers of the selected tracks.
+    """
+    fitted = _fit(size, MAX_CLIP_PX)
+    scale = _scale(fitted[1])
+    shown_size = (fitted[0] * scale, fitted[1] * scale)
+    width, font_px = shown_size[1] + shown_size[1] % 2, overlays.small_font_px(shown_size[0])
+    ranked = sorted(scores, key=lambda number: -scores[number])
+    kinds = {
+        "selected": [number for number in ranked if number in selected],
+        "not selected": [number for number in ranked if number not in selected],
+    }
+    heading: list[str | NDArray[np.uint8]] = [f'"{sentence.strip()}"']
+    for kind, numbers in kinds.items():
+        listed, others = numbers[:MAX_LISTED], numbers[MAX_LISTED:]
+        entries = [(f"{n}: {scores[n]:.2f}", track_colour(n)) for n in listed]
+        more = f"and {len(others)} more, at most {scores[others[0]]:.2f}" if others else ""
+        label = f"{kind} ({len(numbers)} of {len(scores)} tracks):"
+        heading.append(overlays.legend_block(label, entries, more, width, font_px))
+    shown = [number for numbers in kinds.values() for number in numbers[:MAX_LISTED]]
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for idx, frame in enumerate(frames):
+            masks = {number: decode([masklets[number][idx]])[0] for number in shown}
+            (large,) = _enlarge([_resize(frame, fitted)])
+            yield overlays.draw_tracks(large, masks, selected)
+
+    write_mp4(path, pictures(), times_s, size=shown_size, fps=fps, heading=heading)
 
 
 def write_mp4(
@@ -216,7 +274,7 @@ def write_mp4(
     *,
     size: tuple[int, int],
     fps: float,
-    heading: Sequence[str],
+    heading: Sequence[str | NDArray[np.uint8]],
 ) -> None:
     """Write an mp4 (H.264, yuv420p) that shows each picture at its time, below a heading.
 
@@ -229,11 +287,15 @@ def write_mp4(
         times_s: start of each picture, then the end of the last, in seconds.
         size: (H, W) of the pictures.
         fps: frame rate that the stream states.
-        heading: texts above the picture, each starting on a new line.
+        heading: above the picture: texts, each starting on a new line, and (h, W) pictures.
     """
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
     font_px = overlays.font_size_px(size[0])
-    words = [_pad_to_even(overlays.text_block(text, width, font_px)) for text in heading]
+    parts = [
+        overlays.text_block(part, width, font_px) if isinstance(part, str) else part
+        for part in heading
+    ]
+    words = [_pad_to_even(part) for part in parts]
     path.parent.mkdir(parents=True, exist_ok=True)
     ticks = _ticks(times_s)
     lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
@@ -289,12 +351,21 @@ def _write(
     path: Path, pictures: Sequence[NDArray[np.uint8]], heading: Sequence[str], best: int
 ) -> VideoClip:
     """Write a video; return it with its best picture."""
-    scale = -(-MIN_WIDTH_PX // pictures[0].shape[1])
-    large = [picture.repeat(scale, axis=0).repeat(scale, axis=1) for picture in pictures]
+    large = _enlarge(pictures)
     times_s = [idx / FPS for idx in range(len(large) + 1)]
     height, width = large[0].shape[:2]
     write_mp4(path, large, times_s, size=(height, width), fps=FPS, heading=heading)
     return VideoClip(path, large[best], caption=", ".join(heading[:2]))
+
+
+def _scale(width: int) -> int:
+    return -(-MIN_WIDTH_PX // width)
+
+
+def _enlarge(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Enlarge small pictures by a whole factor."""
+    scale = _scale(pictures[0].shape[1])
+    return [picture.repeat(scale, axis=0).repeat(scale, axis=1) for picture in pictures]
 
 
 def _pad_to_even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

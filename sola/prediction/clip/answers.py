@@ -1,20 +1,27 @@
 """Write the answers about a clip: masks, overlay videos and prediction.json."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sola.config.console import progress
+from rich.table import Table
+from rich.text import Text
+
+from sola.config.console import progress, table_console
+from sola.datasets.frames import VideoFrames
 from sola.evaluation.scores import ScoredSplit
+from sola.evaluation.tracks import VideoTracks
 from sola.files import plain, write_json
 from sola.masks import areas, decode, resize
 from sola.prediction.clip.footage import Clip
+from sola.prediction.coco import COCO_FILE, write_coco
 from sola.prediction.run import MASKS_DIR, OVERLAYS_DIR, PREDICTION_FILE
 from sola.prediction.submission import write_masks
 from sola.types import Expression, Masklet, Prompt, Video
 from sola.visualization.overlays import ORANGE, draw_masks
-from sola.visualization.videos import write_mp4
+from sola.visualization.videos import write_candidates_clip, write_mp4
 
 FORMAT_VERSION = 2
 NOT_IN_RECORD = ("frame_idx", "mask", "object_id")  # fields of a prompt left out of the record
@@ -85,8 +92,19 @@ class AnsweredFrames:
         return {"frame": prompt.frame_idx * clip.step // self.step, **record}
 
 
+@dataclasses.dataclass(frozen=True)
+class _KnownTracks:
+    """A reader of tracks that were read before."""
+
+    tracks: VideoTracks
+
+    def read(self, expressions: Sequence[Expression]) -> VideoTracks:
+        """Return the tracks; see ``VideoReader``."""
+        return self.tracks
+
+
 def write_answers(
-    split: ScoredSplit, shown: AnsweredFrames, folder: Path, threshold: float
+    split: ScoredSplit, shown: AnsweredFrames, folder: Path, *, has_coco: bool = False
 ) -> None:
     """Write masks, overlay videos and prediction.json into a folder.
 
@@ -94,20 +112,21 @@ def write_answers(
         split: the sentences about the clip, with scores.
         shown: the frames that get masks.
         folder: folder for the results.
-        threshold: a track is selected if its score is above this.
+        has_coco: whether to write the masks in COCO's format, too.
     """
     expressions, answers = split.dataset.expressions, []
     tracks, clip = split.sources.read(expressions), shown.clip
     video = Video(clip.clip_id, tuple(Path(f"{name}.png") for name in clip.names(shown.idxs)))
     with progress("overlay videos", len(expressions)) as advance:
         for expression in expressions:
-            chosen = split.scores.select(expression, threshold)
+            chosen = split.scores.select(expression, split.threshold)
             row, overlay = split.scores.row(expression), overlay_name(expression)
             masks = shown.masks(tracks.union(chosen))
             write_masks(folder / MASKS_DIR, video, expression, masks)
-            caption = f"{len(chosen)} of {len(row)} tracks score above {threshold:g}"
+            caption = f"{len(chosen)} of {len(row)} tracks score above {split.threshold:g}"
             heading = [f'"{expression.text.strip()}"', caption]
             write_overlay(folder / overlay, shown, masks, heading)
+            write_candidates(folder / candidates_name(expression), split, shown, expression)
             answers.append(
                 {
                     "id": expression.expression_id,
@@ -117,14 +136,16 @@ def write_answers(
                     "selected": chosen,
                     "masks": f"{MASKS_DIR}/{expression.video_id}/{expression.expression_id}",
                     "overlay": overlay,
+                    "candidates": candidates_name(expression),
                 }
             )
             advance("")
-    all_tracks = zip(tracks.made_for, tracks.prompts, tracks.masklets, strict=True)
+    masklets = tuple(shown.masks(masklet) for masklet in tracks.masklets)
+    all_tracks = zip(tracks.made_for, tracks.prompts, masklets, strict=True)
     content = {
         "format_version": FORMAT_VERSION,
         "provenance": split.provenance,
-        "threshold": threshold,
+        "threshold": split.threshold,
         "clip": shown.describe(),
         "overlay_padding_px": {"right": clip.width % 2, "bottom": clip.height % 2},
         "expressions": answers,
@@ -132,17 +153,75 @@ def write_answers(
             {
                 "expression": made_for or None,
                 "prompt": shown.describe_prompt(prompt),
-                "masks": shown.masks(masklet),
+                "masks": masklet,
             }
             for made_for, prompt, masklet in all_tracks
         ],
     }
     write_json(folder / PREDICTION_FILE, plain(content))
+    if has_coco:
+        full = dataclasses.replace(tracks, masklets=masklets, size=(clip.height, clip.width))
+        named = copy.copy(split.dataset)
+        named.videos = {clip.clip_id: video}
+        answered = dataclasses.replace(split, dataset=named, sources=_KnownTracks(full))
+        selected = {
+            (each.video_id, each.expression_id): split.scores.select(each, split.threshold)
+            for each in expressions
+        }
+        write_coco(folder / COCO_FILE, answered, selected)
+
+
+def print_answers(split: ScoredSplit, output_dir: Path) -> None:
+    """Print one row per sentence: selected tracks, best score, and its video."""
+    title = f"threshold {split.threshold:g}; videos in {output_dir}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("sentence", "selected", "best score", "video"):
+        table.add_column(name, overflow="fold", justify="left" if name != "selected" else "right")
+    for expression in split.dataset.expressions:
+        row = split.scores.row(expression)
+        selected = split.scores.select(expression, split.threshold)
+        best = f"{max(row.values()):.3f}" if row else "-"
+        counts = f"{len(selected)} of {len(row)}"
+        table.add_row(Text(expression.text), counts, best, Text(overlay_name(expression)))
+    table_console().print(table)
 
 
 def overlay_name(expression: Expression) -> str:
     """Return the path of a sentence's overlay video in the output folder."""
     return f"{OVERLAYS_DIR}/{expression.video_id}_{expression.expression_id}.mp4"
+
+
+def candidates_name(expression: Expression) -> str:
+    """Return the path of the video of a sentence's candidate tracks in the output folder."""
+    return f"{OVERLAYS_DIR}/{expression.video_id}_{expression.expression_id}_tracks.mp4"
+
+
+def write_candidates(
+    path: Path, split: ScoredSplit, shown: AnsweredFrames, expression: Expression
+) -> None:
+    """Write an mp4 of the tracked frames with all candidate tracks of a sentence and their scores.
+
+    Args:
+        path: path of the mp4.
+        split: the sentences about the clip, with scores.
+        shown: the frames of the clip.
+        expression: the sentence.
+    """
+    clip = shown.clip
+    tracks, video = split.sources.read([expression]), split.dataset.videos[clip.clip_id]
+    start_s = clip.times_s[0]
+    times_s = [clip.times_s[idx] - start_s for idx in clip.tracked]
+    write_candidates_clip(
+        path,
+        VideoFrames(video),
+        dict(enumerate(tracks.masklets)),
+        [*times_s, clip.end_s - start_s],
+        size=(clip.tracked_height, clip.tracked_width),
+        fps=clip.fps / clip.step,
+        sentence=expression.text,
+        scores=split.scores.row(expression),
+        selected=split.scores.select(expression, split.threshold),
+    )
 
 
 def write_overlay(

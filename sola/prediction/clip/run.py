@@ -8,15 +8,18 @@ from pathlib import Path
 
 import torch
 
+from sola.config.clip import CPU_TRACKER
+from sola.config.device import pick_device
 from sola.config.entry_points import PredictConfig
 from sola.datasets import Split
+from sola.errors import UserError
 from sola.evaluation.run import load_trained, score_split
 from sola.evaluation.tracks import TrackSources
 from sola.files import whole_results
 from sola.generation.generator import Recipe
 from sola.generation.job import Share
 from sola.generation.run import make_recipe, make_tracks
-from sola.prediction.clip.answers import AnsweredFrames, overlay_name, write_answers
+from sola.prediction.clip.answers import AnsweredFrames, print_answers, write_answers
 from sola.prediction.clip.footage import Clip, open_clip
 from sola.prediction.run import PREDICTION_FILE, RESULTS
 from sola.shards import ShardReader, short_digest, tracks_dir
@@ -26,6 +29,10 @@ log = logging.getLogger(__name__)
 
 CLIPS_DIR = "clips"  # cached frames, in the data folder
 DATASET_NAME = "clips"  # a data set with one split per clip
+SMALL_TRACKER = "small"
+# CPU seconds of SAM 2.1 tiny and GroundingDINO tiny, with random weights at 854 x 480 px: to encode
+# a frame, to follow an object on it, and to search it (every 4th frame is searched)
+ENCODE_S, TRACK_S, DETECT_S = 5.5, 5.5, 29 / 4
 
 
 class ClipSplit(Split):
@@ -81,26 +88,64 @@ def run_clip(config: PredictConfig) -> Path:
     """
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
+    texts = read_sentences(config)
     recipes = [make_recipe(config.prompt_sources[source], config) for source in config.sources]
     if config.ckpt_path is not None:  # before hours of tracking
         load_trained(config, recipes[0].describe_tracker(), f"tracker={config.tracker.name}")
     clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
     clip = open_clip(Path(config.video or "").expanduser(), clips_dir, config.clip)
-    split = ClipSplit(clip, clips_dir, config.expressions)
-    quoted = ", ".join(f'"{text}"' for text in config.expressions)
+    split = ClipSplit(clip, clips_dir, texts)
+    quoted = ", ".join(f'"{text}"' for text in texts)
     log.info("%d sentences: %s", len(split.expressions), quoted)
+    device = pick_device(str(config.trainer.node.get("accelerator", "auto"))).type
+    if config.tracker.name == SMALL_TRACKER:
+        log.warning(
+            "tracker=small knows small coloured shapes only: expect useless masks of others"
+        )
+    if device == "cpu" and config.tracker.name == CPU_TRACKER:
+        log.info("%s", _estimate(len(clip.tracked), len(texts)))
     readers = [_make_tracks(recipe, split, config) for recipe in recipes]
     entries = [entry for reader in readers for entry in reader.index["entries"].values()]
     if not any(entry["num_tracks"] for entry in entries):
         log.warning("%s: no prompt source found an object, all masks are empty", clip.source)
     scored = score_split(config, split, TrackSources(readers))
+    scored.provenance["device"] = device
     output_dir, shown = Path(config.paths.output_dir), AnsweredFrames(clip, config.clip.between)
     with whole_results(output_dir, RESULTS) as unfinished:
-        write_answers(scored, shown, unfinished, config.threshold)
-    for expression in split.expressions:
-        log.info("%s: %s", output_dir / overlay_name(expression), expression.text)
+        write_answers(scored, shown, unfinished, has_coco="coco" in config.export)
+    print_answers(scored, output_dir)
     log.info("%s: tracks, scores and selections", output_dir / PREDICTION_FILE)
     return output_dir / PREDICTION_FILE
+
+
+def read_sentences(config: PredictConfig) -> list[str]:
+    """Return the sentences about a clip, from the configuration or their file.
+
+    Raises:
+        UserError: if the file is no text in UTF-8, or has no sentence.
+    """
+    if config.expressions_file is None:
+        return [config.expression] if config.expression else config.expressions
+    path = Path(config.expressions_file).expanduser()
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise UserError(f"{path}: has no sentences. Write one on each line.")
+    return texts
+
+
+def _estimate(num_frames: int, num_sentences: int) -> str:
+    """Return a line that says how long the CPU will need."""
+    seconds = num_frames * (ENCODE_S + num_sentences * (TRACK_S + DETECT_S))
+    minutes, threads = seconds / torch.get_num_threads() / 60, torch.get_num_threads()
+    return (
+        f"no GPU: tracker={CPU_TRACKER} needs about {minutes:.0f} min for {num_frames} frames on "
+        f"{threads} threads, if each sentence has one object (an estimate). Fewer frames: "
+        "clip.max_frames, clip.max_fps"
+    )
 
 
 def _make_tracks(recipe: Recipe, split: ClipSplit, config: PredictConfig) -> ShardReader:

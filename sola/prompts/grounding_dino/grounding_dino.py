@@ -279,12 +279,13 @@ class Vocabulary:
         """
         spelt = text.lower().strip().removesuffix(".") + "."
         length = len(self.tokenizer(spelt, verbose=False).input_ids)
-        if length > MAX_TOKENS and text not in self._cut:
-            self._cut.add(text)
-            log.warning("GroundingDINO reads %d of %d tokens of: %s", MAX_TOKENS, length, text)
         tokens: BatchEncoding = self.tokenizer(
             spelt, return_tensors="pt", truncation=True, max_length=MAX_TOKENS
         )
+        if length > MAX_TOKENS and text not in self._cut:
+            self._cut.add(text)
+            part = self.tokenizer.decode(tokens.input_ids[0], skip_special_tokens=True)
+            log.warning("GroundingDINO reads %d of %d tokens, only: %s", MAX_TOKENS, length, part)
         return tokens
 
     def phrase(self, tokens: "BatchEncoding", is_word: Tensor) -> str:

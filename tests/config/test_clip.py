@@ -1,0 +1,76 @@
+"""Defaults of predict.py video=...: data set, tracker, sources; sentences of any characters."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sola.config import compose
+from sola.config.clip import complete
+from sola.config.entry_points import PredictConfig
+from sola.evaluation.scorers import DetectionScorer
+
+SENTENCES = [
+    "the dog's ball",
+    'the "big" dog (left), [not] the small one',
+    "costs $5 or ${x}",
+    "a back\\slash, and one before a quote \\'",
+    "ends in a backslash\\",
+    "null",
+    "123",
+    "a: b = {c} # d",
+    "穿红衣服的人, кот",
+]
+
+
+def test_without_training_a_cpu_gets_the_tiny_tracker() -> None:
+    words = complete(["video=clip.mp4", "expression=the dog", "trainer.accelerator=cpu"])
+
+    assert words[3:] == ["dataset=clip", "tracker=sam2.1_hiera_tiny"]
+    folders = ["paths.output_dir=out"]
+    config: PredictConfig = compose("predict", [*words, *folders])
+    assert config.tracker.name == "sam2.1_hiera_tiny"
+    assert config.sources == ["gdino"]
+    assert config.selector is not None
+    assert isinstance(config.selector(), DetectionScorer)
+
+
+def test_gpu_gets_the_large_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    assert "tracker=sam2.1_hiera_large" in complete(["video=clip.mp4"])
+
+
+def test_typed_values_are_kept() -> None:
+    typed = ["video=clip.mp4", "dataset=mevis", "ckpt_path=best.ckpt"]
+    assert complete(typed) == typed
+    typed = ["video=clip.mp4", "tracker=small"]
+    assert complete(typed) == [*typed, "dataset=clip"]
+    assert complete(["dataset=mevis"]) == ["dataset=mevis"]
+
+
+def test_checkpoint_chooses_what_it_was_trained_with(tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    record = {"tracker": "small", "text_encoder": "minilm", "valid_sources": ["grid"]}
+    torch.save({"state_dict": {}, "sola": record}, path)
+
+    words = complete(["video=clip.mp4", f"ckpt_path={path}"])
+
+    expected = ["dataset=clip", "tracker=small", "text_encoder=minilm", "sources=[grid]"]
+    assert words[2:] == expected
+    typed = ["video=clip.mp4", f"ckpt_path={path}", "tracker=mine", "sources=[gdino]"]
+    assert complete(typed)[4:] == ["dataset=clip", "text_encoder=minilm"]
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_sentence_may_have_any_characters(text: str) -> None:
+    words = complete(["video=clip.mp4", f"expression={text}", "tracker=small"])
+
+    config = compose("predict", [*words, "paths.output_dir=out"])
+    assert config.expression == text
+
+
+def test_sentence_quoted_for_hydra_keeps_its_meaning() -> None:
+    words = complete(["video=clip.mp4", "expression='the dog, left'", "tracker=small"])
+
+    assert compose("predict", [*words, "paths.output_dir=out"]).expression == "the dog, left"
