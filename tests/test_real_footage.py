@@ -164,6 +164,7 @@ def test_sentences_about_a_video_are_answered_at_its_size_and_times(
     clip = record["clip"]
     assert (clip["num_frames"], clip["height"], clip["width"]) == (300, 720, 1280)
     np.testing.assert_allclose(clip["times_s"], np.arange(300) * 1001 / 30000, atol=1e-6)
+    assert clip["tracked"]["frames"] == list(range(0, 300, 3))  # 29.97 per second, at most 10
     masks = sorted(Path(config.paths.output_dir).rglob("masks/*/0/*.png"))
     assert len(masks) == 300
     assert cv2.imread(str(masks[0]), cv2.IMREAD_UNCHANGED).shape == (720, 1280)
