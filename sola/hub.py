@@ -16,7 +16,8 @@ import errno
 import importlib
 import logging
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,26 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
         ) from error
 
 
+def print_weights(parts: Mapping[str, Any]) -> None:
+    """Fetch the weights of some parts, and print where they lie and how large they are.
+
+    Args:
+        parts: trackers, prompt sources and text encoders by the names of their groups.
+
+    Raises:
+        UserError: if weights cannot be fetched, or are missing.
+    """
+    for group, part in parts.items():
+        found = part.check() if hasattr(part, "check") else None
+        if not found:
+            sys.stdout.write(f"{group}: {type(part).__name__} names no weights\n")
+        for key, path in (found or {}).items():
+            files = [each for each in path.rglob("*") if each.is_file()] or [path]
+            size = sum(each.stat().st_size for each in files) / 1e6
+            sys.stdout.write(f"{key}: {path} ({size:.1f} MB)\n")
+        sys.stdout.flush()
+
+
 def _not_installed(location: str, key: str, package: str) -> UserError:
     name = package.partition(".")[0].replace("_", "-")
     return UserError(f"{key}={location}: {package} is not installed. Run: pip install {name}")
@@ -123,9 +144,10 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
     except errors.RemoteEntryNotFoundError:
         reason = f"the repository has no such file. See {page}/tree/main"
     except errors.LocalEntryNotFoundError:
+        why = "HF_HUB_OFFLINE=1" if constants.HF_HUB_OFFLINE else f"no answer of {page}"
         reason = (
-            f"not in {cache}, and {constants.ENDPOINT} cannot be reached. Fetch it on a machine "
-            "with a network (sola download), or give the path of a file"
+            f"not in {cache}, and {why}. Fetch it where there is a network (sola download), or "
+            "give a path"
         )
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)

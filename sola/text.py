@@ -55,6 +55,8 @@ class TextEncoder:
         UserError: if a value is out of range.
     """
 
+    path = ""
+
     def __init__(self, name: str, path: str, dim: int, batch_size: int = 64) -> None:
         folder_name(name=name)
         at_least(1, dim=dim, batch_size=batch_size)
@@ -106,7 +108,7 @@ class TextEncoder:
 
     def check(self) -> dict[str, Path]:
         """Check that the model's folder exists, or fetch it; see ``Tracker.check``."""
-        return {KEY: self._folder()}
+        return {KEY: self._folder()} if self.path else {}  # a subclass may have none
 
     def _folder(self) -> Path:
         path = find_weights(self.path, KEY)
