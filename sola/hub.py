@@ -31,7 +31,7 @@ RANDOM_WEIGHTS = "random"
 """Location, and ``checkpoint_sha256``, of random weights, which depend on the seed."""
 PACKAGE_FILE, PACKAGE_FOLDER, HUB, WEB = "pkg://", "package:", "hf://", "https://"
 REPOSITORY = re.compile(r"(?!.*\.(pt|pth|ckpt|safetensors|yaml)$)\w[\w.-]*/\w[\w.-]*")
-VOCABULARY_FILES = ("*.json", "*.txt", "*.model")
+VOCABULARY_FILES = ("*.json", "*.model", "*.txt")
 MODEL_FILES = (*VOCABULARY_FILES, "*.safetensors")
 """Files of a repository that transformers reads."""
 
@@ -58,7 +58,7 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
     Args:
         location: see the module.
         key: full key of the location in the configuration, for messages.
-        patterns: files of a repository that are needed.
+        patterns: files of a repository that are needed; the last must be there.
 
     Raises:
         UserError: if a package is missing, or the hub does not give the file.
@@ -123,7 +123,10 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
         options: dict[str, Any] = {"revision": uri.revision, "local_files_only": local_files_only}
         if uri.path_in_repo:
             return Path(hf_hub_download(uri.id, uri.path_in_repo, **options))
-        return Path(snapshot_download(uri.id, allow_patterns=list(patterns), **options))
+        folder = Path(snapshot_download(uri.id, allow_patterns=list(patterns), **options))
+        if local_files_only and not any(folder.glob(patterns[-1])):
+            raise errors.LocalEntryNotFoundError("other files of the repository were fetched")
+        return folder
 
     page, cache = f"{constants.ENDPOINT}/{uri.id}", constants.HF_HUB_CACHE
     try:

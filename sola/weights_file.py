@@ -24,7 +24,7 @@ NOT_LOADED = (*_UNREADABLE, RuntimeError, ValueError, OSError, ImportError, Safe
 WRAPPERS = ("model", "state_dict", "model_state_dict", "ema")
 """Keys under which programs save the weights, the first of them first."""
 SAFETENSORS = ".safetensors"
-PATTERNS = (("*.pt", "*.pth"), (f"*{SAFETENSORS}",))
+PATTERNS = (("*.pth", "*.pt"), (f"*{SAFETENSORS}",))
 """Weights files of a folder; the second only without the first, as it often has other names."""
 HEAD_BYTES = 512
 STAND_INS = (
