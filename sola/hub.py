@@ -146,8 +146,9 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
         reason = f"the repository has no revision {uri.revision}. See {page}"
     except errors.RemoteEntryNotFoundError:
         reason = f"the repository has no such file. See {page}/tree/main"
-    except errors.LocalEntryNotFoundError:
-        why = "HF_HUB_OFFLINE=1" if constants.HF_HUB_OFFLINE else f"no answer of {page}"
+    except errors.LocalEntryNotFoundError as error:
+        answer = str(error.__cause__ or "").partition("\n")[0]
+        why = "HF_HUB_OFFLINE=1" if constants.HF_HUB_OFFLINE else f"no answer of {page} ({answer})"
         reason = (
             f"not in {cache}, and {why}. Fetch it where there is a network (sola download), or "
             "give a path"

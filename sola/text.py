@@ -107,8 +107,15 @@ class TextEncoder:
         return {text: tokens[text] for text in texts}
 
     def check(self) -> dict[str, Path]:
-        """Check that the model's folder exists, or fetch it; see ``Tracker.check``."""
-        return {KEY: self._folder()} if self.path else {}  # a subclass may have none
+        """Check the model's files, or fetch them; see ``Tracker.check``."""
+        if not self.path:  # a subclass may have none
+            return {}
+        from sola.weights_file import refuse_stand_in
+
+        folder = self._folder()
+        has_safetensors = any(folder.glob("*.safetensors"))
+        refuse_stand_in(folder, MODEL_FILES if has_safetensors else (*MODEL_FILES, "*.bin"))
+        return {KEY: folder}
 
     def _folder(self) -> Path:
         path = find_weights(self.path, KEY)
@@ -119,11 +126,9 @@ class TextEncoder:
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
 
-        from sola.weights_file import NOT_LOADED, refuse_stand_in
+        from sola.weights_file import NOT_LOADED
 
-        folder = self._folder()
-        has_safetensors = any(folder.glob("*.safetensors"))
-        refuse_stand_in(folder, MODEL_FILES if has_safetensors else (*MODEL_FILES, "*.bin"))
+        folder = self.check()[KEY]
         try:
             if not any(path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
                 raise ValueError(f"none of {', '.join(TOKENIZER_FILES)} in {folder}")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
-INFO = re.compile(r"/api/models/(\w+/[\w.-]+)(/revision/[^/]+|/tree/[^/]+)?")
-FILE = re.compile(r"/(\w+/[\w.-]+)/resolve/([^/]+)/(.+)")
+INFO = re.compile(r"/api/models/([\w-]+/[\w.-]+)(/revision/[^/]+|/tree/[^/]+)?")
+FILE = re.compile(r"/([\w-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
 
 
 class FakeHub:

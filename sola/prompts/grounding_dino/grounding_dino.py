@@ -20,7 +20,7 @@ from sola.hub import RANDOM_WEIGHTS, VOCABULARY_FILES, find_weights
 from sola.prompts.base import Detections, Detector
 from sola.text import quiet_transformers
 from sola.trackers.stages import DETECTOR, stage
-from sola.weights_file import find_weights_file
+from sola.weights_file import find_weights_file, refuse_stand_in
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -159,6 +159,8 @@ class GroundingDino(Detector):
                 f"{key}.implementation={ORIGINAL}: the package is not installed. Run pip install "
                 "rf-groundingdino, or set it to transformers."
             )
+        for path in self._weight_files():
+            refuse_stand_in(path)
         is_folder = self._path.is_dir()
         self._words = Vocabulary(self.vocabulary or (str(self._path) if is_folder else BERT))
         found = {KEY: self._words.folder, CHECKPOINT_KEY: self._path}
