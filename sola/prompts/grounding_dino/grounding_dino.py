@@ -268,6 +268,8 @@ class Vocabulary:
         self.folder = folder = find_weights(path, KEY, VOCABULARY_FILES)
         expected = list(DELIMITERS.values())
         try:
+            if not is_there(folder):
+                raise ValueError("no such folder")
             with quiet_transformers():
                 self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             ids = self.tokenizer.convert_tokens_to_ids(list(DELIMITERS))
