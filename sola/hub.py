@@ -153,8 +153,9 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
             f"not in {cache}, and {why}. Fetch it where there is a network (sola download), or "
             "give a path"
         )
-    except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    except Exception as error:  # of the file system, httpx, or xet
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         fix = "Make room, or set HF_HOME to another disk" if is_full else "Run it again"
-        reason = f"download failed ({error.strerror or error}). {fix}"
+        problem = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = f"download failed ({problem}). {fix}"
     raise UserError(f"{where}: {reason}.")

@@ -25,12 +25,14 @@ class FakeHub:
         gated: repositories that need a token.
         requests: method and path of each request so far, with the Range header.
         cut: file name -> bytes after which its next answer breaks off.
+        broken: file names whose answers all break off.
         stalled: file name -> bytes after which its answer waits for ``go_on``.
     """
 
     def __init__(self, root: Path) -> None:
         self.root, self.gated, self.cut = root, set[str](), dict[str, int]()
         self.requests: list[tuple[str, str, str | None]] = []
+        self.broken = set[str]()
         self.stalled, self.go_on, self.waits = (
             dict[str, int](),
             threading.Event(),
@@ -131,7 +133,7 @@ def serve(root: Path) -> Iterator[FakeHub]:
             self.end_headers()
             if not has_body:
                 return
-            stop = hub.cut.pop(name, hub.stalled.get(name))
+            stop = hub.cut.pop(name, hub.stalled.get(name, 9 if name in hub.broken else None))
             self.wfile.write(body[:stop])
             if name in hub.stalled:
                 hub.waits.set()

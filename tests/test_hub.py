@@ -107,6 +107,15 @@ def test_cut_download_is_resumed(hub: FakeHub) -> None:
 
 
 @pytest.mark.slow
+def test_download_that_is_always_cut_is_one_message(hub: FakeHub) -> None:
+    hub.broken |= {"sam.pt", "model.safetensors"}
+    for message in find(hub, FILE, REPOSITORY):
+        assert "download failed" in message
+        assert message.endswith("Run it again.")
+        assert "\n" not in message
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("location", "name"), [(FILE, "sam.pt"), (REPOSITORY, "model.safetensors")]
 )
