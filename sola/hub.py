@@ -76,7 +76,7 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
         except ImportError as error:
             raise _not_installed(location, key, package) from error
     if not is_on_hub(location):
-        return Path(location)
+        return Path(location).expanduser()
     from huggingface_hub.errors import HfUriError
     from huggingface_hub.utils import parse_hf_uri
 

