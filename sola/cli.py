@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a selector on finished tracks",
     "evaluate": "measure a selector, or the masks of any system",
     "predict": "answer the expressions of a split, or sentences about a video",
+    "download": "fetch weights beforehand, for machines without a network",
     "check": "check data, tracks or a submission: sola check data|tracks|submission",
     "info": "versions, devices and tracks, for bug reports",
 }
@@ -25,7 +26,7 @@ def main() -> None:
 
 
 def _dispatch(command: str) -> None:
-    if command in ("generate", "train", "evaluate", "predict"):
+    if command in ("generate", "train", "evaluate", "predict", "download"):
         run(command, words=(command,))
     elif command == "check":
         _check(sys.argv[2:])
@@ -45,10 +46,11 @@ def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
     """Run one of the Hydra programs with the command line; end the process if it fails.
 
     Args:
-        entry: train, generate, evaluate or predict.
+        entry: train, generate, evaluate, predict or download.
         words: words of the command line before the overrides.
     """
     tasks = {"train": _train, "generate": _generate, "evaluate": _evaluate, "predict": _predict}
+    tasks["download"] = _download
     with _interruptible():
         from sola.config import main as run_entry
 
@@ -100,6 +102,12 @@ def _predict(config: Any) -> None:
     from sola.prediction.run import run_predict
 
     run_predict(config)
+
+
+def _download(config: Any) -> None:
+    from sola.hub import print_weights
+
+    print_weights(config.parts)
 
 
 def _check_data(config: Any) -> None:

@@ -16,7 +16,8 @@ import errno
 import importlib
 import logging
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ RANDOM_WEIGHTS = "random"
 """Location, and ``checkpoint_sha256``, of random weights, which depend on the seed."""
 PACKAGE_FILE, PACKAGE_FOLDER, HUB, WEB = "pkg://", "package:", "hf://", "https://"
 REPOSITORY = re.compile(r"(?!.*\.(pt|pth|ckpt|safetensors|yaml)$)\w[\w.-]*/\w[\w.-]*")
-VOCABULARY_FILES = ("*.json", "*.txt", "*.model")
+VOCABULARY_FILES = ("*.json", "*.model", "*.txt")
 MODEL_FILES = (*VOCABULARY_FILES, "*.safetensors")
 """Files of a repository that transformers reads."""
 
@@ -57,7 +58,7 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
     Args:
         location: see the module.
         key: full key of the location in the configuration, for messages.
-        patterns: files of a repository that are needed.
+        patterns: files of a repository that are needed; the last must be there.
 
     Raises:
         UserError: if a package is missing, or the hub does not give the file.
@@ -75,7 +76,7 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
         except ImportError as error:
             raise _not_installed(location, key, package) from error
     if not is_on_hub(location):
-        return Path(location)
+        return Path(location).expanduser()
     from huggingface_hub.errors import HfUriError
     from huggingface_hub.utils import parse_hf_uri
 
@@ -87,6 +88,26 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
             f"{key}={location}: not an address of the Hugging Face hub. Use "
             "hf://owner/name@revision/file, or download the file and give its path."
         ) from error
+
+
+def print_weights(parts: Mapping[str, Any]) -> None:
+    """Fetch the weights of some parts, and print where they lie and how large they are.
+
+    Args:
+        parts: trackers, prompt sources and text encoders by the names of their groups.
+
+    Raises:
+        UserError: if weights cannot be fetched, or are missing.
+    """
+    for group, part in parts.items():
+        found = part.check() if hasattr(part, "check") else None
+        if not found:
+            sys.stdout.write(f"{group}: {type(part).__name__} names no weights\n")
+        for key, path in (found or {}).items():
+            files = [each for each in path.rglob("*") if each.is_file()] or [path]
+            size = sum(each.stat().st_size for each in files) / 1e6
+            sys.stdout.write(f"{key}: {path} ({size:.1f} MB)\n")
+        sys.stdout.flush()
 
 
 def _not_installed(location: str, key: str, package: str) -> UserError:
@@ -102,7 +123,10 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
         options: dict[str, Any] = {"revision": uri.revision, "local_files_only": local_files_only}
         if uri.path_in_repo:
             return Path(hf_hub_download(uri.id, uri.path_in_repo, **options))
-        return Path(snapshot_download(uri.id, allow_patterns=list(patterns), **options))
+        folder = Path(snapshot_download(uri.id, allow_patterns=list(patterns), **options))
+        if local_files_only and not any(folder.glob(patterns[-1])):
+            raise errors.LocalEntryNotFoundError("other files of the repository were fetched")
+        return folder
 
     page, cache = f"{constants.ENDPOINT}/{uri.id}", constants.HF_HUB_CACHE
     try:
@@ -114,18 +138,24 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
     except errors.GatedRepoError:  # a RepositoryNotFoundError as well
         reason = f"access is restricted. Ask for it at {page}, then run: hf auth login"
     except errors.RepositoryNotFoundError:
-        reason = f"no such repository at {constants.ENDPOINT}. Correct the name, or give a path"
+        reason = (
+            f"no such repository at {constants.ENDPOINT}, or a private one. Correct the name, set "
+            "HF_TOKEN, or give a path"
+        )
     except errors.RevisionNotFoundError:
         reason = f"the repository has no revision {uri.revision}. See {page}"
     except errors.RemoteEntryNotFoundError:
         reason = f"the repository has no such file. See {page}/tree/main"
-    except errors.LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError as error:
+        answer = str(error.__cause__ or "").partition("\n")[0]
+        why = "HF_HUB_OFFLINE=1" if constants.HF_HUB_OFFLINE else f"no answer of {page} ({answer})"
         reason = (
-            f"not in {cache}, and {constants.ENDPOINT} cannot be reached. Fetch it on a machine "
-            "with a network (sola download), or give the path of a file"
+            f"not in {cache}, and {why}. Fetch it where there is a network (sola download), or "
+            "give a path"
         )
-    except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    except Exception as error:  # of the file system, httpx, or xet
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         fix = "Make room, or set HF_HOME to another disk" if is_full else "Run it again"
-        reason = f"download failed ({error.strerror or error}). {fix}"
+        problem = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = f"download failed ({problem}). {fix}"
     raise UserError(f"{where}: {reason}.")

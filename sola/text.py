@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 from sola.checks import at_least, folder_name
 from sola.config.console import progress
 from sola.errors import UserError
-from sola.files import Damage, find_files, sha256_of_file
-from sola.hub import find_weights, is_on_hub
+from sola.files import Damage, find_files, is_there, sha256_of_file
+from sola.hub import MODEL_FILES, find_weights, is_on_hub
 from sola.sealed import open_group, open_hdf5, read_array, seal, whole_hdf5, write_array
 
 log = logging.getLogger(__name__)
 
 KEY = "text_encoder.path"
 REMEDY_PATH = "Give a folder with a transformers model, or owner/name of one on the hub."
+TOKENIZER_FILES = ("tokenizer.json", "vocab*", "*.model")
+"""One of them is required: transformers makes an empty tokenizer without a word."""
 IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
 FORMAT_VERSION = 3
 """Part of the file names; files of other versions are not read."""
@@ -46,14 +48,16 @@ class TextEncoder:
 
     Args:
         name: name of the encoder's folder of cached tokens below data/text.
-        path: folder of a transformers model, ``owner/name`` of one on the hub, or "package:<name>"
-            of a package with one, see ``sola.hub``.
+        path: folder of a transformers model or a weights file in it, ``owner/name`` of one on the
+            hub, or "package:<name>" of a package with one, see ``sola.hub``.
         dim: E, width of a text token; it must match the model.
         batch_size: number of sentences encoded together.
 
     Raises:
         UserError: if a value is out of range.
     """
+
+    path = ""
 
     def __init__(self, name: str, path: str, dim: int, batch_size: int = 64) -> None:
         folder_name(name=name)
@@ -63,18 +67,17 @@ class TextEncoder:
     def identity(self) -> str:
         """Return JSON that distinguishes this encoder's tokens from another's.
 
-        For a folder it holds the SHA-256 of configuration, tokenizer and weights; for a model name
-        it holds only the name, as only transformers knows the files.
+        For a model of the hub it holds the commit, which is fetched at first use; for a folder the
+        SHA-256 of configuration, tokenizer and weights.
 
         Raises:
-            UserError: if the package or folder is missing.
+            UserError: if the package or folder is missing, or the model cannot be fetched.
         """
+        folder = self._folder()
         if is_on_hub(self.path):
-            return json.dumps({"model": self.path, "dim": self.dim})
-        folder = find_weights(self.path, KEY)
-        if not folder.is_dir():
-            raise UserError(f"{KEY}={self.path}: no such folder. {REMEDY_PATH}")
-        files = sorted({path for pattern in IDENTITY_FILES for path in folder.glob(pattern)})
+            return json.dumps({"commit": folder.name, "dim": self.dim})
+        found = {path for pattern in IDENTITY_FILES for path in find_files(folder, pattern)}
+        files = sorted(path for path in found if path.parent == folder)
         hashes = {path.name: sha256_of_file(path) for path in files}
         return json.dumps({"files": hashes, "dim": self.dim}, sort_keys=True)
 
@@ -108,18 +111,42 @@ class TextEncoder:
                 advance(steps=len(batch))
         return {text: tokens[text] for text in texts}
 
+    def check(self) -> dict[str, Path]:
+        """Check the model's files, or fetch them; see ``Tracker.check``."""
+        if not self.path:  # a subclass may have none
+            return {}
+        from sola.weights_file import refuse_stand_in
+
+        folder = self._folder()
+        has_safetensors = any(folder.glob("*.safetensors"))
+        refuse_stand_in(folder, MODEL_FILES if has_safetensors else (*MODEL_FILES, "*.bin"))
+        return {KEY: folder}
+
+    def _folder(self) -> Path:
+        path = find_weights(self.path, KEY)
+        if not is_there(path):
+            raise UserError(f"{KEY}={self.path}: no such folder. {REMEDY_PATH}")
+        return path.parent if path.is_file() else path
+
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
 
-        from sola.weights_file import refuse_stand_in
+        from sola.weights_file import NOT_LOADED
 
-        folder = find_weights(self.path, KEY)
-        refuse_stand_in(folder)
+        folder = self.check()[KEY]
         try:
+            if not any(path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
+                raise ValueError(f"none of {', '.join(TOKENIZER_FILES)} in {folder}")
             with quiet_transformers():
                 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-                model = AutoModel.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, ImportError) as error:
+                from_pretrained: Any = AutoModel.from_pretrained
+                model, report = from_pretrained(
+                    folder, local_files_only=True, output_loading_info=True
+                )
+            missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+            if missing:
+                raise ValueError(f"no weights of {missing[0]} and {len(missing) - 1} others")
+        except NOT_LOADED as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
                 f"{KEY}={self.path}: cannot be loaded ({reason}). {REMEDY_PATH}"

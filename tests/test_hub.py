@@ -1,5 +1,6 @@
 """Weights from a hub on loopback: fetched once, resumed, and refused with what to do."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,19 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import ROOT
 from fake_hub import FakeHub, serve
 
 FIND = """
-import sys
+import json, sys
 from sola.errors import UserError
 from sola.hub import find_weights
-try:
-    print(find_weights(sys.argv[1], "tracker.checkpoint"))
-except UserError as error:
-    sys.exit(str(error))
+def find(location):
+    try:
+        return str(find_weights(location, "tracker.checkpoint"))
+    except UserError as error:
+        return str(error)
+print(json.dumps([find(location) for location in sys.argv[1:]]))
 """
 WEIGHTS = os.urandom(200_000)
+FILE, REPOSITORY = "hf://facebook/sam/sam.pt", "facebook/sam"
 
 
 @pytest.fixture
@@ -34,86 +37,131 @@ def hub(tmp_path: Path) -> Iterator[FakeHub]:
         yield hub
 
 
-def find(hub: FakeHub, location: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    own = {
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(hub.root.parent / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PYTHONPATH": str(ROOT),
-    }
-    return subprocess.run(
-        [sys.executable, "-c", FIND, location],
-        env=os.environ | own | environment,
+def find(hub: FakeHub, *locations: str, **environment: str) -> list[str]:
+    """The path or the message of each location, from one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIND, *locations],
+        env=hub.environment(**environment),
         capture_output=True,
         text=True,
         check=False,
     )
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
 
 
-def test_file_is_downloaded_once_and_then_found_without_a_request(hub: FakeHub) -> None:
-    first = find(hub, "hf://facebook/sam/sam.pt")
-    assert first.returncode == 0, first.stderr
-    assert Path(first.stdout.strip()).read_bytes() == WEIGHTS
+def test_weights_are_downloaded_once_and_then_found_without_a_request(hub: FakeHub) -> None:
+    first = find(hub, FILE, REPOSITORY, "https://huggingface.co/facebook/sam/blob/main/sam.pt")
+    assert Path(first[0]).read_bytes() == WEIGHTS
+    assert {path.name for path in Path(first[1]).iterdir()} >= {"config.json", "model.safetensors"}
+    assert not Path(first[1], "README.md").exists()
+    assert first[2] == first[0]
     hub.requests.clear()
 
-    again = find(hub, "hf://facebook/sam/sam.pt")
-
-    assert again.stdout == first.stdout
+    assert find(hub, FILE, REPOSITORY) == first[:2]
+    assert hub.requests == []
+    assert find(hub, FILE, REPOSITORY, HF_HUB_OFFLINE="1") == first[:2]
     assert hub.requests == []
 
 
-def test_repository_is_a_folder_of_the_files_that_transformers_reads(hub: FakeHub) -> None:
-    first = find(hub, "facebook/sam")
-    assert first.returncode == 0, first.stderr
-    names = {path.name for path in Path(first.stdout.strip()).iterdir()}
-    assert names == {"config.json", "model.safetensors"}
-    hub.requests.clear()
+def test_missing_weights_are_one_message_with_a_fix(hub: FakeHub) -> None:
+    words = {
+        "hf://facebook/sam/other.pt": "no such file",
+        "hf://facebook/none/sam.pt": "no such repository",
+        "facebook/none": "no such repository",
+        "hf://facebook/sam@v9/sam.pt": "revision v9",
+        "hf://": "not an address",
+        "https://example.com/sam.pt": "not an address",
+        "package:sola_none": "pip install sola-none",
+        "pkg://sola_none/x.pt": "pip install sola-none",
+    }
+    for location, message in zip(words, find(hub, *words), strict=True):
+        assert message.startswith(f"tracker.checkpoint={location}: "), message
+        assert words[location] in message
 
-    assert find(hub, "facebook/sam", HF_HUB_OFFLINE="1").stdout == first.stdout
+
+def test_offline_without_a_cache_says_how_to_fetch_and_asks_nothing(hub: FakeHub) -> None:
+    for message in find(hub, FILE, REPOSITORY, HF_HUB_OFFLINE="1"):
+        assert "HF_HUB_OFFLINE=1" in message
+        assert "sola download" in message
     assert hub.requests == []
 
 
+@pytest.mark.slow
+def test_hub_that_does_not_answer_is_named(hub: FakeHub) -> None:
+    for message in find(hub, FILE, HF_ENDPOINT="http://127.0.0.1:9"):
+        assert "no answer of http://127.0.0.1:9/facebook/sam" in message
+        assert "sola download" in message
+
+
+@pytest.mark.slow
 def test_cut_download_is_resumed(hub: FakeHub) -> None:
     content = os.urandom(12 << 20)  # huggingface_hub writes 10 MiB at a time
     (hub.root / "facebook/sam/large.pt").write_bytes(content)
     hub.cut["large.pt"] = 11 << 20
 
-    found = find(hub, "hf://facebook/sam/large.pt")
+    (found,) = find(hub, "hf://facebook/sam/large.pt")
 
-    assert Path(found.stdout.strip()).read_bytes() == content
+    assert Path(found).read_bytes() == content
     assert any(asked == f"bytes={10 << 20}-" for _, _, asked in hub.requests), hub.requests
 
 
+@pytest.mark.slow
+def test_download_that_is_always_cut_is_one_message(hub: FakeHub) -> None:
+    hub.broken |= {"sam.pt", "model.safetensors"}
+    for message in find(hub, FILE, REPOSITORY):
+        assert "download failed" in message
+        assert message.endswith("Run it again.")
+        assert "\n" not in message
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("location", "environment", "words"),
-    [
-        ("hf://facebook/sam/other.pt", {}, "no such file"),
-        ("hf://facebook/none/sam.pt", {}, "no such repository"),
-        ("hf://facebook/sam@v9/sam.pt", {}, "revision v9"),
-        ("hf://facebook/sam/sam.pt", {"HF_HUB_OFFLINE": "1"}, "sola download"),
-        ("hf://facebook/sam/sam.pt", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "sola download"),
-        ("hf://", {}, "not an address"),
-        ("package:sola_none", {}, "pip install sola-none"),
-        ("pkg://sola_none/x.pt", {}, "pip install sola-none"),
-    ],
+    ("location", "name"), [(FILE, "sam.pt"), (REPOSITORY, "model.safetensors")]
 )
-def test_missing_weights_are_one_message_with_a_fix(
-    hub: FakeHub, location: str, environment: dict[str, str], words: str
-) -> None:
-    found = find(hub, location, **environment)
+def test_killed_download_is_fetched_again(hub: FakeHub, location: str, name: str) -> None:
+    hub.stalled[name] = 500
+    command = [sys.executable, "-c", FIND, location]
+    with subprocess.Popen(command, env=hub.environment(), stderr=subprocess.DEVNULL) as killed:
+        assert hub.waits.wait(60)
+        killed.kill()
+    hub.stalled.clear()
+    hub.go_on.set()
 
-    assert found.returncode == 1
-    last = found.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"tracker.checkpoint={location}: "), found.stderr
-    assert words in last
+    (offline,) = find(hub, location, HF_HUB_OFFLINE="1")
+    assert "sola download" in offline
+    (found,) = find(hub, location)
+
+    file = Path(found, name) if location == REPOSITORY else Path(found)
+    assert file.read_bytes() == (hub.root / "facebook/sam" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_gated_repository_is_read_with_a_token(hub: FakeHub) -> None:
     hub.gated.add("facebook/sam")
 
-    refused = find(hub, "hf://facebook/sam/sam.pt")
-    assert "hf auth login" in refused.stderr
-    assert f"{hub.url}/facebook/sam" in refused.stderr
+    for message in find(hub, FILE, REPOSITORY):
+        assert "hf auth login" in message
+        assert f"{hub.url}/facebook/sam" in message
 
-    assert find(hub, "hf://facebook/sam/sam.pt", HF_TOKEN="hf_x").returncode == 0
+    file, folder = find(hub, FILE, REPOSITORY, HF_TOKEN="hf_x")
+    assert Path(file).read_bytes() == WEIGHTS
+    assert Path(folder).is_dir()
+
+
+@pytest.mark.slow
+def test_full_disk_is_named_and_nothing_is_kept(hub: FakeHub, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(small)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs permission to mount a file system")
+    try:
+        (message,) = find(hub, FILE, HF_HOME=str(small))
+        left = [path for path in small.rglob("*") if path.is_file() and path.stat().st_size > 1000]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+    assert "No space left on device" in message
+    assert "HF_HOME" in message
+    assert left == []

@@ -17,7 +17,8 @@ from sola.config.targets import SPECIAL
 CONFIGS = [getattr(entry_points, entry.config_class) for entry in ENTRIES.values()]
 GROUP_FILES = sorted(CONF_DIR.glob("*/*.yaml"))
 COMPOSED = [
-    *((entry, []) for entry in ENTRIES),
+    *((entry, []) for entry in ENTRIES if entry != "download"),  # which has hardly a key by itself
+    ("download", ["tracker=sam2.1_hiera_large", "prompt_source=gdino"]),
     ("generate", ["prompt_source=gdino", "logger=wandb"]),
     ("train", ["dataset=mevis"]),
     ("train", ["selector=baseline", "scheduler=cosine"]),

@@ -52,7 +52,8 @@ def hub_folder(folder: Path) -> Use:
 
 
 def text_cache(folder: Path) -> Use:
-    config = TextEncoder("fake", "nowhere/fake", dim=2)
+    (folder / "model").mkdir()
+    config = TextEncoder("fake", str(folder / "model"), dim=2)
     TextTokens(folder, config).tokens(["red"])
     (path,) = (folder / "fake").iterdir()
     return path, lambda: TextTokens(folder, config).tokens(["red"])

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -44,7 +45,7 @@ def main() -> None:
         columns.append(_column(frames, masks, f'"{texts[expression]["exp"]}"'))
     pages = [np.concatenate(_with_gaps(parts), axis=1) for parts in zip(*columns, strict=True)]
     first, *others = map(Image.fromarray, pages)
-    options = {"duration": FRAME_MS, "loop": 0, "quality": QUALITY}
+    options: dict[str, Any] = {"duration": FRAME_MS, "loop": 0, "quality": QUALITY}
     first.save(given.out, save_all=True, append_images=others, **options)
     sys.stdout.write(
         f"{given.out}: {first.width} x {first.height} px, {given.out.stat().st_size} bytes\n"

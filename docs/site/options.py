@@ -16,7 +16,7 @@ from sola.config.composition import CONF_DIR, ENTRIES, compose_values
 from sola.config.targets import SPECIAL, TARGET, is_node, locate
 
 COMMANDS = {name: name for name in ("generate", "train", "evaluate", "predict")}
-COMMANDS |= {"check": "check data"}
+COMMANDS |= {"download": "download", "check": "check data"}
 SHOWN_WITH = {"prompt_source": "generate", "detector": "generate"}
 """Group -> the command that shows its keys; train shows all others."""
 GIVEN = {"first_step", "job_type", "goes_on"}

@@ -66,6 +66,11 @@ ENTRIES = {
     "predict": Entry(
         "PredictConfig", paths=("ckpt_path", "video", "expressions_file", "dataset.root")
     ),
+    "download": Entry(
+        "DownloadConfig",
+        unused=("dataset", "selector", "trainer"),
+        paths=("tracker.checkpoint", "prompt_source.detector.checkpoint"),
+    ),
     "check": Entry(
         "CheckConfig",
         unused=("tracker", "text_encoder", "selector", "trainer"),
@@ -140,8 +145,9 @@ def load(composed: DictConfig, entry: str) -> Any:
         if key not in later:
             check_tree(value, key)
     built = {key: build(value, key) for key, value in values.items() if key not in later}
+    optional = {field.name for field in fields(config_class) if field.default is None}
     for key, kind in module.KINDS.items():
-        if key in built:
+        if key in built and not (built[key] is None and key in optional):
             check_kind(built[key], cast(type, locate(kind, key)), key)
     _fill_widths(values, built)
     for key, field in later.items():

@@ -319,6 +319,29 @@ class PredictConfig(ScoringConfig):
 
 
 @dataclass
+class DownloadConfig(RunConfig):
+    """Options of sola download."""
+
+    tracker: Tracker | None = None
+    prompt_source: PromptSource | None = None
+    text_encoder: TextEncoder | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.parts:
+            raise UserError(
+                "tracker, prompt_source, text_encoder: none is chosen. Add one or more, such as "
+                "tracker=sam2.1_hiera_large prompt_source=gdino text_encoder=all_roberta_large_v1"
+            )
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What has weights, by the name of its group."""
+        groups = ("tracker", "prompt_source", "text_encoder")
+        return {name: part for name in groups if (part := getattr(self, name)) is not None}
+
+
+@dataclass
 class CheckConfig(RunConfig):
     """Options of sola check data."""
 

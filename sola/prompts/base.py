@@ -3,6 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,12 +87,17 @@ class Detector(ABC):
     Constructors check their arguments and touch no file; ``load`` reads the weights.
     """
 
-    def check(self) -> None:  # noqa: B027  # a detector without files needs nothing
-        """Check that files and packages exist, before anything is written.
+    def check(self) -> Mapping[str, Path] | None:
+        """Check that files and packages exist, and fetch files, before anything is written.
+
+        Returns:
+            Files and folders of weights by their keys in the configuration, which sola download
+            shows; None if they are unknown.
 
         Raises:
             UserError: if a file or package is missing.
         """
+        return None
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the weights, by its key in index.json."""
@@ -183,12 +189,13 @@ class PromptSource(ABC):
         """Score below which ``find`` returns no prompts; see ``PromptStore.read``."""
         return 0.0
 
-    def check(self) -> None:  # noqa: B027  # most need nothing
-        """Check that needed files exist, before anything is written.
+    def check(self) -> Mapping[str, Path] | None:
+        """Check that needed files exist, before anything is written; see ``Detector.check``.
 
         Raises:
             UserError: if a file is missing.
         """
+        return None
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of files that prompts depend on, by their keys in index.json."""

@@ -1,7 +1,8 @@
 """Prompt sources: ground truth, automatic masks, and masks of a detector's boxes."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -215,9 +216,9 @@ class DetectorBoxes(PromptSource):
         """See ``PromptSource.found_threshold``."""
         return self.box_threshold
 
-    def check(self) -> None:
+    def check(self) -> Mapping[str, Path] | None:
         """See ``Detector.check``."""
-        self.detector.check()
+        return self.detector.check()
 
     def digests(self) -> dict[str, str]:
         """See ``Detector.digests``."""

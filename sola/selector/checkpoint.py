@@ -4,16 +4,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from sola.config.targets import TARGET, call, check_arguments, locate
 from sola.errors import UserError
-from sola.files import Damage, is_there, read_json, readable, refusals
+from sola.files import is_there, read_json, refusals
 from sola.selector.base import PROVENANCE_KEY, Selector
 from sola.selector.track_selector import TrackSelector
-from sola.weights_file import read_weights, refuse_stand_in
+from sola.weights_file import plain_weights, read_weights, refuse_stand_in
 
 SELECTOR_PREFIX = "selector."
 """Prefix of the selector's weights in the Lightning module's state dict."""
@@ -73,18 +71,16 @@ def _from_file(ckpt_path: Path, own: Collection[str]) -> Selector:
     if not is_there(ckpt_path):
         raise UserError(f"{ckpt_path}: no such checkpoint. Run train.py, or correct ckpt_path.")
     content = read_weights(ckpt_path, is_checked=True, remedy=NEEDED)
-    if not isinstance(content, dict):
-        raise UserError(f"{ckpt_path}: holds a {type(content).__name__}, not a checkpoint.")
-    if PROVENANCE_KEY in content and "state_dict" in content:
+    if isinstance(content, dict) and PROVENANCE_KEY in content and "state_dict" in content:
         weights = {
             name.removeprefix(SELECTOR_PREFIX): tensor
             for name, tensor in content["state_dict"].items()
             if name.startswith(SELECTOR_PREFIX)
         }
         return _rebuild(ckpt_path, content[PROVENANCE_KEY], weights, own)
-    weights = {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    weights = plain_weights(content, ckpt_path, NEEDED)
     if "negative_token.weight" not in weights:
-        found = sorted(map(str, content))[:4]
+        found = sorted(weights)[:4]
         raise UserError(f"{ckpt_path}: not a selector checkpoint (found {found}). {NEEDED}")
     try:
         selector = TrackSelector(**_reference_kwargs(weights))
@@ -103,11 +99,7 @@ def _from_hub(folder: Path, own: Collection[str]) -> Selector:
             raise UserError(f"{folder}: has no {name}. {hint}")
     content = read_json(folder / HUB_CONFIG, NEEDED)
     refuse_stand_in(folder)
-    with readable(folder / HUB_WEIGHTS, NEEDED):
-        try:
-            weights = load((folder / HUB_WEIGHTS).read_bytes())
-        except SafetensorError as error:
-            raise Damage(str(error)) from error
+    weights = read_weights(folder / HUB_WEIGHTS, remedy=NEEDED)
     provenance = content.get(PROVENANCE_KEY) if isinstance(content, dict) else None
     return _rebuild(folder / HUB_CONFIG, provenance, weights, own)
 

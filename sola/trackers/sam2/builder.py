@@ -21,7 +21,7 @@ from yaml import YAMLError
 
 from sola.errors import UserError
 from sola.hub import find_weights
-from sola.weights_file import read_weights
+from sola.weights_file import plain_weights, read_weights
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
 POST_PROCESSING: dict[str, Any] = {
@@ -119,20 +119,16 @@ def compile_network(model: Any) -> None:
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Load a checkpoint in the format of SAM 2: {"model": state dict}.
+    """Load the weights of SAM 2, see ``plain_weights``.
 
     Raises:
         UserError: if the file is unreadable or belongs to another network.
     """
-    content = read_weights(path)
-    if not isinstance(content, dict) or "model" not in content:
-        raise UserError(
-            f'{path}: not a SAM 2 checkpoint, expected a file of {{"model": state dict}}. Choose '
-            "another file: tracker.checkpoint=<file>."
-        )
+    another = "Choose another file: tracker.checkpoint=<file>."
+    weights = plain_weights(read_weights(path), path, another)
     try:
-        model.load_state_dict({key: value.float() for key, value in content["model"].items()})
-    except (AttributeError, RuntimeError) as error:  # AttributeError if values are not tensors
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+    except RuntimeError as error:
         first = " ".join(str(error).splitlines()[:2][-1].split())[:100]
         raise UserError(
             f"{path}: weights of another network ({first} ...). Choose the tracker that belongs "

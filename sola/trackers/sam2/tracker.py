@@ -13,10 +13,10 @@ import torch
 from sola.checks import at_least, between
 from sola.errors import UserError
 from sola.files import is_there, sha256_of_file
-from sola.hub import RANDOM_WEIGHTS, find_weights
+from sola.hub import RANDOM_WEIGHTS
 from sola.trackers.base import Tracker
 from sola.trackers.sam2 import builder
-from sola.weights_file import refuse_stand_in
+from sola.weights_file import find_weights_file, refuse_stand_in
 
 if TYPE_CHECKING:
     from sola.trackers.sam2.propagation import Sam2Session
@@ -62,7 +62,7 @@ class Sam2Tracker(Tracker):
         name: see ``Tracker``.
         network: YAML file inside the sam2 package (sam2.1/sam2.1_hiera_l.yaml), a path, or a
             resource of an installed package (pkg://sola.trackers.small/network.yaml).
-        checkpoint: file in the format of SAM 2 ({"model": state dict}): a path, ``pkg://`` or
+        checkpoint: weights of SAM 2: a file, a folder or repository with only one, ``pkg://`` or
             ``hf://``, see ``sola.hub``; or "random": weights drawn from the seed.
         token_dim: D, width of an object token; must match the network.
         feature_budget_mib: memory for the image features of one video, in MiB. Frames beyond it are
@@ -88,17 +88,18 @@ class Sam2Tracker(Tracker):
         self.feature_budget_mib, self.compile = feature_budget_mib, compile
         self.mask_generator = mask_generator or MaskGeneratorConfig()
 
-    def check(self) -> None:
+    def check(self) -> dict[str, Path]:
         """See ``Tracker.check``."""
         builder.network_settings(self.network)
         if self.checkpoint == RANDOM_WEIGHTS:
-            return
+            return {}
         if not is_there(self._path):
             raise UserError(
                 f"{self._path}: checkpoint of tracker {self.name} not found. Put the published "
                 f"file there, or set tracker.checkpoint=<file> (random for a dry run)."
             )
         refuse_stand_in(self._path)
+        return {"tracker.checkpoint": self._path}
 
     def describe(self) -> dict[str, Any]:
         """See ``Tracker.describe``."""
@@ -157,4 +158,4 @@ class Sam2Tracker(Tracker):
 
     @cached_property
     def _path(self) -> Path:
-        return find_weights(self.checkpoint, "tracker.checkpoint")
+        return find_weights_file(self.checkpoint, "tracker.checkpoint")

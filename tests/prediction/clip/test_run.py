@@ -196,7 +196,7 @@ def test_another_sentence_is_answered_without_tracking_again(
     output_dir, second = _answer(clip_config(odd_clip, "the red part", "the green part"))
 
     assert second["tracks"] == first["tracks"]
-    assert len(list((output_dir / "overlays").iterdir())) == 2
+    assert len(list((output_dir / "overlays").glob("*_[01].mp4"))) == 2
     assert [e["text"] for e in second["expressions"]] == ["the red part", "the green part"]
 
 
@@ -265,8 +265,8 @@ def test_clip_without_tracks_gets_empty_masks(
         paths = sorted((output_dir / expression["masks"]).glob("*.png"))
         assert len(paths) == 6
         assert not any(cv2.imread(str(path), -1).any() for path in paths)
-        (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
-        assert str(odd_clip) in line.getMessage()
+        warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
+        assert [str(odd_clip) in line.getMessage() for line in warnings].count(True) == 1
 
 
 def test_unfitting_checkpoint_is_refused_before_reading(

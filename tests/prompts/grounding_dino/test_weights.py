@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from small_detector import shake
 
 from sola.errors import UserError
@@ -55,6 +56,35 @@ def test_folder_and_original_file_give_the_same_boxes(
         np.testing.assert_array_equal(ours.token_scores, theirs.token_scores)
     with pytest.raises(UserError, match="groundingdino"):
         load_detector(checkpoint=str(folder), implementation="groundingdino")
+
+
+def test_original_weights_are_read_from_a_folder_and_from_safetensors(
+    load_detector: MakeDetector, original_path: Path, frame: np.ndarray
+) -> None:
+    weights = torch.load(original_path, weights_only=True)["model"]
+    copy = original_path.parent / "copy.safetensors"
+    save_file({name: value.clone() for name, value in weights.items()}, copy)
+    expected, *found = (
+        load_detector(checkpoint=str(path)).detect(frame, TEXTS, 0.2)
+        for path in (original_path, original_path.parent, copy)
+    )
+    assert any(len(each.boxes) for each in expected)
+    for other in found:
+        for ours, theirs in zip(expected, other, strict=True):
+            np.testing.assert_array_equal(ours.boxes, theirs.boxes)
+
+
+def test_cut_folder_is_one_message(
+    load_detector: MakeDetector, original_path: Path, tmp_path: Path
+) -> None:
+    detector = load_detector(checkpoint=str(original_path))
+    assert detector.loaded is not None
+    with quiet_transformers():
+        detector.loaded.network.save_pretrained(tmp_path / "tiny")
+    path = tmp_path / "tiny/model.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"tiny: not a GroundingDINO"):
+        load_detector(checkpoint=str(tmp_path / "tiny"))
 
 
 def test_original_code_gives_the_same_boxes_as_transformers(
