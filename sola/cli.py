@@ -54,7 +54,8 @@ def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
     with _interruptible():
         from sola.config import main as run_entry
 
-        run_entry(entry, tasks[entry], words=words)
+        is_clip = entry == "predict" and any("video=" in word for word in sys.argv)
+        run_entry(entry, tasks[entry], words=words, complete=_complete_clip if is_clip else list)
 
 
 @contextmanager
@@ -65,6 +66,12 @@ def _interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
+
+
+def _complete_clip(words: list[str]) -> list[str]:
+    from sola.prediction.clip.command_line import complete
+
+    return complete(words)
 
 
 def _train(config: Any) -> float | None:

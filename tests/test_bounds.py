@@ -24,7 +24,7 @@ from sola.evaluation import predictions
 from sola.evaluation.predictions import find_faults
 from sola.files import read_json
 from sola.masks import check_codes, decode
-from sola.prediction.clip import footage
+from sola.prediction.clip import decoding
 from sola.published.importing import read_track
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
@@ -185,9 +185,9 @@ def test_video_whose_frames_grow_too_large_is_refused(
     write_video(parts[1], make_frames(2, (640, 960)))
     path = tmp_path / "both.h264"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    monkeypatch.setattr(footage, "MAX_FRAME_PIXELS", 64 * 48)
+    monkeypatch.setattr(decoding, "MAX_FRAME_PIXELS", 64 * 48)
     with pytest.raises(UserError, match=r"both.h264: "):
-        list(footage.read_footage([path]))
+        list(decoding.read_footage([path]))
 
 
 class Program:

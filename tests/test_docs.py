@@ -7,6 +7,7 @@ import pytest
 from docs_commands import PAGES, ROOT, commands_of
 
 from sola.config import compose
+from sola.prediction.clip.command_line import complete
 
 PROGRAMS = ("generate.py", "train.py", "evaluate.py", "predict.py")
 CHECK_DATA = ["-m", "sola.cli", "check", "data"]
@@ -64,6 +65,7 @@ def test_command_composes(entry: str, overrides: list[str]) -> None:
     is_given = any(word.startswith("split=") for word in overrides)
     extra = ["split=train"] if entry == "generate" and not is_given else []
 
+    overrides = complete(overrides) if entry == "predict" else overrides
     compose(entry, [*overrides, *extra, "paths.output_dir=outputs"])
 
 

@@ -1,5 +1,6 @@
 """sola download and generate with weights from a hub on loopback, as a user types them."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 import torch
+from clip_files import make_frames, write_video
 from fake_hub import FakeHub, serve
 from small_detector import DETECTOR
 
@@ -77,6 +80,7 @@ def write_repositories(root: Path) -> None:
             network.save_pretrained(root / "own" / name)
             tokenizer.save_vocabulary(root / "own" / name)
             tokenizer.save_pretrained(root / "own" / name)
+    shutil.copytree(root / "own/detector", root / "IDEA-Research/grounding-dino-tiny")
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,27 @@ def test_download_then_generate_without_a_network(hub: FakeHub, tmp_path: Path) 
     assert made.returncode == 0, made.stderr
     assert hub.requests == []
     assert list(tmp_path.glob("data/tracks/*/train/gdino/sam2.1_hiera_tiny/index.json"))
+
+
+def test_clip_is_answered_at_once_and_then_without_a_network(hub: FakeHub, tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", make_frames(4, (360, 640)))
+    weak = [f"prompt_sources.gdino.{name}_threshold=0" for name in ("box", "stability")]
+    weak += ["threshold=0", "prompt_sources.gdino.rule.max_tracks=1", "trainer.accelerator=cpu"]
+    words = ["predict", "video=clip.mp4", *weak]
+
+    done = sola(hub, tmp_path, *words, "expression=the dog's ball", "hydra.run.dir=first")
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"the dog's ball +1 of 1 ", done.stdout), done.stdout
+    answer = json.loads((tmp_path / "first/prediction.json").read_text())
+    assert answer["provenance"]["tracks"][0]["tracker"] == "sam2.1_hiera_tiny"
+    with av.open(str(tmp_path / "first" / answer["expressions"][0]["overlay"])) as overlay:
+        assert len(list(overlay.decode(video=0))) == 4
+    hub.requests.clear()
+    again = [*words, "expression=a cat", "hydra.run.dir=second"]
+    done = sola(hub, tmp_path, *again, HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert hub.requests == []
 
 
 def test_weights_of_another_network_are_refused(hub: FakeHub, tmp_path: Path) -> None:

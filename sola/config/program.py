@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sola.config.clip import complete
 from sola.config.composition import CONF_DIR, load
 from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.messages import message_of
@@ -30,7 +29,13 @@ class _AlreadyShown(Exception):
     """A user's mistake in a job of a sweep that was shown; the sweep must still fail."""
 
 
-def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()) -> None:
+def main(
+    entry: str,
+    task: Callable[[Any], object],
+    *,
+    words: Sequence[str] = (),
+    complete: Callable[[list[str]], list[str]] = list,
+) -> None:
     """Run a task with the configuration of the command line, and end the process if it fails.
 
     A mistake that the user can fix becomes one message on stderr and exit status 1; any other
@@ -41,6 +46,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
         task: takes the checked configuration, and imports heavy packages itself. It returns the
             result of the job for Hydra's sweepers.
         words: words of the command line before the overrides, such as "train" in ``sola train``.
+        complete: adds overrides to those of the command line.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own message
     argv, has_started = sys.argv, False
@@ -53,7 +59,7 @@ def main(entry: str, task: Callable[[Any], object], *, words: Sequence[str] = ()
         return _run_job(composed, entry, task, words)
 
     try:
-        sys.argv = [argv[0], *(complete(overrides) if entry == "predict" else overrides)]
+        sys.argv = [argv[0], *complete(overrides)]
         run(job)()
     except _AlreadyShown:
         sys.exit(1)

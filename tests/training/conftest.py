@@ -139,7 +139,7 @@ def make_config(tmp_path: Path, compose: Callable[..., TrainConfig]) -> MakeConf
         *["dataset=mevis", "dataset.name=shapes", f"dataset.root={tmp_path / 'data' / 'shapes'}"],
         *["tracker=small", "tracker.name=tiny", f"tracker.token_dim={TOKEN_DIM}"],
         *["text_encoder=minilm", "text_encoder._target_=own_parts.LetterEncoder"],
-        *["text_encoder.name=letters", "text_encoder.path=nowhere"],
+        *["text_encoder.name=letters", f"text_encoder.path={Path(__file__).parent}"],
         *[f"text_encoder.dim={TEXT_DIM}", "selector=default", "selector.num_layers=1"],
         *["selector.num_heads=2", "selector.num_negatives=3", "optimizer.lr=1e-2"],
         *["scheduler=cosine", "scheduler.warmup_steps=2", "data.group_by=video"],

@@ -126,7 +126,7 @@ def write_answers(
             caption = f"{len(chosen)} of {len(row)} tracks score above {split.threshold:g}"
             heading = [f'"{expression.text.strip()}"', caption]
             write_overlay(folder / overlay, shown, masks, heading)
-            write_candidates(folder / candidates_name(expression), split, shown, expression, tracks)
+            write_candidates(folder / candidates_name(expression), split, tracks, shown, expression)
             answers.append(
                 {
                     "id": expression.expression_id,
@@ -199,22 +199,21 @@ def candidates_name(expression: Expression) -> str:
 def write_candidates(
     path: Path,
     split: ScoredSplit,
+    tracks: VideoTracks,
     shown: AnsweredFrames,
     expression: Expression,
-    tracks: VideoTracks,
 ) -> None:
     """Write an mp4 of the tracked frames with all candidate tracks of a sentence and their scores.
 
     Args:
         path: path of the mp4.
         split: the sentences about the clip, with scores.
+        tracks: the tracks of all sentences.
         shown: the frames of the clip.
         expression: the sentence.
-        tracks: tracks of all sentences, which the scores number.
     """
     clip = shown.clip
-    video = split.dataset.videos[clip.clip_id]
-    start_s = clip.times_s[0]
+    video, start_s = split.dataset.videos[clip.clip_id], clip.times_s[0]
     times_s = [clip.times_s[idx] - start_s for idx in clip.tracked]
     write_candidates_clip(
         path,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from sola.config.clip import CPU_TRACKER
 from sola.config.device import pick_device
 from sola.config.entry_points import PredictConfig
 from sola.datasets import Split
@@ -20,6 +19,7 @@ from sola.generation.generator import Recipe
 from sola.generation.job import Share
 from sola.generation.run import make_recipe, make_tracks
 from sola.prediction.clip.answers import AnsweredFrames, print_answers, write_answers
+from sola.prediction.clip.command_line import CPU_TRACKER
 from sola.prediction.clip.footage import Clip, open_clip
 from sola.prediction.run import PREDICTION_FILE, RESULTS
 from sola.shards import ShardReader, short_digest, tracks_dir

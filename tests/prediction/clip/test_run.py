@@ -196,7 +196,7 @@ def test_another_sentence_is_answered_without_tracking_again(
     output_dir, second = _answer(clip_config(odd_clip, "the red part", "the green part"))
 
     assert second["tracks"] == first["tracks"]
-    assert len(list((output_dir / "overlays").glob("*_[01].mp4"))) == 2
+    assert len(list((output_dir / "overlays").iterdir())) == 4
     assert [e["text"] for e in second["expressions"]] == ["the red part", "the green part"]
 
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sola.config.device import pick_device
 from sola.errors import UserError
+from sola.selector.checkpoint import read_provenance
 
 GPU_TRACKER, CPU_TRACKER = "sam2.1_hiera_large", "sam2.1_hiera_tiny"
 OWN = ("tracker", "text_encoder")
@@ -30,8 +32,6 @@ def complete(words: Sequence[str]) -> list[str]:
     if typed.get("ckpt_path"):
         implied |= _of_training(Path(typed["ckpt_path"]).expanduser())
     elif "tracker" not in typed:
-        from sola.config.device import pick_device
-
         device = pick_device(typed.get("trainer.accelerator", "auto"))
         implied["tracker"] = CPU_TRACKER if device.type == "cpu" else GPU_TRACKER
     return [*words, *(f"{key}={value}" for key, value in implied.items() if key not in typed)]
@@ -39,8 +39,6 @@ def complete(words: Sequence[str]) -> list[str]:
 
 def _of_training(ckpt_path: Path) -> dict[str, str]:
     """Return what a checkpoint records of its training; {} if it cannot be read."""
-    from sola.selector.checkpoint import read_provenance
-
     try:
         record = read_provenance(ckpt_path)
     except UserError:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sola.config import compose
-from sola.config.clip import complete
 from sola.config.entry_points import PredictConfig
 from sola.evaluation.scorers import DetectionScorer
+from sola.prediction.clip.command_line import complete
 
 SENTENCES = [
     "the dog's ball",
