@@ -83,6 +83,8 @@ COMMAND_LINE = [
     Case("a checkpoint after no time", TRAIN, "callbacks.last_checkpoint.every_n_minutes=0"),
     Case("one value for a list", TRAIN, "data.train_sources=gt"),
     Case("a misspelt prompt source", PREDICT, "sources=[grit]"),
+    Case("a link in place of a clip", PREDICT, "video=https://youtu.be/abc expressions=[a]"),
+    Case("options of a clip without one", PREDICT, "clip.max_fps=5"),
     Case("a bracket left open", TRAIN, "data.train_sources=[gt"),
     Case("a value that has to be given", PREDICT, "ckpt_path=???"),
     Case("values that do not fit together", TRAIN, "selector.num_heads=3"),
