@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a selector on finished tracks",
     "evaluate": "measure a selector, or the masks of any system",
     "predict": "answer the expressions of a split, or sentences about a video",
+    "app": "answer sentences about videos in the browser",
     "check": "check data, tracks or a submission: sola check data|tracks|submission",
     "info": "versions, devices and tracks, for bug reports",
 }
@@ -29,6 +30,10 @@ def _dispatch(command: str) -> None:
         run(command, words=(command,))
     elif command == "check":
         _check(sys.argv[2:])
+    elif command == "app":
+        from sola.app.server import main as run_app
+
+        run_app(sys.argv[2:])
     elif command == "info":
         from sola.info import show_info
 
