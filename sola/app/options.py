@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from omegaconf import OmegaConf
 
@@ -59,7 +60,7 @@ def read_words(words: Sequence[str]) -> tuple[AppOptions, list[str]]:
         else:
             overrides.append(word)
     merged = OmegaConf.merge({"app": OmegaConf.structured(AppOptions)}, {"app": values})
-    return OmegaConf.to_object(merged.app), overrides
+    return cast(AppOptions, OmegaConf.to_object(merged.app)), overrides
 
 
 def read_sentences(text: str, options: AppOptions) -> list[str]:
@@ -81,6 +82,20 @@ def read_sentences(text: str, options: AppOptions) -> list[str]:
             "Shorten it."
         )
     return sentences
+
+
+def read_threshold(text: str) -> float | None:
+    """Return the threshold that a user typed; None if nothing was typed.
+
+    Raises:
+        UserError: if it is not a number in [0, 1].
+    """
+    try:
+        value = float(text) if text.strip() else None
+    except ValueError as error:
+        raise UserError(f"threshold: expected a number, such as 0.5, got {text!r}.") from error
+    between(0, 1, threshold=value)
+    return value
 
 
 def list_clips(folder: Path) -> list[str]:

@@ -2,14 +2,16 @@
 
 import logging
 import os
+import re
 import secrets
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +22,7 @@ from sola.app.options import (
     check_clip,
     list_clips,
     read_sentences,
+    read_threshold,
     read_words,
     show_help,
 )
@@ -32,7 +35,10 @@ from sola.errors import UserError
 log = logging.getLogger(__name__)
 
 POLL_S = 0.3
+MAX_WAITING = 20  # requests
 NUM_LINES = 12  # lines of the log that the page shows
+POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
+LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
 PLACEHOLDERS = ("video=clip.mp4", "expression=sentence")
 
 
@@ -75,7 +81,7 @@ class Answerer:
         return compose("predict", [*self.overrides, f"paths.output_dir={output_dir}"])
 
     def answer(
-        self, uploaded: str | None, chosen: str | None, text: str, threshold: float | None
+        self, uploaded: str | None, chosen: str | None, text: str, threshold: str = ""
     ) -> Path:
         """Answer sentences about a clip; return the index.html of its page.
 
@@ -83,12 +89,12 @@ class Answerer:
             uploaded: path of an uploaded file.
             chosen: name of a clip in the folder of clips, used if nothing is uploaded.
             text: sentences, one per line.
-            threshold: None: that of the configuration.
+            threshold: a number in [0, 1]; empty: that of the configuration.
 
         Raises:
             UserError: if the clip or the sentences are not accepted, see ``run_clip``.
         """
-        sentences = read_sentences(text, self.options)
+        sentences, limit = read_sentences(text, self.options), read_threshold(threshold)
         if uploaded:
             clip = check_clip(Path(uploaded), self.uploads_dir)
         elif chosen and self.clips:
@@ -101,7 +107,7 @@ class Answerer:
         with self._lock, tempfile.TemporaryDirectory(dir=self.runs_dir) as output_dir:
             config = self._compose(Path(output_dir))
             config.video, config.expression, config.expressions = str(clip), None, sentences
-            config.threshold = config.threshold if threshold is None else threshold
+            config.threshold = config.threshold if limit is None else limit
             run_clip(config)
             folder = self.answers_dir / secrets.token_hex(16)
             clips_dir = Path(config.paths.data_dir) / CLIPS_DIR
@@ -112,13 +118,12 @@ class Answerer:
         lines, start = _Lines(), time.monotonic()
         logging.getLogger().addHandler(lines)
         try:
-            with ThreadPoolExecutor(1) as pool:
-                future = pool.submit(self.answer, *request)
-                while not future.done():
-                    yield f"{time.monotonic() - start:.0f} s\n{lines.text()}", ""
-                    time.sleep(POLL_S)
+            future = _start(self.answer, *request)
+            while not future.done():
+                yield f"{time.monotonic() - start:.0f} s\n{lines.text()}", ""
+                time.sleep(POLL_S)
             page = future.result()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = message_of(error)
             if message is None:
                 log.exception("a run of the page failed")
@@ -132,8 +137,22 @@ class Answerer:
         yield f"Done in {time.monotonic() - start:.0f} s.", frame
 
 
+def _start(task: Callable[..., Path], *arguments: Any) -> "Future[Path]":
+    """Start a task in a thread that does not keep the process alive."""
+    future: Future[Path] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(task(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 class _Lines(logging.Handler):
-    """Keep the last messages of sola."""
+    """Keep the last messages of sola, without folders of paths."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -142,7 +161,7 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a message."""
         if record.name.startswith("sola"):
-            self.lines.append(record.getMessage())
+            self.lines.append(re.sub(r"(?<!\S)/\S*/", "", record.getMessage()))
 
     def text(self) -> str:
         """Return the last messages, one per line."""
@@ -161,7 +180,7 @@ def build_page(answerer: Answerer) -> Any:
             with gr.Column():
                 uploaded = gr.Video(sources=["upload"], label="Video", height=260)
                 chosen = gr.Dropdown(
-                    [None, *clips], value=None, label="or one of these", visible=bool(clips)
+                    clips, value=None, label=f"or from {options.folder}", visible=bool(clips)
                 )
             with gr.Column():
                 text = gr.Textbox(
@@ -170,12 +189,10 @@ def build_page(answerer: Answerer) -> Any:
                     placeholder="the dog, running left",
                     elem_id="sentences",
                 )
-                threshold = gr.Number(
-                    None,
-                    label="Threshold of the masks to download (empty: that of the model)",
-                    minimum=0,
-                    maximum=1,
-                    step=0.05,
+                threshold = gr.Textbox(
+                    label="Threshold of the masks to download",
+                    placeholder="that of the model; for another one, only scores are made again",
+                    max_length=10,
                 )
                 button = gr.Button("Find", variant="primary", elem_id="find")
         status = gr.Textbox(label="Progress", lines=2, interactive=False, elem_id="status")
@@ -185,59 +202,77 @@ def build_page(answerer: Answerer) -> Any:
             [uploaded, chosen, text, threshold],
             [status, answer],
             api_visibility="private",
-            show_progress="hidden",
+            show_progress="minimal",
+            show_progress_on=[status],
             concurrency_limit=1,
         )
+        private: dict[str, Any] = {"api_visibility": "private", "queue": False}
+        uploaded.upload(lambda: None, None, chosen, **private)
+        chosen.input(lambda: None, None, uploaded, **private)
     return page
 
 
-class _NoOtherHosts:
-    """ASGI middleware that refuses to pass on files of other hosts, which gradio would fetch."""
+class _OwnHostOnly:
+    """ASGI middleware: neither the page nor gradio, on its behalf, loads files of other hosts."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_policy(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"content-security-policy", POLICY)]
+                message = {**message, "headers": headers}
+            await send(message)
+
         if "file=http" in scope.get("path", "").lower():
             await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body", "body": b""})
         else:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, send_with_policy)
 
 
 def _serve(words: Sequence[str]) -> int:
     options, overrides = read_words(words)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("CI", "1")  # progress as lines of the log, which the page shows
-    with tempfile.TemporaryDirectory(prefix="sola-app-") as name:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
+    with tempfile.TemporaryDirectory(prefix="sola-app-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-        answerer = Answerer(overrides, options, folder)
-        try:
-            import gradio as gr
-            from starlette.middleware import Middleware
-        except ImportError as error:
-            raise UserError("gradio: not installed. Run: pip install 'sola-rvos[app]'") from error
-        page = build_page(answerer)
-        _, address, _ = page.queue(max_size=20).launch(
+        page = _launch(Answerer(overrides, options, folder), options)
+        sys.stdout.write(f"sola app: {page.local_url} (Ctrl-C ends it)\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+    return 0
+
+
+def _launch(answerer: Answerer, options: AppOptions) -> Any:
+    """Start the server in a thread; return the ``gradio.Blocks``."""
+    try:
+        import gradio as gr
+        from starlette.middleware import Middleware
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+    except ImportError as error:
+        raise UserError("gradio: not installed. Run: pip install 'sola-rvos[app]'") from error
+    hosts = LOOPBACK if options.host in LOOPBACK else ["*"]
+    middleware = [Middleware(TrustedHostMiddleware, hosts), Middleware(_OwnHostOnly)]
+    page = build_page(answerer).queue(max_size=MAX_WAITING)
+    try:
+        page.launch(
             server_name=options.host,
             server_port=options.port or None,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
-            inbrowser=False,
             allowed_paths=[str(answerer.answers_dir)],
             max_file_size=f"{options.max_mb}mb",
-            app_kwargs={"middleware": [Middleware(_NoOtherHosts)]},
+            app_kwargs={"middleware": middleware},
             ssr_mode=False,
             footer_links=[],
             theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
             css_paths=[files("sola.visualization") / "assets" / "app.css"],
         )
-        sys.stdout.write(f"sola app: {address} (Ctrl-C ends it)\n")
-        sys.stdout.flush()
-        try:
-            threading.Event().wait()
-        finally:
-            page.close(verbose=False)
-    return 0
+    except OSError as error:
+        raise UserError(f"app.port={options.port}: cannot be used. Choose another.") from error
+    return page

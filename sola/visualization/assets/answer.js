@@ -3,6 +3,7 @@
 /* An answer: the clip under the masks of a sentence, its candidate tracks, and the threshold. */
 
 const MAX_OUTLINED = 10;
+const SELECTED = `rgb(${COLOURS.selection.join(" ")})`;
 
 const $ = (id) => document.getElementById(id);
 
@@ -16,8 +17,10 @@ function make(tag, properties = {}, ...children) {
 function middleOf(mask, [, width]) {
   const inside = [];
   mask.forEach((is, at) => { if (is) inside.push(at); });
-  const at = inside[Math.floor(inside.length / 2)];
-  return inside.length ? [Math.floor(at / width), at % width] : null;
+  if (!inside.length) return null;
+  const row = Math.floor(inside[Math.floor(inside.length / 2)] / width);
+  const columns = inside.filter((at) => Math.floor(at / width) === row);
+  return [row, columns[Math.floor(columns.length / 2)] % width];
 }
 
 const answer = {
@@ -30,9 +33,10 @@ const answer = {
       ({ text }, idx) => make("option", { value: idx, textContent: text })));
     $("place").max = images.length - 1;
     $("threshold").value = this.threshold;
-    $("download").textContent = `zip, of all sentences, at threshold ${content.threshold}`;
+    $("download").textContent = `(zip) of all sentences at threshold ${content.threshold}, that of this run`;
     $("picture").classList.toggle("coarse", Math.max(...content.size) < 240);
     this.show();
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play();
   },
 
   /* Candidates of the sentence by score: [[track, score], ...]. */
@@ -61,7 +65,7 @@ const answer = {
     bar.firstChild.style.width = `${100 * score}%`;
     const isSelected = this.selected.includes(track);
     const swatch = make("span", { className: "swatch" });
-    swatch.style.background = this.colourOf(track);
+    swatch.style.background = isSelected ? SELECTED : this.colourOf(track);
     const row = make("button", { type: "button", className: "track" }, make("span", {}, swatch, `${track}`), bar,
       make("b", { textContent: score.toFixed(3) }), make("span", { className: "tick", textContent: isSelected ? "\u2713" : "" }));
     row.dataset.track = track;
@@ -104,7 +108,7 @@ const answer = {
       const number = make("span", { textContent: track });
       number.style.top = `${(100 * (place[0] + 0.5)) / size[0]}%`;
       number.style.left = `${(100 * (place[1] + 0.5)) / size[1]}%`;
-      number.style.borderColor = filled.includes(track) ? `rgb(${COLOURS.selection.join(" ")})` : this.colourOf(track);
+      number.style.borderColor = filled.includes(track) ? SELECTED : this.colourOf(track);
       return [number];
     }));
     $("canvas").ariaLabel = `frame at ${times[frame].toFixed(1)} s, shown tracks: ${filled.join(", ") || "none"}`;
