@@ -191,7 +191,7 @@ def build_page(answerer: Answerer) -> Any:
                 )
                 threshold = gr.Textbox(
                     label="Threshold of the masks to download",
-                    placeholder="that of the model; for another one, only scores are made again",
+                    placeholder="that of the model",
                     max_length=10,
                 )
                 button = gr.Button("Find", variant="primary", elem_id="find")
@@ -257,6 +257,7 @@ def _launch(answerer: Answerer, options: AppOptions) -> Any:
         raise UserError("gradio: not installed. Run: pip install 'sola-rvos[app]'") from error
     hosts = LOOPBACK if options.host in LOOPBACK else ["*"]
     middleware = [Middleware(TrustedHostMiddleware, hosts), Middleware(_OwnHostOnly)]
+    style = (files("sola.visualization") / "assets" / "app.css").read_text()
     page = build_page(answerer).queue(max_size=MAX_WAITING)
     try:
         page.launch(
@@ -271,7 +272,7 @@ def _launch(answerer: Answerer, options: AppOptions) -> Any:
             ssr_mode=False,
             footer_links=[],
             theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
-            css_paths=[files("sola.visualization") / "assets" / "app.css"],
+            head=f"<style>{style}</style>",
         )
     except OSError as error:
         raise UserError(f"app.port={options.port}: cannot be used. Choose another.") from error
