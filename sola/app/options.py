@@ -9,7 +9,7 @@ from typing import cast
 from omegaconf import OmegaConf
 
 from sola.checks import at_least, between
-from sola.errors import UserError
+from sola.errors import UserError, did_you_mean
 
 PREFIX = "app."
 CHOSEN_IN_PAGE = ("video", "expression", "expressions", "expressions_file")
@@ -44,19 +44,25 @@ def read_words(words: Sequence[str]) -> tuple[AppOptions, list[str]]:
     """Return the options of the page, and the overrides of predict.py.
 
     Raises:
-        UserError: if a word is not key=value, or its key is chosen in the page.
-        omegaconf.errors.OmegaConfBaseException: if an option is unknown or has a wrong type.
+        UserError: if an option is unknown, a word is another flag than --config-dir, or its key is
+            chosen in the page.
+        omegaconf.errors.OmegaConfBaseException: if an option has a wrong type.
     """
+    known = [PREFIX + field.name for field in dataclasses.fields(AppOptions)]
     values: dict[str, str | None] = {}
-    overrides = []
-    for word in words:
-        key, is_given, value = word.partition("=")
-        if word.startswith("-"):
-            raise UserError(f"{word}: sola app takes key=value only. See sola app --help.")
-        if key.lstrip("+") in CHOSEN_IN_PAGE:
+    overrides, rest = [], iter(words)
+    for word in rest:
+        key, _, value = word.partition("=")
+        if key == "--config-dir":
+            overrides.append(f"hydra.searchpath=[file://{Path(value or next(rest, '')).resolve()}]")
+        elif key.startswith("-"):
+            raise UserError(f"{key}: unknown flag. See sola app --help.")
+        elif key.lstrip("+") in CHOSEN_IN_PAGE:
             raise UserError(f"{key}: is chosen in the page. Leave it out.")
-        if key.startswith(PREFIX) and is_given:
+        elif key in known:
             values[key.removeprefix(PREFIX)] = None if value == "null" else value
+        elif key.startswith(PREFIX):
+            raise UserError(f"{key}: unknown key.{did_you_mean(key, known)}")
         else:
             overrides.append(word)
     merged = OmegaConf.merge({"app": OmegaConf.structured(AppOptions)}, {"app": values})
@@ -118,7 +124,8 @@ def check_clip(path: Path, folder: Path) -> Path:
 
 def show_help() -> None:
     """Print the options."""
-    keys = [f"  {PREFIX}{f.name}={f.default}" for f in dataclasses.fields(AppOptions)]
+    fields = dataclasses.fields(AppOptions)
+    keys = [f"  {PREFIX}{f.name}={'null' if f.default is None else f.default}" for f in fields]
     lines = [
         "sola app opens a page in the browser: choose a clip, type sentences, see the answer.",
         "",
@@ -127,7 +134,7 @@ def show_help() -> None:
         "",
         "Keys, with their defaults:",
         *keys,
-        "All keys of sola predict, which video=... would take: sola predict --help",
+        "And the keys of sola predict video=...: see sola predict --help",
         "",
     ]
     sys.stdout.write("\n".join(lines))

@@ -25,6 +25,9 @@ def test_words_are_options_and_overrides(tmp_path: Path) -> None:
     assert options.host == "127.0.0.1"
     assert overrides == ["tracker=small", "ckpt_path=best.ckpt"]
     assert read_words(["app.folder=null"])[0] == AppOptions()
+    searched = [f"hydra.searchpath=[file://{tmp_path}]"]
+    assert read_words(["--config-dir", str(tmp_path)])[1] == searched
+    assert read_words([f"--config-dir={tmp_path}"])[1] == searched
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,7 @@ def test_words_are_options_and_overrides(tmp_path: Path) -> None:
         ("app.folder=/no/such/folder", "app.folder"),
         ("video=clip.mp4", "video"),
         ("+expressions=[a]", "expressions"),
-        ("--cfg=job", "--cfg=job"),
+        ("--cfg=job", "--cfg"),
     ],
 )
 def test_bad_word_is_named(word: str, named: str) -> None:
