@@ -30,7 +30,7 @@ from sola.config import compose
 from sola.config.clip import complete
 from sola.config.messages import message_of
 from sola.config.program import run_program
-from sola.errors import UserError
+from sola.errors import INTERRUPTED, UserError
 
 log = logging.getLogger(__name__)
 
@@ -237,13 +237,16 @@ def _serve(words: Sequence[str]) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("CI", "1")  # progress as lines of the log, which the page shows
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
-    with tempfile.TemporaryDirectory(prefix="sola-app-", ignore_cleanup_errors=True) as name:
-        folder = Path(name).resolve()
-        os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-        page = _launch(Answerer(overrides, options, folder), options)
-        sys.stdout.write(f"sola app: {page.local_url} (Ctrl-C ends it)\n")
-        sys.stdout.flush()
-        threading.Event().wait()
+    try:
+        with tempfile.TemporaryDirectory(prefix="sola-app-", ignore_cleanup_errors=True) as name:
+            folder = Path(name).resolve()
+            os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+            page = _launch(Answerer(overrides, options, folder), options)
+            sys.stdout.write(f"sola app: {page.local_url} (Ctrl-C ends it)\n")
+            sys.stdout.flush()
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)  # without waiting for a run: torch aborts if its thread is ended
     return 0
 
 

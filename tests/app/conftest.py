@@ -13,6 +13,7 @@ import torch
 from clip_files import make_frames, write_images, write_video
 from reference_weights import reference_state_dict
 
+from sola.errors import INTERRUPTED
 from sola.selector import TrackSelector
 
 ROOT = Path(__file__).parents[2]
@@ -76,4 +77,5 @@ def server(
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+        assert process.returncode == INTERRUPTED
         assert not list(folder.iterdir()), "temporary files are left"

@@ -1,5 +1,6 @@
 """Runs of the page without a browser."""
 
+import json
 import logging
 import sys
 import threading
@@ -89,3 +90,17 @@ def test_progress_has_no_folders(
     assert str(tmp_path) not in "".join(texts)
     assert "unrelated" not in "".join(texts)
     assert 'a&quot;b/index.html"' in pages[-1]
+
+
+@pytest.mark.slow
+def test_folder_of_images_is_answered(answerer: Answerer) -> None:
+    page = answerer.answer(None, "images", "the white block\nthe red corner", "0.9")
+
+    script = (page.parent / "data.js").read_text()
+    content = json.loads(script.removeprefix("answer.open(").rstrip().removesuffix(");"))
+    assert page.is_relative_to(answerer.answers_dir)
+    assert content["threshold"] == 0.9
+    assert len(content["frames"]) == 3
+    assert [each["text"] for each in content["sentences"]] == ["the white block", "the red corner"]
+    assert content["tracks"], "nothing is tracked: nothing is tested"
+    assert not list(answerer.runs_dir.iterdir())
