@@ -54,7 +54,8 @@ def read_words(words: Sequence[str]) -> tuple[AppOptions, list[str]]:
     for word in rest:
         key, _, value = word.partition("=")
         if key == "--config-dir":
-            overrides.append(f"hydra.searchpath=[file://{Path(value or next(rest, '')).resolve()}]")
+            folder = Path(value or next(rest, "")).expanduser().resolve()
+            overrides.append(f"hydra.searchpath=['file://{folder}']")
         elif key.startswith("-"):
             raise UserError(f"{key}: unknown flag. See sola app --help.")
         elif key.lstrip("+") in CHOSEN_IN_PAGE:

@@ -39,7 +39,8 @@ MAX_WAITING = 20  # requests
 NUM_LINES = 12  # lines of the log that the page shows
 POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
-PLACEHOLDERS = ("video=clip.mp4", "expression=sentence")
+PLACEHOLDERS = ("video=clip.mp4", "expression=sentence", "paths.output_dir=none")
+"""Required values that each run replaces; users' words never pass through Hydra's syntax."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -73,12 +74,9 @@ class Answerer:
             each.mkdir()
         self.clips = Path(options.folder).expanduser() if options.folder else None
         self._lock = threading.Lock()
-        config = self._compose(folder)
+        config = compose("predict", self.overrides)
         if config.ckpt_path and not Path(config.ckpt_path).expanduser().exists():
             raise UserError(f"ckpt_path={config.ckpt_path}: not found. Correct the path.")
-
-    def _compose(self, output_dir: Path) -> Any:
-        return compose("predict", [*self.overrides, f"paths.output_dir={output_dir}"])
 
     def answer(
         self, uploaded: str | None, chosen: str | None, text: str, threshold: str = ""
@@ -105,7 +103,8 @@ class Answerer:
         from sola.prediction.clip.run import CLIPS_DIR, run_clip
 
         with self._lock, tempfile.TemporaryDirectory(dir=self.runs_dir) as output_dir:
-            config = self._compose(Path(output_dir))
+            config = compose("predict", self.overrides)
+            config.paths.output_dir = output_dir
             config.video, config.expression, config.expressions = str(clip), None, sentences
             config.threshold = config.threshold if limit is None else limit
             run_clip(config)

@@ -146,8 +146,11 @@ def test_page_fits_a_phone_and_the_theme(answer: Browser, is_dark: bool) -> None
     answer.wait("document.querySelector('iframe').clientWidth >= 320")
     page = f"{INNER}.documentElement"
     answer.wait(f"{page}.scrollWidth <= document.querySelector('iframe').clientWidth")
-    answer.wait(f"{page}.scrollHeight <= document.querySelector('iframe').clientHeight + 1")
+    answer.wait(f"{page}.scrollHeight <= document.querySelector('iframe').clientHeight")
     answer.wait(f"({brightness} < 60) === {str(is_dark).lower()}")
+    answer.emulate(1280, 1000)  # with scroll bars that take space
+    answer.wait(f"{page}.clientWidth === document.querySelector('iframe').clientWidth")
+    answer.wait(f"{page}.scrollHeight <= document.querySelector('iframe').clientHeight")
 
 
 def test_page_loads_nothing_from_other_hosts(answer: Browser, server: Server) -> None:

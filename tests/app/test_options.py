@@ -25,7 +25,7 @@ def test_words_are_options_and_overrides(tmp_path: Path) -> None:
     assert options.host == "127.0.0.1"
     assert overrides == ["tracker=small", "ckpt_path=best.ckpt"]
     assert read_words(["app.folder=null"])[0] == AppOptions()
-    searched = [f"hydra.searchpath=[file://{tmp_path}]"]
+    searched = [f"hydra.searchpath=['file://{tmp_path}']"]
     assert read_words(["--config-dir", str(tmp_path)])[1] == searched
     assert read_words([f"--config-dir={tmp_path}"])[1] == searched
 

@@ -143,5 +143,6 @@ $("play").onclick = () => answer.play();
 
 /* The frame of the page around this one has the height of its content. */
 if (window.frameElement) {
+  document.documentElement.style.overflow = "hidden";
   new ResizeObserver(() => { window.frameElement.style.height = `${document.body.offsetHeight + 2}px`; }).observe(document.body);
 }
