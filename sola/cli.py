@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "measure a selector, or the masks of any system",
     "predict": "answer the expressions of a split, or sentences about a video",
     "download": "fetch weights beforehand, for machines without a network",
+    "app": "answer sentences about videos in the browser",
     "check": "check data, tracks or a submission: sola check data|tracks|submission",
     "info": "versions, devices and tracks, for bug reports",
 }
@@ -30,6 +31,10 @@ def _dispatch(command: str) -> None:
         run(command, words=(command,))
     elif command == "check":
         _check(sys.argv[2:])
+    elif command == "app":
+        from sola.app.server import main as run_app
+
+        run_app(sys.argv[2:])
     elif command == "info":
         from sola.info import show_info
 

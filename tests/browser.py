@@ -50,6 +50,10 @@ class Browser:
         """Loads a file; returns when the page says that it is loaded."""
         self._post("url", {"url": path.resolve().as_uri() + fragment})
 
+    def visit(self, address: str) -> None:
+        """Loads a page of a server; returns when the page says that it is loaded."""
+        self._post("url", {"url": address})
+
     def run(self, script: str, *arguments: Any) -> Any:
         """What a script returns."""
         return self._post("execute/sync", {"script": script, "args": list(arguments)})

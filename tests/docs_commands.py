@@ -99,6 +99,12 @@ def stand_in(words: list[str]) -> list[str]:
         return [program, *kept, "tracker=small", "text_encoder=minilm", *detector]
     if program == "-m":
         return [program, *(_with_small_tracker(done) if "dataset=mevis" in done else done)]
+    is_clip = any(word.startswith("video=") for word in done)
+    if is_clip and not any(word.startswith("dataset=") for word in done):
+        if "ckpt_path=outputs/demo/best.ckpt" in done:
+            return [program, *done]
+        own = [word.replace("prompt_source.", "prompt_sources.gdino.") for word in SMALL_DETECTOR]
+        return [program, *_with_small_tracker(done), "text_encoder=minilm", *own]
     if not any(word.startswith(("dataset=mevis", "dataset=ref")) for word in done):
         return [program, *done, *SMALL_VIDEOS, FEW_VIDEOS]
     if program == "train.py" and "-m" not in done and "hydra.run.dir=outputs/mine" not in done:
@@ -107,8 +113,6 @@ def stand_in(words: list[str]) -> list[str]:
         done.append("text_encoder=minilm")
     if "prompt_source=gdino" in done:
         done += SMALL_DETECTOR
-    if any(word.startswith("video=") for word in done):
-        done += [word.replace("prompt_source.", "prompt_sources.gdino.") for word in SMALL_DETECTOR]
     return [program, *_with_small_tracker(done)]
 
 

@@ -1,0 +1,1 @@
+"""``sola app``: answer sentences about videos in the browser."""
