@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) setuptools wheel torch torchvision
 	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation sam2
-	$(PIP) --editable '.[demo,dev,docs,groundingdino]'
+	$(PIP) --editable '.[demo,dev,docs,groundingdino,app]'
 	touch $@
 
 demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, training, scores, pictures
