@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,6 +10,8 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -23,6 +26,12 @@ EXPECTED_WARNINGS = (
     ".isinstance.treespec, LeafSpec.. is deprecated",  # torch's own, from lightning
 )
 """Warnings of one package about another, which users cannot fix."""
+
+
+SENTENCE = "expression"
+PATHS = ("ckpt_path", "expressions_file", "predictions", "video")
+"""Keys of paths that often have spaces, brackets or equals signs."""
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _AlreadyShown(Exception):
@@ -59,7 +68,7 @@ def main(
         return _run_job(composed, entry, task, words)
 
     try:
-        sys.argv = [argv[0], *complete(overrides)]
+        sys.argv = [argv[0], *map(quote, complete(overrides))]
         run(job)()
     except _AlreadyShown:
         sys.exit(1)
@@ -78,6 +87,31 @@ def main(
     finally:
         sys.argv = argv
         show_sweep()
+
+
+def quote(word: str) -> str:
+    """Quote the value of an override that Hydra must not interpret: a sentence, or an odd path.
+
+    A sentence that is quoted already, and a path that Hydra can read, stay as they are.
+
+    Args:
+        word: a word of the command line, such as "expression=the dog's ball".
+    """
+    key, is_given, value = word.partition("=")
+    is_sentence = key.lstrip("+") == SENTENCE and not QUOTED.fullmatch(value)
+    if not is_given or not (is_sentence or (key.lstrip("+") in PATHS and not _is_read(word))):
+        return word
+    value = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    value = value.replace("${", "\\${")
+    return f"{key}='{value}'"
+
+
+def _is_read(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    return True
 
 
 def _hides_interrupt(error: BaseException | None) -> bool:

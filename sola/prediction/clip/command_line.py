@@ -1,6 +1,5 @@
 """Complete the command line of ``predict.py video=...`` before Hydra reads it."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,14 @@ def complete(words: Sequence[str]) -> list[str]:
 
     Without a typed data set it is ``dataset=clip``. Without a checkpoint, a GPU gets SAM 2.1 large
     and a CPU the tiny one; a checkpoint gets the tracker, the text encoder and the prompt sources
-    of its training. Typed values are kept. ``expression=...`` is quoted for Hydra.
+    of its training. Typed values are kept.
 
     Args:
         words: overrides as typed, and flags of Hydra.
     """
-    words = [_quoted(word) for word in words]
     typed = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
     if "video" not in typed or "dataset" in typed:
-        return words
+        return list(words)
     implied = {"dataset": "clip"}
     if typed.get("ckpt_path"):
         implied |= _of_training(Path(typed["ckpt_path"]).expanduser())
@@ -47,14 +45,3 @@ def _of_training(ckpt_path: Path) -> dict[str, str]:
     if sources := record.get("valid_sources"):
         found["sources"] = f"[{','.join(sources)}]"
     return found
-
-
-def _quoted(word: str) -> str:
-    """Quote the sentence of ``expression=...``, so that Hydra does not interpret its characters."""
-    key, is_given, text = word.partition("=")
-    is_quoted = re.fullmatch(r"'[^']*'|\"[^\"]*\"", text)
-    if key.lstrip("+") != "expression" or not is_given or is_quoted:
-        return word
-    text = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
-    text = text.replace("${", "\\${")
-    return f"{key}='{text}'"
