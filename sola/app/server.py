@@ -38,7 +38,7 @@ POLL_S = 0.3
 MAX_WAITING = 20  # requests
 NUM_LINES = 12  # lines of the log that the page shows
 POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
-LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
+LOOPBACK = ["127.0.0.1", "localhost"]
 PLACEHOLDERS = ("video=clip.mp4", "expression=sentence", "paths.output_dir=none")
 """Required values that each run replaces; users' words never pass through Hydra's syntax."""
 

@@ -2,7 +2,7 @@
 
 /* An answer: the clip under the masks of a sentence, its candidate tracks, and the threshold. */
 
-const MAX_OUTLINED = 10;
+const [MAX_OUTLINED, MAX_HEIGHT_PX] = [10, 560];
 const SELECTED = `rgb(${COLOURS.selection.join(" ")})`;
 
 const $ = (id) => document.getElementById(id);
@@ -34,6 +34,7 @@ const answer = {
     $("place").max = images.length - 1;
     $("threshold").value = this.threshold;
     $("download").textContent = `(zip) of all sentences at threshold ${content.threshold}, that of this run`;
+    $("picture").style.maxWidth = `${(MAX_HEIGHT_PX * content.size[1]) / content.size[0]}px`;
     $("picture").classList.toggle("coarse", Math.max(...content.size) < 240);
     this.show();
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play();
