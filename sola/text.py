@@ -21,15 +21,13 @@ from sola.checks import at_least, folder_name
 from sola.config.console import progress
 from sola.errors import UserError
 from sola.files import Damage, find_files, is_there, sha256_of_file
-from sola.hub import MODEL_FILES, find_weights, is_on_hub
+from sola.hub import MODEL_FILES, TOKENIZER_FILES, find_weights, is_on_hub
 from sola.sealed import open_group, open_hdf5, read_array, seal, whole_hdf5, write_array
 
 log = logging.getLogger(__name__)
 
 KEY = "text_encoder.path"
 REMEDY_PATH = "Give a folder with a transformers model, or owner/name of one on the hub."
-TOKENIZER_FILES = ("tokenizer.json", "vocab*", "*.model")
-"""One of them is required: transformers makes an empty tokenizer without a word."""
 IDENTITY_FILES = ("config.json", "*token*.json", "vocab*", "merges.txt", "*.safetensors", "*.bin")
 FORMAT_VERSION = 3
 """Part of the file names; files of other versions are not read."""

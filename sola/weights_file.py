@@ -36,7 +36,7 @@ STAND_INS = (
 
 
 def find_weights_file(location: str, key: str) -> Path:
-    """Return the file of a location (see ``sola.hub``), of a folder or repository its only one.
+    """Return the file of a location (see ``sola.hub``), or the only one of a folder or repository.
 
     Args:
         location: see ``sola.hub``.
@@ -75,7 +75,7 @@ def read_weights(
 
     Raises:
         FileRefused: if the system refuses to read it.
-        DamagedFile: if it is no such file, is damaged, or would run code.
+        DamagedFile: if it is not a weights file, is damaged, or would run code.
     """
     refuse_stand_in(path)
     with readable(path, remedy), path.open("rb") as file:

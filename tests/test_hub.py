@@ -32,6 +32,7 @@ def hub(tmp_path: Path) -> Iterator[FakeHub]:
     (model / "sam.pt").write_bytes(WEIGHTS)
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_bytes(WEIGHTS[:1000])
+    (model / "vocab.txt").write_text("a")
     (model / "README.md").write_text("not needed")
     with serve(tmp_path / "hub") as hub:
         yield hub
@@ -52,7 +53,7 @@ def find(hub: FakeHub, *locations: str, **environment: str) -> list[str]:
 
 def test_weights_are_downloaded_once_and_then_found_without_a_request(hub: FakeHub) -> None:
     first = find(hub, FILE, REPOSITORY, "https://huggingface.co/facebook/sam/blob/main/sam.pt")
-    assert Path(first[0]).read_bytes() == WEIGHTS
+    assert Path(first[0]).read_bytes() == WEIGHTS, first
     assert {path.name for path in Path(first[1]).iterdir()} >= {"config.json", "model.safetensors"}
     assert not Path(first[1], "README.md").exists()
     assert first[2] == first[0]
@@ -64,14 +65,24 @@ def test_weights_are_downloaded_once_and_then_found_without_a_request(hub: FakeH
     assert hub.requests == []
 
 
+def test_repository_of_which_files_are_missing_is_fetched_again(hub: FakeHub) -> None:
+    (folder,) = find(hub, REPOSITORY)
+    Path(folder, "vocab.txt").unlink()  # as if another program had fetched only the weights
+
+    assert find(hub, REPOSITORY) == [folder]
+    assert Path(folder, "vocab.txt").exists()
+
+
 def test_missing_weights_are_one_message_with_a_fix(hub: FakeHub) -> None:
     words = {
         "hf://facebook/sam/other.pt": "no such file",
         "hf://facebook/none/sam.pt": "no such repository",
         "facebook/none": "no such repository",
         "hf://facebook/sam@v9/sam.pt": "revision v9",
-        "hf://": "not an address",
-        "https://example.com/sam.pt": "not an address",
+        "hf://": "not the address",
+        "https://example.com/sam.pt": "not the address",
+        "hf://datasets/own/pt/w.pt": "not the address of a model",
+        "package:json": "pip install json",
         "package:sola_none": "pip install sola-none",
         "pkg://sola_none/x.pt": "pip install sola-none",
     }

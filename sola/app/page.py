@@ -10,6 +10,7 @@ import cv2
 
 from sola.masks import resize
 from sola.prediction.clip.footage import FRAMES_DIR
+from sola.prediction.coco import COCO_FILE
 from sola.prediction.run import MASKS_DIR, PREDICTION_FILE
 from sola.visualization.colours import as_css, track_colour
 from sola.visualization.overlays import evenly_spaced
@@ -43,7 +44,9 @@ def write_answer_page(folder: Path, output_dir: Path, clips_dir: Path) -> Path:
         quality = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
         cv2.imwrite(str(folder / f"{number}.jpg"), small, quality)
     with zipfile.ZipFile(folder / ARCHIVE, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(output_dir / PREDICTION_FILE, PREDICTION_FILE)
+        for name in (PREDICTION_FILE, COCO_FILE):
+            if (output_dir / name).exists():
+                archive.write(output_dir / name, name)
         for path in sorted((output_dir / MASKS_DIR).rglob("*.png")):
             archive.write(path, path.relative_to(output_dir))
     assets = files("sola.visualization") / "assets"

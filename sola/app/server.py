@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from html import escape
 from importlib.resources import files
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sola.app.options import (
 )
 from sola.config import compose
 from sola.config.messages import message_of
-from sola.config.program import run_program
+from sola.config.program import quote, run_program
 from sola.errors import INTERRUPTED, UserError
 from sola.prediction.clip.command_line import complete
 
@@ -65,7 +66,7 @@ class Answerer:
     """
 
     def __init__(self, overrides: Sequence[str], options: AppOptions, folder: Path) -> None:
-        self.overrides = complete([*PLACEHOLDERS, *overrides])
+        self.overrides = [*map(quote, complete([*PLACEHOLDERS, *overrides]))]
         self.options = options
         self.uploads_dir, self.answers_dir, self.runs_dir = (
             folder / name for name in ("uploads", "answers", "runs")
@@ -212,7 +213,7 @@ def build_page(answerer: Answerer) -> Any:
 
 
 class _OwnHostOnly:
-    """ASGI middleware: neither the page nor gradio, on its behalf, loads files of other hosts."""
+    """ASGI middleware: the browser loads nothing from other hosts, no address is a path."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -249,6 +250,13 @@ def _serve(words: Sequence[str]) -> int:
     return 0
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _launch(answerer: Answerer, options: AppOptions) -> Any:
     """Start the server in a thread; return the ``gradio.Blocks``."""
     try:
@@ -257,7 +265,7 @@ def _launch(answerer: Answerer, options: AppOptions) -> Any:
         from starlette.middleware.trustedhost import TrustedHostMiddleware
     except ImportError as error:
         raise UserError("gradio: not installed. Run: pip install 'sola-rvos[app]'") from error
-    hosts = LOOPBACK if options.host in LOOPBACK else ["*"]
+    hosts = [*LOOPBACK, options.host] if _is_loopback(options.host) else ["*"]
     middleware = [Middleware(TrustedHostMiddleware, hosts), Middleware(_OwnHostOnly)]
     style = (files("sola.visualization") / "assets" / "app.css").read_text()
     page = build_page(answerer).queue(max_size=MAX_WAITING)
@@ -277,5 +285,7 @@ def _launch(answerer: Answerer, options: AppOptions) -> Any:
             head=f"<style>{style}</style>",
         )
     except OSError as error:
-        raise UserError(f"app.port={options.port}: cannot be used. Choose another.") from error
+        raise UserError(
+            f"app.host={options.host} app.port={options.port}: cannot be used. Choose others."
+        ) from error
     return page

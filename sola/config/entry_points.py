@@ -197,10 +197,17 @@ class ScoringConfig(RunConfig):
     @property
     def needs_checkpoint(self) -> bool:
         """Whether a trained selector scores the tracks."""
+        return bool(self._of_scorer("needs_checkpoint", True))
+
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether all tracks need scores of a detector."""
+        return bool(self._of_scorer("needs_evidence", False))
+
+    def _of_scorer(self, name: str, default: bool) -> bool:
         if self.selector is None:
-            return True
-        target = locate(self.selector.node["_target_"], "selector")
-        return bool(getattr(target, "needs_checkpoint", True))
+            return default
+        return bool(getattr(locate(self.selector.node["_target_"], "selector"), name, default))
 
     @property
     def own_selectors(self) -> tuple[str, ...]:
@@ -210,6 +217,11 @@ class ScoringConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         between(0, 1, threshold=self.threshold)
+        if self.ckpt_path is not None and not self.needs_checkpoint:
+            raise UserError(
+                "ckpt_path: has no effect, as the configured selector needs no training. Leave out "
+                "one of ckpt_path and selector."
+            )
         check_sources(sources=self.sources)
         self.dataset.refuse_joint()
 
@@ -316,6 +328,11 @@ class PredictConfig(ScoringConfig):
         )
         for source in self.sources:
             one_of(tuple(self.prompt_sources), sources=source)
+            if self.needs_evidence and not self.prompt_sources[source].is_by_expression:
+                raise UserError(
+                    f"sources: selector=detection needs the tracks of a detector, got {source}. "
+                    "Use sources=[gdino]."
+                )
 
 
 @dataclass
@@ -336,7 +353,7 @@ class DownloadConfig(RunConfig):
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What has weights, by the name of its group."""
+        """Return the chosen parts by group name."""
         groups = ("tracker", "prompt_source", "text_encoder")
         return {name: part for name in groups if (part := getattr(self, name)) is not None}
 

@@ -25,7 +25,7 @@ PLUGINS = {
 }
 """Packages of Hydra's launchers and sweepers."""
 
-_LINK = re.compile(r"(https?|ftp|rtsp)://|(www|m)\.|(youtube\.com|youtu\.be|vimeo\.com)/", re.I)
+_LINK = re.compile(r"(https?|ftp|rtsp)://|((www|m)\.)?(youtube\.com|youtu\.be|vimeo\.com)/", re.I)
 _IN_THE_WAY = "Expected a folder, found a file (or vice versa): move it, or choose another place."
 _NOT_PERMITTED = "Check its permissions, or choose another place (data_root, hydra.run.dir)."
 _FULL = "Make room, or choose another place (data_root, hydra.run.dir), and run it again."

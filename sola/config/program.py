@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -92,14 +93,15 @@ def main(
 def quote(word: str) -> str:
     """Quote the value of an override that Hydra must not interpret: a sentence, or an odd path.
 
-    A sentence that is quoted already, and a path that Hydra can read, stay as they are.
+    A sentence that is quoted already, and a missing path that Hydra can read, stay as they are.
 
     Args:
         word: a word of the command line, such as "expression=the dog's ball".
     """
     key, is_given, value = word.partition("=")
     is_sentence = key.lstrip("+") == SENTENCE and not QUOTED.fullmatch(value)
-    if not is_given or not (is_sentence or (key.lstrip("+") in PATHS and not _is_read(word))):
+    is_odd = key.lstrip("+") in PATHS and (Path(value).exists() or not _is_read(word))
+    if not is_given or not (is_sentence or is_odd):
         return word
     value = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     value = value.replace("${", "\\${")

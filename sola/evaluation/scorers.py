@@ -27,12 +27,14 @@ class Scorer(ABC):
         needs_checkpoint: whether ckpt_path is required.
         reads_any_text: whether tracks can be scored for a sentence other than the one that they
             were made for.
+        needs_evidence: whether all tracks need scores of a detector.
         threshold: a track is selected if its score is above this, unless the configuration says
             otherwise.
     """
 
     needs_checkpoint: ClassVar[bool] = False
     reads_any_text: ClassVar[bool] = True
+    needs_evidence: ClassVar[bool] = False
     threshold: float = 0.5
 
     @abstractmethod
@@ -117,6 +119,7 @@ class DetectionScorer(Scorer):
     """
 
     reads_any_text = False
+    needs_evidence = True
     threshold = 0.3
 
     def describe(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ JPEG_QUALITY = 82
 FPS = 6.0
 # smaller frames are enlarged by a whole factor, so that the heading fits
 MIN_WIDTH_PX = 256
+MAX_HEIGHT_PX = 2048  # of an enlarged frame
 LEGEND = "green correct, white missed, hatched red wrong"
 # Tick of the stream's clock; a frame of any common frame rate lasts a whole number of ticks.
 TIME_BASE = Fraction(1, 90_000)
@@ -241,7 +242,7 @@ def write_candidates_clip(
         selected: numbers of the selected tracks.
     """
     fitted = _fit(size, MAX_CLIP_PX)
-    scale = _scale(fitted[1])
+    scale = _scale(*fitted)
     shown_size = (fitted[0] * scale, fitted[1] * scale)
     width, font_px = shown_size[1] + shown_size[1] % 2, overlays.small_font_px(shown_size[0])
     ranked = sorted(scores, key=lambda number: -scores[number])
@@ -358,13 +359,13 @@ def _write(
     return VideoClip(path, large[best], caption=", ".join(heading[:2]))
 
 
-def _scale(width: int) -> int:
-    return -(-MIN_WIDTH_PX // width)
+def _scale(height: int, width: int) -> int:
+    return max(1, min(-(-MIN_WIDTH_PX // width), MAX_HEIGHT_PX // height))
 
 
 def _enlarge(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
     """Enlarge small pictures by a whole factor."""
-    scale = _scale(pictures[0].shape[1])
+    scale = _scale(*pictures[0].shape[:2])
     return [picture.repeat(scale, axis=0).repeat(scale, axis=1) for picture in pictures]
 
 

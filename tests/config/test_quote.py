@@ -1,5 +1,7 @@
 """Sentences of any characters, and paths that Hydra cannot read, on the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from sola.config import compose
@@ -22,13 +24,14 @@ PATHS = [
     "it's [mine].mp4",
 ]
 CLIP = ("dataset=clip", "tracker=small", "paths.output_dir=out")
+UNTRAINED = ("selector=detection", *CLIP)
 
 
 @pytest.mark.parametrize("text", SENTENCES)
 def test_sentence_may_have_any_characters(text: str) -> None:
     words = ["video=clip.mp4", f"expression={text}"]
 
-    assert compose("predict", [*map(quote, words), *CLIP]).expression == text
+    assert compose("predict", [*map(quote, words), *UNTRAINED]).expression == text
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -38,6 +41,17 @@ def test_path_may_have_any_characters(path: str) -> None:
     config = compose("predict", [*map(quote, words), *CLIP])
 
     assert (config.video, config.ckpt_path) == (path, path)
+
+
+@pytest.mark.parametrize("name", ["2024", "1e5", "my clip, part 2.mp4"])
+def test_name_of_a_file_is_not_interpreted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).touch()
+    words = [quote(f"video={name}"), quote("expression=a")]
+
+    assert compose("predict", [*words, *UNTRAINED]).video == name
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ def write_answers(
     if has_coco:
         full = dataclasses.replace(tracks, masklets=masklets, size=(clip.height, clip.width))
         named = copy.copy(split.dataset)
-        named.videos = {clip.clip_id: video}
+        images = [Path(clip.files[idx]) for idx in shown.idxs] if clip.files else video.frame_paths
+        named.videos = {clip.clip_id: Video(clip.clip_id, tuple(images))}
         answered = dataclasses.replace(split, dataset=named, sources=_KnownTracks(full))
         selected = {
             (each.video_id, each.expression_id): split.scores.select(each, split.threshold)
@@ -174,7 +175,7 @@ def write_answers(
 def print_answers(split: ScoredSplit, output_dir: Path) -> None:
     """Print one row per sentence: selected tracks, best score, and its video."""
     title = f"threshold {split.threshold:g}; videos in {output_dir}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
     for name in ("sentence", "selected", "best score", "video"):
         table.add_column(name, overflow="fold", justify="left" if name != "selected" else "right")
     for expression in split.dataset.expressions:

@@ -41,7 +41,7 @@ class ClipFrame:
     """A frame and the time at which it is shown."""
 
     read: Callable[[], NDArray[np.uint8]]
-    """Convert it to (H, W, 3) uint8 RGB; decoders go on without it."""
+    """Convert it to (H, W, 3) uint8 RGB; it can be skipped."""
     start_s: float
     """When it appears, in seconds after the first frame."""
     end_s: float
@@ -142,7 +142,7 @@ def _read_video(path: Path) -> Iterator[ClipFrame]:
     try:
         with av.open(where, container_options=options, metadata_errors="replace") as container:
             stream = _shown_stream(path, container)
-            yield from _timed(_decode(path, container, stream), stream)
+            yield from _timed(path, _decode(path, container, stream), stream)
     except (av.FFmpegError, UnicodeDecodeError) as error:  # the latter: of names in the file
         reason = error.strerror if isinstance(error, av.FFmpegError) else "unreadable names"
         raise UserError(f"{path}: damaged, cut off, or no video ({reason}). {GET_AGAIN}") from error
@@ -176,7 +176,7 @@ def _length(stream: Any) -> float:
 
 
 def _num_pixels(stream: Any) -> float:
-    """Return the pixels of a frame; of an unknown codec the most, as a thumbnail is no answer."""
+    """Return the pixels of a frame, ``MAX_FRAME_PIXELS`` if the codec is unknown."""
     return stream.width * stream.height if stream.codec_context else MAX_FRAME_PIXELS
 
 
@@ -223,7 +223,9 @@ def _decode(path: Path, container: Any, stream: av.VideoStream) -> Iterator[av.V
         )
 
 
-def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[ClipFrame]:
+def _timed(
+    path: Path, frames: Iterator[av.VideoFrame], stream: av.VideoStream
+) -> Iterator[ClipFrame]:
     """Yield frames with strictly increasing times, which start at 0."""
     step_s = 1 / Fraction(stream.average_rate or stream.guessed_rate or FALLBACK_RATE)
     origin_s: Fraction | None = None
@@ -235,7 +237,7 @@ def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[
             stamped_s = frame.pts * clock_s - origin_s
             start_s = stamped_s if stamped_s > last_s else start_s
         length_s = max(frame.duration or 0, 0) * clock_s or step_s
-        read = functools.partial(_upright, frame)
+        read = functools.partial(_upright, path, frame)
         yield ClipFrame(read, float(start_s), float(start_s + length_s), _size(frame))
         last_s = start_s
 
@@ -256,14 +258,16 @@ def _turn(frame: av.VideoFrame) -> NDArray[np.int32] | None:
     return None if matrix is None else np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
 
 
-def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Return (H, W, 3) uint8 RGB, rotated and mirrored by the frame's display matrix."""
-    if frame.color_trc in HDR_TRANSFERS:
-        pixels = _tone_mapped(frame).to_ndarray(format="rgb24")
-    elif any(component.is_alpha for component in frame.format.components):
-        pixels = _to_rgb(Image.fromarray(frame.to_ndarray(format="rgba")))
-    else:
-        pixels = frame.to_ndarray(format="rgb24")
+def _upright(path: Path, frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 RGB, rotated and mirrored by the frame's display matrix.
+
+    Raises:
+        UserError: if FFmpeg cannot convert the colours.
+    """
+    try:
+        pixels = _to_pixels(frame)
+    except av.FFmpegError as error:
+        raise UserError(f"{path}: unknown colours ({error.strerror}). {GET_AGAIN}") from error
     turn = _turn(frame)
     if turn is not None:
         (a, b), (c, d) = turn.tolist()
@@ -271,6 +275,15 @@ def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
             pixels, a, d = pixels.transpose(1, 0, 2), c, b
         pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     return np.ascontiguousarray(pixels)
+
+
+def _to_pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 RGB of standard range, transparent parts on white."""
+    if frame.color_trc in HDR_TRANSFERS:
+        frame = _tone_mapped(frame)
+    elif any(component.is_alpha for component in frame.format.components):
+        return _to_rgb(Image.fromarray(frame.to_ndarray(format="rgba")))
+    return cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24"))
 
 
 def _tone_mapped(frame: av.VideoFrame) -> av.VideoFrame:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 CLIP_VERSION = 2  # version of how frames are read; a new one invalidates all cached clips
 CLIP_FILE, FRAMES_DIR = "clip.json", "frames"
 FASTEST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+MAX_SIDE_PX = 16_000  # x264 takes 16,384, and the sentence needs some
 LOG_EVERY = 500  # frames; their total is only known at the end
 # containers round times to milliseconds: 10 frames per second may read as 10.1
 RATE_SLACK = 0.01
@@ -176,12 +177,18 @@ def _survey(path: Path, files: Sequence[Path], clip_id: str, options: ClipOption
         if len(times_s) % LOG_EVERY == 0:
             log.info("%s: %d frames so far", path, len(times_s))
     if not times_s and first:
+        end = "" if options.end_s is None else f" and before {options.end_s:g} s"
         raise UserError(
-            f"clip.start_s: no frame from {options.start_s:g} s on, {path} has frames up to "
-            f"{end_s:.2f} s."
+            f"clip.start_s: no frame from {options.start_s:g} s on{end} in {path}. Its frames up "
+            f"to {end_s:.2f} s were read."
         )
     if not times_s:
         raise UserError(f"{path}: no frame can be read. Get the file again.")
+    if max(height, width) > MAX_SIDE_PX:
+        raise UserError(
+            f"{path}: frames of {width} x {height} px; overlay videos have at most {MAX_SIDE_PX:,} "
+            "px a side. Scale the clip down."
+        )
     scale = min(1.0, (options.max_side_px or math.inf) / max(height, width))
     return Clip(
         clip_id=clip_id,

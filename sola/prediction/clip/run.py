@@ -122,7 +122,7 @@ def read_sentences(config: PredictConfig) -> list[str]:
     """Return the sentences about a clip, from the configuration or their file.
 
     Raises:
-        UserError: if the file is no text in UTF-8, or has no sentence.
+        UserError: if the file is not UTF-8 text, or has no sentence.
     """
     if config.expressions_file is None:
         return [config.expression] if config.expression else config.expressions
@@ -130,7 +130,7 @@ def read_sentences(config: PredictConfig) -> list[str]:
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
+        raise UserError(f"{path}: is not UTF-8 text. Save it as UTF-8.") from error
     texts = [line.strip() for line in lines if line.strip()]
     if not texts:
         raise UserError(f"{path}: has no sentences. Write one on each line.")
