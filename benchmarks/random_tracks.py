@@ -29,7 +29,7 @@ AREA_SHARES = (0.002, 0.3)
 """Share of the frame of the smallest and the largest object; log-uniform in between."""
 WAVINESS, NUM_HARMONICS = 0.4, 12
 """Shape of outlines: codes have some 400 bytes (in MeViS, with larger frames, 700)."""
-_NO_ENCODER = TextEncoder("random", "random", TEXT_DIM)
+_NO_ENCODER = TextEncoder("random", str(Path(__file__).parent), TEXT_DIM)
 """Never used, as all texts are in the cache."""
 ABSENT_SHARE = 0.1
 """Share of the frames, at the end of the video, on which objects are absent."""

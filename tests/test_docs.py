@@ -7,6 +7,7 @@ import pytest
 from docs_commands import PAGES, ROOT, commands_of
 
 from sola.config import compose
+from sola.config.program import quote
 from sola.prediction.clip.command_line import complete
 
 PROGRAMS = ("generate.py", "train.py", "evaluate.py", "predict.py")
@@ -66,7 +67,7 @@ def test_command_composes(entry: str, overrides: list[str]) -> None:
     extra = ["split=train"] if entry == "generate" and not is_given else []
 
     overrides = complete(overrides) if entry == "predict" else overrides
-    compose(entry, [*overrides, *extra, "paths.output_dir=outputs"])
+    compose(entry, [*map(quote, overrides), *extra, "paths.output_dir=outputs"])
 
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")

@@ -72,9 +72,10 @@ class Chain:
 def chain(tmp_path_factory) -> Chain:
     """All commands run in one process of their own: importing takes longer than running."""
     folder = tmp_path_factory.mktemp("chain")
+    shared = ["num_threads=1", f"data_root={folder}"]
     small = [f"dataset.maker.num_videos.{split}=2" for split in ("train", "valid_u")]
     small += [f"dataset.maker.{key}" for key in ("num_frames=6", "expressions_per_video=4")]
-    small += ["dataset.maker.max_objects=3", "num_threads=1", f"data_root={folder}"]
+    small += ["dataset.maker.max_objects=3", *shared]
     best = f"ckpt_path={folder}/run/best.ckpt"
     commands = [
         ["generate.py", "split=train", "prompt_source=gt"],
@@ -95,7 +96,7 @@ def chain(tmp_path_factory) -> Chain:
     ]
     for command in commands:
         command += [f"hydra.run.dir={folder}/generate"] if command[0] == "generate.py" else []
-        command += small
+        command += shared if any(word.startswith("video=") for word in command) else small
     environment = dict(os.environ)
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, json.dumps(commands)],

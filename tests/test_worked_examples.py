@@ -38,7 +38,8 @@ def shortened(command: list[str]) -> list[str]:
     if command[:2] == ["sola", "check"] or command[0] != "sola":
         return command
     epoch = ["trainer.max_epochs=1", "trainer.log_every_n_steps=1"]
-    few = [] if "dataset=mine" in command else SMALL
+    is_own = any(word.startswith(("dataset=mine", "video=")) for word in command)
+    few = [] if is_own else SMALL
     return [*command, *(epoch if command[1] == "train" else []), *few]
 
 
