@@ -20,8 +20,9 @@ from sola.prediction.coco import COCO_FILE, write_coco
 from sola.prediction.run import MASKS_DIR, OVERLAYS_DIR, PREDICTION_FILE
 from sola.prediction.submission import write_masks
 from sola.types import Expression, Masklet, Prompt, Video
+from sola.visualization.mp4 import write_mp4
 from sola.visualization.overlays import ORANGE, draw_masks
-from sola.visualization.videos import write_candidates_clip, write_mp4
+from sola.visualization.videos import write_candidates_clip
 
 FORMAT_VERSION = 2
 NOT_IN_RECORD = ("frame_idx", "mask", "object_id")  # fields of a prompt left out of the record
