@@ -165,7 +165,7 @@ def test_maker_refers_to_no_hardly_visible_object() -> None:
     scene.masks[2, 6:] = False  # now it is visible on 6 of 16 frames, below 40 %
     named = {
         object_idx
-        for entry in maker._expressions(scene, 0, 1).values()
+        for entry in maker._expressions(scene, 0, 1, {}).values()
         for object_idx in entry["anno_id"]
     }
     assert named == set(range(len(scene.objects))) - {2}

@@ -10,6 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 from sola.datasets.moving_shapes import scene
+from sola.datasets.moving_shapes.wording import Description, to_plural
 
 Objects = Sequence[scene.SceneObject]
 Flags = Sequence[bool]
@@ -32,14 +33,6 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 
 
-class Description(NamedTuple):
-    """Attributes named in a sentence; "" for attributes not named."""
-
-    colour: str = ""
-    shape: str = ""
-    motion: str = ""
-
-
 class Sentence(NamedTuple):
     """A sentence and the objects that it refers to."""
 
@@ -48,6 +41,8 @@ class Sentence(NamedTuple):
     """Indices of objects of the scene, () for none."""
     kind: str
     """One of KINDS: how the sentence identifies its one object, or several, or none."""
+    descriptions: tuple[Description, ...]
+    """What the sentence says: one description, or two that are joined by "and"."""
 
 
 def make_sentences(
@@ -86,7 +81,7 @@ def _candidates(objects: Objects, is_visible: Flags, rng: scene.Rng) -> dict[str
             looks = description.colour or description.shape
             kind = "appearance" if not description.motion else "both" if looks else "motion"
         text = _phrase(description, rng, is_plural=len(meant) > 1)
-        found[kind].append(Sentence(text, meant, kind))
+        found[kind].append(Sentence(text, meant, kind, (description,)))
     found["several"] += _pairs(found["appearance"] + found["both"], rng)
     for sentences in found.values():
         rng.shuffle(sentences)
@@ -144,7 +139,7 @@ def _could_be_said(motion: str, item: scene.SceneObject) -> bool:
 
 def _phrase(description: Description, rng: scene.Rng, *, is_plural: bool) -> str:
     noun = description.shape or str(rng.choice(NOUNS))
-    words = [description.colour, f"{noun}{'es' if noun == 'cross' else 's'}" if is_plural else noun]
+    words = [description.colour, to_plural(noun) if is_plural else noun]
     article = ("the", "all", "all the") if is_plural else ("the", "the", "a")
     text = " ".join([str(rng.choice(article)), *filter(None, words)])
     if description.motion:
@@ -171,5 +166,6 @@ def _pairs(sentences: Sequence[Sentence], rng: scene.Rng) -> list[Sentence]:
         first, second = (sentences[int(rng.integers(len(sentences)))] for _ in range(2))
         meant = tuple(sorted({*first.object_indices, *second.object_indices}))
         if len(meant) == 2:
-            pairs.append(Sentence(f"{first.text} and {second.text}", meant, "several"))
+            text, said = f"{first.text} and {second.text}", first.descriptions + second.descriptions
+            pairs.append(Sentence(text, meant, "several", said))
     return pairs

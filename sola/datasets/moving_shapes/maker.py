@@ -3,8 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from sola.checks import at_least, between
 from sola.datasets.meta import FRAMES_DIR
 from sola.datasets.mevis import MASKS_FILE, META_FILE
-from sola.datasets.moving_shapes.expressions import make_sentences
+from sola.datasets.moving_shapes.expressions import Sentence, make_sentences
 from sola.datasets.moving_shapes.scene import Scene, SceneSettings, make_scene
+from sola.datasets.moving_shapes.wording import KNOWN, WORDINGS, reword
 from sola.errors import UserError, did_you_mean
 from sola.masks import encode
 from sola.types import RunLength
@@ -49,6 +50,8 @@ class Maker:
     """Largest number of shapes per video."""
     expressions_per_video: int = 12
     """Largest number of sentences per video."""
+    rewordings: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Split -> wording -> number of times that each sentence is said again in that wording."""
     jpeg_quality: int = 90
     """JPEG quality of the frames on disk: 1 (small files) to 100."""
 
@@ -67,6 +70,13 @@ class Maker:
             raise UserError(f"num_videos: must name the splits of first_seed, {[*first]}.")
         at_least(1, **{f"num_videos.{split}": count for split, count in self.num_videos.items()})
         at_least(0, **{f"first_seed.{split}": seed for split, seed in first.items()})
+        for split, counts in self.rewordings.items():
+            if split not in first or not set(counts) <= set(WORDINGS):
+                raise UserError(
+                    f"rewordings.{split}: must be a split of first_seed with wordings among "
+                    f"{', '.join(WORDINGS)}, got {counts}."
+                )
+            at_least(0, **{f"rewordings.{split}.{name}": count for name, count in counts.items()})
         taken, owner = FIRST_TRACKER_SEED, ""
         for split in sorted(first, key=first.__getitem__, reverse=True):
             if first[split] + self.num_videos[split] > taken:
@@ -96,11 +106,12 @@ class Maker:
             raise UserError(f"split={split}: unknown split of {root}.{hint}")
         final_dir, first, count = root / split, self.first_seed[split], self.num_videos[split]
         settings = {**asdict(self), "num_videos": count, "first_seed": first}
+        settings["rewordings"] = rewordings = self.rewordings.get(split, {})
         if final_dir.exists():
             path = final_dir / SETTINGS_FILE
             found = json.loads(path.read_text()) if path.is_file() else {}
             for key, value in settings.items():
-                if found.get(key) != value:
+                if (found.get(key) or {}) != (value or {}):
                     raise UserError(
                         f"{final_dir}: made with {key}={found.get(key)}, this run requests "
                         f"{value}. Choose another dataset.name or data_root, or move the folder."
@@ -108,12 +119,14 @@ class Maker:
             return False
         staging_dir = root / f".{split}.{os.getpid()}"
         shutil.rmtree(staging_dir, ignore_errors=True)
-        self._write_videos(staging_dir, range(first, first + count))
+        self._write_videos(staging_dir, range(first, first + count), rewordings)
         (staging_dir / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
         staging_dir.rename(final_dir)
         return True
 
-    def _write_videos(self, split_dir: Path, seeds: Iterable[int]) -> None:
+    def _write_videos(
+        self, split_dir: Path, seeds: Iterable[int], rewordings: Mapping[str, int]
+    ) -> None:
         meta: dict[str, Any] = {}
         masks: dict[str, list[RunLength | None]] = {}
         size, least, most = self.frame_size_px, self.min_objects, self.max_objects
@@ -122,7 +135,7 @@ class Maker:
             scene, video_id = make_scene(seed, settings), f"shapes_{seed:08d}"
             meta[video_id] = {
                 "frames": [f"{frame_idx:05d}" for frame_idx in range(len(scene.frames))],
-                "expressions": self._expressions(scene, len(masks), seed),
+                "expressions": self._expressions(scene, len(masks), seed, rewordings),
             }
             for masklet in scene.masks:
                 pairs = zip(encode(masklet), masklet.any(axis=(1, 2)), strict=True)
@@ -131,11 +144,16 @@ class Maker:
         (split_dir / META_FILE).write_text(json.dumps({"videos": meta}))
         (split_dir / MASKS_FILE).write_text(json.dumps(masks))
 
-    def _expressions(self, scene: Scene, first_id: int, seed: int) -> dict[str, dict[str, Any]]:
+    def _expressions(
+        self, scene: Scene, first_id: int, seed: int, rewordings: Mapping[str, int]
+    ) -> dict[str, dict[str, Any]]:
         shares = scene.masks.mean(axis=(2, 3))  # (G, T)
         is_visible = (shares > MIN_VISIBLE_SHARE).mean(axis=1) >= MIN_VISIBLE_FRAMES
         count, rng = self.expressions_per_video, np.random.default_rng((seed, 1))
         sentences = make_sentences(scene.objects, is_visible.tolist(), count, rng)
+        by_text = {sentence.text: sentence for sentence in sentences}
+        for sentence in _reword(sentences, rewordings, seed):
+            by_text.setdefault(sentence.text, sentence)
         return {
             str(idx): {
                 "exp": sentence.text,
@@ -143,8 +161,22 @@ class Maker:
                 "anno_id": [first_id + k for k in sentence.object_indices],
                 "kind": sentence.kind,
             }
-            for idx, sentence in enumerate(sentences)
+            for idx, sentence in enumerate(by_text.values())
         }
+
+
+def _reword(
+    sentences: Iterable[Sentence], rewordings: Mapping[str, int], seed: int
+) -> Iterator[Sentence]:
+    """Yield the sentences in other words; wordings that training lacks become part of the kind."""
+    rng = np.random.default_rng((seed, 2))
+    for wording, count in rewordings.items():
+        for sentence in (each for each in sentences for _ in range(count)):
+            said = sentence.descriptions
+            is_plural = len(said) == 1 and len(sentence.object_indices) > 1
+            text = reword(said, rng, wording, is_plural=is_plural)
+            kind = sentence.kind if wording == KNOWN else f"{sentence.kind}, {wording}"
+            yield sentence._replace(text=text, kind=kind)
 
 
 def _write_frames(frames: np.ndarray, folder: Path, quality: int) -> None:
