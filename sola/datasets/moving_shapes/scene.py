@@ -51,6 +51,8 @@ class SceneSettings:
     motions: tuple[str, ...] = MOTIONS
     distractor_probability: float = 0.35
     """Probability that an object repeats an earlier one's shape and colour with another motion."""
+    num_looks: tuple[int, int] | None = None
+    """Number of shapes and of colours among which each scene chooses; all by default."""
     radius_px: tuple[float, float] = (11, 23)
     """Range of an object's radius."""
     travel_px: tuple[float, float] = (30, 68)
@@ -134,8 +136,14 @@ def make_scene(
 
 def _draw_objects(rng: Rng, settings: SceneSettings) -> tuple[SceneObject, ...]:
     objects: list[SceneObject] = []
+    shapes, colours = list(SHAPES), list(COLOURS)
+    if settings.num_looks:
+        shapes, colours = (
+            rng.choice(all_of_them, count, replace=False).tolist()
+            for all_of_them, count in zip((shapes, colours), settings.num_looks, strict=True)
+        )
     for _ in range(int(rng.integers(settings.min_objects, settings.max_objects + 1))):
-        shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
+        shape, colour = str(rng.choice(shapes)), str(rng.choice(colours))
         motions = list(settings.motions)
         if objects and rng.random() < settings.distractor_probability:
             model = objects[int(rng.integers(len(objects)))]
