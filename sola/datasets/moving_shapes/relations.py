@@ -23,7 +23,7 @@ SCENE_SETTINGS: dict[str, Any] = {
         *scene.DIRECTIONS,
         *["still", "leaving", "entering"] * 3,
         *["starting_late"] * 2,
-        *[scene.STOPPING] * 6,
+        *[scene.STOPPING] * 10,
     ),
     "distractor_probability": 0.2,
     "num_looks": (3, 4),
@@ -43,8 +43,8 @@ EXTREMES: dict[str, tuple[str, ...]] = {
     "right": ("the rightmost {}", "the {} farthest to the right", "the {} nearest the right edge"),
     "up": ("the highest {}", "the {} farthest up", "the {} nearest to the top"),
     "down": ("the lowest {}", "the {} farthest down", "the {} nearest to the bottom"),
-    "big": ("the biggest {}", "the largest {}", "the {} that is larger than the others"),
-    "small": ("the smallest {}", "the tiniest {}", "the {} that is smaller than the others"),
+    "big": ("the biggest {}", "the largest {}", "the {} of the largest size"),
+    "small": ("the smallest {}", "the tiniest {}", "the {} of the smallest size"),
 }
 SPEEDS: dict[str, tuple[str, ...]] = {
     "fast": ("the fastest {}", "the {} that moves fastest", "the quickest {}"),
@@ -53,8 +53,8 @@ SPEEDS: dict[str, tuple[str, ...]] = {
 BESIDE: dict[str, tuple[str, ...]] = {
     "left": ("left of", "to the left of", "on the left of"),
     "right": ("right of", "to the right of", "on the right of"),
-    "up": ("above", "higher up than", "placed above"),
-    "down": ("below", "lower down than", "beneath"),
+    "up": ("above", "higher up than", "farther up than"),
+    "down": ("below", "lower down than", "farther down than"),
 }
 ORDERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("stop", "first"): ("the {} that stops first", "the first {} to stop", "the first {} to halt"),
