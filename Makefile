@@ -103,5 +103,5 @@ soak: setup  ## generation and training, killed at random for 20 minutes (MINUTE
 	$(RUN) benchmarks/soak.py --minutes $(MINUTES)
 
 clean:  ## remove runs, caches and the synthetic videos with their tracks (not .venv, not other datasets)
-	rm -rf outputs $(foreach name,moving_shapes moving_shapes_large,data/$(name) data/tracks/$(name) data/prompts/$(name))
+	rm -rf outputs $(foreach name,moving_shapes moving_shapes_large moving_shapes_relations,data/$(name) data/tracks/$(name) data/prompts/$(name))
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

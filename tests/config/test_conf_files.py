@@ -150,13 +150,13 @@ def test_data_root_moves_all_data(dataset):
 
 def test_no_two_synthetic_datasets_share_a_seed():
     ranges = {}
-    for name in ("moving_shapes", "moving_shapes_large"):
+    for name in ("moving_shapes", "moving_shapes_large", "moving_shapes_relations"):
         maker = composed("train", f"dataset={name}").dataset.maker
         for split, count in maker.num_videos.items():
             first = maker.first_seed[split]
             ranges[name, split] = range(first, first + count)
 
-    assert len(ranges) == 5
+    assert len(ranges) == 9
     for a, b in combinations(ranges.values(), 2):
         assert a.stop <= b.start or b.stop <= a.start
 

@@ -109,6 +109,37 @@ def test_late_object_waits_first() -> None:
         assert distance[-1] > 15
 
 
+def test_stopping_object_rests_from_its_turn_on() -> None:
+    assert "stopping" not in SceneSettings().motions
+    for scene in _find_alone("stopping"):
+        _, centres = _areas_and_centres(scene.masks[0])
+        turn = scene.objects[0].turn
+        assert 0.25 <= turn <= 0.85
+        distance = np.linalg.norm(centres - centres[-1], axis=1)
+        is_moving = np.arange(16) / 15 < turn
+        assert distance[~is_moving].max() < 1
+        assert distance[0] > 8
+        assert (np.diff(distance[is_moving]) < 0).all()
+
+
+def test_varied_turns_spread_the_times_of_starting_entering_and_leaving() -> None:
+    motions = ("starting_late", "entering", "leaving")
+    settings = dataclasses.replace(
+        ALONE, motions=motions, has_varied_turns=True, radius_px=(9, 12), travel_px=(25, 45)
+    )
+    turns: dict[str, list[float]] = {motion: [] for motion in motions}
+    for seed in range(150):
+        (item,) = make_scene(seed, settings, []).objects
+        assert 9 <= item.radius_px <= 12
+        turns[item.motion].append(item.turn)
+        stage = (0, item.turn) if item.motion == "leaving" else (item.turn, 1)
+        assert item.stage == stage
+    for motion, found in turns.items():
+        low, high = scene_module.VARIED_TURNS[motion]
+        assert low <= min(found) < max(found) <= high
+        assert max(found) - min(found) > 0.8 * (high - low)
+
+
 def test_leaving_objects_end_outside_and_entering_ones_start_there() -> None:
     for motion, empty_idx, full_idx in (("leaving", -1, 0), ("entering", 0, -1)):
         for scene in _find_alone(motion):

@@ -40,9 +40,11 @@ class Sentence(NamedTuple):
     object_indices: tuple[int, ...]
     """Indices of objects of the scene, () for none."""
     kind: str
-    """One of KINDS: how the sentence identifies its one object, or several, or none."""
+    """One of KINDS: how the sentence identifies its one object, or several, or none. One of
+    relations.KINDS for a sentence about relations."""
     descriptions: tuple[Description, ...]
-    """What the sentence says: one description, or two that are joined by "and"."""
+    """What the sentence says: one description, or two that are joined by "and". () for a sentence
+    about relations, which is not reworded."""
 
 
 def make_sentences(

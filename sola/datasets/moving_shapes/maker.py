@@ -11,10 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sola.checks import at_least, between
+from sola.checks import at_least, between, one_of
 from sola.datasets.meta import FRAMES_DIR
 from sola.datasets.mevis import MASKS_FILE, META_FILE
 from sola.datasets.moving_shapes.expressions import Sentence, make_sentences
+from sola.datasets.moving_shapes.relations import SCENE_SETTINGS, make_relation_sentences
 from sola.datasets.moving_shapes.scene import Scene, SceneSettings, make_scene
 from sola.datasets.moving_shapes.wording import KNOWN, WORDINGS, reword
 from sola.errors import UserError, did_you_mean
@@ -26,10 +27,11 @@ MIN_VISIBLE_SHARE = 0.004
 """Share of a frame that an object must cover to count as visible on it."""
 MIN_VISIBLE_FRAMES = 0.4
 """Share of the frames on which an object must be visible for a sentence to refer to it."""
-
-
 FIRST_TRACKER_SEED = 10_000_000
 """Scenes of this seed and above trained the small tracker."""
+DESCRIPTIONS, RELATIONS = "descriptions", "relations"
+LATER_SETTINGS: dict[str, Any] = {"rewordings": {}, "sentences": DESCRIPTIONS}
+"""Values of settings that SETTINGS_FILE omits, as in splits made before these settings existed."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Maker:
     """Largest number of sentences per video."""
     rewordings: dict[str, dict[str, int]] = field(default_factory=dict)
     """Split -> wording -> number of times that each sentence is said again in that wording."""
+    sentences: str = DESCRIPTIONS
+    """descriptions (of single objects) or relations (between objects, in scenes made for these).
+    Relations are not reworded."""
     jpeg_quality: int = 90
     """JPEG quality of the frames on disk: 1 (small files) to 100."""
 
@@ -65,6 +70,7 @@ class Maker:
             at_least(1, **{name: getattr(self, name)})
         at_least(self.min_objects, max_objects=self.max_objects)
         between(1, 100, jpeg_quality=self.jpeg_quality)
+        one_of((DESCRIPTIONS, RELATIONS), sentences=self.sentences)
         first = self.first_seed
         if set(self.num_videos) != set(first):
             raise UserError(f"num_videos: must name the splits of first_seed, {[*first]}.")
@@ -109,7 +115,7 @@ class Maker:
         settings["rewordings"] = rewordings = self.rewordings.get(split, {})
         if final_dir.exists():
             path = final_dir / SETTINGS_FILE
-            found = json.loads(path.read_text()) if path.is_file() else {}
+            found = LATER_SETTINGS | (json.loads(path.read_text()) if path.is_file() else {})
             for key, value in settings.items():
                 if (found.get(key) or {}) != (value or {}):
                     raise UserError(
@@ -120,7 +126,12 @@ class Maker:
         staging_dir = root / f".{split}.{os.getpid()}"
         shutil.rmtree(staging_dir, ignore_errors=True)
         self._write_videos(staging_dir, range(first, first + count), rewordings)
-        (staging_dir / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
+        written = {
+            key: value
+            for key, value in settings.items()
+            if key not in LATER_SETTINGS or value != LATER_SETTINGS[key]
+        }
+        (staging_dir / SETTINGS_FILE).write_text(json.dumps(written, indent=1))
         staging_dir.rename(final_dir)
         return True
 
@@ -130,7 +141,8 @@ class Maker:
         meta: dict[str, Any] = {}
         masks: dict[str, list[RunLength | None]] = {}
         size, least, most = self.frame_size_px, self.min_objects, self.max_objects
-        settings = SceneSettings(self.num_frames, size, least, most)
+        special = SCENE_SETTINGS if self.sentences == RELATIONS else {}
+        settings = SceneSettings(self.num_frames, size, least, most, **special)
         for seed in seeds:
             scene, video_id = make_scene(seed, settings), f"shapes_{seed:08d}"
             meta[video_id] = {
@@ -150,7 +162,10 @@ class Maker:
         shares = scene.masks.mean(axis=(2, 3))  # (G, T)
         is_visible = (shares > MIN_VISIBLE_SHARE).mean(axis=1) >= MIN_VISIBLE_FRAMES
         count, rng = self.expressions_per_video, np.random.default_rng((seed, 1))
-        sentences = make_sentences(scene.objects, is_visible.tolist(), count, rng)
+        if self.sentences == RELATIONS:
+            sentences = make_relation_sentences(scene, is_visible.tolist(), count, rng)
+        else:
+            sentences = make_sentences(scene.objects, is_visible.tolist(), count, rng)
         by_text = {sentence.text: sentence for sentence in sentences}
         for sentence in _reword(sentences, rewordings, seed):
             by_text.setdefault(sentence.text, sentence)
@@ -171,7 +186,7 @@ def _reword(
     """Yield the sentences in other words; wordings that training lacks become part of the kind."""
     rng = np.random.default_rng((seed, 2))
     for wording, count in rewordings.items():
-        for sentence in (each for each in sentences for _ in range(count)):
+        for sentence in (each for each in sentences if each.descriptions for _ in range(count)):
             said = sentence.descriptions
             is_plural = len(said) == 1 and len(sentence.object_indices) > 1
             text = reword(said, rng, wording, is_plural=is_plural)

@@ -29,6 +29,15 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 PLAIN_MOTIONS = (*DIRECTIONS, "rotating", "growing", "shrinking", "still")
 MOTIONS = (*PLAIN_MOTIONS, "reversing", "starting_late", "leaving", "entering")
+STOPPING = "stopping"
+"""A motion for ``SceneSettings.motions``: moves, then stops for the rest of the clip."""
+VARIED_TURNS = {
+    STOPPING: (0.25, 0.85),
+    "starting_late": (0.15, 0.7),
+    "leaving": (0.55, 0.95),
+    "entering": (0.05, 0.45),
+}
+"""Motion -> range of SceneObject.turn with ``SceneSettings.has_varied_turns``."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,14 @@ class SceneSettings:
     motions: tuple[str, ...] = MOTIONS
     distractor_probability: float = 0.35
     """Probability that an object repeats an earlier one's shape and colour with another motion."""
+    num_looks: tuple[int, int] | None = None
+    """Number of shapes and of colours among which each scene chooses; all by default."""
+    radius_px: tuple[float, float] = (11, 23)
+    """Range of an object's radius."""
+    travel_px: tuple[float, float] = (30, 68)
+    """Range of the way that an object moves, except those that leave or enter."""
+    has_varied_turns: bool = False
+    """Whether objects start, enter and leave at times of VARIED_TURNS instead of similar times."""
     has_moving_background: bool = True
     max_noise: float = 10.0
     """Largest standard deviation of the sensor noise, in grey levels."""
@@ -62,12 +79,15 @@ class SceneObject:
     """(x, y) of the centre on the first frame, px."""
     travel_px: float
     turn: float
-    """Share of the clip, 0 to 1, after which a reversing object turns or a late one starts."""
+    """Share of the clip, 0 to 1, after which a reversing object turns, a late one starts or a
+    stopping one stops."""
     angle: float
     spin: float
     """Radians over the whole clip (rotating only)."""
     growth: float
     """Change of the radius over the whole clip, as a share of radius_px."""
+    stage: tuple[float, float] = (0.0, 1.0)
+    """Shares of the clip at which the travel starts and ends."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +123,8 @@ def make_scene(
         progress = index / max(settings.num_frames - 1, 1)
         image = background(progress, size)
         for item, mask in zip(objects, masks[:, position], strict=True):
-            outline = _outline(item, progress) * (size / BASE_SIZE_PX) - 0.5
-            corners = np.round(outline * 256).astype(np.int32)
+            corners_px = outline(item, progress) * (size / BASE_SIZE_PX) - 0.5
+            corners = np.round(corners_px * 256).astype(np.int32)
             cv2.fillPoly(image, [corners], item.rgb, lineType=cv2.LINE_AA, shift=8)
             cv2.fillPoly(mask, [corners], 1, lineType=cv2.LINE_8, shift=8)
         image += rng.normal(0, noise, (size, size, 1)).astype(np.float32)
@@ -116,17 +136,23 @@ def make_scene(
 
 def _draw_objects(rng: Rng, settings: SceneSettings) -> tuple[SceneObject, ...]:
     objects: list[SceneObject] = []
+    shapes, colours = list(SHAPES), list(COLOURS)
+    if settings.num_looks:
+        shapes, colours = (
+            rng.choice(all_of_them, count, replace=False).tolist()
+            for all_of_them, count in zip((shapes, colours), settings.num_looks, strict=True)
+        )
     for _ in range(int(rng.integers(settings.min_objects, settings.max_objects + 1))):
-        shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
+        shape, colour = str(rng.choice(shapes)), str(rng.choice(colours))
         motions = list(settings.motions)
         if objects and rng.random() < settings.distractor_probability:
             model = objects[int(rng.integers(len(objects)))]
             shape, colour = model.shape, model.colour
-            motions.remove(model.motion)
+            motions = [motion for motion in motions if motion != model.motion]
         if shape == "circle":  # a rotating circle looks like a still one
             motions = [motion for motion in motions if motion != "rotating"]
         for _ in range(6):  # try a few times not to start on top of another object
-            new = _draw_object(rng, shape, colour, str(rng.choice(motions)))
+            new = _draw_object(rng, shape, colour, str(rng.choice(motions)), settings)
             reach = [1.1 * (new.radius_px + other.radius_px) for other in objects]
             if all(math.dist(new.start, o.start) >= r for o, r in zip(objects, reach, strict=True)):
                 break
@@ -134,10 +160,14 @@ def _draw_objects(rng: Rng, settings: SceneSettings) -> tuple[SceneObject, ...]:
     return tuple(objects)
 
 
-def _draw_object(rng: Rng, shape: str, colour: str, motion: str) -> SceneObject:
-    radius = rng.uniform(11, 23)
+def _draw_object(
+    rng: Rng, shape: str, colour: str, motion: str, settings: SceneSettings
+) -> SceneObject:
+    radius = rng.uniform(*settings.radius_px)
     direction = motion if motion in DIRECTIONS else str(rng.choice(list(DIRECTIONS)))
-    travel = rng.uniform(30, 50 if motion in ("reversing", "starting_late") else 68)
+    least, most = settings.travel_px
+    least = max(least, 40) if motion == STOPPING else least  # to be seen before an early stop
+    travel = rng.uniform(least, min(most, 50) if motion in ("reversing", "starting_late") else most)
     if motion in ("rotating", "growing", "shrinking", "still"):
         direction = ""
     unit = DIRECTIONS.get(direction, (0.0, 0.0))
@@ -152,6 +182,11 @@ def _draw_object(rng: Rng, shape: str, colour: str, motion: str) -> SceneObject:
     growth = {"growing": 1.0, "shrinking": -0.75}.get(motion, 0.0) * rng.uniform(0.45, 0.9)
     red, green, blue = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 10, 3), 0, 255).tolist()
     is_rotating = motion == "rotating"
+    is_varied = settings.has_varied_turns or motion == STOPPING
+    turn = rng.uniform(*(VARIED_TURNS.get(motion, (0.4, 0.6)) if is_varied else (0.4, 0.6)))
+    stages = {STOPPING: (0.0, turn), "starting_late": (turn, 1.0)}
+    stages["leaving"] = (0.0, turn if is_varied else 0.85)
+    stages["entering"] = (turn if is_varied else 0.15, 1.0)
     return SceneObject(
         shape=shape,
         colour=colour,
@@ -160,11 +195,12 @@ def _draw_object(rng: Rng, shape: str, colour: str, motion: str) -> SceneObject:
         radius_px=radius,
         rgb=(red, green, blue),
         start=(start[0], start[1]),
-        travel_px=travel,
-        turn=rng.uniform(0.4, 0.6),
+        travel_px=travel * turn if motion == STOPPING else travel,  # stops on its way
+        turn=turn,
         angle=rng.uniform(0, 2 * math.pi) if is_rotating else rng.uniform(-0.25, 0.25),
         spin=float(rng.choice([-1, 1])) * rng.uniform(1.8, 3.75) if is_rotating else 0.0,
         growth=growth,
+        stage=stages.get(motion, (0.0, 1.0)),
     )
 
 
@@ -184,20 +220,23 @@ def _path(item: SceneObject, progress: float) -> float:
         return progress / item.turn
     if item.motion == "reversing":
         return 1 - (progress - item.turn) / (1 - item.turn)
-    stages = {"starting_late": (item.turn, 1), "leaving": (0, 0.85), "entering": (0.15, 1)}
-    first, last = stages.get(item.motion, (0, 1))
+    first, last = item.stage
     return min(1.0, max(0.0, (progress - first) / (last - first)))
 
 
-def _outline(item: SceneObject, progress: float) -> np.ndarray:
-    """Return the (K, 2) corners in px of the 128 px frame."""
+def find_centre(item: SceneObject, progress: float) -> np.ndarray:
+    """Return the centre (x, y) in px of the 128 px frame after a share of the clip."""
+    unit = np.array(DIRECTIONS.get(item.direction, (0.0, 0.0)))
+    return np.array(item.start) + unit * (item.travel_px * _path(item, progress))
+
+
+def outline(item: SceneObject, progress: float) -> np.ndarray:
+    """Return the (K, 2) corners in px of the 128 px frame after a share of the clip."""
     growth_start = 0.75 if item.growth > 0 else 1.3 if item.growth < 0 else 1.0
     radius = item.radius_px * (growth_start + item.growth * progress)
     angle = item.angle + item.spin * progress
     rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    unit = np.array(DIRECTIONS.get(item.direction, (0.0, 0.0)))
-    centre = np.array(item.start) + unit * (item.travel_px * _path(item, progress))
-    return _CORNERS[item.shape] * radius @ rotation + centre
+    return _CORNERS[item.shape] * radius @ rotation + find_centre(item, progress)
 
 
 def _draw_background(rng: Rng, *, is_moving: bool) -> Callable[[float, int], np.ndarray]:
