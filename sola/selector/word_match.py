@@ -190,7 +190,9 @@ class TrackEncoder(nn.Module):
         hidden = 0.5 * self.look_at_frames(look)[:, None] + self.change(change)
         hidden = hidden + code.repeat_interleave(num_tracks, dim=0)
         hidden = self.frame_norm(self.over_frames(hidden, exists))
-        weight = self.pool(hidden).masked_fill(~exists[..., None], -torch.inf).softmax(dim=1)
+        weight = self.pool(hidden)
+        least = torch.finfo(weight.dtype).min  # not -inf, for rows of padding without a frame
+        weight = weight.masked_fill(~exists[..., None], least).softmax(dim=1)
         pooled = self.pooled((weight.transpose(1, 2) @ hidden).flatten(1))
         segments = segment_weights(lengths, num_frames, self.num_segments).to(tokens.dtype)
         means = segments.repeat_interleave(num_tracks, dim=0) @ change  # (A, S, D)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_selectors import TRAINED
 from torch import Tensor
 
 from sola.config.entry_points import TrainConfig
@@ -95,9 +96,7 @@ def test_packed_steps_train(make_config: MakeConfig, group_by: str, num_workers:
     assert provenance["step"] in (3, 4)
 
 
-@pytest.mark.parametrize(
-    "selector", [(), ("selector=baseline",)], ids=["TrackSelector", "BaselineSelector"]
-)
+@pytest.mark.parametrize("selector", [(), *TRAINED.values()], ids=["TrackSelector", *TRAINED])
 def test_bfloat16_trains(
     make_config: MakeConfig, tmp_path: Path, selector: tuple[str, ...]
 ) -> None:
