@@ -89,4 +89,7 @@ def test_batch_does_not_change_scores(module: SelectorModule, samples: list[Samp
 
 def test_process_without_samples_takes_part_with_zero_gradients(module: SelectorModule) -> None:
     module.training_step(collate([]), 0).backward()
-    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
+    gradients = [p.grad for p in module.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+    places = {gradient.data_ptr() for gradient in gradients if gradient is not None}
+    assert len(places) == len(gradients), "a sum over processes would write one into another"
