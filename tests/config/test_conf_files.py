@@ -156,7 +156,7 @@ def test_no_two_synthetic_datasets_share_a_seed():
             first = maker.first_seed[split]
             ranges[name, split] = range(first, first + count)
 
-    assert len(ranges) == 5
+    assert len(ranges) == 6
     for a, b in combinations(ranges.values(), 2):
         assert a.stop <= b.start or b.stop <= a.start
 
