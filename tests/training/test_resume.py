@@ -138,7 +138,9 @@ def test_run_stopped_early_stays_over(make_config: MakeConfig, tmp_path: Path) -
     assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["seed=3", "data.window=1", "data.batch_size=1"])
+@pytest.mark.parametrize(
+    "change", ["seed=3", "data.window=1", "data.batch_size=1", "data.max_videos=2"]
+)
 def test_resuming_within_an_epoch_of_another_order_is_refused(
     make_config: MakeConfig, train_and_fail: Callable[..., None], tmp_path: Path, change: str
 ) -> None:
