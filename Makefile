@@ -15,7 +15,7 @@ RESULTS_DIR = outputs/results
 SELECTORS = small_motion baseline
 SEEDS ?= 0 1 2
 # Those that need neither hours nor the runs of "make results".
-BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/selection.py,$(shell grep -l __main__ benchmarks/*.py))
+BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/selection.py benchmarks/cost.py,$(shell grep -l __main__ benchmarks/*.py))
 # The best of 0.1, 0.2, ... on split tune.
 THRESHOLD ?= 0.5
 

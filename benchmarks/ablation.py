@@ -12,15 +12,12 @@ deviation over the seeds.
 """
 
 import argparse
-import json
 import re
-import statistics
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from runs import call, evaluate_once, figure
 
 KINDS = ("appearance", "both", "motion", "several", "none")
 BY_EXPRESSION = ("data.group_by=expression", "data.batch_size=1")
@@ -112,36 +109,28 @@ def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> 
     variant = re.sub(r"\W+", "_", name)
     folder = options.out / table.dataset / f"{options.epochs}_epochs" / variant / f"seed_{seed}"
     evaluation = folder / f"valid_u_{options.threshold:g}"
-    if not (evaluation / "evaluation.json").is_file():
-        if not (folder / "best.ckpt").is_file():
-            _call(
-                "train.py",
-                f"experiment={table.experiment}",
-                f"seed={seed}",
-                f"trainer.max_epochs={options.epochs}",
-                "trainer.check_val_every_n_epoch=1",
-                *table.common,
-                *table.variants[name],
-                *options.overrides,
-                f"hydra.run.dir={folder}",
-            )
-        _call(
-            "evaluate.py",
-            f"dataset={table.dataset}",
-            "split=valid_u",
-            f"sources=[{table.source}]",
-            f"threshold={options.threshold}",
-            f"ckpt_path={folder / 'best.ckpt'}",
+    is_evaluated = (evaluation / "evaluation.json").is_file()
+    if not is_evaluated and not (folder / "best.ckpt").is_file():
+        call(
+            "train.py",
+            f"experiment={table.experiment}",
+            f"seed={seed}",
+            f"trainer.max_epochs={options.epochs}",
+            "trainer.check_val_every_n_epoch=1",
+            *table.common,
+            *table.variants[name],
             *options.overrides,
-            f"hydra.run.dir={evaluation}",
+            f"hydra.run.dir={folder}",
         )
-    content: dict[str, Any] = json.loads((evaluation / "evaluation.json").read_text())
-    return content
-
-
-def _call(*command: str) -> None:
-    print("python", *command, file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+    return evaluate_once(
+        folder / "best.ckpt",
+        evaluation,
+        f"dataset={table.dataset}",
+        "split=valid_u",
+        f"sources=[{table.source}]",
+        f"threshold={options.threshold}",
+        *options.overrides,
+    )
 
 
 def _print_table(
@@ -154,18 +143,11 @@ def _print_table(
     print("| variant | all |", " | ".join(KINDS), "|")
     print("|---|---|" + "---|" * len(KINDS))
     for name, evaluations in rows.items():
-        figures = [_figure([e["results"]["selection"]["J&F"] for e in evaluations])]
+        figures = [figure([e["results"]["selection"]["J&F"] for e in evaluations])]
         for kind in KINDS:
             means = [e["by_kind"][kind]["selection"]["J&F"] for e in evaluations]
-            figures.append(_figure(means))
+            figures.append(figure(means))
         print(f"| {name} |", " | ".join(figures), "|")
-
-
-def _figure(values: Sequence[float]) -> str:
-    mean = 100 * statistics.mean(values)
-    if len(values) == 1:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ({100 * statistics.stdev(values):.1f})"
 
 
 if __name__ == "__main__":

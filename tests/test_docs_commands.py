@@ -21,6 +21,7 @@ generate.py dataset=moving_shapes split=train prompt_source=grid
 generate.py dataset=moving_shapes split=valid_u prompt_source=grid
 train.py experiment=demo hydra.run.dir=outputs/demo
 generate.py dataset=moving_shapes_large split=train prompt_source=gt
+generate.py dataset=moving_shapes_large split=train prompt_source=grid
 generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
 evaluate.py dataset=mevis ckpt_path=... hydra.run.dir=outputs/evaluated
 evaluate.py dataset=mevis ckpt_path=... threshold=0.3 hydra.run.dir=outputs/other/evaluation

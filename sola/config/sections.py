@@ -93,6 +93,8 @@ class DataOptions:
     keeps them in memory until all are used. The videos are shuffled every epoch."""
     num_workers: int = 0
     """Number of processes that load samples, on each device; results do not depend on it."""
+    max_videos: int | None = None
+    """Train on only the first n videos of the train split (of each data set); null: on all."""
     label_iou: float = 0.7
     """A track is positive if its best IoU over the expression's objects is above this."""
     empty_frames: str = "count"
@@ -103,6 +105,7 @@ class DataOptions:
         one_of(("expression", "video"), group_by=self.group_by)
         one_of(("count", "skip"), empty_frames=self.empty_frames)
         at_least(1, batch_size=self.batch_size, max_tokens=self.max_tokens, window=self.window)
+        at_least(1, max_videos=self.max_videos)
         at_least(0, num_workers=self.num_workers)
         between(0, 1, label_iou=self.label_iou)
         if self.max_tokens is not None and self.batch_size > 1:

@@ -30,7 +30,8 @@ LEAST_LOG = 1e-6
 class WordMatch(Selector):
     """Scores a track by the words that it matches; see the module.
 
-    Tracks do not see each other. The network has 0.5 M parameters with ``dim`` 128.
+    Tracks do not see each other. The network has 0.6 M parameters with the default sizes and tokens
+    of the small tracker and MiniLM.
 
     Args:
         token_dim: D, width of an object token.
@@ -165,7 +166,7 @@ class TrackEncoder(nn.Module):
         self.time = nn.Linear(4 * NUM_FREQUENCIES, dim)
         self.over_frames = Block(dim, num_heads, dropout)
         self.frame_norm = nn.LayerNorm(dim)
-        self.pool = nn.Linear(dim, num_pools)
+        self.pool = nn.Linear(dim, num_pools, bias=False)  # softmax would not see a bias
         self.pooled = nn.Linear(num_pools * dim, dim)
         self.statistics = nn.Linear((num_segments + 1) * token_dim, dim)
         self.motion = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, match_dim))
@@ -190,7 +191,9 @@ class TrackEncoder(nn.Module):
         hidden = 0.5 * self.look_at_frames(look)[:, None] + self.change(change)
         hidden = hidden + code.repeat_interleave(num_tracks, dim=0)
         hidden = self.frame_norm(self.over_frames(hidden, exists))
-        weight = self.pool(hidden).masked_fill(~exists[..., None], -torch.inf).softmax(dim=1)
+        weight = self.pool(hidden)
+        least = torch.finfo(weight.dtype).min  # not -inf, for rows of padding without a frame
+        weight = weight.masked_fill(~exists[..., None], least).softmax(dim=1)
         pooled = self.pooled((weight.transpose(1, 2) @ hidden).flatten(1))
         segments = segment_weights(lengths, num_frames, self.num_segments).to(tokens.dtype)
         means = segments.repeat_interleave(num_tracks, dim=0) @ change  # (A, S, D)

@@ -248,7 +248,8 @@ class SelectorModule(pl.LightningModule):
 
     def _no_losses(self) -> dict[str, Tensor]:
         """Return losses of 0 with gradients of 0, as other ranks wait for this rank's gradients."""
-        zero = torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
+        # scaled one by one, so that no two parameters share the memory of their gradients
+        zero = torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
         return dict.fromkeys(self.names[:-1], zero)
 
     def _check_losses(self) -> None:

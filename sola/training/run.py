@@ -192,15 +192,21 @@ def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
     text = TextTokens(data_dir / "text", config.text_encoder)
     rule = {"label_iou": options.label_iou, "empty_frames": options.empty_frames}
 
-    def open_set(split: Split, sources: Sequence[str], keep: int, **how: Any) -> SelectionDataset:
+    def open_set(
+        split: Split, sources: Sequence[str], keep: int, max_videos: int | None = None, **how: Any
+    ) -> SelectionDataset:
         tracks = open_tracks(data_dir, split, sources, config.tracker.name, keep=keep, **rule)
-        return SelectionDataset(split.expressions, tracks, text, **how)
+        used = set(list(split.videos)[:max_videos])
+        expressions = [each for each in split.expressions if each.video_id in used]
+        return SelectionDataset(expressions, tracks, text, **how)
 
     by_video = options.group_by == "video"
     how = {"by_video": by_video, "skip_empty": True, "max_tokens": options.max_tokens}
     # a video's expressions may be spread over the steps of a window
     keep = 1 if by_video and options.max_tokens is None else options.window
-    train_sets = [open_set(train, options.train_sources, keep, **how) for train in trains]
+    train_sets = [
+        open_set(train, options.train_sources, keep, options.max_videos, **how) for train in trains
+    ]
     valid_set = open_set(valid, options.valid_sources, 1, by_video=True)
     return valid, SelectorDataModule(
         train_sets,

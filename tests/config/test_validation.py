@@ -17,6 +17,7 @@ BROKEN = [
     ("train", ["+trainer.callbacks=[]"], "trainer.callbacks: "),
     ("train", ["data.batch_size=0"], "data.batch_size: "),
     ("train", ["data.max_tokens=9", "data.batch_size=2"], "data.batch_size: "),
+    ("train", ["data.max_videos=0"], "data.max_videos: "),
     ("train", ["data.train_sources=[]"], "data.train_sources: "),
     ("train", ["data.train_sources=[gt,gt]"], "data.train_sources: "),
     ("train", ["data.group_by=frame"], "data.group_by: "),

@@ -7,20 +7,17 @@ from types import SimpleNamespace
 import drawn_split as drawn
 import numpy as np
 import pytest
-import torch
+from small_selectors import SEE_MOTION, make_selector
 
 from sola.evaluation.scorers import SelectorScorer, score_tracks
 from sola.evaluation.scores import ScoredSplit, Scores, choose_other_texts, score_expressions
 from sola.evaluation.tracks import TrackSources
-from sola.selector import TrackSelector
+from sola.selector import Selector
 
 
-@pytest.fixture
-def selector() -> TrackSelector:
-    torch.manual_seed(0)
-    return TrackSelector(
-        token_dim=4, text_dim=8, num_layers=1, num_negatives=2, num_heads=2, num_groups=2
-    )
+@pytest.fixture(params=SEE_MOTION)
+def selector(request: pytest.FixtureRequest) -> Selector:
+    return make_selector(request.param, token_dim=4, text_dim=8)
 
 
 def text_tokens(texts: list[str]) -> list[np.ndarray]:
@@ -28,7 +25,7 @@ def text_tokens(texts: list[str]) -> list[np.ndarray]:
     return [np.random.default_rng(len(t)).random((len(t), 8), dtype=np.float32) for t in texts]
 
 
-def test_scores_do_not_depend_on_other_expressions(selector: TrackSelector) -> None:
+def test_scores_do_not_depend_on_other_expressions(selector: Selector) -> None:
     tokens = np.random.default_rng(0).standard_normal((3, 9, 4)).astype(np.float32)
     texts = text_tokens(["ab", "abcdefg", "abc", "abcd", "a"])
     selector.eval()
@@ -44,7 +41,7 @@ def test_scores_do_not_depend_on_other_expressions(selector: TrackSelector) -> N
 
 
 def test_every_expression_of_the_split_gets_a_score_for_every_track(
-    selector: TrackSelector, dataset: SimpleNamespace, sources: TrackSources
+    selector: Selector, dataset: SimpleNamespace, sources: TrackSources
 ) -> None:
     selector.train()
 
@@ -69,7 +66,7 @@ def test_every_expression_of_the_split_gets_a_score_for_every_track(
 
 
 def test_tracks_of_an_expression_are_scored_only_for_it(
-    selector: TrackSelector, dataset: SimpleNamespace, make_reader: type
+    selector: Selector, dataset: SimpleNamespace, make_reader: type
 ) -> None:
     shared, own = make_reader(drawn.TRACKS), make_reader(drawn.OWN_TRACKS, "gdino")
     others = choose_other_texts(dataset.expressions, seed=42)
@@ -107,7 +104,7 @@ def test_tracks_of_an_expression_are_scored_only_for_it(
 
 @pytest.mark.parametrize(("source", "num_texts"), [("grid", [4, 1]), ("gdino", [2, 2, 1, 1, 1])])
 def test_another_text_uses_the_shared_tracks(
-    selector: TrackSelector,
+    selector: Selector,
     dataset: SimpleNamespace,
     make_reader: type,
     source: str,

@@ -10,6 +10,7 @@ import pytest
 import torch
 from own_parts import FirstTokens
 from reference_weights import reference_state_dict
+from small_selectors import SMALL, make_selector
 
 from sola.errors import UserError
 from sola.selector import TrackSelector
@@ -38,14 +39,17 @@ def test_reference_checkpoint_loads_with_widths_of_its_weights(
     assert not loaded.training
 
 
-def test_own_checkpoint_carries_provenance(tmp_path: Path, selector: TrackSelector) -> None:
-    path = tmp_path / "best.ckpt"
+@pytest.mark.parametrize("name", SMALL)
+def test_own_checkpoint_carries_provenance(tmp_path: Path, name: str) -> None:
+    selector, path = make_selector(name).eval(), tmp_path / "best.ckpt"
     state_dict = {f"selector.{name}": tensor for name, tensor in selector.state_dict().items()}
     provenance = {"selector": selector.description, "tracker": "small", "threshold": 0.5}
     torch.save({"state_dict": state_dict, "sola": provenance}, path)
 
     loaded, found = load_selector(path)
 
+    assert type(loaded) is type(selector)
+    assert not loaded.training
     assert found == provenance
     torch.testing.assert_close(loaded.state_dict(), selector.state_dict())
 

@@ -5,32 +5,32 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_selectors import SMALL, make_selector
 
 from sola.errors import UserError
-from sola.selector import TrackSelector
+from sola.selector import Selector
 from sola.selector.checkpoint import load_selector
 
 PROVENANCE = {"tracker": "small", "checkpoint_sha256": "0123", "text_encoder": "minilm"}
 
 
-@pytest.fixture
-def selector() -> TrackSelector:
-    torch.manual_seed(0)
-    selector = TrackSelector(8, 16, num_layers=1, num_negatives=3, num_heads=2).eval()
+@pytest.fixture(params=SMALL)
+def selector(request: pytest.FixtureRequest) -> Selector:
+    selector = make_selector(request.param).eval()
     selector.provenance = dict(PROVENANCE)
     return selector
 
 
-def test_saved_folder_loads_the_same_selector(tmp_path: Path, selector: TrackSelector) -> None:
+def test_saved_folder_loads_the_same_selector(tmp_path: Path, selector: Selector) -> None:
     selector.save_pretrained(tmp_path)
 
-    loaded = TrackSelector.from_pretrained(tmp_path)
+    loaded = type(selector).from_pretrained(tmp_path)
 
     assert loaded.kwargs == selector.kwargs
     torch.testing.assert_close(loaded.state_dict(), selector.state_dict(), rtol=0, atol=0)
 
 
-def test_folder_is_a_checkpoint_with_provenance(tmp_path: Path, selector: TrackSelector) -> None:
+def test_folder_is_a_checkpoint_with_provenance(tmp_path: Path, selector: Selector) -> None:
     selector.save_pretrained(tmp_path / "one")
     once, _ = load_selector(tmp_path / "one")
     once.save_pretrained(tmp_path / "two")
@@ -38,7 +38,7 @@ def test_folder_is_a_checkpoint_with_provenance(tmp_path: Path, selector: TrackS
     loaded, provenance = load_selector(tmp_path / "two")
 
     assert provenance == {**PROVENANCE, "selector": selector.description}
-    assert selector.description["_target_"] == "sola.selector.TrackSelector"
+    assert selector.description["_target_"] == f"sola.selector.{type(selector).__name__}"
     tokens, text = torch.randn(1, 2, 9, 8), torch.randn(1, 3, 16)
     torch.testing.assert_close(loaded(tokens, text), selector(tokens, text), rtol=0, atol=0)
 
@@ -52,7 +52,7 @@ def test_folder_is_a_checkpoint_with_provenance(tmp_path: Path, selector: TrackS
     ],
 )
 def test_folder_without_a_selector_is_refused(
-    tmp_path: Path, selector: TrackSelector, broken: str, named: str
+    tmp_path: Path, selector: Selector, broken: str, named: str
 ) -> None:
     selector.save_pretrained(tmp_path)
     if broken == "sola":

@@ -1,6 +1,6 @@
 """A program: three processes with unequal parts of a step, one of them without any.
 
-    python device_gradients.py <a file that they meet in>
+    python device_gradients.py <a file that they meet in> <class of the selector>
 
 Ends with status 0 if the mean of their gradients is the gradient of the whole step.
 """
@@ -10,9 +10,9 @@ import sys
 
 import torch
 import torch.distributed as dist
+from small_selectors import make_selector
 from test_batching import ALONE, VIDEOS, D, E, make_module
 
-from sola.selector import TrackSelector
 from sola.training.batch import Sample, collate
 from sola.training.module import SelectorModule
 
@@ -39,9 +39,7 @@ def work(rank: int, module: SelectorModule) -> None:
 
 def main() -> None:
     """Starts the processes and ends with their worst status."""
-    torch.manual_seed(0)
-    selector = TrackSelector(D, E, num_heads=2, num_negatives=3)
-    module = make_module(selector).double().eval()
+    module = make_module(make_selector(sys.argv[2], D, E)).double().eval()
     children = []
     for rank in range(len(PARTS)):
         child = os.fork()

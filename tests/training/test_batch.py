@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from small_selectors import SMALL, make_selector
 from torch import Tensor
 
-from sola.selector import TrackSelector
+from sola.selector import Selector
 from sola.training.batch import Batch, Sample, collate
 from sola.types import Expression
 
@@ -23,7 +24,7 @@ def make_sample(video_id: str, num_tracks: int, num_frames: int, text_lengths: l
     )
 
 
-def run(selector: TrackSelector, batch: Batch) -> Tensor:
+def run(selector: Selector, batch: Batch) -> Tensor:
     logits, _ = selector(
         batch.tokens,
         batch.text,
@@ -35,6 +36,7 @@ def run(selector: TrackSelector, batch: Batch) -> Tensor:
     return logits
 
 
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(
     "samples",
     [
@@ -46,9 +48,8 @@ def run(selector: TrackSelector, batch: Batch) -> Tensor:
     ],
     ids=["one", "one video", "equal", "padded", "videos"],
 )
-def test_batch_scores_match_single_samples(samples: list[Sample]) -> None:
-    torch.manual_seed(0)
-    selector = TrackSelector(D, E, num_negatives=3, num_groups=4).eval()
+def test_batch_scores_match_single_samples(samples: list[Sample], name: str) -> None:
+    selector = make_selector(name, D, E).eval()
     batch = collate(samples)
 
     logits = run(selector, batch)

@@ -1,12 +1,11 @@
 """However samples are batched, a step has the mean of the losses that they have alone."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
+from small_selectors import SMALL, make_selector
 from torch import Tensor
 
-from sola.selector import BaselineSelector, SelectionLoss, Selector, TrackSelector
+from sola.selector import SelectionLoss, Selector
 from sola.training.batch import Sample, collate
 from sola.training.module import SelectorModule
 from sola.types import Expression
@@ -49,13 +48,9 @@ def make_module(selector: Selector) -> SelectorModule:
     return SelectorModule(selector, SelectionLoss(1.5, 0.3, 0.07), torch.optim.AdamW, None, None)
 
 
-@pytest.fixture(params=[TrackSelector, BaselineSelector])
+@pytest.fixture(params=SMALL)
 def module(request: pytest.FixtureRequest) -> SelectorModule:
-    torch.manual_seed(0)
-    make: Callable[..., Selector] = request.param
-    kwargs = {"num_heads": 2, "num_negatives": 3} if make is TrackSelector else {}
-    module = make_module(make(D, E, **kwargs))
-    return module.double().eval()
+    return make_module(make_selector(request.param, D, E)).double().eval()
 
 
 def loss_and_gradients(module: SelectorModule, samples: list[Sample]) -> tuple[Tensor, Tensor]:
@@ -94,4 +89,7 @@ def test_batch_does_not_change_scores(module: SelectorModule, samples: list[Samp
 
 def test_process_without_samples_takes_part_with_zero_gradients(module: SelectorModule) -> None:
     module.training_step(collate([]), 0).backward()
-    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
+    gradients = [p.grad for p in module.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+    places = {gradient.data_ptr() for gradient in gradients if gradient is not None}
+    assert len(places) == len(gradients), "a sum over processes would write one into another"

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_selectors import SMALL, make_selector
 
 from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
-from sola.selector import SelectionLoss, TrackSelector
+from sola.selector import SelectionLoss
 from sola.shards import ShardReader
 from sola.text import TextTokens
 from sola.training.batch import collate
@@ -93,13 +94,13 @@ def test_split_without_tracks_is_refused(open_tracks, text) -> None:
         )
 
 
-def test_expression_without_tracks_adds_no_loss(open_tracks, text) -> None:
+@pytest.mark.parametrize("name", SMALL)
+def test_expression_without_tracks_adds_no_loss(open_tracks, text, name: str) -> None:
     dataset = SelectionDataset(
         EXPRESSIONS, open_tracks("gdino"), text, by_video=False, skip_empty=False
     )
     found, nothing, other = (dataset[idx] for idx in range(3))
-    torch.manual_seed(0)
-    selector = TrackSelector(8, 16, num_layers=1, num_heads=2, num_negatives=3).eval()
+    selector = make_selector(name).eval()
     module = SelectorModule(selector, SelectionLoss(1.5, 0.3, 0.07), torch.optim.AdamW, None, None)
 
     with_it, _ = module.compute(collate([found, nothing, other]))

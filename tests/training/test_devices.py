@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import ROOT, TWO_NODES, environments_of_nodes, run_command
+from small_selectors import SEE_MOTION, SMALL, TRAINED
 
 from sola.selector.checkpoint import load_selector
 
@@ -17,12 +18,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.devices]
 ALIKE = {"rtol": 1e-5, "atol": 5e-6}
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1"]
 # 15 expressions about 3 videos: the last step, and the last of validation, leave a process without
-EQUAL = [
-    "selector.dropout=0",
-    "selector.attention_dropout=0",
-    "trainer.max_epochs=2",
-    "optimizer.lr=1e-5",
-]
+EQUAL = ["selector.dropout=0", "trainer.max_epochs=2", "optimizer.lr=1e-5"]
+
+
+@pytest.fixture
+def command(command: list[str]) -> list[str]:
+    return [*command, "selector.attention_dropout=0"]
+
+
+@pytest.fixture(params=SEE_MOTION)
+def command_of_each(command: list[str], request: pytest.FixtureRequest) -> list[str]:
+    if request.param == "TrackSelector":
+        return command
+    others = [word for word in command if not word.startswith("selector")]
+    return [*others, *TRAINED[request.param]]
 
 
 def start(command: list[str], *more: str) -> None:
@@ -60,17 +69,22 @@ def assert_alike(one: Path, other: Path) -> None:
     torch.testing.assert_close(*weights, **ALIKE)
 
 
-def test_two_processes_match_one_with_twice_the_batch(tmp_path: Path, command: list[str]) -> None:
-    start(command, f"hydra.run.dir={tmp_path / 'two'}")
-    train_alone(command, f"hydra.run.dir={tmp_path / 'one'}")
+def test_two_processes_match_one_with_twice_the_batch(
+    tmp_path: Path, command_of_each: list[str]
+) -> None:
+    start(command_of_each, f"hydra.run.dir={tmp_path / 'two'}")
+    train_alone(command_of_each, f"hydra.run.dir={tmp_path / 'one'}")
     assert_alike(tmp_path / "one", tmp_path / "two")
 
 
-def test_mean_gradient_of_processes_is_that_of_the_whole_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize("selector", SMALL)
+def test_mean_gradient_of_processes_is_that_of_the_whole_step(
+    tmp_path: Path, selector: str
+) -> None:
     program = Path(__file__).with_name("device_gradients.py")
     done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path / "meeting")],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, str(program), str(tmp_path / "meeting"), selector],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         capture_output=True,
         text=True,
         timeout=250,

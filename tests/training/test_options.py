@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_selectors import TRAINED
 from torch import Tensor
 
 from sola.config.entry_points import TrainConfig
 from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
+from sola.training import run
 from sola.training.data import SelectorDataModule
 from sola.training.run import train
 from sola.training.samples import SelectionDataset, open_tracks
@@ -95,9 +97,25 @@ def test_packed_steps_train(make_config: MakeConfig, group_by: str, num_workers:
     assert provenance["step"] in (3, 4)
 
 
-@pytest.mark.parametrize(
-    "selector", [(), ("selector=baseline",)], ids=["TrackSelector", "BaselineSelector"]
-)
+@pytest.mark.parametrize(("max_videos", "num_videos"), [(1, 1), (2, 2), (9, 3)])
+def test_max_videos_limits_training_to_the_first_videos(
+    make_config: MakeConfig, max_videos: int, num_videos: int
+) -> None:
+    words = ("data.batch_size=1", "trainer.max_epochs=1", f"data.max_videos={max_videos}")
+    config = make_config(*words)
+    _, data = run._open_data(config)
+    (train_set,) = data.train_sets
+    used = [sample[0].video_id for sample in train_set.samples]
+    assert used == ["v0", "v1", "v2"][:num_videos]
+    assert len(data.valid_set.samples) == 3, "validation has all videos"
+
+    _, provenance = load_selector(train(config).best_path)
+
+    assert provenance["step"] == num_videos
+    assert provenance["data"]["max_videos"] == max_videos
+
+
+@pytest.mark.parametrize("selector", [(), *TRAINED.values()], ids=["TrackSelector", *TRAINED])
 def test_bfloat16_trains(
     make_config: MakeConfig, tmp_path: Path, selector: tuple[str, ...]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+from small_selectors import TRAINED
 from training_checkpoints import assert_same_end
 
 from sola.config.entry_points import TrainConfig
@@ -85,6 +86,7 @@ def train_and_fail(
             ["scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.1"],
             id="between epochs",
         ),
+        pytest.param([FailsAt(step=5), FailsAt(epoch=1)], TRAINED["WordMatch"], id="WordMatch"),
         pytest.param([FailsAt(step=12)], ["callbacks.weight_averaging.decay=0.9"], id="averaged"),
         pytest.param(
             [FailsAt(epoch=1)],
@@ -136,7 +138,9 @@ def test_run_stopped_early_stays_over(make_config: MakeConfig, tmp_path: Path) -
     assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["seed=3", "data.window=1", "data.batch_size=1"])
+@pytest.mark.parametrize(
+    "change", ["seed=3", "data.window=1", "data.batch_size=1", "data.max_videos=2"]
+)
 def test_resuming_within_an_epoch_of_another_order_is_refused(
     make_config: MakeConfig, train_and_fail: Callable[..., None], tmp_path: Path, change: str
 ) -> None:

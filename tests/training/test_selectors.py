@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from own_parts import FirstTokens
+from small_selectors import TRAINED
 
 from sola.config.entry_points import TrainConfig
 from sola.errors import UserError
-from sola.selector import BaselineSelector
 from sola.selector.checkpoint import load_selector
 from sola.training.run import train
 
@@ -50,21 +50,23 @@ def test_own_selector_in_own_folder_trains_and_loads(
     torch.testing.assert_close(logits, selector(tokens, text)[0])
 
 
-def test_baseline_learns_and_is_named_in_its_checkpoint(make_config: MakeConfig) -> None:
-    baseline = ("selector=baseline", "selector.dropout=0", "trainer.max_epochs=24")
+@pytest.mark.parametrize("name", TRAINED)
+def test_selector_learns_and_is_named_in_its_checkpoint(make_config: MakeConfig, name: str) -> None:
+    words = (*TRAINED[name], "selector.dropout=0", "trainer.max_epochs=24")
 
-    selector, provenance = load_selector(train(make_config(*baseline)).best_path)
+    selector, provenance = load_selector(train(make_config(*words)).best_path)
 
-    assert isinstance(selector, BaselineSelector)
-    assert provenance["selector"]["_target_"] == "sola.selector.BaselineSelector"
+    assert type(selector).__name__ == name
+    assert provenance["selector"]["_target_"] == f"sola.selector.{name}"
     assert provenance["metrics"]["valid/J&F"] > 0.6
 
 
 def test_run_does_not_resume_with_another_selector(make_config: MakeConfig, tmp_path: Path) -> None:
     last_path = train(make_config("trainer.max_epochs=1")).best_path.with_name("last.ckpt")
     elsewhere = (f"ckpt_path={last_path}", f"paths.output_dir={tmp_path}/more")
-    with pytest.raises(UserError, match=r"last\.ckpt: .*TrackSelector.*BaselineSelector"):
-        train(make_config(*elsewhere, "selector=baseline"))
+    for name, words in TRAINED.items():
+        with pytest.raises(UserError, match=rf"last\.ckpt: .*TrackSelector.*{name}"):
+            train(make_config(*elsewhere, *words))
     with pytest.raises(UserError, match=r"motion_gain=1,.*selector\.motion_gain=2"):
         train(make_config(*elsewhere, "selector.motion_gain=2"))
     # dropout changes no weight
