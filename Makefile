@@ -11,16 +11,11 @@ TEXTS = sola conf tests benchmarks tools docs data/README.md README.md CHANGELOG
 DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
-RESULTS_DIR = outputs/results
-SELECTORS = small_motion baseline
-SEEDS ?= 0 1 2
 # Those that need neither hours nor the runs of "make results".
-BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/selection.py benchmarks/cost.py,$(shell grep -l __main__ benchmarks/*.py))
-# The best of 0.1, 0.2, ... on split tune.
-THRESHOLD ?= 0.5
+BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/results.py benchmarks/cost.py,$(shell grep -l __main__ benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test test-slow test-devices test-all faults lint size docs docs-commands browser bench soak clean
+.PHONY: help setup demo results ablations test test-slow test-devices test-all faults lint size docs docs-commands browser bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target what; do \
@@ -46,21 +41,15 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 	$(RUN) evaluate.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt report=true hydra.run.dir=$(DEMO_DIR)/evaluation
 	$(RUN) predict.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/prediction
 
-results: setup  ## the numbers of docs/results.md: the full recipe on moving_shapes_large, three seeds, and the baseline's
-	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt
-	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid
-	$(RUN) generate.py dataset=moving_shapes_large split=tune prompt_source=grid
-	$(RUN) generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
-	@for selector in $(SELECTORS); do for seed in $(SEEDS); do set -e; \
-		run=$(RESULTS_DIR)/$$selector/seed_$$seed; \
-		if test -e $$run/valid_u/evaluation.json; then echo "$$run is there: not trained again (make clean removes it)"; continue; fi; \
-		set -x; \
-		$(RUN) train.py experiment=moving_shapes selector=$$selector seed=$$seed hydra.run.dir=$$run; \
-		for split in tune valid_u; do \
-			$(RUN) evaluate.py dataset=moving_shapes_large split=$$split threshold=$(THRESHOLD) ckpt_path=$$run/best.ckpt hydra.run.dir=$$run/$$split; done; \
-		{ set +x; } 2>/dev/null; done; done
-	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/tune --baseline $(RESULTS_DIR)/baseline/seed_*/tune
-	$(RUN) benchmarks/selection.py $(RESULTS_DIR)/small_motion/seed_*/valid_u --baseline $(RESULTS_DIR)/baseline/seed_*/valid_u
+results: setup  ## the headline tables of docs/results.md: word_match and the baseline, three seeds
+	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt trainer.devices=2 trainer.strategy=ddp
+	for split in tune valid_u paraphrase; do \
+		$(RUN) generate.py dataset=moving_shapes_large split=$$split prompt_source=grid || exit; done
+	$(RUN) benchmarks/results.py
+
+ablations: results  ## the other tables of docs/results.md, among them the paper's network: many hours
+	$(RUN) benchmarks/results.py small_motion
+	$(RUN) benchmarks/ablation.py motion
 
 test: setup  ## every test but the slow ones, on all cores, with the coverage of sola/
 	$(RUN) -m pytest -n auto --dist loadfile --durations 10 --cov=sola --cov-report=

@@ -189,7 +189,14 @@ class TextTokens:
             UserError: if the encoder is needed and cannot be loaded, or has another width.
         """
         self.prepare(texts)
-        return [self._read(text) for text in texts]
+        by_path = defaultdict(set)
+        for text in texts:
+            by_path[self._paths[_digest(text)]].add(text)
+        found = {}
+        for path, of_file in by_path.items():
+            with open_hdf5(path, REMEDY) as file:
+                found |= {text: _read(file, text) for text in of_file}
+        return [found[text] for text in texts]
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Encode the texts that are missing from the cache; for errors see ``tokens``."""
@@ -209,14 +216,6 @@ class TextTokens:
                 write_array(file, key, array)
             seal(file, path.stem)
         self._paths |= dict.fromkeys(arrays, path)
-
-    def _read(self, text: str) -> NDArray[np.float32]:
-        key = _digest(text)
-        with open_hdf5(self._paths[key], REMEDY) as file:
-            tokens = read_array(file, key)
-            if not np.isfinite(tokens).all():
-                raise Damage(f"tokens of {text!r} are NaN or infinite")
-        return tokens
 
     def _refresh(self) -> None:
         """Index files that this or another process has added."""
@@ -267,6 +266,13 @@ def _equal_lengths(
     for group in by_length.values():
         for start in range(0, len(group), batch_size):
             yield group[start : start + batch_size]
+
+
+def _read(file: Any, text: str) -> NDArray[np.float32]:
+    tokens = read_array(file, _digest(text))
+    if not np.isfinite(tokens).all():
+        raise Damage(f"tokens of {text!r} are NaN or infinite")
+    return tokens
 
 
 def _digest(text: str) -> str:

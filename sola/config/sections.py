@@ -88,6 +88,8 @@ class DataOptions:
     max_tokens: int | None = None
     """Instead of batch_size: pack samples into steps of at most this many object tokens, counted as
     expressions x tracks x frames. Videos with more are split by expressions."""
+    max_expressions: int | None = None
+    """With group_by=video: a video with more expressions gives several samples; null: one."""
     window: int = 32
     """Number of videos whose samples are shuffled together. Each worker reads their tracks once and
     keeps them in memory until all are used. The videos are shuffled every epoch."""
@@ -105,7 +107,7 @@ class DataOptions:
         one_of(("expression", "video"), group_by=self.group_by)
         one_of(("count", "skip"), empty_frames=self.empty_frames)
         at_least(1, batch_size=self.batch_size, max_tokens=self.max_tokens, window=self.window)
-        at_least(1, max_videos=self.max_videos)
+        at_least(1, max_expressions=self.max_expressions, max_videos=self.max_videos)
         at_least(0, num_workers=self.num_workers)
         between(0, 1, label_iou=self.label_iou)
         if self.max_tokens is not None and self.batch_size > 1:

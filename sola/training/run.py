@@ -201,9 +201,10 @@ def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
         return SelectionDataset(expressions, tracks, text, **how)
 
     by_video = options.group_by == "video"
-    how = {"by_video": by_video, "skip_empty": True, "max_tokens": options.max_tokens}
+    limits = {"max_tokens": options.max_tokens, "max_expressions": options.max_expressions}
+    how = {"by_video": by_video, "skip_empty": True, **limits}
     # a video's expressions may be spread over the steps of a window
-    keep = 1 if by_video and options.max_tokens is None else options.window
+    keep = options.window if any(limits.values()) or not by_video else 1
     train_sets = [
         open_set(train, options.train_sources, keep, options.max_videos, **how) for train in trains
     ]

@@ -156,6 +156,7 @@ class SelectionDataset(Dataset[Sample]):
             one video have different tracks, a sample is one expression.
         skip_empty: whether to skip expressions without tracks, which teach nothing.
         max_tokens: videos with more object tokens are split into samples of fewer expressions.
+        max_expressions: videos with more expressions are split likewise.
 
     Raises:
         UserError: if no sample is left.
@@ -170,8 +171,10 @@ class SelectionDataset(Dataset[Sample]):
         by_video: bool,
         skip_empty: bool = False,
         max_tokens: int | None = None,
+        max_expressions: int | None = None,
     ) -> None:
-        self.tracks, self.text, self.max_tokens = tracks, text, max_tokens
+        self.tracks, self.text = tracks, text
+        self.max_tokens, self.max_expressions = max_tokens, max_expressions
         if skip_empty:
             expressions = [e for e in expressions if tracks.num_tracks(e) > 0]
         self.samples: list[tuple[Expression, ...]] = [(each,) for each in expressions]
@@ -207,9 +210,9 @@ class SelectionDataset(Dataset[Sample]):
         return len(expressions) * self.tracks.num_tracks(first) * num_frames
 
     def _cut(self, group: Sequence[Expression]) -> list[tuple[Expression, ...]]:
-        """Split a video's expressions into samples of similar size that fit ``max_tokens``."""
-        if self.max_tokens is None:
-            return [tuple(group)]
-        at_most = max(1, self.max_tokens // max(1, self.num_tokens(group[:1])))
-        num_parts = math.ceil(len(group) / at_most)
+        """Split a video's expressions into samples of similar size that keep to both limits."""
+        at_most = self.max_expressions or len(group)
+        if self.max_tokens is not None:
+            at_most = min(at_most, self.max_tokens // max(1, self.num_tokens(group[:1])))
+        num_parts = math.ceil(len(group) / max(1, at_most))
         return [tuple(group[part::num_parts]) for part in range(num_parts)]

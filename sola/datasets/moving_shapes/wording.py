@@ -399,6 +399,22 @@ FRAMES = (
     "look for {}",
     "I mean {}",
     "{} in the video",
+    "can you see {}",
+    "mark {} for me",
+    "track {} through the clip",
+    "I am interested in {}",
+    "outline {} in every frame",
+    "give me the mask of {}",
+    "my target is {}",
+    "I was talking about {}",
+    "pay attention to {}",
+    "select {} from the scene",
+    "which pixels belong to {}",
+    "it is {} that I need",
+    "we are watching {}",
+    "{}, please",
+    "do you notice {} here",
+    "there must be {} somewhere",
 )
 """Frames of a whole sentence, for training."""
 UNSEEN_FRAMES = (
@@ -407,7 +423,17 @@ UNSEEN_FRAMES = (
     "my favourite is {}",
     "what I would like to see is {}",
 )
-WITH_MOTION = ("{} {}", "{} that {be} {}", "{} which {be} {}", "{} seen {}")
+WITH_MOTION = (
+    "{} {}",
+    "{} that {be} {}",
+    "{} which {be} {}",
+    "{} seen {}",
+    "{}, {}",
+    "{} and {it} {be} {}",
+    "{} currently {}",
+    "{} that {be} clearly {}",
+    "{} when {it} {be} {}",
+)
 """How a motion is joined to a noun, for training."""
 UNSEEN_WITH_MOTION = ("{}, always {}", "{} while {}", "{} as {it} {be} {}")
 

@@ -1,0 +1,140 @@
+"""Quality of selection on synthetic videos over several seeds: the tables of docs/results.md.
+
+    python benchmarks/results.py                     # what make results runs
+    python benchmarks/results.py small_motion        # the paper's network, half an hour a seed
+
+Needs the tracks that ``make results`` makes. Trains every selector by its recipe, chooses one
+threshold for all its seeds on split tune, and evaluates tune, valid_u and paraphrase with it.
+Finished runs below outputs/results are read, not repeated. Prints a table of J&F in percent for
+each selector and split, mean and standard deviation over the seeds, and one line per figure,
+``ratio <name> <value> bar <value>``.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from runs import call, evaluate_once, figure
+
+RECIPES = {
+    "word_match": ("experiment=word_match",),
+    "baseline": ("experiment=moving_shapes", "selector=baseline"),
+    "small_motion": ("experiment=moving_shapes",),
+}
+"""Selector -> arguments of train.py."""
+DEFAULT = ("word_match", "baseline")
+DATASET = "moving_shapes_large"
+SPLITS = ("tune", "valid_u", "paraphrase")
+BARS = {"tune": 0.90, "valid_u": 0.93}
+"""Of the selection's share of the oracle."""
+WORDING_BARS = {"new_frames": 0.9, "unseen_words": 0.75}
+"""Of the share of valid_u's J&F that remains in another wording."""
+ANSWERS = ("selection", "oracle", "best_track", "selection_where_other_text", "other_text")
+
+Evaluation = dict[str, Any]
+
+
+def main() -> None:
+    """Make the missing runs, and print the tables."""
+    parser = argparse.ArgumentParser(description="J&F of selectors over seeds")
+    parser.add_argument("selectors", nargs="*", help=f"of {', '.join(RECIPES)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--processes", type=int, default=2, help="runs at the same time")
+    parser.add_argument("--out", type=Path, default=Path("outputs/results"))
+    parser.add_argument("--overrides", nargs="+", default=[], help="such as data_root=...")
+    options = parser.parse_args()
+    if unknown := set(options.selectors) - set(RECIPES):
+        parser.error(f"selectors: expected some of {', '.join(RECIPES)}, got {sorted(unknown)}")
+    for selector in options.selectors or DEFAULT:
+        _measure(selector, options)
+
+
+def _measure(selector: str, options: argparse.Namespace) -> None:
+    """Train and evaluate one selector, and print its tables."""
+    folders = [options.out / selector / f"seed_{seed}" for seed in options.seeds]
+
+    def train(folder: Path, seed: int) -> None:
+        if not (folder / "best.ckpt").is_file() or (folder / "training").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "training").touch()
+            words = (*RECIPES[selector], f"seed={seed}", *options.overrides)
+            call("train.py", *words, "resume=true", f"hydra.run.dir={folder}")
+            (folder / "training").unlink()
+
+    def evaluate(folder: Path, split: str, threshold: float | None = None) -> Evaluation:
+        name = split if threshold is None else f"{split}_{threshold:g}"
+        words = [f"dataset={DATASET}", f"split={split}", *options.overrides]
+        words += [] if threshold is None else [f"threshold={threshold:g}"]
+        return evaluate_once(folder / "best.ckpt", folder / name, *words)
+
+    with ThreadPoolExecutor(options.processes) as pool:
+        list(pool.map(train, folders, options.seeds))
+        threshold = _best_threshold(list(pool.map(lambda f: evaluate(f, "tune"), folders)))
+        jobs = [[pool.submit(evaluate, f, split, threshold) for f in folders] for split in SPLITS]
+    found = {
+        split: [job.result() for job in of_split]
+        for split, of_split in zip(SPLITS, jobs, strict=True)
+    }
+    print(f"\n{selector}: threshold {threshold:g} chosen on tune, seeds {options.seeds}")
+    for split, evaluations in found.items():
+        _print_table(split, evaluations)
+    for split, bar in BARS.items():
+        ratio = statistics.mean(_jf(e, "selection") / _jf(e, "oracle") for e in found[split])
+        print(f"ratio {selector}_{split}_over_oracle {ratio:.3f} bar {bar:.3f}")
+    for wording, bar in WORDING_BARS.items():
+        shares = [
+            _mean_of_wording(other, wording) / _jf(e, "selection")
+            for e, other in zip(found["valid_u"], found["paraphrase"], strict=True)
+        ]
+        print(
+            f"ratio {selector}_{wording}_over_valid_u {statistics.mean(shares):.3f} bar {bar:.3f}"
+        )
+
+
+def _best_threshold(evaluations: Sequence[Evaluation]) -> float:
+    """Return the reported threshold with the highest mean J&F over the seeds."""
+    curves = [{row["threshold"]: row["J&F"] for row in e["curve"]} for e in evaluations]
+    return max(curves[0], key=lambda threshold: sum(curve[threshold] for curve in curves))
+
+
+def _print_table(split: str, evaluations: Sequence[Evaluation]) -> None:
+    first = evaluations[0]
+    print(f"\n{DATASET}/{split}, {first['num_videos']} videos, J&F in percent\n")
+    print(
+        "| expressions | number | " + " | ".join(name.replace("_", " ") for name in ANSWERS) + " |"
+    )
+    print("|---|---|" + "---|" * len(ANSWERS))
+    _print_row("all", evaluations, lambda e: e["results"])
+    for kind in first["by_kind"]:
+        _print_row(kind, evaluations, lambda e, kind=kind: e["by_kind"][kind])
+
+
+def _print_row(
+    label: str, evaluations: Sequence[Evaluation], get: Callable[[Evaluation], Evaluation]
+) -> None:
+    cells = []
+    for name in ANSWERS:
+        values = [get(e).get(name, {}).get("J&F") for e in evaluations]
+        cells.append("-" if None in values else figure(values))
+    number = get(evaluations[0])["selection"]["num_expressions"]
+    print(f"| {label} | {number} | " + " | ".join(cells) + " |")
+
+
+def _jf(evaluation: Evaluation, answer: str) -> float:
+    return float(evaluation["results"][answer]["J&F"])
+
+
+def _mean_of_wording(evaluation: Evaluation, wording: str) -> float:
+    """Return the mean J&F of the selection over all kinds that end with a wording."""
+    rows = [
+        row["selection"] for kind, row in evaluation["by_kind"].items() if kind.endswith(wording)
+    ]
+    number = sum(row["num_expressions"] for row in rows)
+    return float(sum(row["J&F"] * row["num_expressions"] for row in rows) / number)
+
+
+if __name__ == "__main__":
+    main()
