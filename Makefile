@@ -8,6 +8,8 @@ PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --co
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 TEXTS = sola conf tests benchmarks tools docs data/README.md README.md CHANGELOG.md CONTRIBUTING.md
+# Two processes, one thread each.
+TWO = trainer.devices=2 trainer.strategy=ddp
 DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
@@ -33,8 +35,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, training, scores, pictures
-	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=gt
-	$(RUN) generate.py dataset=moving_shapes split=valid_u prompt_source=grid
+	$(RUN) generate.py dataset=moving_shapes split=train prompt_source=gt $(TWO)
+	$(RUN) generate.py dataset=moving_shapes split=valid_u prompt_source=grid $(TWO)
 	$(if $(DEMO_IS_TRAINED),@echo '$(DEMO_DIR)/best.ckpt is there: not trained again ("make clean" removes it)',rm -rf $(DEMO_DIR))
 	$(if $(DEMO_IS_TRAINED),,$(RUN) train.py experiment=demo hydra.run.dir=$(DEMO_DIR))
 	touch $(DEMO_TRAINED)
@@ -42,9 +44,9 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 	$(RUN) predict.py dataset=moving_shapes ckpt_path=$(DEMO_DIR)/best.ckpt hydra.run.dir=$(DEMO_DIR)/prediction
 
 results: setup  ## the headline tables of docs/results.md: word_match and the baseline, three seeds
-	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt trainer.devices=2 trainer.strategy=ddp
+	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt $(TWO)
 	for split in tune valid_u paraphrase; do \
-		$(RUN) generate.py dataset=moving_shapes_large split=$$split prompt_source=grid || exit; done
+		$(RUN) generate.py dataset=moving_shapes_large split=$$split prompt_source=grid $(TWO) || exit; done
 	$(RUN) benchmarks/results.py
 
 ablations: results  ## the other tables of docs/results.md, among them the paper's network: many hours
@@ -80,6 +82,7 @@ docs: setup  ## the documentation as pages for any browser, outputs/docs/index.h
 
 docs-commands: setup  ## the commands of the quickstart, on what "make demo" left
 	$(RUN) docs/site/run_commands.py docs/quickstart.md
+	$(RUN) -m pytest -q tests/test_demo_answers.py
 
 browser:  ## Chromium for the tests of pages, from Debian's packages (as root)
 	{ command -v chromium && command -v chromedriver; } >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver; }

@@ -76,6 +76,19 @@ def test_expressions_with_the_same_tracks_share_a_sample(
     assert ids(alone) == [[name] for sample in expected for name in sample]
 
 
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [1] * 7), (3, [2, 2, 3]), (7, [7]), (9, [7])])
+def test_video_with_many_expressions_gives_several_samples(
+    open_tracks, text, limit: int, sizes: list[int]
+) -> None:
+    expressions = [Expression("v0", str(number), "a", ("v0a",)) for number in range(7)]
+    tracks = open_tracks("grid")
+    dataset = SelectionDataset(expressions, tracks, text, by_video=True, max_expressions=limit)
+    assert sorted(len(sample) for sample in ids(dataset)) == sizes
+    assert sorted(name for sample in ids(dataset) for name in sample) == [
+        ("v0", str(number)) for number in range(7)
+    ]
+
+
 def test_only_validation_keeps_expressions_without_tracks(open_tracks, text) -> None:
     tracks = open_tracks("gdino")
     train_set = SelectionDataset(EXPRESSIONS, tracks, text, by_video=True, skip_empty=True)
