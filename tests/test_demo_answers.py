@@ -1,4 +1,4 @@
-"""The demo's selector answers the questions of the quickstart, also in other words.
+"""The demo's selector answers the questions of quickstart and README, also in other words.
 
 Runs after ``make demo``, as ``make docs-commands`` does, and is skipped without it.
 """
@@ -23,12 +23,13 @@ WHITE_CROSS, HEXAGON, CIRCLE, SQUARE = range(4)
 QUESTIONS = {
     "a white cross moving left": {WHITE_CROSS},
     "the green thing": {HEXAGON},
+    "a green thing moving back and forth": {HEXAGON},
+    "the yellow object moving to the left": {CIRCLE},
     "find the snowy plus that is drifting to the left": {WHITE_CROSS},
     "show me the leafy object": {HEXAGON},
     "the shape going out and coming back": {HEXAGON},
     "where is the golden disc": {CIRCLE},
     "the navy box which is sinking": {SQUARE},
-    "a cross and a circle moving to the left": {WHITE_CROSS, CIRCLE},
     "the yellow square that drifts to the left": set[int](),
 }
 
