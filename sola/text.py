@@ -192,7 +192,7 @@ class TextTokens:
         by_path = defaultdict(set)
         for text in texts:
             by_path[self._paths[_digest(text)]].add(text)
-        found = {}
+        found: dict[str, NDArray[np.float32]] = {}
         for path, of_file in by_path.items():
             with open_hdf5(path, REMEDY) as file:
                 found |= {text: _read(file, text) for text in of_file}

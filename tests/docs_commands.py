@@ -74,6 +74,7 @@ NOT_HERE = re.compile(r"trainer\.max_epochs=|hydra[./](?:launcher|sweeper)|[^=]+
 SMALL_VIDEOS = ("dataset.maker.num_frames=6", "dataset.maker.expressions_per_video=4")
 FEW_VIDEOS = "dataset.maker.num_videos={train:2,valid_u:2}"
 SMALL_DETECTOR = [word for word in GDINO if not word.startswith("dataset.")]
+REAL = ("dataset=mevis", "dataset=ref", "experiment=mevis")
 LEFT_OUT = {
     "trainer.num_nodes=2",  # two nodes have to start at once: see the tests marked devices
     "--config-dir",  # a folder of the user's own: see test_worked_examples.py
@@ -105,9 +106,10 @@ def stand_in(words: list[str]) -> list[str]:
             return [program, *done]
         own = [word.replace("prompt_source.", "prompt_sources.gdino.") for word in SMALL_DETECTOR]
         return [program, *_with_small_tracker(done), "text_encoder=minilm", *own]
-    if not any(word.startswith(("dataset=mevis", "dataset=ref")) for word in done):
+    if not any(word.startswith(REAL) for word in done):
         return [program, *done, *SMALL_VIDEOS, FEW_VIDEOS]
-    if program == "train.py" and "-m" not in done and "hydra.run.dir=outputs/mine" not in done:
+    has_folder = any(word.startswith("hydra.run.dir=") for word in done)
+    if program == "train.py" and "-m" not in done and not has_folder:
         done.append("hydra.run.dir=outputs/mine")  # where the pages say that the checkpoint lies
     if program != "generate.py":
         done.append("text_encoder=minilm")

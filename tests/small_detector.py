@@ -10,6 +10,7 @@ GDINO = (
     f"{DETECTOR}.shortest_edge_px=96",
     "prompt_source.stability_threshold=0.5",
     "dataset.maker.expressions_per_video=3",
+    "dataset.maker.rewordings.train.known=0",
     "dataset.maker.max_objects=3",
     *(f"{NETWORK}.{key}=1" for key in ("encoder_layers", "bert_layers")),
     *(f"{NETWORK}.{key}=32" for key in ("hidden_dim", "ffn_dim", "bert_dim", "bert_ffn_dim")),

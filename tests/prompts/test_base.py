@@ -71,6 +71,7 @@ def _config(compose: Compose, module: str, tracker: str = "small", **options: An
         "dataset.maker.first_seed={train: 1}",
         "dataset.maker.num_frames=3",
         "dataset.maker.expressions_per_video=6",
+        "dataset.maker.rewordings.train.known=0",
     )
     config.prompt_source = importlib.import_module(module).Corner(**options)
     return config
