@@ -14,380 +14,158 @@ KNOWN, NEW_FRAMES, UNSEEN_WORDS = "known", "new_frames", "unseen_words"
 WORDINGS = (KNOWN, NEW_FRAMES, UNSEEN_WORDS)
 """Words and frames of training; its words in new frames; unseen words in its frames."""
 
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "red": (
-        "red",
-        "crimson",
-        "scarlet",
-        "ruby",
-        "vermilion",
-        "carmine",
-        "tomato-red",
-        "cardinal",
-        "reddish",
-        "blood-red",
-        "brick-red",
-        "rose-red",
-    ),
-    "green": (
-        "green",
-        "jade",
-        "olive",
-        "lime",
-        "mossy",
-        "grassy",
-        "leafy",
-        "shamrock",
-        "greenish",
-        "forest-green",
-        "pine",
-        "malachite",
-    ),
-    "blue": (
-        "blue",
-        "navy",
-        "cobalt",
-        "sapphire",
-        "indigo",
-        "ultramarine",
-        "denim",
-        "cerulean",
-        "royal-blue",
-        "bluish",
-        "midnight-blue",
-        "azure",
-    ),
-    "yellow": (
-        "yellow",
-        "golden",
-        "lemon",
-        "canary",
-        "mustard",
-        "buttery",
-        "straw-yellow",
-        "yellowish",
-        "sunny",
-        "custard",
-        "dandelion",
-        "sunflower",
-    ),
-    "purple": (
-        "purple",
-        "violet",
-        "lilac",
-        "lavender",
-        "plum",
-        "mauve",
-        "aubergine",
-        "purplish",
-        "orchid",
-        "magenta",
-        "mulberry",
-        "eggplant",
-    ),
-    "orange": (
-        "orange",
-        "tangerine",
-        "carrot",
-        "pumpkin",
-        "amber",
-        "mandarin",
-        "orange-coloured",
-        "ginger",
-        "clementine",
-        "persimmon",
-        "orangey",
-        "rusty",
-    ),
-    "cyan": (
-        "cyan",
-        "teal",
-        "blue-green",
-        "cyan-coloured",
-        "greenish-blue",
-        "ice-blue",
-        "light-blue",
-        "pale-blue",
-        "tropical-blue",
-        "sky-blue",
-        "robin-blue",
-    ),
-    "white": (
-        "white",
-        "snowy",
-        "ivory",
-        "pearly",
-        "chalky",
-        "whitish",
-        "porcelain",
-        "frosty",
-        "snow-white",
-        "bleached",
-        "pale",
-        "creamy",
-    ),
-    "circle": (
-        "circle",
-        "disc",
-        "dot",
-        "ring",
-        "round shape",
-        "round form",
-        "coin",
-        "orb",
-        "roundel",
-        "bubble",
-    ),
-    "square": (
-        "square",
-        "box",
-        "block",
-        "tile",
-        "cube",
-        "square shape",
-        "four-sided shape",
-        "rectangle",
-        "brick",
-        "four-cornered form",
-    ),
-    "triangle": (
-        "triangle",
-        "pyramid",
-        "wedge",
-        "arrowhead",
-        "three-sided shape",
-        "three-cornered shape",
-        "triangular form",
-        "cone",
-        "spearhead",
-        "trigon",
-    ),
-    "star": (
-        "star",
-        "starfish",
-        "asterisk",
-        "star shape",
-        "five-pointed shape",
-        "starburst",
-        "star-like form",
-        "twinkle",
-        "spiky form",
-        "snowflake",
-    ),
-    "cross": (
-        "cross",
-        "plus",
-        "plus sign",
-        "cross shape",
-        "crosshair",
-        "four-armed form",
-        "plus shape",
-        "addition sign",
-        "crossroads",
-    ),
-    "hexagon": (
-        "hexagon",
-        "six-sided shape",
-        "six-cornered form",
-        "hexagonal shape",
-        "six-sided form",
-        "hex",
-        "hexagonal form",
-        "hexagonal tile",
-        "bolt head",
-        "six-edged shape",
-    ),
-    "left": (
-        "moving left",
-        "going left",
-        "drifting to the left",
-        "sliding leftwards",
-        "heading left",
-        "gliding leftward",
-        "travelling to the left-hand side",
-        "pushing left",
-        "floating leftwards",
-        "shifting to the left",
-    ),
-    "right": (
-        "moving right",
-        "going right",
-        "drifting to the right",
-        "sliding rightwards",
-        "heading right",
-        "gliding rightward",
-        "travelling to the right-hand side",
-        "pushing right",
-        "floating rightwards",
-        "shifting to the right",
-    ),
-    "up": (
-        "moving up",
-        "going up",
-        "rising",
-        "moving upwards",
-        "heading up",
-        "floating upward",
-        "climbing",
-        "lifting upwards",
-        "gaining height",
-        "travelling to the top",
-    ),
-    "down": (
-        "moving down",
-        "going down",
-        "sinking",
-        "moving downwards",
-        "heading down",
-        "dropping",
-        "descending",
-        "plunging",
-        "losing height",
-        "travelling to the bottom",
-    ),
-    "still": (
-        "standing still",
-        "staying in its place",
-        "not moving at all",
-        "staying still",
-        "remaining in position",
-        "keeping its place",
-        "resting",
-        "stationary",
-        "staying put",
-        "idle",
-    ),
-    "growing": (
-        "growing",
-        "getting bigger",
-        "becoming larger",
-        "increasing in size",
-        "getting larger",
-        "expanding",
-        "swelling",
-        "inflating",
-        "ballooning",
-        "gaining size",
-    ),
-    "shrinking": (
-        "shrinking",
-        "getting smaller",
-        "becoming smaller",
-        "decreasing in size",
-        "contracting",
-        "dwindling",
-        "reducing in size",
-        "deflating",
-        "getting tinier",
-        "withering",
-    ),
-    "rotating": (
-        "turning round",
-        "rotating in place",
-        "spinning",
-        "rotating",
-        "turning about its centre",
-        "whirling",
-        "twirling",
-        "spinning round",
-        "pirouetting",
-        "gyrating",
-    ),
-    "reversing": (
-        "turning back halfway",
-        "going out and coming back",
-        "moving back and forth",
-        "coming back again",
-        "returning to where it started",
-        "reversing",
-        "changing direction halfway",
-        "going there and back",
-        "doubling back",
-        "making a round trip",
-        "rebounding",
-        "backtracking",
-    ),
-    "starting_late": (
-        "starting to move late",
-        "waiting before it moves",
-        "starting late",
-        "moving only later",
-        "resting first and then moving",
-        "setting off late",
-        "pausing before it moves",
-        "staying still at first",
-        "beginning to move late",
-        "holding on before setting off",
-        "hesitating",
-    ),
-    "leaving": (
-        "leaving the picture",
-        "going out of view",
-        "disappearing over the edge",
-        "leaving the frame",
-        "moving out of the picture",
-        "exiting",
-        "going out of sight",
-        "slipping out of the frame",
-        "vanishing",
-        "moving off the screen",
-    ),
-    "entering": (
-        "coming into the picture",
-        "coming into view",
-        "entering from outside",
-        "entering the frame",
-        "moving into the picture",
-        "appearing at the edge",
-        "coming in",
-        "sliding into view",
-        "coming in from outside",
-        "showing up",
-    ),
-    "noun": (
-        "object",
-        "shape",
-        "thing",
-        "item",
-        "form",
-        "element",
-        "piece",
-        "entity",
-        "body",
-        "article",
-    ),
-}
-"""Concept -> words of training."""
 
-UNSEEN: dict[str, tuple[str, ...]] = {
-    "red": ("cherry", "strawberry"),
-    "green": ("emerald", "mint"),
-    "blue": ("cornflower", "lapis"),
-    "yellow": ("daffodil", "banana"),
-    "purple": ("amethyst", "grape"),
-    "orange": ("copper", "apricot"),
-    "cyan": ("aquamarine", "turquoise"),
-    "white": ("alabaster", "milky"),
-    "circle": ("ball", "sphere"),
-    "square": ("quadrilateral", "crate"),
-    "triangle": ("tent", "delta"),
-    "star": ("pentagram", "sparkle"),
-    "cross": ("crucifix", "intersection"),
-    "hexagon": ("nut", "honeycomb"),
-    "left": ("westbound", "scooting westwards"),
-    "right": ("eastbound", "scooting eastwards"),
-    "up": ("ascending", "soaring"),
-    "down": ("lowering", "falling"),
-    "still": ("immobile", "motionless"),
-    "growing": ("enlarging", "widening"),
-    "shrinking": ("diminishing", "narrowing"),
-    "rotating": ("revolving", "swivelling"),
-    "reversing": ("boomeranging", "oscillating"),
-    "starting_late": ("lingering", "delayed"),
-    "leaving": ("escaping", "departing"),
-    "entering": ("arriving", "emerging"),
-    "noun": ("figure", "one"),
-}
+def _split(phrases: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    return {concept: tuple(words.split(", ")) for concept, words in phrases.items()}
+
+
+SYNONYMS = _split(
+    {
+        "red": (
+            "red, crimson, scarlet, ruby, vermilion, carmine, tomato-red, cardinal, "
+            "reddish, blood-red, brick-red, rose-red"
+        ),
+        "green": (
+            "green, jade, olive, lime, mossy, grassy, leafy, shamrock, greenish, "
+            "forest-green, pine, malachite"
+        ),
+        "blue": (
+            "blue, navy, cobalt, sapphire, indigo, ultramarine, denim, cerulean, "
+            "royal-blue, bluish, midnight-blue, azure"
+        ),
+        "yellow": (
+            "yellow, golden, lemon, canary, mustard, buttery, straw-yellow, yellowish, "
+            "sunny, custard, dandelion, sunflower"
+        ),
+        "purple": (
+            "purple, violet, lilac, lavender, plum, mauve, aubergine, purplish, orchid, "
+            "magenta, mulberry, eggplant"
+        ),
+        "orange": (
+            "orange, tangerine, carrot, pumpkin, amber, mandarin, orange-coloured, ginger, "
+            "clementine, persimmon, orangey, rusty"
+        ),
+        "cyan": (
+            "cyan, teal, blue-green, cyan-coloured, greenish-blue, ice-blue, light-blue, "
+            "pale-blue, tropical-blue, sky-blue, robin-blue"
+        ),
+        "white": (
+            "white, snowy, ivory, pearly, chalky, whitish, porcelain, frosty, snow-white, "
+            "bleached, pale, creamy"
+        ),
+        "circle": "circle, disc, dot, ring, round shape, round form, coin, orb, roundel, bubble",
+        "square": (
+            "square, box, block, tile, cube, square shape, four-sided shape, rectangle, "
+            "brick, four-cornered form"
+        ),
+        "triangle": (
+            "triangle, pyramid, wedge, arrowhead, three-sided shape, three-cornered shape, "
+            "triangular form, cone, spearhead, trigon"
+        ),
+        "star": (
+            "star, starfish, asterisk, star shape, five-pointed shape, starburst, star-like "
+            "form, twinkle, spiky form, snowflake"
+        ),
+        "cross": (
+            "cross, plus, plus sign, cross shape, crosshair, four-armed form, plus shape, "
+            "addition sign, crossroads"
+        ),
+        "hexagon": (
+            "hexagon, six-sided shape, six-cornered form, hexagonal shape, six-sided form, "
+            "hex, hexagonal form, hexagonal tile, bolt head, six-edged shape"
+        ),
+        "left": (
+            "moving left, going left, drifting to the left, sliding leftwards, heading "
+            "left, gliding leftward, travelling to the left-hand side, pushing left, "
+            "floating leftwards, shifting to the left"
+        ),
+        "right": (
+            "moving right, going right, drifting to the right, sliding rightwards, heading "
+            "right, gliding rightward, travelling to the right-hand side, pushing right, "
+            "floating rightwards, shifting to the right"
+        ),
+        "up": (
+            "moving up, going up, rising, moving upwards, heading up, floating upward, "
+            "climbing, lifting upwards, gaining height, travelling to the top"
+        ),
+        "down": (
+            "moving down, going down, sinking, moving downwards, heading down, dropping, "
+            "descending, plunging, losing height, travelling to the bottom"
+        ),
+        "still": (
+            "standing still, staying in its place, not moving at all, staying still, "
+            "remaining in position, keeping its place, resting, stationary, staying put, "
+            "idle"
+        ),
+        "growing": (
+            "growing, getting bigger, becoming larger, increasing in size, getting larger, "
+            "expanding, swelling, inflating, ballooning, gaining size"
+        ),
+        "shrinking": (
+            "shrinking, getting smaller, becoming smaller, decreasing in size, contracting, "
+            "dwindling, reducing in size, deflating, getting tinier, withering"
+        ),
+        "rotating": (
+            "turning round, rotating in place, spinning, rotating, turning about its "
+            "centre, whirling, twirling, spinning round, pirouetting, gyrating"
+        ),
+        "reversing": (
+            "turning back halfway, going out and coming back, moving back and forth, coming "
+            "back again, returning to where it started, reversing, changing direction "
+            "halfway, going there and back, doubling back, making a round trip, rebounding, "
+            "backtracking"
+        ),
+        "starting_late": (
+            "starting to move late, waiting before it moves, starting late, moving only "
+            "later, resting first and then moving, setting off late, pausing before it "
+            "moves, staying still at first, beginning to move late, holding on before "
+            "setting off, hesitating"
+        ),
+        "leaving": (
+            "leaving the picture, going out of view, disappearing over the edge, leaving "
+            "the frame, moving out of the picture, exiting, going out of sight, slipping "
+            "out of the frame, vanishing, moving off the screen"
+        ),
+        "entering": (
+            "coming into the picture, coming into view, entering from outside, entering the "
+            "frame, moving into the picture, appearing at the edge, coming in, sliding into "
+            "view, coming in from outside, showing up"
+        ),
+        "noun": "object, shape, thing, item, form, element, piece, entity, body, article",
+    }
+)
+"""Concept -> words of training."""
+UNSEEN = _split(
+    {
+        "red": "cherry, strawberry",
+        "green": "emerald, mint",
+        "blue": "cornflower, lapis",
+        "yellow": "daffodil, banana",
+        "purple": "amethyst, grape",
+        "orange": "copper, apricot",
+        "cyan": "aquamarine, turquoise",
+        "white": "alabaster, milky",
+        "circle": "ball, sphere",
+        "square": "quadrilateral, crate",
+        "triangle": "tent, delta",
+        "star": "pentagram, sparkle",
+        "cross": "crucifix, intersection",
+        "hexagon": "nut, honeycomb",
+        "left": "westbound, scooting westwards",
+        "right": "eastbound, scooting eastwards",
+        "up": "ascending, soaring",
+        "down": "lowering, falling",
+        "still": "immobile, motionless",
+        "growing": "enlarging, widening",
+        "shrinking": "diminishing, narrowing",
+        "rotating": "revolving, swivelling",
+        "reversing": "boomeranging, oscillating",
+        "starting_late": "lingering, delayed",
+        "leaving": "escaping, departing",
+        "entering": "arriving, emerging",
+        "noun": "figure, one",
+    }
+)
 """Concept -> words that training lacks."""
 
 FRAMES = (
