@@ -16,6 +16,7 @@ SMALL = (
     "dataset.maker.num_videos={train: 2, valid_u: 2}",
     "dataset.maker.num_frames=4",
     "dataset.maker.expressions_per_video=3",
+    "dataset.maker.rewordings.train.known=0",
     "dataset.maker.max_objects=3",
 )
 TRAIN = ("train", "experiment=demo", "trainer.max_epochs=1")
