@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from runs import call, evaluate_once, figure
+from runs import DATASET, RECIPES, call, evaluate_once, figure
 
 from sola.config import compose
 from sola.evaluation.run import open_sources, open_split
@@ -37,13 +37,6 @@ from sola.selector.checkpoint import load_selector
 from sola.text import TextTokens
 from sola.weights_file import read_weights
 
-RECIPES = {
-    "word_match": ("experiment=word_match",),
-    "small_motion": ("experiment=moving_shapes",),
-    "baseline": ("experiment=moving_shapes", "selector=baseline"),
-}
-"""Row of the tables -> arguments of train.py."""
-DATASET = "moving_shapes_large"
 OF_EVALUATION = ("dataset", "data_root", "tracker", "text_encoder", "num_threads")
 """First parts of the overrides that evaluate.py is given too."""
 NUM_PASSES = 5

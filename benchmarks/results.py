@@ -17,16 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from runs import call, evaluate_once, figure
+from runs import DATASET, RECIPES, call, evaluate_once, figure
 
-RECIPES = {
-    "word_match": ("experiment=word_match",),
-    "baseline": ("experiment=moving_shapes", "selector=baseline"),
-    "small_motion": ("experiment=moving_shapes",),
-}
-"""Selector -> arguments of train.py."""
 DEFAULT = ("word_match", "baseline")
-DATASET = "moving_shapes_large"
 SPLITS = ("tune", "valid_u", "paraphrase")
 BARS = {"tune": 0.90, "valid_u": 0.93}
 """Of the selection's share of the oracle."""

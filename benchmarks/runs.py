@@ -8,6 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+RECIPES = {
+    "word_match": ("experiment=word_match",),
+    "small_motion": ("experiment=moving_shapes",),
+    "baseline": ("experiment=moving_shapes", "selector=baseline"),
+}
+"""Selector -> arguments of train.py."""
+DATASET = "moving_shapes_large"
+"""That of these recipes."""
+
 
 def call(*command: str) -> None:
     """Run a program of this repository, such as ``call("train.py", "seed=1")``; print its command.

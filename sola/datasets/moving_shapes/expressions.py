@@ -59,9 +59,19 @@ def make_sentences(
         rng: chooses descriptions and words.
     """
     candidates = _candidates(objects, is_visible, rng)
+    return take_in_turn(candidates, count)
+
+
+def take_in_turn(candidates: dict[str, list[Sentence]], count: int) -> list[Sentence]:
+    """Take up to ``count`` different sentences from the ends of the lists, one kind after another.
+
+    Args:
+        candidates: sentences by kind; taken ones are removed.
+        count: largest number of sentences.
+    """
     sentences: dict[str, Sentence] = {}
     while len(sentences) < count and any(candidates.values()):
-        for kind in KINDS:
+        for kind in candidates:
             if candidates[kind] and len(sentences) < count:
                 sentence = candidates[kind].pop()
                 sentences.setdefault(sentence.text, sentence)

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from sola.datasets.moving_shapes import scene
-from sola.datasets.moving_shapes.expressions import NOUNS, Flags, Objects, Sentence
+from sola.datasets.moving_shapes.expressions import (
+    NOUNS,
+    Flags,
+    Objects,
+    Sentence,
+    take_in_turn,
+)
 from sola.datasets.moving_shapes.measures import SIDES, Measures, find_leader, measure
 from sola.datasets.moving_shapes.wording import Description, to_plural
 
@@ -90,13 +96,7 @@ def make_relation_sentences(
         Sentences without descriptions.
     """
     candidates = _candidates(_Finder(drawn.objects, is_visible, measure(drawn), rng))
-    sentences: dict[str, Sentence] = {}
-    while len(sentences) < count and any(candidates.values()):
-        for kind in KINDS:
-            if candidates[kind] and len(sentences) < count:
-                sentence = candidates[kind].pop()
-                sentences.setdefault(sentence.text, sentence)
-    return list(sentences.values())
+    return take_in_turn(candidates, count)
 
 
 def _candidates(finder: "_Finder") -> dict[str, list[Sentence]]:
