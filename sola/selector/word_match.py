@@ -7,7 +7,8 @@ change). Each word is compared with both, which gives the probability m of the w
     p       = 1 - product over s of (1 - p_s)
 
 so a sentence is a disjunction of S conjunctions of words ("the red square and the blue star").
-Gates let articles and nouns such as "thing" count nothing.
+Gates let articles and nouns such as "thing" count nothing. To the logit of p, attention between the
+tracks of a video adds what only a comparison can tell: which is the leftmost, which fits better.
 """
 
 import math
@@ -30,8 +31,8 @@ LEAST_LOG = 1e-6
 class WordMatch(Selector):
     """Scores a track by the words that it matches; see the module.
 
-    Tracks do not see each other. The network has 0.6 M parameters with the default sizes and tokens
-    of the small tracker and MiniLM.
+    The network has 1.1 M parameters with the default sizes and tokens of the small tracker and
+    MiniLM.
 
     Args:
         token_dim: D, width of an object token.
@@ -42,6 +43,7 @@ class WordMatch(Selector):
         num_heads: attention heads over frames and over words.
         num_pools: attention pools over the frames of a track.
         num_segments: parts of the video over which the changes of a track are averaged.
+        num_comparisons: blocks of attention between tracks; 0: every track is scored by itself.
         motion_gain: factor on the difference of a track's tokens from their mean.
         dropout: dropout of all layers.
 
@@ -60,10 +62,12 @@ class WordMatch(Selector):
         num_heads: int = 4,
         num_pools: int = 4,
         num_segments: int = 4,
+        num_comparisons: int = 2,
         motion_gain: float = 4.0,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        at_least(0, num_comparisons=num_comparisons)
         at_least(1, token_dim=token_dim, text_dim=text_dim, dim=dim, match_dim=match_dim)
         at_least(1, num_descriptions=num_descriptions, num_pools=num_pools)
         at_least(1, num_segments=num_segments, num_heads=num_heads)
@@ -82,7 +86,7 @@ class WordMatch(Selector):
             dropout=dropout,
         )
         self.words = nn.Sequential(
-            nn.LayerNorm(text_dim), nn.Dropout(dropout), nn.Linear(text_dim, dim)
+            nn.LayerNorm(text_dim), nn.Linear(text_dim, dim), nn.Dropout(dropout)
         )
         self.over_words = Block(dim, num_heads, dropout)
         self.word_norm = nn.LayerNorm(dim)
@@ -92,6 +96,16 @@ class WordMatch(Selector):
         self.presence = nn.Linear(dim, num_descriptions)
         self.scale, self.offset = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(()))
         self.to_text = nn.Linear(2 * match_dim, text_dim)
+        self.comparison: Comparison | None = None
+        if num_comparisons:
+            self.compared = nn.Linear(2 * match_dim + token_dim, dim)
+            self.comparison = Comparison(
+                dim,
+                num_blocks=num_comparisons,
+                num_heads=num_heads,
+                num_pools=num_pools,
+                dropout=dropout,
+            )
         self.match_scale = 1 / math.sqrt(match_dim)
         with torch.no_grad():
             self.bias.bias.fill_(1)  # at first a word fits every track
@@ -112,23 +126,82 @@ class WordMatch(Selector):
 
         Each video is encoded once. Scores are computed in float32 in mixed precision.
         """
-        tracks = self.tracks(tokens, frame_mask)  # (V, N, 2P)
+        tracks, looks = self.tracks(tokens, frame_mask)  # (V, N, 2P), (V, N, D)
         words = self.word_norm(self.over_words(self.words(text), text_mask))  # (B, L, C)
-        if video_idx is not None:
-            tracks = tracks[video_idx]
-        tracks = tracks.expand(len(text), -1, -1)
+
+        def of_sample(rows: Tensor) -> Tensor:  # (V, ...) -> (B, ...)
+            rows = rows if video_idx is None else rows[video_idx]
+            return rows.expand(len(text), *rows.shape[1:])
+
+        looks_and_motion = torch.cat([tracks, looks], dim=-1)
+        tracks = of_sample(tracks)
         with torch.autocast(text.device.type, enabled=False):
             tracks, words = tracks.to(text.dtype), words.to(text.dtype)
             match = tracks @ self.query(words).transpose(1, 2) * self.match_scale
             evidence = F.logsigmoid(match + self.bias(words).transpose(1, 2))  # (B, N, L)
-            weight = self.share(words).softmax(dim=-1) * self.gate(words).sigmoid()  # (B, L, S)
+            gate = self.gate(words).sigmoid()  # (B, L, 1)
             if text_mask is not None:
-                weight = weight * text_mask[..., None]
+                gate = gate * text_mask[..., None]
+            weight = self.share(words).softmax(dim=-1) * gate  # (B, L, S)
             sentence = mean_of_existing(words, text_mask)
             log_p = evidence @ weight + F.logsigmoid(self.presence(sentence))[:, None]
             log_none = _log_of_rest(log_p).sum(dim=-1)  # (B, N): no description holds
             logits = self.scale * (_log_of_rest(log_none) - log_none) + self.offset
+            if self.comparison is not None:
+                compared = of_sample(self.compared(looks_and_motion.to(text.dtype)))
+                mask = None if track_mask is None else of_sample(track_mask)
+                counted = evidence * gate.transpose(1, 2)
+                logits = logits + self.comparison(compared, words, counted, mask, text_mask)
             return logits, self.to_text(tracks)
+
+
+class Comparison(nn.Module):
+    """Compares the tracks of a video with each other under a sentence.
+
+    Args:
+        dim: C, width of the network.
+        num_blocks: blocks of attention between tracks.
+        num_heads: attention heads.
+        num_pools: attention pools over the words of the sentence.
+        dropout: dropout of the blocks.
+    """
+
+    def __init__(
+        self, dim: int, *, num_blocks: int, num_heads: int, num_pools: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.pool = nn.Linear(dim, num_pools, bias=False)
+        self.sentence = nn.Linear(num_pools * dim, 2 * dim)
+        self.word = nn.Linear(dim, dim)
+        self.track_norm, self.output_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.blocks = nn.ModuleList(Block(dim, num_heads, dropout) for _ in range(num_blocks))
+        self.output = nn.Linear(dim, 1, bias=False)
+        nn.init.normal_(self.output.weight, std=0.01)  # at first it hardly counts
+
+    def forward(
+        self,
+        tracks: Tensor,
+        words: Tensor,
+        evidence: Tensor,
+        track_mask: Tensor | None,
+        text_mask: Tensor | None,
+    ) -> Tensor:
+        """Return what the comparison adds to the logits, (B, N).
+
+        Args:
+            tracks: (B, N, C) tracks.
+            words: (B, L, C) words.
+            evidence: (B, N, L) logarithm of each word's probability for each track, as it counts.
+            track_mask: (B, N) bool, False for padding; None: no padding.
+            text_mask: (B, L) bool, likewise.
+        """
+        weight = masked_softmax(self.pool(words), text_mask)  # (B, L, pools)
+        sentence = self.sentence((weight.transpose(1, 2) @ words).flatten(1))[:, None]
+        gain, shift = sentence.chunk(2, dim=-1)
+        hidden = self.track_norm(tracks) * (1 + gain) + shift + evidence @ self.word(words)
+        for block in self.blocks:
+            hidden = block(hidden, track_mask)
+        return self.output(self.output_norm(hidden))[..., 0]
 
 
 class TrackEncoder(nn.Module):
@@ -171,8 +244,8 @@ class TrackEncoder(nn.Module):
         self.statistics = nn.Linear((num_segments + 1) * token_dim, dim)
         self.motion = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, match_dim))
 
-    def forward(self, tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
-        """Return the descriptions (V, N, 2P) of object tokens (V, N, T, D).
+    def forward(self, tokens: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return descriptions (V, N, 2P) and mean tokens (V, N, D) of object tokens (V, N, T, D).
 
         Args:
             tokens: object tokens.
@@ -191,16 +264,16 @@ class TrackEncoder(nn.Module):
         hidden = 0.5 * self.look_at_frames(look)[:, None] + self.change(change)
         hidden = hidden + code.repeat_interleave(num_tracks, dim=0)
         hidden = self.frame_norm(self.over_frames(hidden, exists))
-        weight = self.pool(hidden)
-        least = torch.finfo(weight.dtype).min  # not -inf, for rows of padding without a frame
-        weight = weight.masked_fill(~exists[..., None], least).softmax(dim=1)
+        weight = masked_softmax(self.pool(hidden), exists)
         pooled = self.pooled((weight.transpose(1, 2) @ hidden).flatten(1))
         segments = segment_weights(lengths, num_frames, self.num_segments).to(tokens.dtype)
         means = segments.repeat_interleave(num_tracks, dim=0) @ change  # (A, S, D)
         spread = mean_of_existing(change.square(), exists).clamp(min=1e-12).sqrt()
         numbers = torch.cat([means.flatten(1), spread], dim=-1)
         motion = self.motion(pooled + self.statistics(self.dropout(numbers)))
-        return torch.cat([self.look(look), motion], dim=-1).unflatten(0, (num_videos, num_tracks))
+        descriptions = torch.cat([self.look(look), motion], dim=-1)
+        shape = (num_videos, num_tracks)
+        return descriptions.unflatten(0, shape), look.unflatten(0, shape)
 
 
 class Block(nn.Module):
@@ -215,7 +288,7 @@ class Block(nn.Module):
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
-        self.attention = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.attention = Attention(dim, num_heads=num_heads, dropout=0.0)
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
         self.dropout = nn.Dropout(dropout)
 
@@ -226,6 +299,13 @@ class Block(nn.Module):
         projected = attention.query(x), attention.key(x), attention.value(x)
         tokens = tokens + self.dropout(attention.attend(*projected, mask))
         return tokens + self.dropout(self.mlp(self.norms[1](tokens)))
+
+
+def masked_softmax(weight: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the softmax of (A, S, K) over S, without the padding of mask (A, S); always finite."""
+    if mask is not None:  # not -inf, for rows of padding alone
+        weight = weight.masked_fill(~mask[..., None], torch.finfo(weight.dtype).min)
+    return weight.softmax(dim=1)
 
 
 def time_code(lengths: Tensor, num_frames: int) -> Tensor:

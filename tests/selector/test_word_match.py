@@ -1,4 +1,4 @@
-"""Functions of WordMatch over time: they depend on a video's own frames only."""
+"""WordMatch: its functions over time, and what the tracks of a video know of each other."""
 
 import math
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import adaptive_avg_pool1d
 
+from sola.selector import WordMatch
 from sola.selector.word_match import NUM_FREQUENCIES, segment_weights, time_code
 
 LENGTHS = torch.tensor([1, 2, 3, 4, 7, 16])
@@ -39,3 +40,15 @@ def test_time_code_does_not_depend_on_padding() -> None:
     padded = time_code(LENGTHS, 16)
     for length, own in zip(LENGTHS, padded, strict=True):
         torch.testing.assert_close(own[:length], time_code(length[None], int(length))[0])
+
+
+@pytest.mark.parametrize("num_comparisons", [0, 1, 2])
+def test_tracks_see_each_other_only_through_comparisons(num_comparisons: int) -> None:
+    torch.manual_seed(0)
+    selector = WordMatch(8, 16, dim=16, match_dim=8, num_comparisons=num_comparisons).eval()
+    tokens, text = torch.randn(1, 5, 12, 8), torch.randn(3, 4, 16)
+
+    logits, without_last = selector(tokens, text)[0], selector(tokens[:, :4], text)[0]
+
+    is_same = torch.isclose(logits[:, :4], without_last, rtol=0, atol=1e-6)
+    assert is_same.all() if num_comparisons == 0 else not is_same.any()
