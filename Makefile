@@ -14,7 +14,7 @@ DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
 # Those that need neither hours nor the runs of "make results".
-BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/results.py benchmarks/cost.py,$(shell grep -l __main__ benchmarks/*.py))
+BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/results.py benchmarks/cost.py benchmarks/errors.py,$(shell grep -l __main__ benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo results ablations test test-slow test-devices test-all faults lint size docs docs-commands browser bench soak clean
@@ -48,10 +48,13 @@ results: setup  ## the headline tables of docs/results.md: word_match and the ba
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid $(TWO)
 	for split in tune valid_u paraphrase; do \
 		$(RUN) generate.py dataset=moving_shapes_large split=$$split prompt_source=grid $(TWO) || exit; done
+	$(RUN) generate.py dataset=moving_shapes_relations split=train prompt_source=gt $(TWO)
+	for split in tune valid_u; do \
+		$(RUN) generate.py dataset=moving_shapes_relations split=$$split prompt_source=grid $(TWO) || exit; done
 	$(RUN) benchmarks/results.py
 
 ablations: results  ## the other tables of docs/results.md, among them the paper's network: many hours
-	$(RUN) benchmarks/results.py small_motion
+	$(RUN) benchmarks/results.py small_motion relations_alone relations_small_motion
 	$(RUN) benchmarks/ablation.py motion
 
 test: setup  ## every test but the slow ones, on all cores, with the coverage of sola/

@@ -3,11 +3,11 @@
     python benchmarks/results.py                     # what make results runs
     python benchmarks/results.py small_motion        # the paper's network, half an hour a seed
 
-Needs the tracks that ``make results`` makes. Trains every selector by its recipe, chooses one
-threshold for all its seeds on split tune, and evaluates tune, valid_u and paraphrase with it.
+Needs the tracks that ``make results`` makes. Trains every selector by its recipe (RECIPES in
+runs.py), chooses one threshold for all its seeds on split tune, and evaluates its splits with it.
 Finished runs below outputs/results are read, not repeated. Prints a table of J&F in percent for
 each selector and split, mean and standard deviation over the seeds, and one line per figure,
-``ratio <name> <value> bar <value>``.
+``ratio <name> <value> bar <value>``; relations are compared with the baseline in points.
 """
 
 import argparse
@@ -17,14 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from runs import DATASET, RECIPES, call, evaluate_once, figure
+from runs import RECIPES, Recipe, call, evaluate_once, figure
 
-DEFAULT = ("word_match", "baseline")
-SPLITS = ("tune", "valid_u", "paraphrase")
+DEFAULT = ("word_match", "baseline", "relations_word_match", "relations_baseline")
 BARS = {"tune": 0.90, "valid_u": 0.93}
 """Of the selection's share of the oracle."""
 WORDING_BARS = {"new_frames": 0.9, "unseen_words": 0.75}
 """Of the share of valid_u's J&F that remains in another wording."""
+RELATIONS_BAR = 15
+"""Points of J&F on valid_u above the baseline, for sentences about relations."""
 ANSWERS = ("selection", "oracle", "best_track", "selection_where_other_text", "other_text")
 
 Evaluation = dict[str, Any]
@@ -41,39 +42,54 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.selectors) - set(RECIPES):
         parser.error(f"selectors: expected some of {', '.join(RECIPES)}, got {sorted(unknown)}")
-    for selector in options.selectors or DEFAULT:
-        _measure(selector, options)
+    names = options.selectors or DEFAULT
+    found = {name: _measure(name, RECIPES[name], options) for name in names}
+    for name in ("word_match", "baseline", "small_motion"):
+        if name in found:
+            _print_ratios(name, found[name])
+    if "relations_baseline" in found:
+        baseline = _mean_jf(found["relations_baseline"]["valid_u"])
+        for name in (each for each in names if each.startswith("relations_")):
+            points = 100 * (_mean_jf(found[name]["valid_u"]) - baseline)
+            print(f"points {name}_above_baseline {points:.1f} bar {RELATIONS_BAR}")
 
 
-def _measure(selector: str, options: argparse.Namespace) -> None:
-    """Train and evaluate one selector, and print its tables."""
+def _measure(
+    selector: str, recipe: Recipe, options: argparse.Namespace
+) -> dict[str, list[Evaluation]]:
+    """Train a selector, print its tables, and return its evaluations by split."""
     folders = [options.out / selector / f"seed_{seed}" for seed in options.seeds]
 
     def train(folder: Path, seed: int) -> None:
         if not (folder / "best.ckpt").is_file() or (folder / "training").is_file():
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "training").touch()
-            words = (*RECIPES[selector], f"seed={seed}", *options.overrides)
+            words = (*recipe.words, f"seed={seed}", *options.overrides)
             call("train.py", *words, "resume=true", f"hydra.run.dir={folder}")
             (folder / "training").unlink()
 
     def evaluate(folder: Path, split: str, threshold: float | None = None) -> Evaluation:
         name = split if threshold is None else f"{split}_{threshold:g}"
-        words = [f"dataset={DATASET}", f"split={split}", *options.overrides]
+        words = [f"dataset={recipe.dataset}", f"split={split}", *options.overrides]
         words += [] if threshold is None else [f"threshold={threshold:g}"]
         return evaluate_once(folder / "best.ckpt", folder / name, *words)
 
     with ThreadPoolExecutor(options.processes) as pool:
         list(pool.map(train, folders, options.seeds))
-        threshold = _best_threshold(list(pool.map(lambda f: evaluate(f, "tune"), folders)))
-        jobs = [[pool.submit(evaluate, f, split, threshold) for f in folders] for split in SPLITS]
-    found = {
-        split: [job.result() for job in of_split]
-        for split, of_split in zip(SPLITS, jobs, strict=True)
-    }
-    print(f"\n{selector}: threshold {threshold:g} chosen on tune, seeds {options.seeds}")
+        first = recipe.splits[0]
+        threshold = _best_threshold(list(pool.map(lambda f: evaluate(f, first), folders)))
+        jobs = {
+            split: [pool.submit(evaluate, folder, split, threshold) for folder in folders]
+            for split in recipe.splits
+        }
+    found = {split: [job.result() for job in of_split] for split, of_split in jobs.items()}
+    print(f"\n{selector}: threshold {threshold:g} chosen on {first}, seeds {options.seeds}")
     for split, evaluations in found.items():
-        _print_table(split, evaluations)
+        _print_table(f"{recipe.dataset}/{split}", evaluations)
+    return found
+
+
+def _print_ratios(selector: str, found: dict[str, list[Evaluation]]) -> None:
     for split, bar in BARS.items():
         ratio = statistics.mean(_jf(e, "selection") / _jf(e, "oracle") for e in found[split])
         print(f"ratio {selector}_{split}_over_oracle {ratio:.3f} bar {bar:.3f}")
@@ -82,9 +98,8 @@ def _measure(selector: str, options: argparse.Namespace) -> None:
             _mean_of_wording(other, wording) / _jf(e, "selection")
             for e, other in zip(found["valid_u"], found["paraphrase"], strict=True)
         ]
-        print(
-            f"ratio {selector}_{wording}_over_valid_u {statistics.mean(shares):.3f} bar {bar:.3f}"
-        )
+        share = statistics.mean(shares)
+        print(f"ratio {selector}_{wording}_over_valid_u {share:.3f} bar {bar:.3f}")
 
 
 def _best_threshold(evaluations: Sequence[Evaluation]) -> float:
@@ -95,7 +110,7 @@ def _best_threshold(evaluations: Sequence[Evaluation]) -> float:
 
 def _print_table(split: str, evaluations: Sequence[Evaluation]) -> None:
     first = evaluations[0]
-    print(f"\n{DATASET}/{split}, {first['num_videos']} videos, J&F in percent\n")
+    print(f"\n{split}, {first['num_videos']} videos, J&F in percent\n")
     print(
         "| expressions | number | " + " | ".join(name.replace("_", " ") for name in ANSWERS) + " |"
     )
@@ -114,6 +129,11 @@ def _print_row(
         cells.append("-" if None in values else figure(values))
     number = get(evaluations[0])["selection"]["num_expressions"]
     print(f"| {label} | {number} | " + " | ".join(cells) + " |")
+
+
+def _mean_jf(evaluations: Sequence[Evaluation]) -> float:
+    """Return the mean J&F of the selection over seeds."""
+    return statistics.mean(_jf(each, "selection") for each in evaluations)
 
 
 def _jf(evaluation: Evaluation, answer: str) -> float:

@@ -6,16 +6,35 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+
+class Recipe(NamedTuple):
+    """How a selector is trained, and on which splits it is measured."""
+
+    words: tuple[str, ...]
+    """Arguments of train.py."""
+    dataset: str = "moving_shapes_large"
+    splits: tuple[str, ...] = ("tune", "valid_u", "paraphrase")
+    """The first one chooses the threshold."""
+
+
+RELATIONS = ("moving_shapes_relations", ("tune", "valid_u"))
 RECIPES = {
-    "word_match": ("experiment=word_match",),
-    "small_motion": ("experiment=moving_shapes",),
-    "baseline": ("experiment=moving_shapes", "selector=baseline"),
+    "word_match": Recipe(("experiment=word_match",)),
+    "baseline": Recipe(("experiment=moving_shapes", "selector=baseline")),
+    "small_motion": Recipe(("experiment=moving_shapes",)),
+    "relations_word_match": Recipe(("experiment=relations",), *RELATIONS),
+    "relations_alone": Recipe(("experiment=relations", "selector=word_match_alone"), *RELATIONS),
+    "relations_baseline": Recipe(("experiment=relations", "selector=baseline"), *RELATIONS),
+    "relations_small_motion": Recipe(
+        (
+            *("experiment=moving_shapes", "dataset=moving_shapes_relations"),
+            *("data.train_sources=[gt]", "data.max_expressions=null", "trainer.max_epochs=20"),
+        ),
+        *RELATIONS,
+    ),
 }
-"""Selector -> arguments of train.py."""
-DATASET = "moving_shapes_large"
-"""That of these recipes."""
 
 
 def call(*command: str) -> None:
