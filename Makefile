@@ -54,7 +54,8 @@ results: setup  ## the headline tables of docs/results.md: word_match and the ba
 	$(RUN) benchmarks/results.py
 
 ablations: results  ## the other tables of docs/results.md, among them the paper's network: many hours
-	$(RUN) benchmarks/results.py small_motion relations_alone relations_small_motion
+	$(RUN) benchmarks/results.py word_match alone gt_only no_best_track half_the_videos small_motion
+	$(RUN) benchmarks/results.py relations_baseline relations_word_match relations_alone relations_small_motion
 	$(RUN) benchmarks/ablation.py motion
 
 test: setup  ## every test but the slow ones, on all cores, with the coverage of sola/

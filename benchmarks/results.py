@@ -24,6 +24,7 @@ BARS = {"tune": 0.90, "valid_u": 0.93}
 """Of the selection's share of the oracle."""
 WORDING_BARS = {"new_frames": 0.9, "unseen_words": 0.75}
 """Of the share of valid_u's J&F that remains in another wording."""
+RELATIONS, BASELINE = "relations_", "relations_baseline"
 RELATIONS_BAR = 15
 """Points of J&F on valid_u above the baseline, for sentences about relations."""
 ANSWERS = ("selection", "oracle", "best_track", "selection_where_other_text", "other_text")
@@ -43,30 +44,41 @@ def main() -> None:
     if unknown := set(options.selectors) - set(RECIPES):
         parser.error(f"selectors: expected some of {', '.join(RECIPES)}, got {sorted(unknown)}")
     names = options.selectors or DEFAULT
-    found = {name: _measure(name, RECIPES[name], options) for name in names}
-    for name in ("word_match", "baseline", "small_motion"):
-        if name in found:
-            _print_ratios(name, found[name])
-    if "relations_baseline" in found:
-        baseline = _mean_jf(found["relations_baseline"]["valid_u"])
-        for name in (each for each in names if each.startswith("relations_")):
+    with ThreadPoolExecutor(options.processes) as pool:
+        jobs = [
+            pool.submit(_train, name, seed, options) for name in names for seed in options.seeds
+        ]
+        for job in jobs:
+            job.result()
+        found = {name: _evaluate(name, RECIPES[name], options, pool) for name in names}
+    for of_relations in (False, True):
+        rows = {name: found[name] for name in names if name.startswith(RELATIONS) == of_relations}
+        _print_summary(rows)
+    for name in (each for each in names if not each.startswith(RELATIONS)):
+        _print_ratios(name, found[name])
+    if BASELINE in found:
+        baseline = _mean_jf(found[BASELINE]["valid_u"])
+        for name in (each for each in names if each.startswith(RELATIONS) and each != BASELINE):
             points = 100 * (_mean_jf(found[name]["valid_u"]) - baseline)
             print(f"points {name}_above_baseline {points:.1f} bar {RELATIONS_BAR}")
 
 
-def _measure(
-    selector: str, recipe: Recipe, options: argparse.Namespace
-) -> dict[str, list[Evaluation]]:
-    """Train a selector, print its tables, and return its evaluations by split."""
-    folders = [options.out / selector / f"seed_{seed}" for seed in options.seeds]
+def _train(selector: str, seed: int, options: argparse.Namespace) -> None:
+    """Train a selector with one seed, unless that is done; an interrupted run is resumed."""
+    folder = options.out / selector / f"seed_{seed}"
+    if not (folder / "best.ckpt").is_file() or (folder / "training").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "training").touch()
+        words = (*RECIPES[selector].words, f"seed={seed}", *options.overrides)
+        call("train.py", *words, "resume=true", f"hydra.run.dir={folder}")
+        (folder / "training").unlink()
 
-    def train(folder: Path, seed: int) -> None:
-        if not (folder / "best.ckpt").is_file() or (folder / "training").is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "training").touch()
-            words = (*recipe.words, f"seed={seed}", *options.overrides)
-            call("train.py", *words, "resume=true", f"hydra.run.dir={folder}")
-            (folder / "training").unlink()
+
+def _evaluate(
+    selector: str, recipe: Recipe, options: argparse.Namespace, pool: ThreadPoolExecutor
+) -> dict[str, list[Evaluation]]:
+    """Print the tables of a trained selector, and return its evaluations by split."""
+    folders = [options.out / selector / f"seed_{seed}" for seed in options.seeds]
 
     def evaluate(folder: Path, split: str, threshold: float | None = None) -> Evaluation:
         name = split if threshold is None else f"{split}_{threshold:g}"
@@ -74,19 +86,32 @@ def _measure(
         words += [] if threshold is None else [f"threshold={threshold:g}"]
         return evaluate_once(folder / "best.ckpt", folder / name, *words)
 
-    with ThreadPoolExecutor(options.processes) as pool:
-        list(pool.map(train, folders, options.seeds))
-        first = recipe.splits[0]
-        threshold = _best_threshold(list(pool.map(lambda f: evaluate(f, first), folders)))
-        jobs = {
-            split: [pool.submit(evaluate, folder, split, threshold) for folder in folders]
-            for split in recipe.splits
-        }
+    first = recipe.splits[0]
+    threshold = _best_threshold(list(pool.map(lambda folder: evaluate(folder, first), folders)))
+    jobs = {
+        split: [pool.submit(evaluate, folder, split, threshold) for folder in folders]
+        for split in recipe.splits
+    }
     found = {split: [job.result() for job in of_split] for split, of_split in jobs.items()}
     print(f"\n{selector}: threshold {threshold:g} chosen on {first}, seeds {options.seeds}")
     for split, evaluations in found.items():
         _print_table(f"{recipe.dataset}/{split}", evaluations)
     return found
+
+
+def _print_summary(found: dict[str, dict[str, list[Evaluation]]]) -> None:
+    """Print one row for each selector: J&F of the selection on tune, on valid_u, and by kind."""
+    if len(found) < 2:
+        return
+    kinds = [*next(iter(found.values()))["valid_u"][0]["by_kind"]]
+    print("\n| selector | tune | valid_u |", " | ".join(kinds), "|")
+    print("|---|---|---|" + "---|" * len(kinds))
+    for name, by_split in found.items():
+        cells = [[_jf(e, "selection") for e in by_split[split]] for split in ("tune", "valid_u")]
+        for kind in kinds:
+            means = [e["by_kind"][kind]["selection"]["J&F"] for e in by_split["valid_u"]]
+            cells.append(means)
+        print(f"| {name} |", " | ".join(map(figure, cells)), "|")
 
 
 def _print_ratios(selector: str, found: dict[str, list[Evaluation]]) -> None:

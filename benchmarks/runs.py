@@ -24,6 +24,12 @@ RECIPES = {
     "word_match": Recipe(("experiment=word_match",)),
     "baseline": Recipe(("experiment=moving_shapes", "selector=baseline")),
     "small_motion": Recipe(("experiment=moving_shapes",)),
+    "alone": Recipe(("experiment=word_match", "selector=word_match_alone")),
+    "gt_only": Recipe(("experiment=word_match", "data.train_sources=[gt]")),
+    "no_best_track": Recipe(("experiment=word_match", "data.best_iou=null")),
+    "half_the_videos": Recipe(
+        ("experiment=word_match", "data.max_videos=1200", "trainer.max_epochs=6")
+    ),
     "relations_word_match": Recipe(("experiment=relations",), *RELATIONS),
     "relations_alone": Recipe(("experiment=relations", "selector=word_match_alone"), *RELATIONS),
     "relations_baseline": Recipe(("experiment=relations", "selector=baseline"), *RELATIONS),

@@ -31,7 +31,7 @@ LEAST_LOG = 1e-6
 class WordMatch(Selector):
     """Scores a track by the words that it matches; see the module.
 
-    The network has 1.1 M parameters with the default sizes and tokens of the small tracker and
+    The network has 1.0 M parameters with the default sizes and tokens of the small tracker and
     MiniLM.
 
     Args:
