@@ -13,7 +13,7 @@ by kind of error:
 
 A track belongs to the object with which its mean IoU is largest, if that is above 0.3. Writes
 errors.png beside evaluation.json: 50 errors drawn at random, each with four frames. Green is right,
-yellow missed, striped red wrong.
+white missed, striped red wrong.
 """
 
 import argparse

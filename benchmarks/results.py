@@ -11,6 +11,7 @@ each selector and split, mean and standard deviation over the seeds, and one lin
 """
 
 import argparse
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,11 +46,8 @@ def main() -> None:
         parser.error(f"selectors: expected some of {', '.join(RECIPES)}, got {sorted(unknown)}")
     names = options.selectors or DEFAULT
     with ThreadPoolExecutor(options.processes) as pool:
-        jobs = [
-            pool.submit(_train, name, seed, options) for name in names for seed in options.seeds
-        ]
-        for job in jobs:
-            job.result()
+        jobs = itertools.product(names, options.seeds)
+        list(pool.map(lambda job: _train(*job, options), jobs))
         found = {name: _evaluate(name, RECIPES[name], options, pool) for name in names}
     for of_relations in (False, True):
         rows = {name: found[name] for name in names if name.startswith(RELATIONS) == of_relations}

@@ -23,6 +23,8 @@ train.py experiment=demo hydra.run.dir=outputs/demo
 generate.py dataset=moving_shapes_large split=train prompt_source=gt
 generate.py dataset=moving_shapes_large split=train prompt_source=grid
 generate.py dataset=moving_shapes_large split=valid_u prompt_source=grid
+generate.py dataset=moving_shapes_relations split=train prompt_source=gt
+generate.py dataset=moving_shapes_relations split=valid_u prompt_source=grid
 evaluate.py dataset=mevis ckpt_path=... hydra.run.dir=outputs/evaluated
 evaluate.py dataset=mevis ckpt_path=... threshold=0.3 hydra.run.dir=outputs/other/evaluation
 predict.py dataset=mevis ckpt_path=... split=valid_u submission=true hydra.run.dir=outputs/handed_in

@@ -8,7 +8,8 @@ change). Each word is compared with both, which gives the probability m of the w
 
 so a sentence is a disjunction of S conjunctions of words ("the red square and the blue star").
 Gates let articles and nouns such as "thing" count nothing. To the logit of p, attention between the
-tracks of a video adds what only a comparison can tell: which is the leftmost, which fits better.
+tracks of a video adds what only a comparison can tell: whether a track is the leftmost one, or the
+one that fits best.
 """
 
 import math
@@ -40,12 +41,12 @@ class WordMatch(Selector):
         dim: width of the network.
         match_dim: width in which words and tracks are compared, once for looks and once for motion.
         num_descriptions: S, number of conjunctions of which one must hold.
-        num_heads: attention heads over frames and over words.
-        num_pools: attention pools over the frames of a track.
+        num_heads: attention heads over frames, words and tracks.
+        num_pools: attention pools over the frames of a track and over the words of a sentence.
         num_segments: parts of the video over which the changes of a track are averaged.
         num_comparisons: blocks of attention between tracks; 0: every track is scored by itself.
         motion_gain: factor on the difference of a track's tokens from their mean.
-        dropout: dropout of all layers.
+        dropout: dropout of all layers; attention weights have none.
 
     Raises:
         UserError: if a value is out of range.
@@ -245,7 +246,9 @@ class TrackEncoder(nn.Module):
         self.motion = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, match_dim))
 
     def forward(self, tokens: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return descriptions (V, N, 2P) and mean tokens (V, N, D) of object tokens (V, N, T, D).
+        """Return descriptions (V, N, 2P) and looks (V, N, D) of object tokens (V, N, T, D).
+
+        Looks are the normalised mean tokens.
 
         Args:
             tokens: object tokens.
