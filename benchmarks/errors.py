@@ -1,6 +1,6 @@
 """Where the selection loses against the oracle, in numbers and in pictures.
 
-    python benchmarks/errors.py outputs/results/word_match/seed_0/tune_0.34
+    python benchmarks/errors.py outputs/results/word_match/seed_0/tune_0.59
 
 Takes the folder of a finished evaluate.py. An error is an expression whose selection has a J&F of
 0.05 or more below the oracle's. For each kind of expression, prints the J&F in percent that is lost
