@@ -99,9 +99,6 @@ class DataOptions:
     """Train on only the first n videos of the train split (of each data set); null: on all."""
     label_iou: float = 0.7
     """A track is positive if its best IoU over the expression's objects is above this."""
-    best_iou: float | None = None
-    """The best track that a source has of an object is positive too if its IoU is above this; null:
-    only tracks above label_iou are."""
     empty_frames: str = "count"
     """Frames empty in both track and object: count (IoU 1, the published rule) or skip."""
 
@@ -112,7 +109,7 @@ class DataOptions:
         at_least(1, batch_size=self.batch_size, max_tokens=self.max_tokens, window=self.window)
         at_least(1, max_expressions=self.max_expressions, max_videos=self.max_videos)
         at_least(0, num_workers=self.num_workers)
-        between(0, 1, label_iou=self.label_iou, best_iou=self.best_iou)
+        between(0, 1, label_iou=self.label_iou)
         if self.max_tokens is not None and self.batch_size > 1:
             raise UserError("batch_size: leave it at 1, max_tokens sets the size of a step.")
 

@@ -52,11 +52,7 @@ def mean_iou(labels: Labels, empty_frames: str) -> NDArray[np.float64]:
 
 
 def track_labels(
-    labels: Labels,
-    object_ids: Sequence[str],
-    iou_threshold: float,
-    empty_frames: str,
-    best_iou: float | None = None,
+    labels: Labels, object_ids: Sequence[str], iou_threshold: float, empty_frames: str
 ) -> NDArray[np.bool_]:
     """Return which tracks are positive: their best mean IoU over the objects is above a threshold.
 
@@ -65,8 +61,6 @@ def track_labels(
         object_ids: objects of the expression; if none, every track is negative.
         iou_threshold: exclusive, 0.7 in the paper.
         empty_frames: "count" or "skip", see ``mean_iou``.
-        best_iou: the best track of each object is positive too if its IoU is above this, exclusive;
-            None: only tracks above ``iou_threshold`` are.
 
     Returns:
         (N,) bool.
@@ -81,8 +75,4 @@ def track_labels(
             "tracks were made from other annotations: run generate.py again."
         )
     columns = [labels.object_ids.index(name) for name in object_ids]
-    iou = mean_iou(labels, empty_frames)[:, columns]
-    is_positive = iou > iou_threshold
-    if best_iou is not None and len(iou):
-        is_positive[iou.argmax(axis=0), range(len(columns))] |= iou.max(axis=0) > best_iou
-    return np.asarray(is_positive.any(axis=1))
+    return mean_iou(labels, empty_frames)[:, columns].max(axis=1, initial=-1.0) > iou_threshold

@@ -190,7 +190,7 @@ def _open_data(config: TrainConfig) -> tuple[Split, SelectorDataModule]:
         )
     options, data_dir = config.data, Path(config.paths.data_dir)
     text = TextTokens(data_dir / "text", config.text_encoder)
-    rule = {name: getattr(options, name) for name in ("label_iou", "empty_frames", "best_iou")}
+    rule = {"label_iou": options.label_iou, "empty_frames": options.empty_frames}
 
     def open_set(
         split: Split, sources: Sequence[str], keep: int, max_videos: int | None = None, **how: Any

@@ -35,24 +35,17 @@ class LabelledTracks:
         label_iou: a track is positive if its best IoU over the expression's objects is above this.
         empty_frames: count or skip frames empty in both track and object, see ``track_labels``.
         keep: number of videos whose tracks stay in memory per source, those read last.
-        best_iou: the best track that a source has of an object is positive too if its IoU is above
-            this; None: only tracks above ``label_iou`` are.
 
     Raises:
         UserError: if the sources' trackers differ.
     """
 
     def __init__(
-        self,
-        readers: Sequence[ShardReader],
-        label_iou: float,
-        empty_frames: str,
-        keep: int = 1,
-        best_iou: float | None = None,
+        self, readers: Sequence[ShardReader], label_iou: float, empty_frames: str, keep: int = 1
     ) -> None:
         self.sources = TrackSources(readers)
         self.readers = self.sources.readers
-        self.rule, self.keep = (label_iou, empty_frames, best_iou), keep
+        self.label_iou, self.empty_frames, self.keep = label_iou, empty_frames, keep
         # the tracks of one expression are read once
         counts = [1 if reader.is_by_expression else keep for reader in self.readers]
         pairs = list(zip(self.readers, counts, strict=True))
@@ -62,8 +55,7 @@ class LabelledTracks:
 
     def __reduce__(self) -> Any:
         """Pickle the arguments only: a copy opens its files and fills its cache itself."""
-        label_iou, empty_frames, best_iou = self.rule
-        return LabelledTracks, (self.readers, label_iou, empty_frames, self.keep, best_iou)
+        return LabelledTracks, (self.readers, self.label_iou, self.empty_frames, self.keep)
 
     def num_tracks(self, expression: Expression) -> int:
         """Return N, the number of an expression's tracks over all sources.
@@ -109,7 +101,7 @@ class LabelledTracks:
                 "from or to measure with. Choose other splits: dataset.train_split, "
                 "dataset.valid_split."
             )
-        return track_labels(labels, objects, *self.rule)
+        return track_labels(labels, objects, self.label_iou, self.empty_frames)
 
 
 def open_tracks(

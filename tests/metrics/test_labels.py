@@ -33,15 +33,6 @@ def test_track_is_positive_if_its_best_iou_is_above_the_threshold() -> None:
     assert track_labels(labels(), [], 0.0, "count").tolist() == [False, False]
 
 
-def test_best_track_of_each_object_is_positive_above_a_threshold_of_its_own() -> None:
-    assert track_labels(labels(), ["7"], 0.9, "skip", 0.4).tolist() == [True, False]
-    assert track_labels(labels(), ["7"], 0.9, "skip", 0.5).tolist() == [False, False]
-    assert track_labels(labels(), ["7", "9"], 0.9, "count", 0.8).tolist() == [True, True]
-    assert track_labels(labels(), [], 0.9, "count", 0.1).tolist() == [False, False]
-    no_tracks = Labels(("1",), *(np.zeros(s, np.int32) for s in [(0, 1, 3), (0, 3), (1, 3)]))
-    assert track_labels(no_tracks, ["1"], 0.9, "count", 0.1).shape == (0,)
-
-
 def test_no_tracks_no_objects_and_no_frames_work() -> None:
     empty = Labels((), *(np.zeros(s, np.int32) for s in [(0, 0, 4), (0, 4), (0, 4)]))
     assert mean_iou(empty, "count").shape == (0, 0)

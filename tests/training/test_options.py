@@ -129,18 +129,6 @@ def test_bfloat16_trains(
     assert losses["bf16-mixed"] != losses["32-true"], "nothing ran in bfloat16"
 
 
-def test_best_track_of_each_object_can_be_positive_below_the_label_iou(
-    make_config: MakeConfig,
-) -> None:
-    def num_positives(*words: str) -> int:
-        _, data = run._open_data(make_config("data.label_iou=1.0", *words))
-        samples = [*data.train_sets[0], *data.valid_set]
-        return sum(int(sample.labels.sum()) for sample in samples)
-
-    assert num_positives() == 0
-    assert num_positives("data.best_iou=0.01") > 0
-
-
 @pytest.mark.parametrize("group_by", ["expression", "video"])
 def test_each_expression_is_in_one_pack_within_the_budget(
     make_config: MakeConfig, group_by: str
