@@ -45,7 +45,6 @@ demo: setup  ## the whole chain on small synthetic videos, on a CPU: tracks, tra
 
 results: setup  ## the headline tables of docs/results.md: word_match and the baseline, with relations too, three seeds
 	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=gt $(TWO)
-	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid $(TWO)
 	for split in tune valid_u paraphrase; do \
 		$(RUN) generate.py dataset=moving_shapes_large split=$$split prompt_source=grid $(TWO) || exit; done
 	$(RUN) generate.py dataset=moving_shapes_relations split=train prompt_source=gt $(TWO)

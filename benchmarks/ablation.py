@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runs import call, evaluate_once, figure
+from runs import evaluate_once, figure, train_once
 
 KINDS = ("appearance", "both", "motion", "several", "none")
 BY_EXPRESSION = ("data.group_by=expression", "data.batch_size=1")
@@ -75,7 +75,7 @@ TABLES = {
         "moving_shapes_large",
         3,
         "gt",
-        ("data.train_sources=[gt]", "data.valid_sources=[gt]"),
+        ("data.valid_sources=[gt]",),
         MOTION,
     ),
 }
@@ -108,23 +108,19 @@ def _run(table: Ablation, name: str, seed: int, options: argparse.Namespace) -> 
     """Return the evaluation of one variant and seed."""
     variant = re.sub(r"\W+", "_", name)
     folder = options.out / table.dataset / f"{options.epochs}_epochs" / variant / f"seed_{seed}"
-    evaluation = folder / f"valid_u_{options.threshold:g}"
-    is_evaluated = (evaluation / "evaluation.json").is_file()
-    if not is_evaluated and not (folder / "best.ckpt").is_file():
-        call(
-            "train.py",
-            f"experiment={table.experiment}",
-            f"seed={seed}",
-            f"trainer.max_epochs={options.epochs}",
-            "trainer.check_val_every_n_epoch=1",
-            *table.common,
-            *table.variants[name],
-            *options.overrides,
-            f"hydra.run.dir={folder}",
-        )
+    train_once(
+        folder,
+        f"experiment={table.experiment}",
+        f"seed={seed}",
+        f"trainer.max_epochs={options.epochs}",
+        "trainer.check_val_every_n_epoch=1",
+        *table.common,
+        *table.variants[name],
+        *options.overrides,
+    )
     return evaluate_once(
         folder / "best.ckpt",
-        evaluation,
+        folder / f"valid_u_{options.threshold:g}",
         f"dataset={table.dataset}",
         "split=valid_u",
         f"sources=[{table.source}]",

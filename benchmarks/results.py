@@ -6,19 +6,28 @@
 Needs the tracks that ``make results`` makes. Trains every selector by its recipe (RECIPES in
 runs.py), chooses one threshold for all its seeds on split tune, and evaluates its splits with it.
 Finished runs below outputs/results are read, not repeated. Prints a table of J&F in percent for
-each selector and split, mean and standard deviation over the seeds, and one line per figure,
-``ratio <name> <value> bar <value>``; relations are compared with the baseline in points.
+each selector and split, mean and standard deviation over the seeds; the minutes of each training;
+and one line per figure, ``ratio <name> <value> bar <value>``; relations are compared with the
+baseline in points.
 """
 
 import argparse
-import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from runs import RECIPES, Recipe, call, evaluate_once, figure
+from runs import (
+    RECIPES,
+    Recipe,
+    Training,
+    best_threshold,
+    evaluate_once,
+    figure,
+    jf_by_threshold,
+    train_once,
+)
 
 DEFAULT = ("word_match", "baseline", "relations_word_match", "relations_baseline")
 BARS = {"tune": 0.90, "valid_u": 0.93}
@@ -46,9 +55,16 @@ def main() -> None:
         parser.error(f"selectors: expected some of {', '.join(RECIPES)}, got {sorted(unknown)}")
     names = options.selectors or DEFAULT
     with ThreadPoolExecutor(options.processes) as pool:
-        jobs = itertools.product(names, options.seeds)
-        list(pool.map(lambda job: _train(*job, options), jobs))
+        jobs = {
+            name: [pool.submit(_train, name, seed, options) for seed in options.seeds]
+            for name in names
+        }
+        trainings = {name: [job.result() for job in of_name] for name, of_name in jobs.items()}
         found = {name: _evaluate(name, RECIPES[name], options, pool) for name in names}
+    print()
+    for name, of_name in trainings.items():
+        minutes = [f"{each.seconds / 60:.1f}" if each.seconds else "resumed" for each in of_name]
+        print(f"minutes {name}", *minutes)
     for of_relations in (False, True):
         rows = {name: found[name] for name in names if name.startswith(RELATIONS) == of_relations}
         _print_summary(rows)
@@ -61,15 +77,9 @@ def main() -> None:
             print(f"points {name}_above_baseline {points:.1f} bar {RELATIONS_BAR}")
 
 
-def _train(selector: str, seed: int, options: argparse.Namespace) -> None:
-    """Train a selector with one seed, unless that is done; an interrupted run is resumed."""
+def _train(selector: str, seed: int, options: argparse.Namespace) -> Training:
     folder = options.out / selector / f"seed_{seed}"
-    if not (folder / "best.ckpt").is_file() or (folder / "training").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "training").touch()
-        words = (*RECIPES[selector].words, f"seed={seed}", *options.overrides)
-        call("train.py", *words, "resume=true", f"hydra.run.dir={folder}")
-        (folder / "training").unlink()
+    return train_once(folder, *RECIPES[selector].words, f"seed={seed}", *options.overrides)
 
 
 def _evaluate(
@@ -85,7 +95,8 @@ def _evaluate(
         return evaluate_once(folder / "best.ckpt", folder / name, *words)
 
     first = recipe.splits[0]
-    threshold = _best_threshold(list(pool.map(lambda folder: evaluate(folder, first), folders)))
+    curves = pool.map(lambda folder: jf_by_threshold(evaluate(folder, first)), folders)
+    threshold = best_threshold([*curves])
     jobs = {
         split: [pool.submit(evaluate, folder, split, threshold) for folder in folders]
         for split in recipe.splits
@@ -123,12 +134,6 @@ def _print_ratios(selector: str, found: dict[str, list[Evaluation]]) -> None:
         ]
         share = statistics.mean(shares)
         print(f"ratio {selector}_{wording}_over_valid_u {share:.3f} bar {bar:.3f}")
-
-
-def _best_threshold(evaluations: Sequence[Evaluation]) -> float:
-    """Return the reported threshold with the highest mean J&F over the seeds."""
-    curves = [{row["threshold"]: row["J&F"] for row in e["curve"]} for e in evaluations]
-    return max(curves[0], key=lambda threshold: sum(curve[threshold] for curve in curves))
 
 
 def _print_table(split: str, evaluations: Sequence[Evaluation]) -> None:
