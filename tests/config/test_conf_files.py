@@ -18,6 +18,7 @@ DATASETS = [path.stem for path in GROUP_FILES if path.parent.name == "dataset"]
 DATASETS.remove("clip")  # a video of the user's own
 TRACKERS = [path.stem for path in GROUP_FILES if path.parent.name == "tracker"]
 JOINT_DATASET = "mevis_and_ref_youtube_vos"
+EXPERIMENTS = [path for path in GROUP_FILES if path.parent.name == "experiment"]
 ENTRY_OF = {"prompt_source": "generate", "detector": "generate"}
 """The command that a group's files are composed for; train for all others."""
 
@@ -177,9 +178,15 @@ def test_objects_with_state_are_built_when_called():
     assert config.selector() is not config.selector()
 
 
-@pytest.mark.parametrize(
-    "path", sorted((CONF_DIR / "experiment").glob("*.yaml")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("experiment", [path.stem for path in EXPERIMENTS])
+@pytest.mark.parametrize("group", ["selector", "loss", "scheduler", "trainer"])
+def test_experiment_takes_every_choice_of_a_group(experiment, group):
+    for path in GROUP_FILES:
+        if path.parent.name == group:
+            composed("train", f"experiment={experiment}", *choice(path))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
 def test_experiment_opens_with_its_package_and_its_command(path):
     first, second = path.read_text().splitlines()[:2]
 
