@@ -14,7 +14,7 @@ DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
 # Those that need neither hours nor the runs of "make results".
-BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/ablation.py benchmarks/results.py benchmarks/cost.py benchmarks/errors.py benchmarks/unseen_words.py,$(shell grep -l __main__ benchmarks/*.py))
+BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/results.py benchmarks/cost.py benchmarks/errors.py benchmarks/unseen_words.py,$(shell grep -l __main__ benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo results ablations test test-slow test-devices test-all faults lint size docs docs-commands browser bench soak clean
@@ -53,9 +53,11 @@ results: setup  ## the headline tables of docs/results.md: word_match and the ba
 	$(RUN) benchmarks/results.py
 
 ablations: results  ## the other tables of docs/results.md, among them the paper's network: many hours
-	$(RUN) benchmarks/results.py word_match alone gt_only no_best_track half_the_videos small_motion
-	$(RUN) benchmarks/results.py relations_baseline relations_word_match relations_alone relations_small_motion
-	$(RUN) benchmarks/ablation.py motion
+	$(RUN) generate.py dataset=moving_shapes_large split=train prompt_source=grid $(TWO)
+	$(RUN) benchmarks/results.py word_match alone with_grid half_the_videos
+	$(RUN) benchmarks/results.py small paper_strides paper_gain paper_negatives
+	$(RUN) benchmarks/results.py relations_baseline relations_word_match relations_alone relations_small
+	$(RUN) benchmarks/cost.py
 
 test: setup  ## every test but the slow ones, on all cores, with the coverage of sola/
 	$(RUN) -m pytest -n auto --dist loadfile --durations 10 --cov=sola --cov-report=

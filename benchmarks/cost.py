@@ -41,7 +41,7 @@ from sola.text import TextTokens
 
 NUM_PASSES = 5
 """Over the split, to measure the time of scoring."""
-SELECTORS = ("word_match", "baseline", "small_motion")
+SELECTORS = ("word_match", "baseline", "small")
 
 
 def main() -> None:

@@ -23,10 +23,14 @@ class Recipe(NamedTuple):
 
 
 RELATIONS = ("moving_shapes_relations", ("tune", "valid_u"))
+PAPER = ("experiment=moving_shapes",)
 RECIPES = {
     "word_match": Recipe(("experiment=word_match",)),
-    "baseline": Recipe(("experiment=moving_shapes", "selector=baseline")),
-    "small_motion": Recipe(("experiment=moving_shapes",)),
+    "baseline": Recipe((*PAPER, "selector=baseline")),
+    "small": Recipe(PAPER),
+    "paper_strides": Recipe((*PAPER, "selector.motion_strides=[2,2,2,1,1]")),
+    "paper_gain": Recipe((*PAPER, "selector.motion_gain=1")),
+    "paper_negatives": Recipe((*PAPER, "selector.num_negatives=32")),
     "alone": Recipe(("experiment=word_match", "selector=word_match_alone")),
     "with_grid": Recipe(("experiment=word_match", "data.train_sources=[gt,grid]")),
     "half_the_videos": Recipe(
@@ -35,9 +39,9 @@ RECIPES = {
     "relations_word_match": Recipe(("experiment=relations",), *RELATIONS),
     "relations_alone": Recipe(("experiment=relations", "selector=word_match_alone"), *RELATIONS),
     "relations_baseline": Recipe(("experiment=relations", "selector=baseline"), *RELATIONS),
-    "relations_small_motion": Recipe(
+    "relations_small": Recipe(
         (
-            *("experiment=moving_shapes", "dataset=moving_shapes_relations"),
+            *(*PAPER, "dataset=moving_shapes_relations"),
             *("data.max_expressions=null", "trainer.max_epochs=20"),
         ),
         *RELATIONS,
