@@ -14,7 +14,7 @@ DEMO_DIR = outputs/demo
 DEMO_TRAINED = $(DEMO_DIR)/.trained
 DEMO_IS_TRAINED = $(and $(wildcard $(DEMO_TRAINED)),$(wildcard $(DEMO_DIR)/best.ckpt))
 # Those that need neither hours nor the runs of "make results".
-BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/results.py benchmarks/cost.py benchmarks/errors.py benchmarks/unseen_words.py,$(shell grep -l __main__ benchmarks/*.py))
+BENCHMARKS = $(filter-out benchmarks/soak.py benchmarks/results.py benchmarks/cost.py benchmarks/tables.py benchmarks/errors.py benchmarks/unseen_words.py,$(shell grep -l __main__ benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo results ablations test test-slow test-devices test-all faults lint size docs docs-commands browser bench soak clean

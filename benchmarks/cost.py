@@ -7,11 +7,11 @@ Needs the tracks of ``make results``. Every run is ``train.py`` with the recipe 
 (RECIPES in runs.py) on the first n videos of split train. The recipe's number of epochs is kept, so
 fewer videos also mean fewer steps. Finished runs below outputs/cost are read, not repeated.
 
-Prints two tables. The first has, for the largest number of videos: trainable parameters; seconds of
-``train.py`` an epoch and in all, with validation and start-up (wall clock; a run that was resumed
-has none); and milliseconds of one CPU thread to score a video of valid_u for all its sentences,
-from object and text tokens in memory, the median over several passes. The second has J&F in
-percent, mean and standard deviation over the seeds, at the threshold that is best on tune for that
+Prints two tables (tables.py), and writes their figures to outputs/results.json. The first has, for
+the largest number of videos: trainable parameters; seconds of ``train.py`` an epoch and in all,
+with validation and start-up (wall clock of the first seed); and milliseconds of one CPU thread to
+score a video of valid_u for all its sentences, from object and text tokens in memory, the median
+over several passes. The second has J&F in percent, at the threshold that is best on tune for that
 selector and number of videos.
 """
 
@@ -20,17 +20,11 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import tables
 import torch
-from runs import (
-    RECIPES,
-    Training,
-    best_threshold,
-    evaluate_once,
-    figure,
-    jf_by_threshold,
-    train_once,
-)
+from runs import RECIPES, Recipe, best_threshold, evaluate_once, jf_by_threshold, train_once
 
 from sola.config import compose
 from sola.evaluation.run import open_sources, open_split
@@ -51,50 +45,74 @@ def main() -> None:
     parser.add_argument("--videos", nargs="+", type=int, default=[80, 160, 320, 640, 1200, 2400])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("outputs/cost"))
+    parser.add_argument("--figures", type=Path, default=tables.PATH, help="file to write")
     parser.add_argument("--overrides", nargs="+", default=[], help="such as data_root=...")
     options = parser.parse_args()
     names = options.selectors or SELECTORS
     if unknown := set(names) - set(RECIPES):
         parser.error(f"selectors: expected some of {', '.join(RECIPES)}, got {sorted(unknown)}")
     torch.set_num_threads(1)
-    trainings = {
-        (name, num_videos): [_train(name, num_videos, seed, options) for seed in options.seeds]
-        for name in names
-        for num_videos in options.videos
+    for name in names:
+        tables.update("cost", name, _measure(name, options), options.figures)
+    cost = {name: tables.read(options.figures)["cost"][name] for name in names}
+    print(f"{tables.cost_table(cost)}\n\n{tables.curve_table(cost)}")
+
+
+def _measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of one selector: parameters, times, and J&F by number of videos."""
+    recipe, curve = RECIPES[name], {}
+    for num_videos in options.videos:
+        folders = [
+            options.out / name / f"{num_videos}_videos" / f"seed_{seed}" for seed in options.seeds
+        ]
+        trainings = [
+            train_once(
+                folder,
+                *(*recipe.words, f"seed={seed}", f"data.max_videos={num_videos}"),
+                *options.overrides,
+            )
+            for seed, folder in zip(options.seeds, folders, strict=True)
+        ]
+        curve[str(num_videos)] = _evaluate(recipe, folders, options.overrides)
+    first = trainings[0]
+    if first.seconds is None:
+        raise SystemExit(f"{folders[0]}: was resumed, so its time is not known. Remove it.")
+    parameters, seconds = _measure_scoring(
+        recipe.dataset, folders[0] / "best.ckpt", options.overrides
+    )
+    return {
+        "parameters": parameters,
+        "seconds": round(first.seconds),
+        "seconds_an_epoch": round(first.seconds / first.epochs, 1),
+        "ms_a_video": round(1000 * seconds, 1),
+        "seeds": options.seeds,
+        "curve": curve,
     }
-    largest = max(options.videos)
-    print(f"{largest} training videos, seeds {options.seeds}\n")
-    print("| selector | parameters | s an epoch | s in all | ms to score a video |")
-    print("|---|---|---|---|---|")
-    for name in names:
-        _print_cost(name, trainings[name, largest], _folder(name, largest, options), options)
-    print(f"\nJ&F by training videos, seeds {options.seeds}\n")
-    print("| selector | split |", " | ".join(map(str, options.videos)), "|")
-    print("|---|---|" + "---|" * len(options.videos))
-    for name in names:
-        _print_curve(name, options)
 
 
-def _folder(name: str, num_videos: int, options: argparse.Namespace) -> Path:
-    return Path(options.out, name, f"{num_videos}_videos")
-
-
-def _train(name: str, num_videos: int, seed: int, options: argparse.Namespace) -> Training:
-    words = (*RECIPES[name].words, f"seed={seed}", f"data.max_videos={num_videos}")
-    folder = _folder(name, num_videos, options) / f"seed_{seed}"
-    return train_once(folder, *words, *options.overrides)
-
-
-def _print_cost(
-    name: str, trainings: Sequence[Training], folder: Path, options: argparse.Namespace
-) -> None:
-    known = [(each.seconds, each.epochs) for each in trainings if each.seconds is not None]
-    per_epoch = [seconds / epochs for seconds, epochs in known]
-    in_all = [seconds for seconds, _ in known]
-    ckpt_path = folder / f"seed_{options.seeds[0]}" / "best.ckpt"
-    num_parameters, score_s = _measure_scoring(RECIPES[name].dataset, ckpt_path, options.overrides)
-    times = [f"{statistics.mean(v):.1f}" if v else "-" for v in (per_epoch, in_all)]
-    print(f"| {name} | {num_parameters:,} |", " | ".join(times), f"| {1000 * score_s:.1f} |")
+def _evaluate(
+    recipe: Recipe, folders: Sequence[Path], overrides: Sequence[str]
+) -> dict[str, list[float]]:
+    """Return J&F in percent by split and seed, at the threshold that is best on tune."""
+    curves = {
+        split: [
+            jf_by_threshold(
+                evaluate_once(
+                    folder / "best.ckpt",
+                    folder / split,
+                    *(f"dataset={recipe.dataset}", f"split={split}"),
+                    *overrides,
+                )
+            )
+            for folder in folders
+        ]
+        for split in tables.BARS
+    }
+    threshold = best_threshold(curves["tune"])
+    return {
+        split: [round(100 * curve[threshold], 4) for curve in of_seeds]
+        for split, of_seeds in curves.items()
+    }
 
 
 def _measure_scoring(dataset: str, ckpt_path: Path, overrides: Sequence[str]) -> tuple[int, float]:
@@ -116,31 +134,6 @@ def _measure_scoring(dataset: str, ckpt_path: Path, overrides: Sequence[str]) ->
         times.append((time.process_time() - start) / len(videos))
     count = sum(p.numel() for p in selector.parameters() if p.requires_grad)
     return count, statistics.median(times[1:])
-
-
-def _print_curve(name: str, options: argparse.Namespace) -> None:
-    """Print J&F on tune and valid_u by number of videos, at the threshold that is best on tune."""
-    rows: dict[str, list[str]] = {"tune": [], "valid_u": []}
-    for num_videos in options.videos:
-        folder = _folder(name, num_videos, options)
-        curves = {
-            split: [
-                _evaluate(name, folder / f"seed_{seed}", split, options) for seed in options.seeds
-            ]
-            for split in rows
-        }
-        threshold = best_threshold(curves["tune"])
-        for split, of_seeds in curves.items():
-            rows[split].append(figure([curve[threshold] for curve in of_seeds]))
-    for split, cells in rows.items():
-        print(f"| {name} | {split} |", " | ".join(cells), "|")
-
-
-def _evaluate(
-    name: str, folder: Path, split: str, options: argparse.Namespace
-) -> dict[float, float]:
-    words = (f"dataset={RECIPES[name].dataset}", f"split={split}", *options.overrides)
-    return jf_by_threshold(evaluate_once(folder / "best.ckpt", folder / split, *words))
 
 
 if __name__ == "__main__":

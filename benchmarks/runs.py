@@ -1,7 +1,6 @@
 """Runs of train.py and evaluate.py that benchmarks make once, and read when they are finished."""
 
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -119,11 +118,3 @@ def jf_by_threshold(evaluation: dict[str, Any]) -> dict[float, float]:
 def best_threshold(curves: Sequence[dict[float, float]]) -> float:
     """Return the threshold with the highest mean J&F over seeds, each a ``jf_by_threshold``."""
     return max(curves[0], key=lambda threshold: sum(curve[threshold] for curve in curves))
-
-
-def figure(values: Sequence[float]) -> str:
-    """Return the mean in percent, with the standard deviation in brackets for several values."""
-    mean = 100 * statistics.mean(values)
-    if len(values) == 1:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ({100 * statistics.stdev(values):.1f})"
