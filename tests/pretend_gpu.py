@@ -38,7 +38,6 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = str(Path(__file__).parents[1])
@@ -149,7 +148,7 @@ class CudaTensor(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        leaves = pytree.tree_leaves((args, kwargs))
+        leaves = _leaves((args, kwargs))
         gpu = next(each.gpu for each in leaves if isinstance(each, CudaTensor))
         return gpu.run(func, args, kwargs or {})
 
@@ -166,6 +165,7 @@ class PretendGpu:
         self.num_devices, self.capacity, self.current = num_devices, capacity, 0
         self.total, self.live, self.peak = Counts(), Counter[int](), Counter[int]()
         self.regions: dict[str, Counts] = {}
+        self.is_initialized = False  # as CUDA is at the first tensor or pinned memory
         self.mode = _DispatchMode(self)
         self._counting, self._has_meta = [self.total], False
         self._storages: dict[int, list[int]] = {}  # address -> [bytes, tensors, GPU]
@@ -216,7 +216,7 @@ class PretendGpu:
         """Return a copy in pinned memory; the DataLoader's thread calls this outside all modes."""
         if isinstance(tensor, CudaTensor):
             raise RuntimeError("cannot pin 'torch.cuda.Tensor', only CPU tensors can be pinned")
-        pinned = tensor.clone()
+        pinned, self.is_initialized = tensor.clone(), True
         self._pinned[pinned.untyped_storage().data_ptr()] = weakref.ref(pinned)
         return pinned
 
@@ -229,7 +229,7 @@ class PretendGpu:
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Check, count and compute an operator."""
         name = func._schema.name.partition("::")[2]
-        flat, spec = pytree.tree_flatten((args, kwargs))
+        flat = _leaves((args, kwargs))
         own = [each for each in flat if isinstance(each, CudaTensor)]
         if own and func.namespace == "prim":  # prim::device
             return own[0].device
@@ -253,16 +253,13 @@ class PretendGpu:
             self._check_devices(func, name, flat, own, args)
         self._count_waits(func, name, args, kwargs, target)
 
-        plain = [each.elem if isinstance(each, CudaTensor) else each for each in flat]
-        moved = [CPU if isinstance(each, torch.device) else each for each in plain]
-        plain_args, plain_kwargs = pytree.tree_unflatten(moved, spec)
+        known = {id(_plain(each)): each for each in flat if isinstance(each, Tensor)}
+        plain_args, plain_kwargs = _map(_plain, args), _map(_plain, kwargs)
         plain_kwargs |= {"pin_memory": False} if kwargs.get("pin_memory") else {}
         found = func(*plain_args, **plain_kwargs)
-        self._count_launch(func, name, found, plain)
+        self._count_launch(func, name, found, flat)
         if target is not None and target.type == "cpu":
             return self.pin(found) if kwargs.get("non_blocking") else found
-        known = {id(p): each for each, p in zip(flat, plain, strict=True) if p is not each}
-        known |= {id(p): p for p in plain if name == "copy_" and p is args[0]}
 
         def wrap(value: Any) -> Any:
             if not isinstance(value, Tensor):
@@ -271,11 +268,11 @@ class PretendGpu:
             assert wrapper is None or wrapper.shape == value.shape, f"{func} reshapes in place"
             return self.wrap(value, index) if wrapper is None else wrapper
 
-        return pytree.tree_map(wrap, found)
+        return _map(wrap, found)
 
     def wrap(self, value: Tensor, index: int) -> CudaTensor:
         """Return a tensor as one of a GPU; its memory counts until the last tensor is gone."""
-        storage = value.untyped_storage()
+        storage, self.is_initialized = value.untyped_storage(), True
         address, num_bytes = storage.data_ptr(), storage.nbytes()
         if num_bytes and address not in self._storages:
             if self.capacity is not None and self.live[index] + num_bytes > self.capacity:
@@ -323,7 +320,7 @@ class PretendGpu:
             return
         slots = zip(func._schema.arguments, args)  # noqa: B905  # some have their defaults
         written = [x for slot, x in slots if slot.alias_info and slot.alias_info.is_write]
-        is_written = any(x is y for x in on_host for y in pytree.tree_leaves(written))
+        is_written = any(x is y for x in on_host for y in _leaves(written))
         if is_written or name in NO_CPU_SCALAR or any(each.dim() for each in on_host):
             raise DeviceMixUp(_mixed(name, own[0].device, "cpu"))
 
@@ -364,12 +361,12 @@ class PretendGpu:
         suffix = ", pinned" * is_pinned + ", async" * bool(is_async)
         self.count(kind + suffix, size, waits=not (is_async and is_pinned))
 
-    def _count_launch(self, func: Any, name: str, found: Any, plain: Any) -> None:
+    def _count_launch(self, func: Any, name: str, found: Any, flat: Any) -> None:
         """Count an operator that makes or changes numbers; views and bare memory are free."""
         if name.startswith(FREE):
             return
-        old = {x.untyped_storage().data_ptr() for x in plain if isinstance(x, Tensor)}
-        made = [x for x in pytree.tree_leaves(found) if isinstance(x, Tensor) and x.numel()]
+        old = {_plain(x).untyped_storage().data_ptr() for x in flat if isinstance(x, Tensor)}
+        made = [x for x in _leaves(found) if isinstance(x, Tensor) and x.numel()]
         is_new = any(x.untyped_storage().data_ptr() not in old for x in made)
         if is_new or func._schema.is_mutable:
             for counts in self._counting:
@@ -471,6 +468,31 @@ class _FunctionMode(TorchFunctionMode):
         return index
 
 
+def _leaves(value: Any) -> list[Any]:
+    """Return the arguments of an operator, also those within lists."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return [value]
+    return [leaf for each in value for leaf in _leaves(each)]
+
+
+def _map(function: Callable[[Any], Any], value: Any) -> Any:
+    """Apply a function to each argument or result of an operator."""
+    if isinstance(value, dict):
+        return {key: _map(function, each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_map(function, each) for each in value])
+    return function(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return what the CPU computes with."""
+    if isinstance(value, CudaTensor):
+        return value.elem
+    return CPU if isinstance(value, torch.device) else value
+
+
 def _mixed(name: str, *devices: Any) -> str:
     found = " and ".join(map(str, devices))
     return f"Expected all tensors to be on the same device, but found {found} (in {name})"
@@ -523,7 +545,7 @@ def _cast_kernel(op: Any, policy: str) -> Callable[..., Any]:
         low = torch.get_autocast_dtype("cuda")
         to = low if policy == "LOWER_PRECISION_FP" else torch.float32
         if policy == "PROMOTE":
-            floats = [x for x in pytree.tree_leaves((args, kwargs)) if is_eligible(x)]
+            floats = [x for x in _leaves((args, kwargs)) if is_eligible(x)]
             to = to if any(each.dtype == torch.float32 for each in floats) else low
 
         def cast(value: Any) -> Any:
@@ -535,7 +557,7 @@ def _cast_kernel(op: Any, policy: str) -> Callable[..., Any]:
 
         with torch._C._ExcludeDispatchKeyGuard(AUTOCAST_KEYS):
             if policy != "FP32_SET_OPT_DTYPE":
-                args, kwargs = pytree.tree_map(cast, (args, kwargs))
+                args, kwargs = _map(cast, args), _map(cast, kwargs)
             elif has_dtype and is_eligible(args[0]) and kwargs.get("dtype") is None:
                 kwargs["dtype"] = torch.float32
             return op(*args, **kwargs)
@@ -577,7 +599,7 @@ def _replace_cuda(gpu: PretendGpu) -> Iterator[None]:
     }
     cuda = {
         **shared,
-        "is_initialized": lambda: True,
+        "is_initialized": lambda: gpu.is_initialized,
         "_lazy_init": lambda: None,
         "current_device": lambda: gpu.current,
         "set_device": set_device,

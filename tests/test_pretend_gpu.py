@@ -215,6 +215,9 @@ def test_nothing_is_left_after_it() -> None:
     before = torch.cuda.is_available()
     with PretendGpu():
         assert torch.cuda.device_count() == 1
+        assert not torch.cuda.is_initialized()
+        torch.ones(1).cuda()
+        assert torch.cuda.is_initialized()
     assert torch.cuda.is_available() == before
     with torch.autocast("cpu", torch.bfloat16):
         assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
