@@ -145,14 +145,14 @@ def _set_up(config: TrainConfig) -> torch.device:
 
 
 def _choose_fused(optimizer: Later[Any], precision: str | None) -> Later[Any]:
-    """Replace ``fused: null`` by false in mixed precision, else by true.
+    """Replace ``fused: null`` by true, except in mixed precision.
 
-    In mixed precision Lightning cannot clip the gradients of a fused optimiser.
+    In mixed precision Lightning cannot clip the gradients of a fused optimiser. With null torch
+    then updates all weights together (foreach) on a GPU; with false it would not.
     """
-    if optimizer.node.get("fused", True) is not None:
+    if optimizer.node.get("fused", True) is not None or str(precision).endswith("-mixed"):
         return optimizer
-    is_fused = not str(precision).endswith("-mixed")
-    return Later(optimizer.node | {"fused": is_fused}, optimizer.key)
+    return Later(optimizer.node | {"fused": True}, optimizer.key)
 
 
 def _with_num_steps(
