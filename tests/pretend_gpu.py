@@ -71,6 +71,10 @@ FREE = ("empty", "new_empty", "detach", "lift_fresh")
 class DeviceMixUp(RuntimeError):
     """Raised where a GPU would refuse tensors of several devices."""
 
+    def __init__(self, operator: str, *devices: Any) -> None:
+        found = " and ".join(map(str, devices))
+        super().__init__(f"Expected all tensors to be on the same device, got {found}: {operator}")
+
 
 @dataclass
 class Counts:
@@ -121,15 +125,9 @@ class CudaTensor(Tensor):
         self.elem, self.index, self.gpu = elem, index, gpu
         return self
 
-    def __init__(self, *_: Any) -> None:
-        super().__init__()
-
     device = property(lambda self: torch.device("cuda", self.index))  # type: ignore[assignment]
     is_cuda = property(lambda _: True)  # type: ignore[assignment]
     is_cpu = is_meta = property(lambda _: False)  # type: ignore[assignment]
-
-    def get_device(self) -> int:
-        return self.index
 
     def __repr__(self, **_: Any) -> str:
         return f"CudaTensor({self.elem!r}, device={self.device})"
@@ -167,7 +165,8 @@ class PretendGpu:
         self.regions: dict[str, Counts] = {}
         self.is_initialized = False  # as CUDA is at the first tensor or pinned memory
         self.mode = _DispatchMode(self)
-        self._counting, self._has_meta = [self.total], False
+        self.has_meta = False  # whether "meta" is the real device meta
+        self._counting = [self.total]
         self._storages: dict[int, list[int]] = {}  # address -> [bytes, tensors, GPU]
         self._pinned: dict[int, weakref.ref[Tensor]] = {}
         self._stack = contextlib.ExitStack()
@@ -192,18 +191,9 @@ class PretendGpu:
 
     def resolve(self, device: torch.device) -> torch.device:
         """Return the device with its number. C++ asks for "meta" when it means a CudaTensor's."""
-        is_own = device.type == "meta" and not self._has_meta
+        is_own = device.type == "meta" and not self.has_meta
         is_own |= device.type == "cuda" and device.index is None
         return torch.device("cuda", self.current) if is_own else device
-
-    @contextlib.contextmanager
-    def keeping_meta(self) -> Iterator[None]:
-        """Inside, "meta" is the real device meta."""
-        before, self._has_meta = self._has_meta, True
-        try:
-            yield
-        finally:
-            self._has_meta = before
 
     def count(self, kind: str, num_bytes: int = 0, *, waits: bool = True) -> None:
         """Count a wait or a copy, or both, at the call site."""
@@ -306,7 +296,7 @@ class PretendGpu:
     def _check_devices(self, func: Any, name: str, flat: Any, own: Any, args: Any) -> None:
         indices = sorted({each.index for each in own})
         if len(indices) > 1:
-            raise DeviceMixUp(_mixed(name, *(f"cuda:{index}" for index in indices)))
+            raise DeviceMixUp(name, *(f"cuda:{index}" for index in indices))
         on_host = [x for x in flat if isinstance(x, Tensor) and not isinstance(x, CudaTensor)]
         if not on_host or not own:
             return
@@ -314,7 +304,7 @@ class PretendGpu:
             value = args[2] if len(args) > 2 else None
             has_far_value = any(value is each and value.dim() for each in on_host)
             if any(args[0] is each for each in on_host) or has_far_value:
-                raise DeviceMixUp(_mixed(name, own[0].device, "cpu"))
+                raise DeviceMixUp(name, own[0].device, "cpu")
             if any(each is not value for each in on_host):  # indices may be on the host
                 self.count("to GPU", sum(each.nbytes for each in on_host))
             return
@@ -322,21 +312,20 @@ class PretendGpu:
         written = [x for slot, x in slots if slot.alias_info and slot.alias_info.is_write]
         is_written = any(x is y for x in on_host for y in _leaves(written))
         if is_written or name in NO_CPU_SCALAR or any(each.dim() for each in on_host):
-            raise DeviceMixUp(_mixed(name, own[0].device, "cpu"))
+            raise DeviceMixUp(name, own[0].device, "cpu")
 
     def _count_waits(self, func: Any, name: str, args: Any, kwargs: Any, target: Any) -> None:
         if name in ("_local_scalar_dense", "item"):
             self.count("item", args[0].elem.nbytes)
         elif name in READS_SIZE or (name == "where" and len(args) == 1):
             self.count(name)
-        elif name == "repeat_interleave" and func._overloadname in ("Tensor", "self_Tensor"):
+        elif func._overloadname in ("Tensor", "self_Tensor") and name == "repeat_interleave":
             if kwargs.get("output_size") is None:
                 self.count(name)
         elif name in INDEXING and any(
             isinstance(each, Tensor) and each.dtype in (torch.bool, torch.uint8) for each in args[1]
         ):
-            is_fill = name != "index" and args[2].dim() == 0  # runs as masked_fill
-            if not is_fill:
+            if name == "index" or args[2].dim() > 0:  # else it runs as masked_fill
                 self.count("boolean mask")
         elif name == "_to_copy" and target is not None:
             is_async = bool(kwargs.get("non_blocking"))  # torch then pins what it makes
@@ -396,12 +385,11 @@ class _FunctionMode(TorchFunctionMode):
         args = tuple(args)
         if name in ("to", "cuda"):
             args, kwargs = self._move(name, args, kwargs)
-            name, func = "to", Tensor.to if isinstance(args[0], Tensor) else func
-        given = kwargs.get("device")
-        if given is not None:
-            kwargs["device"] = self._indexed(given)
+            name, func = "to", Tensor.to
+        if kwargs.get("device") is not None:
+            kwargs["device"] = self._indexed(kwargs["device"])
         if any(isinstance(x, torch.device) and x.type == "meta" for x in (*args, *kwargs.values())):
-            with self.gpu.keeping_meta():
+            with mock.patch.object(self.gpu, "has_meta", True):
                 return func(*args, **kwargs)
         if name in ("tensor", "as_tensor") and getattr(kwargs.get("device"), "type", "") == "cuda":
             device = kwargs.pop("device")
@@ -426,9 +414,15 @@ class _FunctionMode(TorchFunctionMode):
             if {*devices, *dtypes} <= {this.device, this.dtype}:
                 return this
         if name in ("__getitem__", "__setitem__"):
-            args = (this, self._upload(args[1], this), *args[2:])
+            indices = args[1] if isinstance(args[1], tuple) else (args[1],)
+            upload = [
+                torch.tensor(x).to(this.device) if isinstance(x, list) else x for x in indices
+            ]
+            args = (this, tuple(upload), *args[2:])
         if func == Tensor.data.__get__:  # type: ignore[attr-defined]
             return this.detach()
+        if func == Tensor.data.__set__:  # type: ignore[attr-defined]
+            this.elem, this.index = args[1].elem, args[1].index
         if name == "tolist":
             return this.cpu().tolist()
         if name == "data_ptr":
@@ -445,27 +439,18 @@ class _FunctionMode(TorchFunctionMode):
         asked += [] if other is None else [other]
         moved: list[Any] = [args[0]]
         for each in asked:
-            moved += (
-                [each.device, each.dtype] if isinstance(each, Tensor) else [self._indexed(each)]
-            )
+            is_like = isinstance(each, Tensor)
+            moved += [each.device, each.dtype] if is_like else [self._indexed(each)]
         return tuple(moved), kwargs
 
     def _indexed(self, device: Any) -> Any:
         """Return a device with its number, for which C++ would ask the driver."""
         if isinstance(device, int) and not isinstance(device, bool):
             return torch.device("cuda", device)
-        if isinstance(device, str | torch.device):
-            with self.gpu.keeping_meta():
-                return self.gpu.resolve(torch.device(device))
-        return device
-
-    def _upload(self, index: Any, like: CudaTensor) -> Any:
-        """Lists among indices become tensors of the device, by a copy that waits."""
-        if isinstance(index, list):
-            return torch.tensor(index).to(like.device)
-        if isinstance(index, tuple):
-            return tuple(self._upload(x, like) if isinstance(x, list) else x for x in index)
-        return index
+        if not isinstance(device, str | torch.device):
+            return device
+        found = torch.device(device)
+        return found if found.type == "meta" else self.gpu.resolve(found)
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -491,11 +476,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, CudaTensor):
         return value.elem
     return CPU if isinstance(value, torch.device) else value
-
-
-def _mixed(name: str, *devices: Any) -> str:
-    found = " and ".join(map(str, devices))
-    return f"Expected all tensors to be on the same device, but found {found} (in {name})"
 
 
 def _call_site() -> str:
@@ -568,26 +548,13 @@ def _cast_kernel(op: Any, policy: str) -> Callable[..., Any]:
 @contextlib.contextmanager
 def _replace_cuda(gpu: PretendGpu) -> Iterator[None]:
     """Replace what torch, Lightning and transformers ask of ``torch.cuda``."""
-    properties = types.SimpleNamespace(
-        name="simulated GPU",
-        major=9,
-        minor=0,
-        total_memory=gpu.capacity or 80 << 30,
-        multi_processor_count=132,
-    )
+
+    def index_of(device: Any) -> int:
+        index = device if isinstance(device, int) else torch.device(device).index
+        return gpu.current if index is None else index
 
     def set_device(device: Any) -> None:
-        index = device if isinstance(device, int) else torch.device(device).index
-        gpu.current = gpu.current if index is None else index
-
-    @contextlib.contextmanager
-    def on_device(device: Any) -> Iterator[None]:
-        before = gpu.current
-        set_device(device)
-        try:
-            yield
-        finally:
-            gpu.current = before
+        gpu.current = index_of(device)
 
     def group(*args: Any) -> Any:
         return {(gpu.resolve(device), dtype): x for (device, dtype), x in grouped(*args).items()}
@@ -603,12 +570,11 @@ def _replace_cuda(gpu: PretendGpu) -> Iterator[None]:
         "_lazy_init": lambda: None,
         "current_device": lambda: gpu.current,
         "set_device": set_device,
-        "device": on_device,
-        "get_device_properties": lambda device=None: properties,
+        "device": lambda device: mock.patch.object(gpu, "current", index_of(device)),
+        "get_device_name": lambda device=None: "simulated GPU",
         "get_device_capability": lambda device=None: (9, 0),
         "is_bf16_supported": lambda including_emulation=True: True,
         "empty_cache": lambda: None,
-        "manual_seed": lambda seed: None,
         "manual_seed_all": lambda seed: None,
         "get_rng_state": lambda device="cuda": torch.zeros(16, dtype=torch.uint8),
         "set_rng_state": lambda state, device="cuda": None,
@@ -616,10 +582,8 @@ def _replace_cuda(gpu: PretendGpu) -> Iterator[None]:
     }
     accelerator = {
         **shared,
-        "current_accelerator": lambda check_available=False: torch.device("cuda"),
-        "current_device_index": lambda: gpu.current,
         "current_stream": lambda device=None: types.SimpleNamespace(is_capturing=lambda: False),
-        "set_device_index": set_device,
+        "current_accelerator": lambda check_available=False: torch.device("cuda"),
     }
     grouped: Any = torch._C._group_tensors_by_device_and_dtype
     replaced: list[tuple[Any, str, Any]] = [
