@@ -10,6 +10,7 @@ from pretend_gpu import PretendGpu
 from small_detector import GDINO
 from small_runs import assert_equal, contents
 
+from sola.errors import UserError
 from sola.generation.run import run_generation
 from sola.masks import decode
 from sola.types import Tracks
@@ -40,6 +41,26 @@ def test_tracks_equal_those_of_the_cpu(
     assert sum(len(tracks.masklets) for tracks in found["gpu"]) > 0
     compare = _assert_close if BF16 in words else assert_equal
     compare(found["gpu"], found["cpu"])
+
+
+def test_small_gpu_takes_fewer_objects_at_a_time(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found, gpus = [], []
+    for name in ("ample", "small"):
+        capacity = gpus[0].peak[0] - 1 if gpus else None
+        with PretendGpu(capacity=capacity) as gpu:
+            where = ("trainer.accelerator=gpu", f"data_root={tmp_path / name}")
+            found.append(contents(run_generation(config(*where, num_videos=2))))
+        gpus.append(gpu)
+    assert "objects at a time: using fewer" in caplog.text
+    assert gpus[1].live == gpus[0].live, "memory of the failed attempt is still in use"
+    _assert_close(*found)
+
+
+def test_tracker_larger_than_the_gpu_is_reported(config: Config) -> None:
+    with PretendGpu(capacity=1_000_000), pytest.raises(UserError, match=r"tracker=small: .*memory"):
+        run_generation(config("trainer.accelerator=gpu", num_videos=1))
 
 
 def _assert_close(ones: list[Tracks], others: list[Tracks]) -> None:
