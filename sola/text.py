@@ -56,6 +56,8 @@ class TextEncoder:
     """
 
     path = ""
+    device = "cpu"
+    """Device that encodes, "cpu" or "cuda"; ``TextTokens`` sets it."""
 
     def __init__(self, name: str, path: str, dim: int, batch_size: int = 64) -> None:
         folder_name(name=name)
@@ -95,15 +97,14 @@ class TextEncoder:
         import torch
 
         tokenizer, model = self._load()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = model.to(device)
-        log.info("text encoder %s: %d expressions on %s", self.name, len(texts), device)
+        model = model.to(self.device)
+        log.info("text encoder %s: %d expressions on %s", self.name, len(texts), self.device)
         tokens: dict[str, NDArray[np.float32]] = {}
         with torch.inference_mode(), progress("text tokens", len(texts)) as advance:
             limit = _max_tokens(tokenizer, model)
             for batch in _equal_lengths(texts, tokenizer, limit, self.batch_size):
                 inputs = tokenizer(batch, return_tensors="pt", truncation=True, max_length=limit)
-                inputs = inputs.to(device)
+                inputs = inputs.to(self.device)
                 states = model(**inputs).last_hidden_state.float().cpu().numpy()
                 tokens |= zip(batch, states, strict=True)
                 advance(steps=len(batch))
@@ -164,13 +165,15 @@ class TextTokens:
     Args:
         cache_dir: folder with one folder per encoder (``data/text``), created when needed.
         encoder: encodes new texts; files of encoders with another identity are not read.
+        device: device that encodes new texts, "cpu" or "cuda".
 
     Raises:
         UserError: if the encoder's package is missing.
     """
 
-    def __init__(self, cache_dir: Path, encoder: TextEncoder) -> None:
+    def __init__(self, cache_dir: Path, encoder: TextEncoder, device: str = "cpu") -> None:
         self.encoder, self.folder = encoder, cache_dir / encoder.name
+        encoder.device = device
         self._prefix = _digest(f"{FORMAT_VERSION} {encoder.identity()}")[:12]
         self._paths: dict[str, Path] = {}
         """SHA-256 of a text -> file that holds its tokens."""

@@ -93,6 +93,18 @@ def compose(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     GlobalHydra.instance().clear()
 
 
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A simulated GPU, see tests/pretend_gpu.py; what a Trainer sets for GPUs is undone."""
+    import torch
+    from pretend_gpu import PretendGpu
+
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of Lightning's deterministic mode
+    with PretendGpu() as gpu:
+        yield gpu
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A headless Chromium; without one the test skips, or fails where SOLA_NEEDS_BROWSER is set."""

@@ -146,7 +146,7 @@ def score_split(
         device = pick_device(str(config.trainer.node.get("accelerator", "auto")))
         first, path = sources.readers[0], Path(config.ckpt_path)
         selector, training = load_trained(config, first.index, str(first.tracks_dir))
-        text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder)
+        text = TextTokens(Path(config.paths.data_dir) / "text", config.text_encoder, device.type)
         threshold = float(training.get("threshold", Scorer.threshold))
         scorer = SelectorScorer(selector.to(device), text.tokens, threshold)
         sha256 = sha256_of_file(weights_file(path))

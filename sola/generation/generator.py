@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 PATIENCE = timedelta(days=2)
 """Longest time that a process that has finished waits for the others."""
 LOOK_EVERY_S = 0.1
+FREE_MEMORY = "Free the GPU of other processes, or use a smaller tracker."
 NO_WEIGHTS = "none"
 """``checkpoint_sha256`` of a tracker without weights."""
 
@@ -161,8 +162,13 @@ class TrackGenerator(pl.LightningModule):
         if dist.is_initialized():
             self._group = dist.new_group(backend="gloo", timeout=PATIENCE)
         precision = self.trainer.precision_plugin.predict_step_context()
-        with torch.inference_mode(mode=False), precision:
-            self.recipe.tracker.load(self.device, self.recipe.seed)
+        tracker = self.recipe.tracker
+        try:
+            with torch.inference_mode(mode=False), precision:
+                tracker.load(self.device, self.recipe.seed)
+        except torch.OutOfMemoryError as error:
+            reason = "its weights need more memory than the GPU has free"
+            raise UserError(f"tracker={tracker.name}: {reason}. {FREE_MEMORY}") from error
         self._start = time.perf_counter()
 
     def on_predict_end(self) -> None:
@@ -176,8 +182,8 @@ class TrackGenerator(pl.LightningModule):
         except torch.OutOfMemoryError as error:
             num_frames = len(self.dataset.videos[video_id].frame_paths)
             reason = (
-                f"video {video_id}, {num_frames} frames: one object at a time takes more memory "
-                "than the GPU has. Free the GPU of other processes, or use a smaller tracker."
+                f"video {video_id}, {num_frames} frames: the smallest batches need more memory "
+                f"than the GPU has free. {FREE_MEMORY}"
             )
             self._skip(video_id, reason, error)
         except UserError as error:

@@ -224,6 +224,9 @@ class SelectorDataModule(pl.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
+    def _uses_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
     def _loader(self, datasets: Sequence[SelectionDataset], steps: Any) -> DataLoader[Any]:
         return _Loader(
             _Batches(datasets),
@@ -231,7 +234,7 @@ class SelectorDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             collate_fn=_as_it_is,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._uses_gpu(),
             # a generator of its own, so that dropout's random numbers depend only on the step
             generator=torch.Generator().manual_seed(self.seed),
         )

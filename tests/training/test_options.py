@@ -103,7 +103,7 @@ def test_max_videos_limits_training_to_the_first_videos(
 ) -> None:
     words = ("data.batch_size=1", "trainer.max_epochs=1", f"data.max_videos={max_videos}")
     config = make_config(*words)
-    _, data = run._open_data(config)
+    _, data = run._open_data(config, torch.device("cpu"))
     (train_set,) = data.train_sets
     used = [sample[0].video_id for sample in train_set.samples]
     assert used == ["v0", "v1", "v2"][:num_videos]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pretend_gpu import PretendGpu
 from pytorch_lightning.callbacks import Checkpoint
 from small_selectors import TRAINED
 from training_checkpoints import assert_same_end
@@ -127,6 +128,18 @@ def test_resumed_run_matches_uninterrupted_run(
         train_and_fail(failure, *words, "resume=true")
     resumed = make_config(*words, "resume=true", f"paths.output_dir={tmp_path / 'killed'}")
     train(resumed)
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_run_resumed_on_a_gpu_matches_uninterrupted_run(
+    make_config: MakeConfig, train_and_fail: Callable[..., None], gpu: PretendGpu, tmp_path: Path
+) -> None:
+    averaged = "callbacks.weight_averaging.decay=0.9"
+    words = (*OPTIONS, averaged, "trainer.max_epochs=1", "trainer.accelerator=gpu")
+    train(make_config(*words, f"paths.output_dir={tmp_path / 'whole'}"))
+    train_and_fail(FailsAt(step=5), *words)
+    train(make_config(*words, "resume=true", f"paths.output_dir={tmp_path / 'killed'}"))
+    assert gpu.total.launches["_fused_adamw_"] > 8
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
 
 

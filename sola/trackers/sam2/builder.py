@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch.overrides import TorchFunctionMode
 from yaml import YAMLError
 
 from sola.errors import UserError
@@ -85,6 +86,29 @@ def network_sha256(network: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class _OnCpu(TorchFunctionMode):
+    """Inside, everything made for "cuda" is made on the CPU, without touching a GPU.
+
+    sam2's encodings choose the current GPU by themselves, also in runs on another GPU or on none.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch."""
+        moved = {name: _without_cuda(value) for name, value in (kwargs or {}).items()}
+        return func(*map(_without_cuda, args), **moved)
+
+
+def _without_cuda(value: Any) -> Any:
+    is_cuda = isinstance(value, str | torch.device) and str(value).startswith("cuda")
+    return torch.device("cpu") if is_cuda else value
+
+
 def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Module:
     """Return a network in evaluation mode, on the CPU, with random weights.
 
@@ -96,7 +120,11 @@ def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Modul
     settings._target_ = target
     OmegaConf.resolve(settings)
     was_initialised = GlobalHydra.instance().is_initialized()
-    network: torch.nn.Module = instantiate(settings, _recursive_=True)
+    with _OnCpu():
+        network: torch.nn.Module = instantiate(settings, _recursive_=True)
+    for module in network.modules():
+        if isinstance(cache := getattr(module, "cache", None), dict):  # of positional encodings
+            cache.clear()  # filled on the CPU, it would be copied for every frame
     if not was_initialised:  # importing sam2 initialises Hydra
         GlobalHydra.instance().clear()
     return network.eval().requires_grad_(False)
