@@ -1,7 +1,7 @@
 """Quality of selection on synthetic videos over several seeds: the tables of docs/results.md.
 
     python benchmarks/results.py                     # what make results runs
-    python benchmarks/results.py small               # the paper's network, half an hour a seed
+    python benchmarks/results.py small               # the paper's network
 
 Needs the tracks that ``make results`` makes. Trains every selector by its recipe (RECIPES in
 runs.py), chooses one threshold for all its seeds on split tune, and evaluates its splits with it.
