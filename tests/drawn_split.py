@@ -122,7 +122,7 @@ def make_config(
 class LetterTokens:
     """In place of sola.text.TextTokens: one token a letter, without an encoder."""
 
-    def __init__(self, cache_dir: Path, encoder: TextEncoder, device: str) -> None:
+    def __init__(self, cache_dir: Path, encoder: TextEncoder, device: str = "cpu") -> None:
         self.dim = encoder.dim
 
     def prepare(self, texts: list[str]) -> None:

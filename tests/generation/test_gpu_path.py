@@ -17,7 +17,10 @@ from sola.types import Tracks
 
 Config = Callable[..., Any]
 BF16 = "trainer.precision=bf16-mixed"
-pytestmark = pytest.mark.filterwarnings("ignore:GPU available but not used")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:GPU available but not used"),  # with trainer=cpu
+]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ DEVICES = ("cpu", "gpu")
 EMA = "callbacks.weight_averaging.decay=0.9"
 BY_EXPRESSION = ("data.group_by=expression", "selector.dropout=0.2")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("dataset"),
     pytest.mark.filterwarnings("ignore:GPU available but not used"),  # with trainer=cpu
 ]

@@ -131,6 +131,7 @@ def test_resumed_run_matches_uninterrupted_run(
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_run_resumed_on_a_gpu_matches_uninterrupted_run(
     make_config: MakeConfig, train_and_fail: Callable[..., None], gpu: PretendGpu, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from pretend_gpu import PretendGpu
 from sola.prediction.clip.run import run_clip
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:GPU available but not used")
 def test_answers_equal_those_of_the_cpu(
     clip_config: Callable[..., Any], odd_clip: Path, gpu: PretendGpu, tmp_path: Path
