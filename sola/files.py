@@ -137,7 +137,7 @@ def is_there(path: Path) -> bool:
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            if os.path.lexists(path):
+            if os.path.islink(path):  # not lexists: another process may just have made the file
                 raise
             return False
     return True

@@ -18,7 +18,7 @@ from sola.datasets.frames import read_frame
 from sola.datasets.mask_dict import MaskDict
 from sola.datasets.meta import read_annotations
 from sola.errors import DamagedFile, FileRefused
-from sola.files import read_json
+from sola.files import is_there, read_json
 from sola.masks import encode
 from sola.selector import TrackSelector
 from sola.selector.checkpoint import load_selector
@@ -198,3 +198,19 @@ def test_no_message_advises_to_delete() -> None:
         for node in ast.walk(module):
             if isinstance(node, ast.Constant) and id(node) not in documented:
                 assert not re.search(r"\b[Dd]elete\b", str(node.value)), f"{path}: {node.value}"
+
+
+def test_file_that_another_process_makes_while_it_is_looked_for_is_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, stat = tmp_path / "index.json", Path.stat
+
+    def stat_too_early(self: Path) -> object:
+        try:
+            return stat(self)
+        finally:
+            path.touch()
+
+    monkeypatch.setattr(Path, "stat", stat_too_early)
+    assert not is_there(path)
+    assert is_there(path)
