@@ -177,10 +177,12 @@ def _mean_of(
 ) -> list[float]:
     """Return the mean J&F over several kinds of one wording of split paraphrase, by seed."""
     rows = [selector["splits"]["paraphrase"][kind + end] for kind in kinds]
-    number = sum(row["number"] for row in rows)
     of_seeds = zip(*(row[answer] for row in rows), strict=True)
     numbers = [row["number"] for row in rows]
-    return [sum(map(float.__mul__, values, map(float, numbers))) / number for values in of_seeds]
+    return [
+        sum(value * each for value, each in zip(values, numbers, strict=True)) / sum(numbers)
+        for values in of_seeds
+    ]
 
 
 def of_page(figures: dict[str, dict[str, Any]]) -> list[str]:

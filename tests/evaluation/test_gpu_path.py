@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pretend_gpu import PretendGpu
 
 from sola.config.sections import Paths
 from sola.evaluation.run import SCORES_FILE, run_evaluation
 
 
+@pytest.mark.slow
 def test_scores_equal_those_of_the_cpu(
     evaluate_config: Callable[..., Any], gpu: PretendGpu, tmp_path: Path
 ) -> None:
