@@ -23,6 +23,7 @@ class Recipe(NamedTuple):
 
 RELATIONS = ("moving_shapes_relations", ("tune", "valid_u"))
 PAPER = ("experiment=moving_shapes",)
+ALONE = "selector.num_comparisons=0"
 RECIPES = {
     "word_match": Recipe(("experiment=word_match",)),
     "baseline": Recipe((*PAPER, "selector=baseline")),
@@ -30,13 +31,13 @@ RECIPES = {
     "paper_strides": Recipe((*PAPER, "selector.motion_strides=[2,2,2,1,1]")),
     "paper_gain": Recipe((*PAPER, "selector.motion_gain=1")),
     "paper_negatives": Recipe((*PAPER, "selector.num_negatives=32")),
-    "alone": Recipe(("experiment=word_match", "selector=word_match_alone")),
+    "alone": Recipe(("experiment=word_match", ALONE)),
     "with_grid": Recipe(("experiment=word_match", "data.train_sources=[gt,grid]")),
     "half_the_videos": Recipe(
         ("experiment=word_match", "data.max_videos=1200", "trainer.max_epochs=6")
     ),
     "relations_word_match": Recipe(("experiment=relations",), *RELATIONS),
-    "relations_alone": Recipe(("experiment=relations", "selector=word_match_alone"), *RELATIONS),
+    "relations_alone": Recipe(("experiment=relations", ALONE), *RELATIONS),
     "relations_baseline": Recipe(("experiment=relations", "selector=baseline"), *RELATIONS),
     "relations_small": Recipe(
         (
