@@ -2,10 +2,13 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
@@ -89,6 +92,8 @@ class Selector(
         with V = 1 or with ``video_idx``. A score must depend only on the tracks of its video and on
         its expression, not on padding or on the rest of the batch.
 
+        Training passes a ``Layout`` to a method that has an argument ``layout``.
+
         Args:
             tokens: (V, N, T, D) object tokens; V is B, 1, or the number of videos that
                 ``video_idx`` indexes.
@@ -109,6 +114,66 @@ class Selector(
         provenance = {**self.provenance, "selector": self.description}
         content = {**self.kwargs, PROVENANCE_KEY: provenance}
         (save_directory / "config.json").write_text(json.dumps(content, indent=1, sort_keys=True))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Groups of videos of equal shape in a padded batch.
+
+    The shapes are plain numbers, so a GPU need not be asked for them.
+    """
+
+    shapes: tuple[tuple[int, int, int, int], ...]
+    """(R, N, T, S) of each group: R videos with N tracks, T frames and S samples each."""
+    indices: Tensor
+    """(K,) long: the R videos, R x N tracks and R x S samples of each group, one after another."""
+
+    def groups(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """Yield T, and the indices of videos (R, 1), tracks (R, N) and samples (R, S)."""
+        counts = [num_videos * each for num_videos, n, _, s in self.shapes for each in (1, n, s)]
+        parts = iter(self.indices.split(counts))
+        for num_videos, _, num_frames, _ in self.shapes:
+            videos, tracks, samples = (next(parts).view(num_videos, -1) for _ in range(3))
+            yield num_frames, videos, tracks, samples
+
+
+def plan_layout(
+    tokens: Tensor,
+    num_samples: int,
+    track_mask: Tensor | None,
+    frame_mask: Tensor | None,
+    video_idx: Tensor | None,
+) -> Layout:
+    """Group the videos of a batch by shape, without those that have no tracks, frames or samples.
+
+    If the masks are on a GPU, this waits for it.
+
+    Args:
+        tokens: (V, N, T, D).
+        num_samples: B.
+        track_mask: see ``Selector.forward``.
+        frame_mask: see ``Selector.forward``.
+        video_idx: see ``Selector.forward``.
+
+    Returns:
+        The layout, on the device of the tokens.
+    """
+    num_videos, num_tracks, num_frames = tokens.shape[:3]
+    if video_idx is None:
+        video_idx = torch.arange(num_samples) if num_videos > 1 else torch.zeros(num_samples)
+    exists = torch.ones(num_videos, num_tracks) if track_mask is None else track_mask.cpu()
+    lengths = [num_frames] * num_videos if frame_mask is None else frame_mask.sum(dim=1).tolist()
+    video_idx = video_idx.cpu()
+    by_shape: dict[tuple[int, int, int], list[tuple[Tensor, ...]]] = defaultdict(list)
+    for video, length in enumerate(lengths):
+        tracks, samples = exists[video].nonzero()[:, 0], (video_idx == video).nonzero()[:, 0]
+        shape = (len(tracks), length, len(samples))
+        if all(shape):
+            by_shape[shape].append((torch.tensor([video]), tracks, samples))
+    parts = [p for videos in by_shape.values() for each in zip(*videos, strict=True) for p in each]
+    indices = torch.cat(parts) if parts else torch.zeros(0, dtype=torch.long)
+    shapes = tuple((len(videos), *shape) for shape, videos in by_shape.items())
+    return Layout(shapes, indices.to(tokens.device))
 
 
 def mean_of_existing(tokens: Tensor, mask: Tensor | None) -> Tensor:

@@ -121,7 +121,7 @@ def classification_loss(
     """
     logits = outputs.logits
     losses = F.binary_cross_entropy_with_logits(
-        logits, inputs.labels, pos_weight=logits.new_tensor(positive_weight), reduction="none"
+        logits, inputs.labels, pos_weight=logits.new_full((), positive_weight), reduction="none"
     )
     return _mean_over_tracks(losses, inputs.track_mask)
 

@@ -1,8 +1,7 @@
 """TrackSelector, the network of SOLA that scores candidate tracks against an expression."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from sola.checks import above, at_least, between
 from sola.errors import UserError
-from sola.selector.base import Selector, mean_of_existing
+from sola.selector.base import Layout, Selector, mean_of_existing, plan_layout
 from sola.selector.layers import AlignmentLayer, MotionEncoder
 
 STRIDES = (2, 2, 2, 1, 1)
@@ -112,10 +111,12 @@ class TrackSelector(Selector):
         text_mask: Tensor | None = None,
         *,
         video_idx: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Score all tracks of every sample, see ``Selector.forward``.
 
-        Computation that does not depend on the text runs once per video.
+        Videos of equal shape are scored together, so nothing is computed for padding. Computation
+        that does not depend on the text runs once per video.
         """
         negatives = self.negative_tokens.expand(len(text), -1, -1)
         language, mask = torch.cat([text, negatives], dim=1), None
@@ -124,10 +125,12 @@ class TrackSelector(Selector):
         # zero for padding
         logits = text.new_zeros(len(text), tokens.shape[1])
         track_tokens = text.new_zeros(*logits.shape, text.shape[2])
-        groups = _groups(tokens, len(text), track_mask, frame_mask, video_idx)
-        for own_tokens, tracks, by_video in groups:
+        if layout is None:
+            layout = plan_layout(tokens, len(text), track_mask, frame_mask, video_idx)
+        for num_frames, videos, tracks, by_video in layout.groups():
             samples = by_video.flatten()
             own_mask = None if mask is None else mask[samples]
+            own_tokens = tokens[videos, tracks, :num_frames]
             own = self._score(own_tokens, language[samples], own_mask)
             tracks = tracks.repeat_interleave(by_video.shape[1], dim=0)
             logits[samples[:, None], tracks], track_tokens[samples[:, None], tracks] = own
@@ -178,41 +181,6 @@ class TrackSelector(Selector):
         time = torch.arange(num_frames, device=frequencies.device, dtype=frequencies.dtype)
         angles = 2 * math.pi * (time / TIME_UNIT)[:, None] * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-def _groups(
-    tokens: Tensor,
-    num_samples: int,
-    track_mask: Tensor | None,
-    frame_mask: Tensor | None,
-    video_idx: Tensor | None,
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Group videos of equal shape, so that nothing is computed for padding.
-
-    Videos without tracks, frames or samples are left out.
-
-    Yields:
-        For R videos with equal numbers of tracks, frames and samples: tokens (R, N, T, D); tracks
-        (R, N) long, their indices in the batch; samples (R, S) long, the indices of each video's
-        samples in the batch.
-    """
-    num_videos, num_tracks, num_frames = tokens.shape[:3]
-    if video_idx is None:
-        video_idx = torch.arange(num_samples) if num_videos > 1 else torch.zeros(num_samples)
-    # the masks are copied to the CPU: nothing can start before the shapes are known
-    exists = torch.ones(num_videos, num_tracks) if track_mask is None else track_mask.cpu()
-    lengths = [num_frames] * num_videos if frame_mask is None else frame_mask.sum(dim=1).tolist()
-    video_idx = video_idx.cpu()
-    by_shape: dict[tuple[int, int, int], list[tuple[Tensor, ...]]] = defaultdict(list)
-    for video, length in enumerate(lengths):
-        tracks, samples = exists[video].nonzero()[:, 0], (video_idx == video).nonzero()[:, 0]
-        shape = (len(tracks), length, len(samples))
-        by_shape[shape].append((torch.tensor([video]), tracks, samples))
-    for shape, videos in by_shape.items():
-        if all(shape):
-            parts = zip(*videos, strict=True)
-            rows, tracks, samples = (torch.stack(part).to(tokens.device) for part in parts)
-            yield tokens[rows, tracks, : shape[1]], tracks, samples
 
 
 def reference_names(num_layers: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sola.selector.base import Layout, plan_layout
 from sola.types import Expression
 
 
@@ -41,6 +42,8 @@ class Batch:
     """The B expressions."""
     num_tracks: tuple[int, ...]
     """Number of tracks of each of the B expressions; the rest of a row is padding."""
+    layout: Layout
+    """Shapes of the V samples, for selectors that score samples of equal shape together."""
     track_mask: Tensor | None = None
     """(V, N) bool, False where padded; None: no padding. The other masks are the same."""
     frame_mask: Tensor | None = None
@@ -52,9 +55,10 @@ class Batch:
     video_idx: Tensor | None = None
     """(B,) long, sample of each expression; None: V is 1, or each sample has one expression."""
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """Return the batch on another device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on another device; pinned memory is copied to a GPU without waiting."""
+        is_async = torch.device(device).type == "cuda"
+        return self._map(lambda tensor: tensor.to(device, non_blocking=is_async))
 
     def pin_memory(self) -> "Batch":
         """Return the batch in pinned memory, which a GPU can copy asynchronously."""
@@ -63,7 +67,8 @@ class Batch:
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         tensors = {name: each for name, each in vars(self).items() if isinstance(each, Tensor)}
         moved: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items()}
-        return replace(self, **moved)
+        layout = replace(self.layout, indices=function(self.layout.indices))
+        return replace(self, **moved, layout=layout)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -72,24 +77,26 @@ def collate(samples: Sequence[Sample]) -> Batch:
     Without samples the batch is empty.
     """
     if not samples:
-        no_flags = torch.zeros(0, 0, dtype=torch.bool)
+        no_flags, no_indices = torch.zeros(0, 0, dtype=torch.bool), torch.zeros(0, dtype=torch.long)
         no_tokens = torch.zeros(0, 0, 0, 0), torch.zeros(0, 0, 0)
-        return Batch(*no_tokens, no_flags, no_flags.flatten(), (), ())
+        return Batch(*no_tokens, no_flags, no_flags.flatten(), (), (), Layout((), no_indices))
     texts = [text for sample in samples for text in sample.texts]
     counts = [len(sample.texts) for sample in samples]
     num_tracks, num_frames = torch.tensor([sample.tokens.shape[:2] for sample in samples]).T
     longest = (int(num_tracks.max()), int(num_frames.max()))
+    tokens = torch.stack([_pad(sample.tokens, longest) for sample in samples])
+    track_mask, frame_mask = _mask(num_tracks), _mask(num_frames)
     video_idx = torch.arange(len(samples)).repeat_interleave(torch.tensor(counts))
-    track_mask = _mask(num_tracks)
     return Batch(
-        tokens=torch.stack([_pad(sample.tokens, longest) for sample in samples]),
+        tokens=tokens,
         text=nn.utils.rnn.pad_sequence(texts, batch_first=True),
         labels=torch.cat([_pad(s.labels, (len(s.labels), longest[0])) for s in samples]),
         has_tracks=num_tracks[video_idx] > 0,
         expressions=tuple(e for sample in samples for e in sample.expressions),
         num_tracks=tuple(num_tracks[video_idx].tolist()),
+        layout=plan_layout(tokens, len(texts), track_mask, frame_mask, video_idx),
         track_mask=track_mask,
-        frame_mask=_mask(num_frames),
+        frame_mask=frame_mask,
         text_mask=_mask(torch.tensor([len(text) for text in texts])),
         label_mask=None if track_mask is None else track_mask[video_idx],
         video_idx=None if len(samples) == 1 or set(counts) == {1} else video_idx,

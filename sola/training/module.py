@@ -1,10 +1,11 @@
 """LightningModule of the selector: loss, validation J&F, provenance in checkpoints."""
 
+import inspect
 import logging
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -68,6 +69,7 @@ class SelectorModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.selector, self.loss, self.scorer = selector, loss, scorer
+        self._takes_layout = "layout" in inspect.signature(selector.forward).parameters
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.names = (TOTAL, *loss.weights, POSITIVES)
         self.provenance: dict[str, Any] = {}
@@ -115,8 +117,7 @@ class SelectorModule(pl.LightningModule):
         is_due = every_n_steps and (step + 1) % every_n_steps == 0
         if is_due and self.loggers and self.trainer.is_global_zero:
             row = {"train/lr": optimizer.param_groups[0]["lr"], "epoch": self.current_epoch}
-            row |= {name: float(value) for name, value in self.step_metrics.items()}
-            row |= gradient_norms(self.selector)
+            row |= _read(self.step_metrics | gradient_norms(self.selector))
             for logger in self.loggers:
                 logger.log_metrics(row, step=step)
 
@@ -128,7 +129,7 @@ class SelectorModule(pl.LightningModule):
         """Log the epoch's means; warn if no track of the first epoch is positive."""
         metrics = self._train_metrics()
         self.log_dict(metrics, logger=False)
-        row = {"epoch": self.current_epoch} | {k: float(v) for k, v in metrics.items()}
+        row = {"epoch": self.current_epoch} | _read(metrics)
         for logger in self.loggers:  # Lightning would log after last.ckpt is written
             logger.log_metrics(row, step=self.global_step - 1)
         if self.current_epoch == 0 and metrics[POSITIVES] == 0:
@@ -236,6 +237,7 @@ class SelectorModule(pl.LightningModule):
             batch.frame_mask,
             batch.text_mask,
             video_idx=batch.video_idx,
+            **({"layout": batch.layout} if self._takes_layout else {}),
         )
         # mixed precision ends here: back to the data's precision
         kind = batch.tokens.dtype
@@ -272,17 +274,18 @@ class SelectorModule(pl.LightningModule):
     def _totals(self, losses: dict[str, Tensor], batch: Batch) -> Tensor:
         """Return sums over a batch's expressions and their counts, (2, K), one column per name."""
         num_scored = sum(count > 0 for count in batch.num_tracks)
-        counts = [float(num_scored)] * (len(self.names) - 1) + [float(len(batch.labels))]
         means = torch.stack([losses[name] for name in self.names[:-1]]).detach().double()
         sums = torch.cat([means * num_scored, batch.labels.sum()[None]])
-        return torch.stack([sums, sums.new_tensor(counts)])
+        counts = torch.full_like(sums, num_scored)
+        counts[-1] = len(batch.labels)
+        return torch.stack([sums, counts])
 
     def _train_metrics(self) -> dict[str, Tensor]:
         means = _means(self._train_totals, self.names).items()
         return {name if name == POSITIVES else f"train/{name}_epoch": mean for name, mean in means}
 
 
-def gradient_norms(selector: nn.Module) -> dict[str, float]:
+def gradient_norms(selector: nn.Module) -> dict[str, Tensor]:
     """Return the L2 norms of the gradients of each part, such as ``layers.0``, and of all parts.
 
     Args:
@@ -292,9 +295,8 @@ def gradient_norms(selector: nn.Module) -> dict[str, float]:
     for name, parameter in selector.named_parameters():
         if parameter.grad is not None and parameter.numel() > 0:
             parts[re.sub(r"^(\w+(\.\d+)?).*", r"\1", name)].append(parameter.grad)
-    norms = [get_total_norm(grads) for grads in parts.values()]
-    values = torch.stack([*norms, get_total_norm(norms)]).tolist()
-    return dict(zip((f"grad_norm/{part}" for part in [*parts, "all"]), values, strict=True))
+    norms = {f"grad_norm/{part}": get_total_norm(grads) for part, grads in parts.items()}
+    return norms | {"grad_norm/all": get_total_norm(norms.values())}
 
 
 def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> dict[str, Any]:
@@ -317,6 +319,12 @@ def cosine(optimizer: Optimizer, num_steps: int, warmup_steps: int) -> dict[str,
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+
+
+def _read(metrics: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return scalars as numbers, with one wait for the device."""
+    values = torch.stack(list(metrics.values())).tolist() if metrics else []
+    return dict(zip(metrics, values, strict=True))
 
 
 def _sum_over_processes(totals: Tensor) -> tuple[Tensor, int]:

@@ -78,4 +78,15 @@ def test_batch_moves_with_all_its_tensors() -> None:
     batch = collate([make_sample("a", 3, 9, [4, 2]), make_sample("b", 1, 5, [3])]).to("meta")
     tensors = [value for value in vars(batch).values() if isinstance(value, Tensor)]
     assert len(tensors) == 9
-    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert {tensor.device.type for tensor in (*tensors, batch.layout.indices)} == {"meta"}
+
+
+def test_planned_layout_is_that_of_the_masks() -> None:
+    shapes = [(3, 9, [4, 2]), (0, 5, [3]), (5, 4, [1]), (3, 9, [2, 2]), (1, 9, [4])]
+    batch = collate([make_sample("a", *shape) for shape in shapes])
+    assert [group[1:] for group in batch.layout.shapes] == [(3, 9, 2), (5, 4, 1), (1, 9, 1)]
+    selector = make_selector("TrackSelector", D, E).eval()
+    inputs = (batch.tokens, batch.text, batch.track_mask, batch.frame_mask, batch.text_mask)
+    planned = selector(*inputs, video_idx=batch.video_idx, layout=batch.layout)
+    found = selector(*inputs, video_idx=batch.video_idx)
+    torch.testing.assert_close(planned, found, rtol=0, atol=0)

@@ -67,3 +67,17 @@ def test_optimizer_step_launches_one_operator_for_many_weights(
     launches = gpu.total.launches
     assert launches["_fused_adamw_"] + launches["_foreach_addcdiv_"] > 0
     assert launches["addcdiv_"] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [BY_EXPRESSION, ("data.max_tokens=100", "data.batch_size=1")],
+    ids=["by expression", "packed"],
+)
+def test_training_step_does_not_wait_for_the_gpu(
+    train_on: Callable[..., Any], gpu: PretendGpu, words: tuple[str, ...]
+) -> None:
+    train_on("gpu", *words)
+    step = ("sola/selector/", "sola/training/batch.py", "training_step", "compute", "_totals")
+    places = [place for _, place in gpu.total.waits if any(part in place for part in step)]
+    assert not places
