@@ -120,7 +120,7 @@ class Selector(
 class Layout:
     """Groups of videos of equal shape in a padded batch.
 
-    The shapes are plain numbers, so a GPU need not be asked for them.
+    The shapes are plain numbers, so reading them does not wait for a GPU.
     """
 
     shapes: tuple[tuple[int, int, int, int], ...]

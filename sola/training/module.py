@@ -152,7 +152,7 @@ class SelectorModule(pl.LightningModule):
         if not batch.expressions:
             return  # an empty step: other ranks have one more sample
         losses, logits = self.compute(batch)
-        self._valid_totals = self._valid_totals.to(self.device) + self._totals(losses, batch)
+        self._valid_totals = self._valid_totals + self._totals(losses, batch)
         scores, labels = (
             [row[:count] for row, count in zip(rows.cpu().numpy(), batch.num_tracks, strict=True)]
             for rows in (logits.float().sigmoid(), batch.labels)
@@ -161,7 +161,7 @@ class SelectorModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the expressions of all processes."""
-        totals, num_processes = _sum_over_processes(self._valid_totals.to(self.device))
+        totals, num_processes = _sum_over_processes(self._valid_totals)
         means = _means(totals, self.names)
         self.log_dict({f"valid/{name}": v for name, v in means.items() if name != POSITIVES})
         if num_processes > 1:
@@ -269,7 +269,7 @@ class SelectorModule(pl.LightningModule):
                 )
 
     def _no_totals(self) -> Tensor:
-        return torch.zeros(2, len(self.names), dtype=torch.double)
+        return torch.zeros(2, len(self.names), dtype=torch.double, device=self.device)
 
     def _totals(self, losses: dict[str, Tensor], batch: Batch) -> Tensor:
         """Return sums over a batch's expressions and their counts, (2, K), one column per name."""
