@@ -16,16 +16,20 @@ It cannot see:
 - time, and rounding of the GPU: results are those of the CPU
 - kernels: limits of dtype, shape and alignment, and which attention kernel runs
 - memory within an operator, and fragmentation
-- streams: a non-blocking copy is complete at once, so a race stays hidden
+- streams: there is one. A non-blocking copy to the host arrives at the host's next wait, so reading
+  it earlier gives garbage, but overwriting its source is safe
 - NCCL, torch.compile, C++ extensions, and code under ``DisableTorchDispatch``
 - autocast's cache: a weight that is used twice in a forward pass counts as cast twice
 - identity of parameters: ``Module.to`` makes new ones, CUDA keeps them
 """
 
 import contextlib
+import functools
 import importlib
 import re
 import sys
+import threading
+import time
 import types
 import weakref
 from collections import Counter
@@ -66,6 +70,9 @@ READS_SIZE = _names(
 )
 """Operators whose result the host must know."""
 FREE = ("empty", "new_empty", "detach", "lift_fresh")
+SMALL_BYTES = 1 << 16
+"""Largest non-blocking copy to the GPU that CUDA sends at once even if the memory is not pinned
+(CUDA C++ Programming Guide, "Concurrent Execution between Host and Device")."""
 
 
 class DeviceMixUp(RuntimeError):
@@ -169,6 +176,8 @@ class PretendGpu:
         self._counting = [self.total]
         self._storages: dict[int, list[int]] = {}  # address -> [bytes, tensors, GPU]
         self._pinned: dict[int, weakref.ref[Tensor]] = {}
+        self._on_its_way: list[tuple[Tensor, Tensor]] = []  # pinned memory, numbers
+        self._host_thread = threading.get_ident()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "PretendGpu":
@@ -196,11 +205,22 @@ class PretendGpu:
         return torch.device("cuda", self.current) if is_own else device
 
     def count(self, kind: str, num_bytes: int = 0, *, waits: bool = True) -> None:
-        """Count a wait or a copy, or both, at the call site."""
+        """Count a wait or a copy, or both, at the call site; other threads may wait uncounted."""
+        if waits:
+            self._arrive()
+        if threading.get_ident() != self._host_thread:
+            return
         key = kind, _call_site()
         for counts in self._counting:
             counts.copied_bytes.update({key: num_bytes} if num_bytes else {})
             counts.waits.update({key: 1} if waits else {})
+
+    def _arrive(self) -> None:
+        """Complete the copies to the host."""
+        while self._on_its_way:
+            target, numbers = self._on_its_way.pop(0)
+            with torch.inference_mode():
+                target.copy_(numbers)
 
     def pin(self, tensor: Tensor) -> Tensor:
         """Return a copy in pinned memory; the DataLoader's thread calls this outside all modes."""
@@ -249,7 +269,7 @@ class PretendGpu:
         found = func(*plain_args, **plain_kwargs)
         self._count_launch(func, name, found, flat)
         if target is not None and target.type == "cpu":
-            return self.pin(found) if kwargs.get("non_blocking") else found
+            return self._send(found) if kwargs.get("non_blocking") else found
 
         def wrap(value: Any) -> Any:
             if not isinstance(value, Tensor):
@@ -259,6 +279,12 @@ class PretendGpu:
             return self.wrap(value, index) if wrapper is None else wrapper
 
         return _map(wrap, found)
+
+    def _send(self, numbers: Tensor) -> Tensor:
+        """Return pinned memory in which the numbers will arrive."""
+        target = self.pin(torch.full_like(numbers, 85))
+        self._on_its_way.append((target, numbers))
+        return target
 
     def wrap(self, value: Tensor, index: int) -> CudaTensor:
         """Return a tensor as one of a GPU; its memory counts until the last tensor is gone."""
@@ -347,8 +373,9 @@ class PretendGpu:
             kind = "to CPU"
         else:
             kind, is_pinned = "to GPU", self.is_pinned(source)
+        is_sent_at_once = is_pinned or (kind == "to GPU" and size <= SMALL_BYTES)
         suffix = ", pinned" * is_pinned + ", async" * bool(is_async)
-        self.count(kind + suffix, size, waits=not (is_async and is_pinned))
+        self.count(kind + suffix, size, waits=not (is_async and is_sent_at_once))
 
     def _count_launch(self, func: Any, name: str, found: Any, flat: Any) -> None:
         """Count an operator that makes or changes numbers; views and bare memory are free."""
@@ -451,6 +478,22 @@ class _FunctionMode(TorchFunctionMode):
             return device
         found = torch.device(device)
         return found if found.type == "meta" else self.gpu.resolve(found)
+
+
+class _Event:
+    """torch.cuda.Event on the clock of the host."""
+
+    def __init__(self, gpu: PretendGpu, **_: bool) -> None:
+        self.gpu, self.time_s = gpu, 0.0
+
+    def record(self, stream: Any = None) -> None:
+        self.time_s = time.perf_counter()
+
+    def synchronize(self) -> None:
+        self.gpu.count("event")
+
+    def elapsed_time(self, end: "_Event") -> float:
+        return 1000 * (end.time_s - self.time_s)
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -566,6 +609,8 @@ def _replace_cuda(gpu: PretendGpu) -> Iterator[None]:
     }
     cuda = {
         **shared,
+        "Event": functools.partial(_Event, gpu),
+        "current_stream": lambda device=None: None,
         "is_initialized": lambda: gpu.is_initialized,
         "_lazy_init": lambda: None,
         "current_device": lambda: gpu.current,

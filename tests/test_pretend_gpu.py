@@ -4,6 +4,7 @@ import copy
 import io
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -121,11 +122,12 @@ def test_copies_count_their_bytes(gpu: PretendGpu, is_inference: bool) -> None:
 
 
 def test_only_non_blocking_copies_of_pinned_memory_do_not_wait(gpu: PretendGpu) -> None:
-    host = torch.zeros(10)
+    host = torch.zeros(20_000)
     pinned = host.pin_memory()
     assert pinned.is_pinned()
     assert not host.is_pinned()
     with gpu.region("copies") as counts:
+        torch.zeros(10).to("cuda", non_blocking=True)  # small: the driver sends it at once
         own = pinned.to("cuda", non_blocking=True)
         host.to("cuda", non_blocking=True)
         pinned.to("cuda")
@@ -134,8 +136,21 @@ def test_only_non_blocking_copies_of_pinned_memory_do_not_wait(gpu: PretendGpu) 
         host.copy_(own, non_blocking=True)
     assert target.is_pinned()
     assert waits(counts) == {"to GPU, async": 1, "to GPU, pinned": 1, "to CPU, async": 1}
-    assert copied(counts)["to GPU, pinned, async"] == 40
-    assert copied(counts)["to CPU, pinned, async"] == 80
+    assert copied(counts)["to GPU, pinned, async"] == 80_000
+    assert copied(counts)["to CPU, pinned, async"] == 160_000
+
+
+def test_non_blocking_copy_to_the_host_arrives_at_the_next_wait(gpu: PretendGpu) -> None:
+    target = torch.ones(3, device="cuda").to("cpu", non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    assert target.tolist() != [1, 1, 1]
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(event.synchronize).result()
+    assert target.tolist() == [1, 1, 1]
+    assert "event" not in waits(gpu.total), "the host itself did not wait"
+    event.synchronize()
+    assert waits(gpu.total)["event"] == 1
 
 
 def test_autocast_follows_cuda_and_counts_casts_of_weights(gpu: PretendGpu) -> None:

@@ -42,6 +42,28 @@ def encode(masks: NDArray[Any]) -> Masklet:
     return [_from_coco(code) for code in coco.encode(columns)]
 
 
+def encode_changes(changes: NDArray[np.uint8], size: tuple[int, int]) -> Masklet:
+    """Encode masks from the places where their pixels change.
+
+    Args:
+        changes: (T, bytes) packed bits, highest first, in a multiple of 8 bytes. Bit p is whether
+            pixel p, counted down the columns, differs from the one before; before the first pixel
+            is outside. Bits beyond the last pixel are 0.
+        size: (H, W).
+
+    Returns:
+        T run-length masks, equal to those of ``encode``.
+    """
+    height, width = size
+    codes = []
+    for row in changes:
+        words = np.flatnonzero(row.view(np.uint64))
+        word, bit = np.nonzero(np.unpackbits(row.reshape(-1, 8)[words], axis=1))
+        lengths = np.diff(words[word] * 64 + bit, prepend=0, append=height * width)
+        codes.append({"size": [height, width], "counts": lengths.tolist()})
+    return [_from_coco(code) for code in coco.frPyObjects(codes, height, width)]
+
+
 def decode(masklet: Masklet) -> NDArray[np.bool_]:
     """Decode a masklet.
 

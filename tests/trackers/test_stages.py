@@ -3,6 +3,8 @@
 import time
 
 import pytest
+import torch
+from pretend_gpu import PretendGpu
 
 from sola.trackers.stages import measure_stages, stage
 
@@ -53,3 +55,26 @@ def test_work_can_be_ended_before_a_stage() -> None:
             calls.append("begun")
     assert calls == ["asked", "asked"]
     assert list(seconds) == ["first"]
+
+
+def test_stages_on_a_gpu_wait_for_it_once(gpu: PretendGpu) -> None:
+    own = torch.ones(3, device="cuda")
+    with gpu.region("stages") as counts:
+        with measure_stages() as seconds, stage("outer"):
+            time.sleep(0.02)
+            with stage("inner"):
+                own.sum()
+                time.sleep(0.05)
+            assert not counts.waits
+        assert counts.waits.total() == 1
+    assert seconds["inner"] >= 0.05
+    assert 0.02 <= seconds["outer"] < 0.05
+
+
+def test_many_stages_are_added_up_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sola.trackers.stages.MAX_EDGES", 4)
+    with measure_stages() as seconds:
+        for _ in range(5):
+            with stage("outer"):
+                time.sleep(0.01)
+    assert 0.05 <= seconds["outer"] < 0.1

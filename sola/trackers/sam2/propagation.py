@@ -1,6 +1,6 @@
 """SAM 2's session of one video: image features, propagation, masks on single frames."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
-from sola.masks import encode
 from sola.trackers.base import GeneratedMask, Propagated, Session
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.mask_generator import MaskGenerator
 from sola.trackers.stages import CODES, FRAMES, IMAGE_ENCODER, PROPAGATION, stage
-from sola.types import RunLength
+from sola.trackers.transfer import MaskCoder, upload
+from sola.types import Masklet
 
 PIXEL_MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
 PIXEL_STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
@@ -26,6 +26,9 @@ FeatureMaps = list[Tensor]
 OUTPUTS = ("pred_masks", "obj_ptr", "object_score_logits")
 FrameOutput = dict[str, Any]
 """Memory of one frame, by SAM 2's own names."""
+Codes = Callable[[], Masklet]
+"""Returns the run-length masks of n objects on one frame; waits for them if they are in the making.
+"""
 
 
 class FrameFeatures:
@@ -88,7 +91,9 @@ class FrameFeatures:
         with stage(FRAMES):
             image = to_image(self.frames[frame_idx], self.model.image_size)
         with stage(IMAGE_ENCODER):
-            found = self.model.forward_image(image[None].to(parameter.device, parameter.dtype))
+            found = self.model.forward_image(
+                upload(image[None].to(parameter.dtype), parameter.device)
+            )
         self._positions = self._positions or list(found["vision_pos_enc"])
         return list(found["backbone_fpn"])
 
@@ -140,15 +145,16 @@ class VideoTracker(Session):
         prompted = self._prompt(frame_idx, masks)
         # SAM 2 reads memories by these names; the backward pass reads those of the forward pass
         history = {"cond_frame_outputs": {frame_idx: prompted}, "non_cond_frame_outputs": {}}
-        codes = {frame_idx: self._codes(prompted)}
-        for is_reverse in (False, True):
-            after, before = range(frame_idx + 1, self.num_frames), range(frame_idx - 1, -1, -1)
-            for index in before if is_reverse else after:
-                output = self._track(index, history, len(masks), is_reverse=is_reverse)
-                history["non_cond_frame_outputs"][index] = output
-                codes[index] = self._codes(output)
-                self._forget(history, index, frame_idx)
-        return self._collect(history, codes)
+        with MaskCoder() as coder:
+            codes = {frame_idx: self._codes(prompted, coder)}
+            for is_reverse in (False, True):
+                after, before = range(frame_idx + 1, self.num_frames), range(frame_idx - 1, -1, -1)
+                for index in before if is_reverse else after:
+                    output = self._track(index, history, len(masks), is_reverse=is_reverse)
+                    history["non_cond_frame_outputs"][index] = output
+                    codes[index] = self._codes(output, coder)
+                    self._forget(history, index, frame_idx)
+            return self._collect(history, codes)
 
     def _prompt(self, frame_idx: int, masks: np.ndarray) -> FrameOutput:
         """Return the output and memory of the prompted frame.
@@ -166,7 +172,7 @@ class VideoTracker(Session):
                 num_frames=self.num_frames,
                 run_mem_encoder=False,
             )
-            for mask in masks
+            for mask in upload(torch.from_numpy(masks), self.model.device)
         ]
         joined: FrameOutput = {name: torch.cat([out[name] for out in outputs]) for name in OUTPUTS}
         features = self.features.of_frame(frame_idx, len(masks))
@@ -214,31 +220,32 @@ class VideoTracker(Session):
         if old in outputs and (is_reverse or old > prompt_frame + reach):
             outputs[old]["maskmem_features"] = outputs[old]["maskmem_pos_enc"] = None
 
-    def _codes(self, output: FrameOutput) -> list[RunLength]:
-        """Return the run-length codes of a frame's masks at the frame's size."""
+    def _codes(self, output: FrameOutput, coder: MaskCoder) -> Codes:
+        """Return the run-length codes of a frame's masks at the frame's size, once called."""
         with stage(CODES):
-            masks = _resize(output["pred_masks"], self.size)[:, 0] > 0
-            return encode(masks.cpu().numpy())
+            return coder.encode(_resize(output["pred_masks"], self.size)[:, 0] > 0)
 
-    def _collect(self, history: dict[str, Any], codes: dict[int, list[RunLength]]) -> Propagated:
+    def _collect(self, history: dict[str, Any], codes: dict[int, Codes]) -> Propagated:
         frames = history["cond_frame_outputs"] | history["non_cond_frame_outputs"]
         order = range(self.num_frames)
         tokens = torch.stack([frames[t]["obj_ptr"] for t in order], dim=1)
-        scores = torch.stack([frames[t]["object_score_logits"][:, 0] for t in order], dim=1)
+        scores = torch.stack([frames[t]["object_score_logits"] for t in order], dim=1)
+        joined = torch.cat([tokens, scores], dim=2)  # one copy to the host
+        numbers = joined.to("cpu", torch.promote_types(joined.dtype, torch.float32)).numpy()
+        with stage(CODES):
+            by_frame = [codes[t]() for t in order]
         return Propagated(
-            masklets=tuple([codes[t][k] for t in order] for k in range(len(tokens))),
-            object_tokens=_to_numpy(tokens),
-            object_scores=_to_numpy(scores),
+            masklets=tuple([of_frame[k] for of_frame in by_frame] for k in range(len(tokens))),
+            object_tokens=numbers[..., :-1],
+            object_scores=numbers[..., -1],
         )
 
-    def _mask_input(self, mask: np.ndarray) -> Tensor:
+    def _mask_input(self, mask: Tensor) -> Tensor:
         """Resize a mask of the frame's size to the network's, (1, 1, S, S) of 0 and 1."""
-        parameter = next(self.model.parameters())
-        pixels = torch.from_numpy(mask)[None, None].float().to(parameter.device)
-        size = self.model.image_size
+        pixels, size = mask[None, None].float(), self.model.image_size
         if mask.shape != (size, size):
             pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True) >= 0.5
-        return pixels.to(parameter.dtype)
+        return pixels.to(next(self.model.parameters()).dtype)
 
 
 class Sam2Session(VideoTracker):
@@ -280,11 +287,6 @@ def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
     if logits.shape[-2:] == size:
         return logits
     return F.interpolate(logits, size, mode="bilinear", align_corners=False)
-
-
-def _to_numpy(values: Tensor) -> np.ndarray:
-    is_half = values.dtype in (torch.bfloat16, torch.float16)
-    return np.asarray((values.float() if is_half else values).cpu())
 
 
 def to_image(frame: np.ndarray, size: int) -> Tensor:

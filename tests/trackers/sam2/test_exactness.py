@@ -79,9 +79,9 @@ class Recorded(VideoTracker):
         self.logits: list[torch.Tensor] = []
         return super().propagate(frame_idx, masks)
 
-    def _codes(self, output: dict[str, Any]) -> Any:
+    def _codes(self, output: dict[str, Any], *others: Any) -> Any:
         self.logits.append(output["pred_masks"].clone())
-        return super()._codes(output)
+        return super()._codes(output, *others)
 
 
 class WithoutForwardMemories(Recorded):
