@@ -26,6 +26,7 @@ from sola.metrics import count_pixels, detection_evidence
 from sola.prompts import WHOLE_VIDEO, PromptedVideo, PromptQueue, PromptSource
 from sola.shards import PROMPTS_VERSION, PromptStore
 from sola.trackers import RANDOM_WEIGHTS, Tracker
+from sola.trackers.batches import is_out_of_memory
 from sola.trackers.stages import FILES, FRAMES, measure_stages, stage
 from sola.types import Expression, FoundPrompts, Masklet, Prompt, Tracks
 
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 PATIENCE = timedelta(days=2)
 """Longest time that a process that has finished waits for the others."""
 LOOK_EVERY_S = 0.1
+OUT_OF_MEMORY = "out of GPU memory"
 FREE_MEMORY = "Free the GPU of other processes, or use a smaller tracker."
 NO_WEIGHTS = "none"
 """``checkpoint_sha256`` of a tracker without weights."""
@@ -145,7 +147,8 @@ class TrackGenerator(pl.LightningModule):
         """Seconds that this process took, from its first video to its last."""
         self._group: Any = None
         """Process group that waits up to ``PATIENCE``; None: there is only this process."""
-        self._reasons: set[str] = set()
+        self._causes: set[str] = set()
+        """Why videos were skipped; ``OUT_OF_MEMORY`` only until one is tracked."""
         self._has_source = False
         """Whether the source is open; it is opened before the first search for prompts."""
 
@@ -166,7 +169,9 @@ class TrackGenerator(pl.LightningModule):
         try:
             with torch.inference_mode(mode=False), precision:
                 tracker.load(self.device, self.recipe.seed)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             reason = "its weights need more memory than the GPU has free"
             raise UserError(f"tracker={tracker.name}: {reason}. {FREE_MEMORY}") from error
         self._start = time.perf_counter()
@@ -179,15 +184,18 @@ class TrackGenerator(pl.LightningModule):
         """Make and stage all tracks of a video, or record why it failed; return its id."""
         try:
             self.reports.append(self._track_video(video_id))
-        except torch.OutOfMemoryError as error:
-            num_frames = len(self.dataset.videos[video_id].frame_paths)
+            self._causes.discard(OUT_OF_MEMORY)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            stages, num_frames = getattr(error, "__notes__", ()), self._num_frames(video_id)
             reason = (
-                f"video {video_id}, {num_frames} frames: the smallest batches need more memory "
-                f"than the GPU has free. {FREE_MEMORY}"
+                f"video {video_id}, {num_frames} frames: {OUT_OF_MEMORY} ({', '.join(stages)}) in "
+                f"the smallest batches. {FREE_MEMORY}"
             )
-            self._skip(video_id, reason, error)
+            self._skip(video_id, reason, error, OUT_OF_MEMORY)
         except UserError as error:
-            self._skip(video_id, str(error), error)
+            self._skip(video_id, str(error), error, str(error))
         return video_id
 
     def gather_reports(self) -> tuple[list[VideoReport], list[float]]:
@@ -221,12 +229,15 @@ class TrackGenerator(pl.LightningModule):
     def _cost(self, video_id: str) -> int:
         """Return frames x tracks, an estimate of the relative time that a video takes."""
         num_tracks = self.recipe.source.num_tracks(self._expressions[video_id])
-        return len(self.dataset.videos[video_id].frame_paths) * max(1, num_tracks)
+        return self._num_frames(video_id) * max(1, num_tracks)
 
-    def _skip(self, video_id: str, reason: str, error: Exception) -> None:
-        if self.job.share.is_strict or reason in self._reasons:  # twice: not the video's fault
+    def _num_frames(self, video_id: str) -> int:
+        return len(self.dataset.videos[video_id].frame_paths)
+
+    def _skip(self, video_id: str, reason: str, error: Exception, cause: str) -> None:
+        if self.job.share.is_strict or cause in self._causes:  # twice: not the video's fault
             raise UserError(reason) from error
-        self._reasons.add(reason)
+        self._causes.add(cause)
         self.job.fail(video_id, reason)
         log.warning("video %s cannot be tracked: %s", video_id, reason)
 

@@ -75,7 +75,8 @@ class Session(ABC):
             masks: (n, H, W) bool, n >= 1.
 
         Raises:
-            torch.OutOfMemoryError: if the GPU cannot hold even one object; the video is skipped.
+            torch.OutOfMemoryError: if the GPU cannot hold even one object; the video is skipped, as
+                it is if a library of CUDA runs out, see ``sola.trackers.batches.is_out_of_memory``.
         """
 
     def propose_masks(self, frame_idx: int) -> list[GeneratedMask]:

@@ -87,7 +87,10 @@ def measure_stages(on_stage: Callable[[], None] = lambda: None) -> Iterator[Mapp
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Add the time spent inside to a stage; costs nothing outside ``measure_stages``."""
+    """Add the time spent inside to a stage; costs nothing outside ``measure_stages``.
+
+    An exception gets the name of its innermost stage as a note.
+    """
     running = _running
     if running is None:
         yield
@@ -97,6 +100,10 @@ def stage(name: str) -> Iterator[None]:
     running.names.append(name)
     try:
         yield
+    except Exception as error:
+        if not hasattr(error, "__notes__"):  # an inner stage has failed
+            error.add_note(name)
+        raise
     finally:
         running.add_edge()
         running.names.pop()

@@ -124,10 +124,14 @@ def _hook(monkeypatch: pytest.MonkeyPatch, before: Hook | None = None, after: An
     monkeypatch.setattr(Sam2Tracker, "build", build)
 
 
-def _small_memory(most: int, batches: list[int]) -> Hook:
+def _small_memory(most: int, batches: list[int], num_refused: int = 10**6) -> Hook:
+    """Refuse too large batches, or the first of them."""
+    refused: list[int] = []
+
     def refuse(_: torch.nn.Module, __: Any, named: dict[str, torch.Tensor]) -> None:
         batches.append(len(named["sparse_prompt_embeddings"]))
-        if batches[-1] > most:
+        if batches[-1] > most and len(refused) < num_refused:
+            refused.append(batches[-1])
             raise torch.OutOfMemoryError(f"CUDA out of memory: {batches[-1]} at a time")
 
     return refuse
@@ -177,11 +181,40 @@ def test_less_goes_through_a_small_gpu_at_a_time_with_the_same_result(
 def test_video_with_one_object_too_large_for_memory_is_skipped(
     config: Config, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
 ) -> None:
-    _hook(monkeypatch, _small_memory(0, []))
-    with pytest.raises(UserError, match="2 of 2 videos"):
-        run_generation(config(num_videos=2))
+    made = config("tracker.feature_budget_mib=0", num_videos=2)
+    _hook(monkeypatch, _small_memory(0, [], num_refused=2))
+    with pytest.raises(UserError, match=r"1 of 2 videos.*out of GPU memory \(propagation\)"):
+        run_generation(made)
+    assert len(_staged(made)) == 1
     happened = "the video is skipped like a damaged one, status 1"
     fault("Generation", "out of GPU memory with one object", happened)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "stage"),
+    [
+        ((), torch.OutOfMemoryError("CUDA out of memory"), "propagation"),
+        ((), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "propagation"),
+        (("prompt_source=grid",), torch.OutOfMemoryError("CUDA out of memory"), "prompt masks"),
+    ],
+    ids=["propagation", "cuDNN", "grid"],
+)
+def test_run_ends_at_the_second_video_too_large_for_memory(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    error: Exception,
+    stage: str,
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise error
+
+    _hook(monkeypatch, refuse)
+    made = config(*words)
+    with pytest.raises(UserError, match=rf"out of GPU memory \({stage}\)") as raised:
+        run_generation(made)
+    assert "of 3 videos" not in str(raised.value)
+    assert len(list(Path(made.paths.data_dir).rglob("failed/*.json"))) == 1
 
 
 @pytest.mark.fault

@@ -1,4 +1,4 @@
-"""Less at a time where memory is too small, down to one, and then what was kept goes."""
+"""Where memory is too small, what was kept goes first, and then less is done at a time."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_batches_are_halved_until_they_fit_without_repeats() -> None:
     assert done == [[0, 1], [2, 3], [4]]
 
 
-def test_kept_features_are_freed_last() -> None:
+def test_kept_features_are_freed_first() -> None:
     kept, sizes = ["features"], []
 
     def work(batch: np.ndarray) -> list[int]:
@@ -33,8 +33,8 @@ def test_kept_features_are_freed_last() -> None:
     def make_room() -> bool:
         return bool(kept) and not kept.clear()
 
-    assert list(BatchSize("things", 2).run(range(2), work, make_room)) == [[0], [1]]
-    assert sizes == [2, 1, 1, 1]
+    assert list(BatchSize("things", 2).run(range(2), work, make_room)) == [[0, 1]]
+    assert sizes == [2, 2]
 
 
 def test_batch_of_one_that_does_not_fit_is_reported() -> None:
@@ -43,6 +43,23 @@ def test_batch_of_one_that_does_not_fit_is_reported() -> None:
 
     with pytest.raises(torch.OutOfMemoryError, match="too much"):
         list(BatchSize("things", 4).run(range(3), work))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if ...",
+        "CUDA error: out of memory",
+    ],
+)
+def test_libraries_that_run_out_of_memory_are_met_with_less(text: str) -> None:
+    def work(batch: np.ndarray) -> int:
+        if len(batch) > 1:
+            raise RuntimeError(text)
+        return int(batch[0])
+
+    assert list(BatchSize("things", 4).run(range(2), work)) == [0, 1]
 
 
 def test_other_errors_are_not_met_with_less() -> None:

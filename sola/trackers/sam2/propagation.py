@@ -133,7 +133,7 @@ class VideoTracker(Session):
             masks: (n, H, W) bool, n >= 1.
 
         Raises:
-            torch.OutOfMemoryError: if one object needs too much, even without cached features.
+            RuntimeError: if one object needs too much memory, even without cached features.
         """
         with stage(PROPAGATION):
             batches = self.batch_size.run(
