@@ -1,5 +1,6 @@
 """Generation on a simulated GPU gives the tracks of the CPU."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def test_small_gpu_takes_fewer_objects_at_a_time(
         with PretendGpu(capacity=capacity) as gpu:
             where = ("trainer.accelerator=gpu", f"data_root={tmp_path / name}")
             found.append(contents(run_generation(config(*where, num_videos=2))))
+            gc.collect()  # the networks are in reference cycles
         gpus.append(gpu)
     assert "objects at a time: using fewer" in caplog.text
     assert gpus[1].live == gpus[0].live, "memory of the failed attempt is still in use"
