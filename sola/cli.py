@@ -1,12 +1,15 @@
 """Command line: ``sola <command> ...``, and the scripts train.py, generate.py, ... of a clone."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sola.errors import INTERRUPTED, did_you_mean
+from sola.errors import did_you_mean
+from sola.interrupts import leave_on_interrupt
+
+Job = Callable[[Any], object]
+"""Runs the task of a checked configuration, and returns its result for Hydra's sweepers."""
 
 COMMANDS = {
     "generate": "track the videos of a split",
@@ -22,8 +25,8 @@ COMMANDS = {
 
 def main() -> None:
     """Run the program ``sola``: dispatch to a command."""
-    with _interruptible():
-        _dispatch(sys.argv[1] if len(sys.argv) > 1 else "--help")
+    leave_on_interrupt()
+    _dispatch(sys.argv[1] if len(sys.argv) > 1 else "--help")
 
 
 def _dispatch(command: str) -> None:
@@ -54,23 +57,14 @@ def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
         entry: train, generate, evaluate, predict or download.
         words: words of the command line before the overrides.
     """
-    tasks = {"train": _train, "generate": _generate, "evaluate": _evaluate, "predict": _predict}
-    tasks["download"] = _download
-    with _interruptible():
-        from sola.config import main as run_entry
+    leave_on_interrupt()
+    from sola.config import main as run_entry
 
-        is_clip = entry == "predict" and any("video=" in word for word in sys.argv)
-        run_entry(entry, tasks[entry], words=words, complete=_complete_clip if is_clip else list)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """End the process without a traceback on Ctrl-C."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(INTERRUPTED)
+    load_jobs = {"train": _train, "generate": _generate, "evaluate": _evaluate}
+    load_jobs |= {"predict": _predict, "download": _download}
+    is_clip = entry == "predict" and any("video=" in word for word in sys.argv)
+    complete = _complete_clip if is_clip else list
+    run_entry(entry, load_jobs[entry], words=words, complete=complete)
 
 
 def _complete_clip(words: list[str]) -> list[str]:
@@ -79,53 +73,54 @@ def _complete_clip(words: list[str]) -> list[str]:
     return complete(words)
 
 
-def _train(config: Any) -> float | None:
+def _train() -> Job:
     from sola.training.run import train
 
-    return train(config).valid_jf
+    return lambda config: train(config).valid_jf
 
 
-def _generate(config: Any) -> None:
+def _generate() -> Job:
     from sola.generation.run import run_generation
 
-    run_generation(config)
+    return run_generation
 
 
-def _evaluate(config: Any) -> float:
+def _evaluate() -> Job:
     from sola.evaluation.run import run_evaluation
 
-    if config.report:
-        from sola.visualization.report import check_other_run, write_report
+    def evaluate(config: Any) -> float:
+        if config.report:
+            from sola.visualization.report import check_other_run, write_report
 
-        check_other_run(config.report_against, config.dataset.name, config.split)
-    split, evaluation = run_evaluation(config)
-    if config.report:
-        output_dir = Path(config.paths.output_dir)
-        write_report(output_dir, split, evaluation, other_run=config.report_against)
-    return float(evaluation["protocol"]["numbers"]["J&F"])
+            check_other_run(config.report_against, config.dataset.name, config.split)
+        split, evaluation = run_evaluation(config)
+        if config.report:
+            output_dir = Path(config.paths.output_dir)
+            write_report(output_dir, split, evaluation, other_run=config.report_against)
+        return float(evaluation["protocol"]["numbers"]["J&F"])
+
+    return evaluate
 
 
-def _predict(config: Any) -> None:
-    if config.video is not None:
-        from sola.prediction.clip.run import run_clip
-
-        run_clip(config)
-        return
+def _predict() -> Job:
+    from sola.prediction.clip.run import run_clip
     from sola.prediction.run import run_predict
 
-    run_predict(config)
+    return lambda config: run_predict(config) if config.video is None else run_clip(config)
 
 
-def _download(config: Any) -> None:
+def _download() -> Job:
     from sola.hub import print_weights
 
-    print_weights(config.parts)
+    return lambda config: print_weights(config.parts)
 
 
-def _check_data(config: Any) -> None:
+def _check_data() -> Job:
     from sola.datasets.check import print_check
 
-    print_check(config.dataset, config.split, decode=config.decode, num_threads=config.num_threads)
+    return lambda config: print_check(
+        config.dataset, config.split, decode=config.decode, num_threads=config.num_threads
+    )
 
 
 def _check(words: list[str]) -> None:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as in shells."""
 MAX_LISTED = 12
 
 

@@ -30,7 +30,8 @@ from sola.app.options import (
 from sola.config import compose
 from sola.config.messages import message_of
 from sola.config.program import quote, run_program
-from sola.errors import INTERRUPTED, UserError
+from sola.errors import UserError
+from sola.interrupts import INTERRUPTED
 from sola.prediction.clip.command_line import complete
 
 log = logging.getLogger(__name__)
@@ -236,7 +237,8 @@ def _serve(words: Sequence[str]) -> int:
     options, overrides = read_words(words)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("CI", "1")  # progress as lines of the log, which the page shows
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)  # so that the folder is removed
     try:
         with tempfile.TemporaryDirectory(prefix="sola-app-", ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()

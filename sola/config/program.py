@@ -21,6 +21,7 @@ from sola.config.console import OwnMessages, console_handler, show_error
 from sola.config.messages import message_of
 from sola.config.processes import separate_job
 from sola.config.sweep import show_sweep, write_result
+from sola.interrupts import raised_interrupts
 
 EXPECTED_WARNINGS = (
     ".torch.jit.script. is deprecated",  # torch's own, from sam2's image transforms
@@ -41,7 +42,7 @@ class _AlreadyShown(Exception):
 
 def main(
     entry: str,
-    task: Callable[[Any], object],
+    load_task: Callable[[], Callable[[Any], object]],
     *,
     words: Sequence[str] = (),
     complete: Callable[[list[str]], list[str]] = list,
@@ -53,8 +54,8 @@ def main(
 
     Args:
         entry: one of ``composition.ENTRIES``.
-        task: takes the checked configuration, and imports heavy packages itself. It returns the
-            result of the job for Hydra's sweepers.
+        load_task: imports heavy packages and returns the task, which takes the checked
+            configuration and returns the result of the job for Hydra's sweepers.
         words: words of the command line before the overrides, such as "train" in ``sola train``.
         complete: adds overrides to those of the command line.
     """
@@ -66,7 +67,7 @@ def main(
     def job(composed: DictConfig) -> object:
         nonlocal has_started
         has_started = True
-        return _run_job(composed, entry, task, words)
+        return _run_job(composed, entry, load_task, words)
 
     try:
         sys.argv = [argv[0], *map(quote, complete(overrides))]
@@ -76,8 +77,6 @@ def main(
     except SystemExit as end:
         sys.exit(1 if end.code == 2 else end.code)  # 2: argparse's status for an unknown flag
     except Exception as error:
-        if not has_started and _hides_interrupt(error):
-            raise KeyboardInterrupt from error
         message = message_of(error)
         if message is None and isinstance(error, ValueError) and not has_started:
             message = f"{error}. Check the overrides and YAML files; ~group leaves a group out."
@@ -116,13 +115,6 @@ def _is_read(word: str) -> bool:
     return True
 
 
-def _hides_interrupt(error: BaseException | None) -> bool:
-    """Return whether an error was raised while Hydra or OmegaConf cleaned up after Ctrl-C."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None
-
-
 def run_program(task: Callable[[], int]) -> NoReturn:
     """Run a command that has flags of its own, and end the process with the status it returns.
 
@@ -145,14 +137,19 @@ def run_program(task: Callable[[], int]) -> NoReturn:
 
 
 def _run_job(
-    composed: DictConfig, entry: str, task: Callable[[Any], object], words: Sequence[str]
+    composed: DictConfig,
+    entry: str,
+    load_task: Callable[[], Callable[[Any], object]],
+    words: Sequence[str],
 ) -> object:
     """Run one job; a sweep continues with its other jobs after a user's mistake."""
     try:
         with warnings.catch_warnings(), separate_job(words):
             for pattern in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", pattern)
-            value = task(load(composed, entry))
+            config, task = load(composed, entry), load_task()
+            with raised_interrupts():
+                value = task(config)
     except Exception as error:
         message = message_of(error)
         write_result(entry, None, message or f"{type(error).__name__}: {error}")

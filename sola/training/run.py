@@ -21,8 +21,9 @@ from sola.config.processes import starts_processes
 from sola.config.program import EXPECTED_WARNINGS as OF_OTHER_PACKAGES
 from sola.config.targets import Later, check_kind, locate
 from sola.datasets import Split
-from sola.errors import INTERRUPTED, UserError, did_you_mean
+from sola.errors import UserError, did_you_mean
 from sola.evaluation.tracks import check_same_tokens
+from sola.interrupts import INTERRUPTED
 from sola.selector import Selector
 from sola.selector.base import PROVENANCE_KEY
 from sola.text import TextTokens

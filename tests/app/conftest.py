@@ -13,7 +13,7 @@ import torch
 from clip_files import make_frames, write_images, write_video
 from reference_weights import reference_state_dict
 
-from sola.errors import INTERRUPTED
+from sola.interrupts import INTERRUPTED
 from sola.selector import TrackSelector
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from sola.errors import UserError
 def task(config):
     {body}
 
-main("generate", task)
+main("generate", lambda: task)
 """
 
 
