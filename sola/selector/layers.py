@@ -116,28 +116,40 @@ class Attention(nn.Module):
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """Apply attention between projected tokens.
+        """Apply attention between projected tokens, see ``attend``."""
+        dropout = self.dropout if self.training else 0.0
+        mixed = attend(query, key, value, mask, num_heads=self.num_heads, dropout=dropout)
+        return self.output(mixed)
 
-        Args:
-            query: (A, S, E).
-            key: (A, K, E).
-            value: (A, K, E).
-            mask: (A, K) bool, False for padded keys; None: no padding.
 
-        Returns:
-            (A, S, E).
-        """
-        # (A, S, E) -> (A, heads, S, E / heads)
-        shape = (self.num_heads, -1)
-        query, key, value = (x.unflatten(-1, shape).transpose(1, 2) for x in (query, key, value))
-        attended = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=None if mask is None else mask[:, None, None],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        return self.output(attended.transpose(1, 2).flatten(2))
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    *,
+    num_heads: int,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Return the weighted mean of values for each query.
+
+    Args:
+        query: (A, S, E).
+        key: (A, K, E).
+        value: (A, K, E).
+        mask: (A, K) bool, False for padded keys; None: no padding.
+        num_heads: must divide E.
+        dropout: dropout of the attention weights.
+
+    Returns:
+        (A, S, E).
+    """
+    # (A, S, E) -> (A, heads, S, E / heads)
+    shape = (num_heads, -1)
+    query, key, value = (x.unflatten(-1, shape).transpose(1, 2) for x in (query, key, value))
+    attn_mask = None if mask is None else mask[:, None, None]
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask, dropout)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 class AlignmentLayer(nn.Module):

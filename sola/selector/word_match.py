@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from sola.checks import above, at_least, between
 from sola.errors import UserError
 from sola.selector.base import Selector, mean_of_existing
-from sola.selector.layers import Attention
+from sola.selector.layers import attend
 
 NUM_FREQUENCIES = 8
 """Of the code of time; each has four channels."""
@@ -87,13 +87,14 @@ class WordMatch(Selector):
             dropout=dropout,
         )
         self.words = nn.Sequential(
-            nn.LayerNorm(text_dim), nn.Linear(text_dim, dim), nn.Dropout(dropout)
+            nn.LayerNorm(text_dim, elementwise_affine=False),
+            nn.Linear(text_dim, dim),
+            nn.Dropout(dropout),
         )
         self.over_words = Block(dim, num_heads, dropout)
         self.word_norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, 2 * match_dim)
-        self.bias, self.gate = nn.Linear(dim, 1), nn.Linear(dim, 1)
-        self.share = nn.Linear(dim, num_descriptions)
+        self.bias_gate_share = nn.Linear(dim, 2 + num_descriptions)
         self.presence = nn.Linear(dim, num_descriptions)
         self.scale, self.offset = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(()))
         self.to_text = nn.Linear(2 * match_dim, text_dim)
@@ -109,7 +110,7 @@ class WordMatch(Selector):
             )
         self.match_scale = 1 / math.sqrt(match_dim)
         with torch.no_grad():
-            self.bias.bias.fill_(1)  # at first a word fits every track
+            self.bias_gate_share.bias[0] = 1  # at first a word fits every track
             self.presence.bias.fill_(-2)  # and only the first description is there
             self.presence.bias[0] = 2
 
@@ -128,23 +129,25 @@ class WordMatch(Selector):
         Each video is encoded once. Scores are computed in float32 in mixed precision.
         """
         tracks, looks = self.tracks(tokens, frame_mask)  # (V, N, 2P), (V, N, D)
-        words = self.word_norm(self.over_words(self.words(text), text_mask))  # (B, L, C)
+        packing = Packing(text.shape[:2], text_mask, text.device)
+        words = self.over_words(self.words(packing.pack(text)), packing)
+        words = self.word_norm(words)  # (K, C), those of all samples
 
         def of_sample(rows: Tensor) -> Tensor:  # (V, ...) -> (B, ...)
             rows = rows if video_idx is None else rows[video_idx]
             return rows.expand(len(text), *rows.shape[1:])
 
         looks_and_motion = torch.cat([tracks, looks], dim=-1)
-        tracks = of_sample(tracks)
         with torch.autocast(text.device.type, enabled=False):
-            tracks, words = tracks.to(text.dtype), words.to(text.dtype)
-            match = tracks @ self.query(words).transpose(1, 2) * self.match_scale
-            evidence = F.logsigmoid(match + self.bias(words).transpose(1, 2))  # (B, N, L)
-            gate = self.gate(words).sigmoid()  # (B, L, 1)
-            if text_mask is not None:
-                gate = gate * text_mask[..., None]
-            weight = self.share(words).softmax(dim=-1) * gate  # (B, L, S)
-            sentence = mean_of_existing(words, text_mask)
+            words, descriptions = words.to(text.dtype), tracks.to(text.dtype)
+            tracks = of_sample(descriptions)
+            query, heads = packing.pad(self.query(words)), packing.pad(self.bias_gate_share(words))
+            bias, gate, share = heads.split([1, 1, heads.shape[-1] - 2], dim=-1)  # (B, L, 1 or S)
+            match = tracks @ query.transpose(1, 2) * self.match_scale
+            evidence = F.logsigmoid(match + bias.transpose(1, 2))  # (B, N, L)
+            gate = gate.sigmoid() * packing.mask[..., None]
+            weight = share.softmax(dim=-1) * gate
+            sentence = mean_of_existing(packing.pad(words), packing.mask)
             log_p = evidence @ weight + F.logsigmoid(self.presence(sentence))[:, None]
             log_none = _log_of_rest(log_p).sum(dim=-1)  # (B, N): no description holds
             logits = self.scale * (_log_of_rest(log_none) - log_none) + self.offset
@@ -152,8 +155,8 @@ class WordMatch(Selector):
                 compared = of_sample(self.compared(looks_and_motion.to(text.dtype)))
                 mask = None if track_mask is None else of_sample(track_mask)
                 counted = evidence * gate.transpose(1, 2)
-                logits = logits + self.comparison(compared, words, counted, mask, text_mask)
-            return logits, self.to_text(tracks)
+                logits = logits + self.comparison(compared, words, packing, counted, mask)
+            return logits, of_sample(self.to_text(descriptions))
 
 
 class Comparison(nn.Module):
@@ -183,26 +186,29 @@ class Comparison(nn.Module):
         self,
         tracks: Tensor,
         words: Tensor,
+        packing: "Packing",
         evidence: Tensor,
         track_mask: Tensor | None,
-        text_mask: Tensor | None,
     ) -> Tensor:
         """Return what the comparison adds to the logits, (B, N).
 
         Args:
             tracks: (B, N, C) tracks.
-            words: (B, L, C) words.
+            words: (K, C) words of all samples.
+            packing: their places in (B, L).
             evidence: (B, N, L) logarithm of each word's probability for each track, as it counts.
             track_mask: (B, N) bool, False for padding; None: no padding.
-            text_mask: (B, L) bool, likewise.
         """
-        weight = masked_softmax(self.pool(words), text_mask)  # (B, L, pools)
-        sentence = self.sentence((weight.transpose(1, 2) @ words).flatten(1))[:, None]
-        gain, shift = sentence.chunk(2, dim=-1)
-        hidden = self.track_norm(tracks) * (1 + gain) + shift + evidence @ self.word(words)
+        weight = masked_softmax(packing.pad(self.pool(words)), packing.mask)  # (B, L, pools)
+        sentence = (weight.transpose(1, 2) @ packing.pad(words)).flatten(1)
+        gain, shift = self.sentence(sentence)[:, None].chunk(2, dim=-1)
+        word = packing.pad(self.word(words))
+        hidden = self.track_norm(tracks) * (1 + gain) + shift + evidence @ word
+        packing = Packing(hidden.shape[:2], track_mask, hidden.device)
+        rows = packing.pack(hidden)
         for block in self.blocks:
-            hidden = block(hidden, track_mask)
-        return self.output(self.output_norm(hidden))[..., 0]
+            rows = block(rows, packing)
+        return packing.pad(self.output(self.output_norm(rows)))[..., 0]
 
 
 class TrackEncoder(nn.Module):
@@ -266,7 +272,9 @@ class TrackEncoder(nn.Module):
         code = self.time(time_code(lengths, num_frames).to(tokens.dtype))
         hidden = 0.5 * self.look_at_frames(look)[:, None] + self.change(change)
         hidden = hidden + code.repeat_interleave(num_tracks, dim=0)
-        hidden = self.frame_norm(self.over_frames(hidden, exists))
+        packing = Packing(hidden.shape[:2], exists, hidden.device)
+        rows = self.over_frames(packing.pack(hidden), packing)
+        hidden = packing.pad(self.frame_norm(rows))
         weight = masked_softmax(self.pool(hidden), exists)
         pooled = self.pooled((weight.transpose(1, 2) @ hidden).flatten(1))
         segments = segment_weights(lengths, num_frames, self.num_segments).to(tokens.dtype)
@@ -291,17 +299,41 @@ class Block(nn.Module):
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
-        self.attention = Attention(dim, num_heads=num_heads, dropout=0.0)
+        self.num_heads = num_heads
+        self.query_key_value, self.output = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Return A sets of tokens (A, S, C); mask (A, S) is False for padding, None: none."""
-        x = self.norms[0](tokens)
-        attention = self.attention
-        projected = attention.query(x), attention.key(x), attention.value(x)
-        tokens = tokens + self.dropout(attention.attend(*projected, mask))
-        return tokens + self.dropout(self.mlp(self.norms[1](tokens)))
+    def forward(self, rows: Tensor, packing: "Packing") -> Tensor:
+        """Return the tokens (K, C) of packed sets, each with what it found in its set."""
+        projected = packing.pad(self.query_key_value(self.norms[0](rows)))
+        query, key, value = projected.chunk(3, dim=-1)
+        mixed = attend(query, key, value, packing.mask, num_heads=self.num_heads)
+        rows = rows + self.dropout(self.output(packing.pack(mixed)))
+        return rows + self.dropout(self.mlp(self.norms[1](rows)))
+
+
+class Packing:
+    """The tokens of padded sets as rows of one matrix, as most words of a batch are padding.
+
+    Args:
+        shape: (A, S), number of sets and of tokens in each with padding.
+        mask: (A, S) bool, False for padding; None: no padding.
+        device: device of the tokens.
+    """
+
+    def __init__(self, shape: torch.Size, mask: Tensor | None, device: torch.device) -> None:
+        self.mask = torch.ones(shape, dtype=torch.bool, device=device) if mask is None else mask
+        self.indices = self.mask.flatten().nonzero()[:, 0]
+
+    def pack(self, tokens: Tensor) -> Tensor:
+        """Return the K tokens of (A, S, C) that exist, (K, C)."""
+        return tokens.flatten(0, 1).index_select(0, self.indices)
+
+    def pad(self, rows: Tensor) -> Tensor:
+        """Return rows (K, C) in their places of (A, S, C); padding is 0."""
+        padded = rows.new_zeros(self.mask.numel(), rows.shape[-1])
+        return padded.index_copy(0, self.indices, rows).unflatten(0, self.mask.shape)
 
 
 def masked_softmax(weight: Tensor, mask: Tensor | None) -> Tensor:
