@@ -142,7 +142,9 @@ class TextEncoder:
                 model, report = from_pretrained(
                     folder, local_files_only=True, output_loading_info=True
                 )
-            missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+            missing = [
+                name for name in sorted(report["missing_keys"]) if not name.startswith("pooler.")
+            ]
             if missing:
                 raise ValueError(f"no weights of {missing[0]} and {len(missing) - 1} others")
         except NOT_LOADED as error:
