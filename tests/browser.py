@@ -63,6 +63,13 @@ class Browser:
         element = self._find(selector)
         self._post(f"element/{element}/click", {})
 
+    def hover(self, selector: str) -> None:
+        """Moves the mouse to the middle of the first element that a CSS selector finds."""
+        place = {"x": 0, "y": 0, "origin": {ELEMENT: self._find(selector)}}
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}}
+        move = {"type": "pointerMove", "duration": 0, **place}
+        self._post("actions", {"actions": [{**mouse, "actions": [move]}]})
+
     def type(self, selector: str, words: str) -> None:
         """Writes into a field."""
         self._post(f"element/{self._find(selector)}/value", {"text": words})

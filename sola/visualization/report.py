@@ -18,7 +18,7 @@ from sola.evaluation.measure import ALL_TRACKS, ORACLE, SELECTION
 from sola.evaluation.scores import ScoredSplit, group_by_video
 from sola.evaluation.table import answer_rows, list_notes, print_comparison, with_interval
 from sola.files import whole_results
-from sola.metrics.labels import count_pixels, track_labels
+from sola.metrics.labels import count_pixels, mean_iou, track_labels, unite_objects
 from sola.visualization import videos
 from sola.visualization.colours import as_css
 from sola.visualization.plots import ScoredTrack, draw_report_plots, write_plot
@@ -180,10 +180,14 @@ def _write_videos(
             for expression in expressions:
                 entry = entries[expression.video_id, expression.expression_id]
                 labels = track_labels(pixels, entry["objects"], *_label_rule(evaluation))
+                overlaps = mean_iou(unite_objects(pixels, entry["objects"]), "count")[:, 0]
                 row = sorted(split.scores.row(expression).items(), key=lambda item: -item[1])
                 scored = [(track, round(score, 5), bool(labels[track])) for track, score in row]
-                by_expression[expression.expression_id] = scored
                 all_scores += scored
+                by_expression[expression.expression_id] = [
+                    (*each, round(float(overlaps[each[0]]), 4) if entry["objects"] else None)
+                    for each in scored
+                ]
                 answers = {name: entry["answers"][name] for name in (SELECTION, ORACLE)}
                 path = folder / "thumbs" / f"{len(rows)}.jpg"
                 videos.write_thumbnail(path, shown, entry["objects"], answers[SELECTION]["tracks"])

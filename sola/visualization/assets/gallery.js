@@ -3,6 +3,7 @@
 /* All expressions: filtered, sorted, and made into cards as they come into sight. */
 
 const CARDS_AT_ONCE = 60;
+const PREVIEW_FPS = 6;
 const JF = "J&F";
 const jf = (entry, name = "selection") => entry.answers[name][JF];
 const ORDERS = {
@@ -19,7 +20,7 @@ const sight = new IntersectionObserver(
   ([seen]) => { if (seen.isIntersecting) report.addCards(); }, { rootMargin: "600px" });
 
 const report = {
-  entries: [], shown: [], numCards: 0, opened: -1, rules: {}, choices: {},
+  entries: [], shown: [], numCards: 0, opened: -1, opener: null, rules: {}, choices: {},
 
   /* What data/index.js calls. */
   open({ expressions, ...rules }) {
@@ -35,11 +36,35 @@ const report = {
     }
     this.offerChoices();
     this.filter();
+    $("picked").append(...this.examples().map(([word, entry]) => this.exampleOf(word, entry)));
     const asked = location.hash.match(/^#expression-(\d+)$/);
     if (asked && this.entries[asked[1]]) this.view(this.shown.indexOf(this.entries[asked[1]]));
   },
 
   addVideo,
+
+  /* Two of the best, the median and the worst answers, of different videos if possible. */
+  examples() {
+    const meant = this.entries.filter((entry) => entry.objects.length);
+    const ranked = (meant.length ? meant : [...this.entries]).sort(ORDERS.best);
+    const middle = ranked.length >> 1;
+    const found = [];
+    const pick = (word, candidates) => {
+      const left = candidates.filter((entry) => !found.some(([, other]) => other === entry));
+      const second = left.find((entry) => entry.video !== left[0].video) ?? left[1];
+      found.push(...[left[0], second].filter(Boolean).map((entry) => [word, entry]));
+    };
+    pick("best", ranked);
+    pick("worst", [...ranked].reverse());
+    pick("median", [...ranked.slice(middle), ...ranked.slice(0, middle).reverse()]);
+    return ["best", "median", "worst"].flatMap((word) => found.filter(([name]) => name === word));
+  },
+
+  exampleOf(word, entry) {
+    const card = this.cardOf(entry);
+    card.querySelector(".facts").lastChild.replaceWith(word);
+    return card;
+  },
 
   /* A menu for kind and for each group that divides the expressions. */
   offerChoices() {
@@ -73,13 +98,13 @@ const report = {
 
   addCards() {
     const next = this.shown.slice(this.numCards, this.numCards + CARDS_AT_ONCE);
-    $("cards").append(...next.map((entry, idx) => this.cardOf(entry, this.numCards + idx)));
+    $("cards").append(...next.map((entry) => this.cardOf(entry)));
     this.numCards += next.length;
     sight.unobserve($("more"));
     if (this.numCards < this.shown.length) sight.observe($("more"));
   },
 
-  cardOf(entry, place) {
+  cardOf(entry) {
     const bar = make("span", { className: "bar" }, make("i"), make("u"));
     bar.children[0].style.width = `${100 * jf(entry)}%`;
     bar.children[1].style.left = `${100 * jf(entry, "oracle")}%`;
@@ -91,13 +116,27 @@ const report = {
       make("span", { className: "text", dir: "auto", title: entry.text, textContent: entry.text }), bar,
       make("span", { className: "facts" }, make("b", { textContent: `${JF} ${percent(jf(entry))}${against}` }), entry.kind));
     card.dataset.expression = entry.idx;
-    card.onclick = () => this.view(place);
+    card.onclick = () => this.viewEntry(entry, card);
+    card.onpointerenter = ({ pointerType }) => { if (pointerType === "mouse" && !STILL.matches) preview.start(card, entry); };
+    card.onpointerleave = () => preview.stop();
     return card;
+  },
+
+  /* Opens an expression from a card, which may be an example that the filters hide. */
+  viewEntry(entry, card) {
+    preview.stop();
+    if (!this.shown.includes(entry)) {
+      $("filters").reset();
+      this.filter();
+    }
+    this.view(this.shown.indexOf(entry));
+    this.opener = $("picked").contains(card) ? card : null;
   },
 
   /* Opens the expression at a place among those shown. */
   view(place) {
     if (place < 0 || place >= this.shown.length) return;
+    if (this.opened !== place) this.opener = null;
     this.opened = place;
     location.replace(`#expression-${this.shown[place].idx}`);
     viewer.open(this.shown[place], this.rules, (step) => this.view(this.opened + step));
@@ -107,18 +146,48 @@ const report = {
   back() {
     location.replace("#gallery-left");
     while (this.numCards <= this.opened && this.numCards < this.shown.length) this.addCards();
-    $("cards").children[this.opened]?.focus();
+    (this.opener ?? $("cards").children[this.opened])?.focus();
   },
 
   moveFocus(event) {
-    const cards = [...$("cards").children];
+    const cards = [...event.currentTarget.children];
     const at = cards.indexOf(document.activeElement);
     const columns = cards.filter((card) => card.offsetTop === cards[0].offsetTop).length;
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
     if (at < 0 || !by) return;
     event.preventDefault();
-    if (at + by >= cards.length) this.addCards();
-    $("cards").children[at + by]?.focus();
+    if (at + by >= cards.length && cards.length === this.numCards) this.addCards();
+    event.currentTarget.children[at + by]?.focus();
+  },
+};
+
+/* Plays the difference on a card while the mouse is on it. */
+const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+const preview = {
+  card: null, timer: null,
+
+  async start(card, entry) {
+    this.stop();
+    this.card = card;
+    const canvas = make("canvas", { ariaHidden: "true" });
+    let frame = 0;
+    const step = async (video) => {
+      const image = video.images[frame];
+      await image.decode();
+      if (this.card !== card) return;
+      drawFrame(canvas, image, video.size, layersOf("difference", entry, video, frame, []));
+      canvas.dataset.frame = frame;
+      if (!canvas.isConnected) card.prepend(canvas);
+      frame = (frame + 1) % video.images.length;
+      this.timer = setTimeout(() => step(video).catch(() => this.stop()), 1000 / PREVIEW_FPS);
+    };
+    await loadVideo(entry.file).then(step).catch(() => this.stop()); // the viewer says what is wrong
+  },
+
+  stop() {
+    clearTimeout(this.timer);
+    this.card?.querySelector("canvas")?.remove();
+    this.card = null;
   },
 };
 
@@ -126,7 +195,16 @@ $("filters").addEventListener("input", () => report.filter());
 $("filters").addEventListener("reset", () => setTimeout(() => report.filter()));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 $("viewer").addEventListener("close", () => report.back());
-$("cards").addEventListener("keydown", (event) => report.moveFocus(event));
+for (const name of ["cards", "picked"]) $(name).addEventListener("keydown", (event) => report.moveFocus(event));
+$("failures").addEventListener("click", () => {
+  $("filters").reset();
+  $("sort").value = "worst";
+  report.filter();
+});
+addEventListener("hashchange", () => {
+  const details = document.getElementById(location.hash.slice(1))?.closest("details");
+  if (details) details.open = true;
+});
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || $("viewer").open || document.activeElement.matches("input, select")) return;
   event.preventDefault();

@@ -104,6 +104,16 @@ function layersOf(mode, entry, video, frame, tracks) {
   }
 }
 
+/* Overlap of two masks; 1 where both are empty. */
+function overlap(mask, other) {
+  let [shared, either] = [0, 0];
+  for (let at = 0; at < mask.length; at++) {
+    shared += mask[at] & other[at];
+    either += mask[at] | other[at];
+  }
+  return either ? shared / either : 1;
+}
+
 /* Draws a frame with masks. */
 function drawFrame(canvas, image, size, layers) {
   const [height, width] = size;

@@ -75,6 +75,46 @@ const viewer = {
     $("place").max = this.video.frames.length - 1;
     this.listTracks();
     this.lay();
+    this.drawCourse();
+  },
+
+  /* J of every frame, as a plot under the player; frame by frame, so that the page stays alive. */
+  async drawCourse() {
+    const { entry, video } = this;
+    const course = { selection: [], oracle: [] };
+    $("course").hidden = true;
+    for (let frame = 0; frame < video.frames.length; frame++) {
+      const [[truth]] = layersOf("truth", entry, video, frame, []);
+      for (const [name, values] of Object.entries(course)) {
+        values.push(overlap(truth, layersOf(name, entry, video, frame, [])[0][0]));
+      }
+      if (frame % 8 === 7) await new Promise((go) => { setTimeout(go); });
+      if (entry !== this.entry || !$("viewer").open) return;
+    }
+    const last = Math.max(video.frames.length - 1, 1);
+    const paths = Object.entries(course).map(([name, values]) => {
+      const points = values.length > 1 ? values : [...values, ...values];
+      return `<path class="${name}" d="M${points.map((j, at) => `${at} ${(1 - j).toFixed(3)}`).join("L")}"/>`;
+    });
+    const lowest = course.selection.indexOf(Math.min(...course.selection));
+    const words = `lowest of the selection: ${percent(course.selection[lowest])}, frame ${video.frames[lowest]}`;
+    $("course").innerHTML = `<svg viewBox="0 0 ${last} 1" preserveAspectRatio="none" role="img">${paths.reverse().join("")}<line y1="0" y2="1"/></svg>`;
+    const svg = $("course").firstChild;
+    svg.ariaLabel = `J of each frame; ${words}`;
+    svg.onclick = ({ clientX }) => {
+      const { left, width } = svg.getBoundingClientRect();
+      this.stop();
+      this.step(Math.min(last, Math.round(((clientX - left) / width) * last)) - this.frame);
+    };
+    const key = (name, word) => make("span", {}, make("span", { className: `key bar-${name}` }), word);
+    $("course").append(make("figcaption", {}, make("span", { textContent: "J of each frame:" }), key("selection", "selection"), key("oracle", "oracle"), words));
+    $("course").hidden = false;
+    this.markFrame();
+  },
+
+  markFrame() {
+    const line = $("course").querySelector("line");
+    for (const name of line ? ["x1", "x2"] : []) line.setAttribute(name, this.frame);
   },
 
   close() {
@@ -102,11 +142,11 @@ const viewer = {
     const { selection, oracle } = this.entry.answers;
     const scores = this.video.scores[this.entry.expression];
     $("rule").textContent = scores.length
-      ? `by score; click to see one, shift-click for several; correct: IoU with an object above ${this.labelIou}`
+      ? `by score; click to see one, shift-click for several; IoU: with what is meant, mean over frames; correct: with one object above ${this.labelIou}`
       : "there are none";
     let hasLine = false;
     const rows = [];
-    for (const [idx, score, isCorrect] of scores) {
+    for (const [idx, score, isCorrect, iou] of scores) {
       if (!hasLine && !selection.tracks.includes(idx)) {
         hasLine = true;
         rows.push(make("div", { className: "line-at", textContent: `threshold ${this.threshold}` }));
@@ -114,6 +154,7 @@ const viewer = {
       rows.push(this.rowOf(idx, score, [
         ...(selection.tracks.includes(idx) ? ["selected"] : []),
         ...(oracle.tracks.includes(idx) ? ["oracle"] : []), ...(isCorrect ? ["correct"] : []),
+        ...(iou === null ? [] : [`IoU ${percent(iou)}`]),
       ]));
     }
     $("tracks").replaceChildren(...rows);
@@ -203,6 +244,7 @@ const viewer = {
     const { video, entry, frame } = this;
     const image = video.images[frame];
     $("place").value = frame;
+    this.markFrame();
     $("frame").textContent = `${video.frames[frame]} (${frame + 1}/${video.frames.length})`;
     $("place").setAttribute("aria-valuetext", `frame ${$("frame").textContent}`);
     try {

@@ -82,7 +82,7 @@ def test_text_and_edges_have_enough_contrast(page: Browser, is_dark: bool) -> No
     page.emulate(1200, 900, dark=is_dark)
     page.run("for (const part of document.querySelectorAll('details')) part.open = true")
     words, edges = page.run(WORDS), page.run(EDGES)
-    page.click(".card:nth-child(1)")
+    page.click("#cards .card:nth-child(1)")
     page.wait(DRAWN)
     words, edges = words + page.run(WORDS), edges + page.run(EDGES)
 
@@ -109,8 +109,9 @@ def walk(page: Browser) -> dict[str, tuple[bool, bool]]:
 
 def test_tab_reaches_everything_and_focus_is_visible(page: Browser) -> None:
     found = walk(page)
-    assert {"#gallery", "theme", "text", "sort", "choose-kind", "reset", "0", "4"} <= found.keys()
-    page.run("document.querySelector('.card').click()")
+    fields = {"text", "sort", "choose-kind", "show-all"}
+    assert {"#gallery", "theme", *fields, "0", "4"} <= found.keys()
+    page.run("document.querySelector('#cards .card').click()")
     page.wait(DRAWN)
     in_viewer = walk(page)
     assert {"before", "close", "difference", "play", "place", "speed", "0"} <= in_viewer.keys()
@@ -123,7 +124,7 @@ def test_tab_reaches_everything_and_focus_is_visible(page: Browser) -> None:
 
 def test_controls_have_names(page: Browser) -> None:
     on_page = page.names()
-    page.click(".card:nth-child(1)")
+    page.click("#cards .card:nth-child(1)")
     page.wait(DRAWN)
     in_viewer = page.names()
 
@@ -141,7 +142,7 @@ def test_controls_have_names(page: Browser) -> None:
 
 
 def test_focused_control_keeps_its_keys(page: Browser) -> None:
-    page.click(".card:nth-child(1)")
+    page.click("#cards .card:nth-child(1)")
     page.wait(DRAWN)
     page.click("#modes [data-mode=selection]")
     page.press("Tab", " ")
@@ -161,7 +162,7 @@ def test_focused_control_keeps_its_keys(page: Browser) -> None:
 
 
 def test_page_has_no_animation(page: Browser) -> None:
-    page.click(".card:nth-child(1)")
+    page.click("#cards .card:nth-child(1)")
     page.wait(DRAWN)
 
     assert page.run("return document.getAnimations().length") == 0
@@ -197,7 +198,7 @@ def test_odd_sentences_are_shown_unchanged(
 
     assert browser.run("return document.documentElement.scrollWidth") <= width_px
     for idx, text in enumerate(ODD):
-        browser.run(f"document.querySelector('.card[data-expression=\"{idx}\"]').click()")
+        browser.run(f"document.querySelector('#cards .card[data-expression=\"{idx}\"]').click()")
         browser.wait(f"viewer.entry.idx === {idx} && {DRAWN}")
         sentence, is_rtl, top_px, viewer_px = browser.run(
             "const sentence = document.getElementById('sentence');"

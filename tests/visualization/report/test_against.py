@@ -85,7 +85,7 @@ def test_page_shows_both_runs(
     shown = browser.run("return report.shown.map((entry) => entry.idx)")
     assert shown == sorted(lost, key=lambda idx: lost[idx])
     cards = browser.run(
-        "return [...document.querySelectorAll('.card b')].map((b) => b.textContent)"
+        "return [...document.querySelectorAll('#cards .card b')].map((b) => b.textContent)"
     )
     signs = [f"({100 * lost[idx]:+.1f})" for idx in shown]
     assert [card.partition(" (")[2] for card in cards] == [sign[1:] for sign in signs]
@@ -93,7 +93,7 @@ def test_page_shows_both_runs(
     difference = evaluation["results"]["selection"]["J&F"] - evaluation["results"]["oracle"]["J&F"]
     assert f"{100 * difference:+.1f}" in section
     assert "objects: 2" in section
-    browser.click(".card:nth-child(1)")
+    browser.click("#cards .card:nth-child(1)")
     browser.wait("document.getElementById('panels').dataset.drawn")
     browser.press("7")
     assert browser.run("return document.querySelector('#panels canvas').dataset.mode") == "other"
@@ -101,7 +101,7 @@ def test_page_shows_both_runs(
     browser.open(report_dir / "index.html")  # without another run
     browser.wait("report.entries.length")
     assert not browser.run("return document.getElementById('comparison').checkVisibility()")
-    browser.click(".card:nth-child(1)")
+    browser.click("#cards .card:nth-child(1)")
     browser.wait("document.getElementById('panels').dataset.drawn")
     browser.press("7")
     assert browser.run("return viewer.mode") == "all"

@@ -18,7 +18,7 @@ from sola.visualization.report import write_page
 
 NUM_MANY = 2000
 LIMIT_MS, LOAD_LIMIT_MS = 100, 2500
-CARDS = "[...document.querySelectorAll('.card')].map((card) => Number(card.dataset.expression))"
+CARDS = "[...document.querySelectorAll('#cards .card')].map((c) => Number(c.dataset.expression))"
 SHOWN = "report.shown.map((entry) => entry.idx)"
 DRAWN = "document.getElementById('panels').dataset.drawn"
 IS_OPEN = "document.getElementById('viewer').open"
@@ -74,7 +74,7 @@ def test_gallery_is_filtered_and_sorted(page: Browser, evaluation: dict[str, Any
     page.type("#text", "the small ONE")
     assert page.run(f"return {CARDS}") == [0]
     assert "1 of 5 expressions" in page.run("return document.getElementById('count').textContent")
-    page.click("#reset")
+    page.click("#show-all")
     page.wait(f"{CARDS}.length === 5")
     set_field(page, "from", "50")
     assert page.run(f"return {SHOWN}.sort()") == [i for i, value in enumerate(jf) if value >= 0.5]
@@ -87,7 +87,7 @@ def test_gallery_is_filtered_and_sorted(page: Browser, evaluation: dict[str, Any
 def test_expression_opens_plays_and_moves_to_the_next(page: Browser) -> None:
     set_field(page, "sort", "order")
 
-    page.click(".card:nth-child(2)")
+    page.click("#cards .card:nth-child(2)")
     page.wait(f"{DRAWN} === 'v1/1/0'")
     assert page.run("return document.getElementById('sentence').textContent") == "the large one"
     assert page.run("return document.querySelectorAll('#panels canvas').length") == 4
@@ -110,14 +110,73 @@ def test_expression_opens_plays_and_moves_to_the_next(page: Browser) -> None:
     assert page.errors() == []
 
 
+def test_examples_are_the_best_the_median_and_the_worst(
+    page: Browser, evaluation: dict[str, Any]
+) -> None:
+    entries = evaluation["expressions"]
+    jf = {n: e["answers"]["selection"]["J&F"] for n, e in enumerate(entries) if e["objects"]}
+    cards = "[...document.querySelectorAll('#picked .card')]"
+    shown = page.run(f"return {cards}.map((card) => Number(card.dataset.expression))")
+
+    assert sorted(shown) == sorted(jf)  # of five expressions, every one that means an object
+    assert jf[shown[0]] == max(jf.values())
+    assert jf[shown[-1]] == min(jf.values())
+
+    set_field(page, "text", "nothing has these words")
+    page.click("#picked .card:nth-child(1)")
+    page.wait(f"{DRAWN}?.startsWith('v')")
+    assert page.run("return viewer.entry.idx") == shown[0]
+    page.press("Escape")
+    page.wait("document.activeElement.parentElement.id === 'picked'")
+    page.click("#failures")
+    page.wait(f"{SHOWN}.length === 5")
+    assert page.run(f"return {SHOWN}[0]") == min(range(5), key=page_jf(page).__getitem__)
+    assert page.errors() == []
+
+
+def page_jf(page: Browser) -> list[float]:
+    """J&F of every expression."""
+    found: list[float] = page.run("return report.entries.map((e) => e.answers.selection['J&F'])")
+    return found
+
+
+def test_card_plays_while_the_mouse_is_on_it(page: Browser) -> None:
+    page.hover("#cards .card:nth-child(1)")
+    for frame in (1, 0):
+        page.wait(f"document.querySelector('#cards .card canvas')?.dataset.frame === '{frame}'")
+    page.hover("h1")
+    page.wait("!document.querySelector('#cards canvas')")
+    assert page.errors() == []
+
+
+def test_viewer_plots_j_of_each_frame(page: Browser) -> None:
+    set_field(page, "sort", "order")
+    page.click("#cards .card:nth-child(1)")
+    page.wait("!document.getElementById('course').hidden")
+
+    oracle = page.run("return document.querySelector('#course .oracle').getAttribute('d')")
+    assert oracle == "M0 0.000L1 0.000"  # J of 1 on both frames
+    page.run("viewer.entry.answers.selection.tracks = [1]; viewer.drawCourse();")  # the wrong one
+    path = "document.querySelector('#course .selection')?.getAttribute('d')"
+    page.wait(f"{path} === 'M0 1.000L1 1.000'")
+    page.click("#course svg")  # its middle is the border of both frames
+    page.wait(f"{DRAWN} === 'v1/0/1'")
+    page.press("Escape")
+
+
+def test_number_leads_to_its_meaning(page: Browser) -> None:
+    page.click(".figure:nth-child(2) a")
+    page.wait("document.getElementById('notes').open")
+
+
 def test_gallery_works_by_keyboard(page: Browser) -> None:
     set_field(page, "sort", "order")
     page.press("/")
     page.press(*"v2")
     page.wait(f"{CARDS}.length === 1")
-    page.run("document.getElementById('reset').click()")
+    page.run("document.getElementById('show-all').click()")
     page.wait(f"{CARDS}.length === 5")
-    page.run("document.querySelector('.card').focus()")
+    page.run("document.querySelector('#cards .card').focus()")
     page.press("ArrowRight", "ArrowRight", "ArrowLeft", "Enter")
 
     page.wait(f"{DRAWN} === 'v1/1/0'")
@@ -132,7 +191,7 @@ def test_address_opens_an_expression(page: Browser, browser: Browser, report_dir
 
 def test_masks_are_drawn_in_the_right_place(page: Browser) -> None:
     set_field(page, "sort", "order")
-    page.click(".card:nth-child(1)")
+    page.click("#cards .card:nth-child(1)")
     page.wait(f"{DRAWN} === 'v1/0/0'")
     page.run("viewer.entry.answers.selection.tracks = [1]; viewer.lay();")  # the wrong one
     page.wait(DRAWN)
@@ -161,7 +220,7 @@ def test_masks_are_drawn_in_the_right_place(page: Browser) -> None:
 
 def test_click_shows_a_track(page: Browser) -> None:
     set_field(page, "sort", "order")
-    page.click(".card:nth-child(1)")
+    page.click("#cards .card:nth-child(1)")
     page.wait(f"{DRAWN} === 'v1/0/0'")
 
     scores = page.run("return viewer.video.scores['0'].map(([track]) => track)")
@@ -184,12 +243,12 @@ def test_missing_video_is_named(page: Browser, report_dir: Path) -> None:
     script.rename(report_dir / "data" / "away.js")
     try:
         set_field(page, "sort", "order")
-        page.click(".card:nth-child(5)")
+        page.click("#cards .card:nth-child(5)")
         page.wait("document.getElementById('panels').textContent.includes('data/1.js cannot be')")
     finally:
         (report_dir / "data" / "away.js").rename(script)
     page.press("Escape")
-    page.click(".card:nth-child(5)")
+    page.click("#cards .card:nth-child(5)")
     page.wait(f"{DRAWN} === 'v2/0/0'")
     page.press("Escape")
     page.errors()
@@ -254,7 +313,7 @@ def test_page_fits_a_phone(page: Browser) -> None:
     width = "document.documentElement.scrollWidth"
 
     assert page.run(f"return {width}") <= 390
-    page.click(".card:nth-child(1)")
+    page.click("#cards .card:nth-child(1)")
     page.wait(DRAWN)
     assert page.run("return document.getElementById('viewer').scrollWidth") <= 390
     page.press("Escape")
@@ -295,7 +354,7 @@ def test_thousands_of_expressions_are_fast(
     )
 
     assert browser.run("return report.entries.length") == NUM_MANY
-    assert browser.run("return document.querySelectorAll('.card').length") < 300
+    assert browser.run("return document.querySelectorAll('#cards .card').length") < 300
     assert loaded_ms < LOAD_LIMIT_MS
     for name, value in (("sort", "selection"), ("choose-kind", "motion"), ("text", "red")):
         # laid out too; the quickest of some: other programs may keep the machine busy

@@ -108,9 +108,11 @@ def test_video_has_its_frames_masks_and_scores(report_dir: Path) -> None:
         assert np.array_equal(masks(track["masks"]), decode(masklet))
     assert [track["source"] for track in video["tracks"]] == ["grid"] * 2 + ["gdino"] * 4
     small, both = video["scores"]["0"], video["scores"]["2"]
-    assert {(track, right) for track, _, right in small} == {(0, True), (1, False), (2, True)}
-    assert all(right for _, _, right in both)
-    assert [score for _, score, _ in both] == sorted((s for _, s, _ in both), reverse=True)
+    assert {(track, right) for track, _, right, _ in small} == {(0, True), (1, False), (2, True)}
+    assert all(right for _, _, right, _ in both)
+    assert [score for _, score, *_ in both] == sorted((s for _, s, *_ in both), reverse=True)
+    ious = {track: iou for track, _, _, iou in both}
+    assert (ious[0], ious[1]) == (4 / 16, 12 / 16)  # of the 16 pixels that both objects have
     with Image.open(report_dir / "frames" / "0" / "1.jpg") as image:
         assert image.size == drawn.SIZE
         assert image.getpixel((3, 3)) == (150, 150, 150)
