@@ -60,8 +60,9 @@ def encode_changes(changes: NDArray[np.uint8], size: tuple[int, int]) -> Masklet
         words = np.flatnonzero(row.view(np.uint64))
         word, bit = np.nonzero(np.unpackbits(row.reshape(-1, 8)[words], axis=1))
         lengths = np.diff(words[word] * 64 + bit, prepend=0, append=height * width)
-        codes.append({"size": [height, width], "counts": lengths.tolist()})
-    return [_from_coco(code) for code in coco.frPyObjects(codes, height, width)]
+        runs = {"size": [height, width], "counts": lengths.tolist()}
+        codes.append(_from_coco(coco.frPyObjects(runs, height, width)))
+    return codes
 
 
 def decode(masklet: Masklet) -> NDArray[np.bool_]:

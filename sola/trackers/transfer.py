@@ -32,7 +32,7 @@ class MaskCoder:
         self._thread.shutdown()
 
     def encode(self, masks: Tensor) -> Callable[[], Masklet]:
-        """Return a function that waits for the n codes of masks (n, H, W) bool, n >= 1."""
+        """Return a function that waits for the n codes of masks (n, H, W) bool."""
         height, width = masks.shape[1:]
         if not masks.is_cuda:
             codes = encode(masks.numpy())

@@ -2,7 +2,9 @@
 
 Automatic masks equal those of ``SAM2AutomaticMaskGenerator`` bit for bit. Upstream resizes the
 masks of every point to the frame's size and then filters them. Here only masks that pass the
-threshold on the predicted IoU are resized, a few at a time, and kept as run-length codes.
+threshold on the predicted IoU are resized, a few at a time, and what is left of them is their boxes
+and scores. The masks that are not dropped as duplicates are resized again, and encoded. On a GPU,
+the host waits for each batch of points twice, not for each of these steps.
 """
 
 from collections.abc import Iterator
@@ -16,15 +18,22 @@ from sam2.utils.amg import build_point_grid, calculate_stability_score
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from sola.masks import boxes, encode
+from sola.masks import encode
 from sola.trackers.base import GeneratedMask
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.tracker import MaskGeneratorConfig
-from sola.trackers.stages import MASK_FILTERS, PROMPT_MASKS, stage
+from sola.trackers.stages import CODES, MASK_FILTERS, PROMPT_MASKS, stage
+from sola.trackers.transfer import MaskCoder, upload
+from sola.types import Masklet
 
 CHUNK_PIXELS = 2**22
 """Largest number of logits of the frame's size in memory at a time, 4 bytes each."""
 BOXES_PER_BATCH = 64
+
+Candidates = tuple[Tensor, ...]
+"""Logits (n, h, w) of the decoder's size, predicted IoUs (n,), stability scores (n,) and boxes
+(n, 4) of the masks at some points. The logits take a fourth of a MiB per mask, as SAM 2 decodes
+256 x 256 pixels; they do not grow with the frame."""
 
 
 class MaskGenerator:
@@ -54,11 +63,14 @@ class MaskGenerator:
             self.predictor.set_image(frame)
         with stage(MASK_FILTERS):
             batches = self._batch_size.run(
-                points, lambda batch: list(self._masks_at(batch, (height, width)))
+                points, lambda batch: self._candidates(batch, (height, width))
             )
-            found = [mask for masks in batches for mask in masks]
+            logits, ious, stability, around = map(torch.cat, zip(*batches, strict=True))
             self.predictor.reset_predictor()
-            return _drop_same_boxes(found, self.config.box_nms_thresh)
+            best = _without_same_boxes(around, ious.float(), self.config.box_nms_thresh)
+            codes = self._encode(logits[best], (height, width))
+            scores = torch.stack([ious.float(), stability])[:, best].tolist()  # one copy
+            return list(map(GeneratedMask, codes, *scores))
 
     @torch.inference_mode()
     def masks_of(self, frame: np.ndarray, boxes: np.ndarray) -> list[GeneratedMask]:
@@ -78,34 +90,52 @@ class MaskGenerator:
             self.predictor.reset_predictor()
         return found
 
-    def _masks_at(self, points: np.ndarray, size: tuple[int, int]) -> Iterator[GeneratedMask]:
-        """Yield the masks of a batch of points that pass the thresholds; 0 passes all."""
+    def _candidates(self, points: np.ndarray, size: tuple[int, int]) -> Candidates:
+        """Return the masks at a batch of points that pass the thresholds; 0 passes all."""
         with stage(PROMPT_MASKS):
-            logits, ious = self._decode(points, size)
+            found: Candidates = self._decode(points, size)
         if self.config.pred_iou_thresh > 0:
-            is_good = ious > self.config.pred_iou_thresh
-            logits, ious = logits[is_good], ious[is_good]
+            found = _select(found[1] > self.config.pred_iou_thresh, *found)
+        found = (*found, *self._measure(found[0], size))
+        if self.config.stability_score_thresh > 0:
+            found = _select(found[2] >= self.config.stability_score_thresh, *found)
+        return found
+
+    def _measure(self, logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return the stability scores (n,) and boxes (n, 4) of masks, given logits (n, h, w)."""
+        num_masks, start = len(logits), 0
+        # made beforehand: small tensors made between large ones would fragment the host's memory
+        stability = torch.empty(num_masks, device=logits.device)
+        columns, rows = (
+            torch.empty((num_masks, side), dtype=torch.uint8, device=logits.device)
+            for side in size[::-1]
+        )
+        offset = self.config.stability_score_offset
+        for full in self._resized(logits, size):
+            some, pixels = slice(start, start + len(full)), (full > 0).view(torch.uint8)
+            stability[some] = calculate_stability_score(full, 0.0, offset)
+            torch.amax(pixels, dim=1, out=columns[some])  # of bytes, which is fast
+            torch.amax(pixels, dim=2, out=rows[some])
+            start = some.stop
+            del full, pixels  # before the next ones are made
+        return stability, _boxes(columns, rows)
+
+    def _resized(self, logits: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
+        """Yield the logits (n, h, w) of a batch of masks at the frame's size, a few at a time."""
         channels = self._masks_per_point
         per_chunk = channels * max(1, CHUNK_PIXELS // (channels * size[0] * size[1]))
-        for start in range(0, len(logits), per_chunk):
-            chunk = slice(start, start + per_chunk)
-            with stage(PROMPT_MASKS):
-                full = _upsample(logits[chunk].float(), size, channels)
-            yield from self._stable_masks(full, ious[chunk])
+        for some in logits.split(per_chunk):  # no logits are one part
+            yield _upsample(some.float(), size, channels)
 
-    def _stable_masks(self, logits: Tensor, ious: Tensor) -> Iterator[GeneratedMask]:
-        stability = calculate_stability_score(logits, 0.0, self.config.stability_score_offset)
-        masks = logits > 0
-        if self.config.stability_score_thresh > 0:
-            is_stable = stability >= self.config.stability_score_thresh
-            masks, ious, stability = masks[is_stable], ious[is_stable], stability[is_stable]
-        codes = encode(masks.cpu().numpy())
-        yield from map(GeneratedMask, codes, ious.tolist(), stability.tolist())
+    def _encode(self, logits: Tensor, size: tuple[int, int]) -> Masklet:
+        with stage(CODES), MaskCoder() as coder:
+            codes = [coder.encode(full > 0) for full in self._resized(logits, size)]
+            return [code for each in codes for code in each()]
 
     def _decode(self, points: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Return logits (n, h, w) of the decoder's size and predicted IoUs (n,) of all masks."""
         model, features = self.predictor.model, self.predictor._features
-        coords = torch.as_tensor(points, dtype=torch.float32, device=self.predictor.device)
+        coords = upload(torch.as_tensor(points, dtype=torch.float32), self.predictor.device)
         coords = self.predictor._transforms.transform_coords(coords, normalize=True, orig_hw=size)
         labels = torch.ones((len(coords), 1), dtype=torch.int, device=coords.device)
         sparse, dense = model.sam_prompt_encoder(
@@ -152,13 +182,35 @@ def _upsample(logits: Tensor, size: tuple[int, int], channels: int) -> Tensor:
     """
     padded = F.pad(logits, (0, 0, 0, 0, 0, -len(logits) % channels))
     images = padded.unflatten(0, (-1, channels))  # (n, h, w) -> (n / channels, channels, h, w)
-    full = F.interpolate(images, size, mode="bilinear", align_corners=False)
+    with stage(PROMPT_MASKS):
+        full = F.interpolate(images, size, mode="bilinear", align_corners=False)
     return full.flatten(0, 1)[: len(logits)]
 
 
-def _drop_same_boxes(found: list[GeneratedMask], max_iou: float) -> list[GeneratedMask]:
-    """Keep the mask with the best predicted IoU of those whose boxes' IoU is above max_iou."""
-    around = torch.as_tensor(boxes([item.mask for item in found]), dtype=torch.float32)
-    scores = torch.tensor([item.predicted_iou for item in found], dtype=torch.float32)
-    kept = batched_nms(around, scores, torch.zeros_like(scores), iou_threshold=max_iou)
-    return [found[idx] for idx in kept.tolist()]
+def _select(is_kept: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows of each tensor that are kept; waits for a GPU once."""
+    kept = torch.nonzero(is_kept)[:, 0]
+    return tuple(each[kept] for each in values)
+
+
+def _boxes(columns: Tensor, rows: Tensor) -> Tensor:
+    """Return the boxes (n, 4) around masks, as ``sola.masks.boxes`` does.
+
+    Args:
+        columns: (n, W) uint8, 1 for the columns in which a mask has pixels.
+        rows: (n, H) uint8, likewise.
+    """
+    first = [used.argmax(dim=1) for used in (columns, rows)]
+    last = [used.shape[1] - 1 - used.flip(1).argmax(dim=1) for used in (columns, rows)]
+    is_empty = rows.amax(dim=1) == 0
+    return torch.stack(first + last, dim=1).masked_fill(is_empty[:, None], 0)
+
+
+def _without_same_boxes(boxes: Tensor, ious: Tensor, max_iou: float) -> Tensor:
+    """Return the indices of masks, best predicted IoU first.
+
+    Of masks whose boxes' IoU is above max_iou, only that with the best predicted IoU is kept.
+    """
+    classes = torch.zeros_like(ious)
+    kept: Tensor = batched_nms(boxes.float(), ious, classes, iou_threshold=max_iou)
+    return kept

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pretend_gpu import PretendGpu
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
 from small_tracker import small_model
 
 from sola.config import compose
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
-from sola.masks import decode
+from sola.masks import boxes, decode, encode
 from sola.trackers import GeneratedMask
 from sola.trackers.sam2 import MaskGeneratorConfig, Sam2Tracker
-from sola.trackers.sam2.mask_generator import MaskGenerator, _upsample
+from sola.trackers.sam2.mask_generator import MaskGenerator, _boxes, _upsample
 
 # so low that tens of masks are left, many of them alike
 MANY = MaskGeneratorConfig(
@@ -108,6 +109,34 @@ def test_some_logits_are_resized_as_all_of_them_are() -> None:
         for kept in ([1], [0, 2, 3], list(range(4 * channels))):
             found = _upsample(logits.flatten(0, 1)[kept], size, channels)
             assert torch.equal(found, expected[kept])
+
+
+def test_a_gpu_gives_the_same_masks_and_waits_for_batches_only(
+    model: SAM2Base, gpu: PretendGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, waits = _frame(2, 96, 160), []
+    expected = MaskGenerator(model, MANY).generate(frame)
+    generator = MaskGenerator(small_model().to("cuda"), MANY)
+    for chunk_pixels in (1, 2**22):
+        monkeypatch.setattr("sola.trackers.sam2.mask_generator.CHUNK_PIXELS", chunk_pixels)
+        with gpu.region(f"{chunk_pixels}") as counts:
+            assert generator.generate(frame) == expected
+        waits.append(counts.waits.total())
+    num_batches = 4
+    assert max(waits) <= 2 * num_batches + 4
+
+
+def test_no_mask_on_a_gpu_is_valid(gpu: PretendGpu) -> None:
+    config = dataclasses.replace(MANY, pred_iou_thresh=1.0)
+    assert MaskGenerator(small_model().to("cuda"), config).generate(_frame(1, 96, 160)) == []
+
+
+def test_boxes_equal_those_of_run_length_codes() -> None:
+    masks = torch.rand(9, 7, 11, generator=torch.Generator().manual_seed(0)) < 0.03
+    masks[0], masks[1] = False, True
+    pixels = masks.view(torch.uint8)
+    found = _boxes(pixels.amax(1), pixels.amax(2))
+    np.testing.assert_array_equal(found, boxes(encode(masks.numpy())))
 
 
 @pytest.mark.parametrize("key", ["pred_iou_thresh", "stability_score_thresh"])
