@@ -42,6 +42,7 @@ from sola.config import compose
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
 from sola.prompts import PromptedVideo
 from sola.selector import SelectionLoss, TrackSelector
+from sola.trackers.sam2.builder import with_cast_weights
 from sola.trackers.sam2.propagation import VideoTracker
 from sola.trackers.stages import measure_stages
 from sola.training.batch import Sample
@@ -217,7 +218,8 @@ def _track(gpu: PretendGpu, folder: Path) -> tuple[Counts, int]:
     settings = SceneSettings(num_frames=max(PASSES), frame_size_px=TRACKED_SIZE)
     frames = list(make_scene(1, settings).frames)
     masks = draw_rectangles(NUM_OBJECTS, TRACKED_SIZE, np.random.default_rng(0))
-    model, passes = build_random(TRACKED_MODEL, TRACKED_SIZE).to("cuda"), []
+    random, passes = build_random(TRACKED_MODEL, TRACKED_SIZE), []
+    model = with_cast_weights(random, torch.bfloat16).to("cuda")  # as the tracker does in bf16
     with in_precision("bf16", "cuda"), torch.inference_mode(), measure_stages():
         for num_frames in PASSES:
             tracker = VideoTracker(model, frames[:num_frames])

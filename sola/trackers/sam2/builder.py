@@ -4,6 +4,7 @@ sam2's own builders use Hydra's global state, which our entry points need. So th
 plain file, and the values that ``build_sam2_video_predictor`` adds are set here.
 """
 
+import copy
 import hashlib
 import importlib.util
 import json
@@ -17,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 from torch.overrides import TorchFunctionMode
 from yaml import YAMLError
 
@@ -25,6 +27,8 @@ from sola.hub import find_weights
 from sola.weights_file import plain_weights, read_weights
 
 NETWORK = "sam2.modeling.sam2_base.SAM2Base"
+CAST_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+"""Layers whose weights autocast casts at every call."""
 POST_PROCESSING: dict[str, Any] = {
     # fall back to the best of several masks if the single one is not stable
     "sam_mask_decoder_extra_args.dynamic_multimask_via_stability": True,
@@ -128,6 +132,23 @@ def build_network(settings: DictConfig, target: str = NETWORK) -> torch.nn.Modul
     if not was_initialised:  # importing sam2 initialises Hydra
         GlobalHydra.instance().clear()
     return network.eval().requires_grad_(False)
+
+
+def with_cast_weights(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Return a copy of a network for autocast, which then has no weights to cast.
+
+    Results are the same, as the weights are rounded in the same way. All else stays in float32:
+    autocast computes norms in it, and adds embeddings, positions and scales without a cast.
+
+    Args:
+        model: a frozen network in float32.
+        dtype: that of autocast.
+    """
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, CAST_LAYERS):
+            module.to(dtype)
+    return model
 
 
 def compile_network(model: Any) -> None:

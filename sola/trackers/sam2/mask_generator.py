@@ -42,17 +42,19 @@ class MaskGenerator:
     Args:
         model: SAM 2 in evaluation mode, on its device.
         config: settings of automatic masks.
+        precise: the network in float32, for masks of boxes; None: ``model``.
     """
 
-    def __init__(self, model: SAM2Base, config: MaskGeneratorConfig) -> None:
+    def __init__(
+        self, model: SAM2Base, config: MaskGeneratorConfig, precise: SAM2Base | None = None
+    ) -> None:
         self.config = config
         self._batch_size = BatchSize("points", config.points_per_batch)
         num_masks = model.sam_mask_decoder.num_multimask_outputs
         self._masks_per_point = num_masks if config.multimask_output else 1
         self._box_batch_size = BatchSize("boxes", BOXES_PER_BATCH)
-        self.model, self.predictor = model, SAM2ImagePredictor(model)
-        # upstream assumes 1024 px
-        self.predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+        self.model, self.predictor = model, _predictor(model)
+        self.precise = self.predictor if precise in (model, None) else _predictor(precise)
 
     @torch.inference_mode()
     def generate(self, frame: np.ndarray) -> list[GeneratedMask]:
@@ -83,11 +85,11 @@ class MaskGenerator:
             frame: (H, W, 3) uint8 RGB.
             boxes: (n, 4) left, top, right, bottom in pixels, n >= 1.
         """
-        with stage(PROMPT_MASKS), torch.autocast(self.predictor.device.type, enabled=False):
-            self.predictor.set_image(frame)
+        with stage(PROMPT_MASKS), torch.autocast(self.precise.device.type, enabled=False):
+            self.precise.set_image(frame)
             batches = self._box_batch_size.run(boxes, self._masks_in)
             found = [mask for masks in batches for mask in masks]
-            self.predictor.reset_predictor()
+            self.precise.reset_predictor()
         return found
 
     def _candidates(self, points: np.ndarray, size: tuple[int, int]) -> Candidates:
@@ -153,7 +155,7 @@ class MaskGenerator:
         return logits.flatten(0, 1), ious.flatten(0, 1)  # (points, masks, ...) -> (n, ...)
 
     def _masks_in(self, boxes: np.ndarray) -> list[GeneratedMask]:
-        logits, ious, low_res = self.predictor.predict(
+        logits, ious, low_res = self.precise.predict(
             box=boxes, multimask_output=False, return_logits=True
         )
         # upstream drops the batch axis if there is one box
@@ -161,6 +163,13 @@ class MaskGenerator:
         with stage(MASK_FILTERS):
             scores = map(stability_score, low_res)
             return list(map(GeneratedMask, encode(logits > 0), ious.flatten().tolist(), scores))
+
+
+def _predictor(model: SAM2Base) -> SAM2ImagePredictor:
+    predictor = SAM2ImagePredictor(model)
+    # upstream assumes 1024 px
+    predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+    return predictor
 
 
 def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:

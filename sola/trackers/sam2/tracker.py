@@ -117,10 +117,14 @@ class Sam2Tracker(Tracker):
 
         with torch.random.fork_rng(devices=[]), torch.autocast(device.type, enabled=False):
             torch.manual_seed(seed)
-            model = self.build().to(device)
-        if self.compile:
-            builder.compile_network(model)
-        self._generator = MaskGenerator(model, self.mask_generator)
+            precise = model = self.build()
+        if torch.is_autocast_enabled(device.type):
+            model = builder.with_cast_weights(model, torch.get_autocast_dtype(device.type))
+        for network in {model, precise}:
+            network.to(device)
+            if self.compile:
+                builder.compile_network(network)
+        self._generator = MaskGenerator(model, self.mask_generator, precise)
 
     def build(self, target: str = builder.NETWORK) -> Any:
         """Return the network with its weights, in evaluation mode, on the CPU.
