@@ -20,6 +20,7 @@ from sola.hub import RANDOM_WEIGHTS, VOCABULARY_FILES, find_weights
 from sola.prompts.base import Detections, Detector
 from sola.text import quiet_transformers
 from sola.trackers.stages import DETECTOR, stage
+from sola.trackers.transfer import upload
 from sola.weights_file import find_weights_file, refuse_stand_in
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class GroundingDino(Detector):
         self.text_threshold = text_threshold
         self.shortest_edge_px, self.longest_edge_px = shortest_edge_px, longest_edge_px
         self.loaded: DetectorNetwork | None = None
+        self._read: dict[str, _ReadText] = {}
 
     def check(self) -> dict[str, Path]:
         """See ``Detector.check``."""
@@ -202,8 +204,9 @@ class GroundingDino(Detector):
     ) -> list[Detections]:
         """See ``Detector.detect``. The image encoder runs once for all texts.
 
-        It always runs in float32: half precision moves boxes across the thresholds. Frames are not
-        batched: padding them to a common shape would move their boxes.
+        The text encoder runs once per text, as long as the text is among those of the next frame.
+        The network always runs in float32: half precision moves boxes across the thresholds. Frames
+        are not batched: padding them to a common shape would move their boxes.
         """
         from torchvision.ops import box_convert
 
@@ -211,19 +214,36 @@ class GroundingDino(Detector):
         device, (height, width) = next(self.loaded.parameters()).device, frame.shape[:2]
         found = []
         with stage(DETECTOR), torch.autocast(device.type, enabled=False):
-            image = self.to_image(frame).to(device)
+            image = upload(self.to_image(frame), device)
             self.loaded.encoder.features = None  # drop those of the previous frame
+            self._read = {text: self._read.get(text) or self._read_text(text) for text in texts}
             for text in texts:
-                tokens = self._words.tokens(text)
-                logits, boxes = self.loaded.find_boxes(image, tokens.to(device))
-                scores = logits.float().sigmoid()
-                is_kept = scores.amax(dim=1) > box_threshold
-                scores, boxes = scores[is_kept].cpu(), boxes[is_kept].float().cpu()
+                scores, boxes = self._find(self._read[text], image, box_threshold)
                 corners = box_convert(boxes, "cxcywh", "xyxy")
                 corners *= torch.tensor([width, height, width, height])
+                tokens = self._read[text].tokens
                 phrases = [self._words.phrase(tokens, row > self.text_threshold) for row in scores]
                 found.append(Detections(corners.numpy(), scores.numpy(), tuple(phrases)))
         return found
+
+    def _read_text(self, text: str) -> "_ReadText":
+        from transformers import BatchEncoding
+
+        assert self.loaded is not None
+        device, tokens = next(self.loaded.parameters()).device, self._words.tokens(text)
+        uploaded = {key: upload(value, device) for key, value in tokens.items()}
+        return _ReadText(tokens, BatchEncoding(uploaded))
+
+    def _find(self, text: "_ReadText", image: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """Return scores (n, L) and boxes (n, 4) above a threshold, on the host."""
+        assert self.loaded is not None
+        self.loaded.text_encoder.features = text.features
+        logits, boxes = self.loaded.find_boxes(image, text.on_device)
+        text.features = self.loaded.text_encoder.features
+        joined = torch.cat([logits.float().sigmoid(), boxes.float()], dim=1).cpu()  # one copy
+        scores, boxes = joined[:, :-4], joined[:, -4:]
+        is_kept = scores.amax(dim=1) > threshold
+        return scores[is_kept], boxes[is_kept]
 
     def to_image(self, frame: np.ndarray) -> Tensor:
         """Return a (H, W, 3) uint8 RGB frame as (1, 3, H', W') float32, as in training.
@@ -249,6 +269,16 @@ class GroundingDino(Detector):
         if path.is_dir() and self.implementation != ORIGINAL:
             return sorted(path.glob("*.safetensors"))
         return [path] if path.is_file() else []
+
+
+@dataclass
+class _ReadText:
+    """A text, and what is kept of it for other frames."""
+
+    tokens: "BatchEncoding"
+    on_device: "BatchEncoding"
+    features: Any = None
+    """Output of the text encoder."""
 
 
 class Vocabulary:

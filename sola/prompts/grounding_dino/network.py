@@ -42,16 +42,19 @@ UNUSED = re.compile(
 
 
 class KeptFeatures(nn.Module):
-    """An image encoder that runs once per frame, and returns its features for every text."""
+    """An encoder that runs only if ``features`` is None, and else returns them again.
+
+    The image encoder so runs once per frame, the text encoder once per text.
+    """
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.features = encoder, None
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named_inputs: Any) -> Any:
         """Return the cached features, or encode the inputs if there are none."""
         if self.features is None:
-            self.features = self.encoder(*inputs)
+            self.features = self.encoder(*inputs, **named_inputs)
         return copy.copy(self.features)  # networks add levels to the list
 
 
@@ -60,15 +63,18 @@ class DetectorNetwork(nn.Module, ABC):
 
     Args:
         network: network of transformers or of the original code.
-        parent: module of the network that holds the image encoder.
-        name: attribute of ``parent`` that is the image encoder.
+        image: module of the network that holds the image encoder, and the name of that attribute.
+        text: likewise of the text encoder.
     """
 
-    def __init__(self, network: nn.Module, parent: nn.Module, name: str) -> None:
+    def __init__(
+        self, network: nn.Module, image: tuple[nn.Module, str], text: tuple[nn.Module, str]
+    ) -> None:
         super().__init__()
         self.network: Any = network.eval().requires_grad_(False)
-        self.encoder = KeptFeatures(getattr(parent, name))
-        setattr(parent, name, self.encoder)
+        self.encoder, self.text_encoder = (KeptFeatures(getattr(*place)) for place in (image, text))
+        setattr(*image, self.encoder)
+        setattr(*text, self.text_encoder)
 
     @abstractmethod
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
@@ -76,7 +82,8 @@ class DetectorNetwork(nn.Module, ABC):
 
         Args:
             image: (1, 3, H', W'). Reset ``encoder.features`` to None for another image.
-            tokens: (1, L) each, including special tokens.
+            tokens: (1, L) each, including special tokens. Set ``text_encoder.features`` to those of
+                an earlier call with this text, or to None.
 
         Returns:
             Logits (Q, L), and boxes (Q, 4): centre x, centre y, width, height, relative to the
@@ -88,7 +95,8 @@ class TransformersNetwork(DetectorNetwork):
     """The network of transformers; see ``DetectorNetwork``."""
 
     def __init__(self, network: Any) -> None:
-        super().__init__(network, network.model.backbone, "conv_encoder")
+        parts = network.model
+        super().__init__(network, (parts.backbone, "conv_encoder"), (parts, "text_backbone"))
 
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
         """See ``DetectorNetwork.find_boxes``."""
@@ -100,7 +108,7 @@ class OriginalNetwork(DetectorNetwork):
     """The network of the original code; see ``DetectorNetwork``."""
 
     def __init__(self, network: Any) -> None:
-        super().__init__(network, network.backbone, "0")
+        super().__init__(network, (network.backbone, "0"), (network, "bert"))
 
     def find_boxes(self, image: Tensor, tokens: BatchEncoding) -> tuple[Tensor, Tensor]:
         """See ``DetectorNetwork.find_boxes``."""

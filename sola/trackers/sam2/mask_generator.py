@@ -18,7 +18,6 @@ from sam2.utils.amg import build_point_grid, calculate_stability_score
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from sola.masks import encode
 from sola.trackers.base import GeneratedMask
 from sola.trackers.batches import BatchSize
 from sola.trackers.sam2.tracker import MaskGeneratorConfig
@@ -70,7 +69,7 @@ class MaskGenerator:
             logits, ious, stability, around = map(torch.cat, zip(*batches, strict=True))
             self.predictor.reset_predictor()
             best = _without_same_boxes(around, ious.float(), self.config.box_nms_thresh)
-            codes = self._encode(logits[best], (height, width))
+            codes = self._encode(logits[best], (height, width), self._masks_per_point)
             scores = torch.stack([ious.float(), stability])[:, best].tolist()  # one copy
             return list(map(GeneratedMask, codes, *scores))
 
@@ -85,9 +84,12 @@ class MaskGenerator:
             frame: (H, W, 3) uint8 RGB.
             boxes: (n, 4) left, top, right, bottom in pixels, n >= 1.
         """
+        height, width = frame.shape[:2]
         with stage(PROMPT_MASKS), torch.autocast(self.precise.device.type, enabled=False):
             self.precise.set_image(frame)
-            batches = self._box_batch_size.run(boxes, self._masks_in)
+            batches = self._box_batch_size.run(
+                boxes, lambda batch: self._masks_in(batch, (height, width))
+            )
             found = [mask for masks in batches for mask in masks]
             self.precise.reset_predictor()
         return found
@@ -95,7 +97,14 @@ class MaskGenerator:
     def _candidates(self, points: np.ndarray, size: tuple[int, int]) -> Candidates:
         """Return the masks at a batch of points that pass the thresholds; 0 passes all."""
         with stage(PROMPT_MASKS):
-            found: Candidates = self._decode(points, size)
+            positions = upload(torch.as_tensor(points, dtype=torch.float32), self.predictor.device)
+            coords = self.predictor._transforms.transform_coords(
+                positions, normalize=True, orig_hw=size
+            )[:, None]
+            labels = torch.ones((len(coords), 1), dtype=torch.int, device=coords.device)
+            found: Candidates = _decode(
+                self.predictor, coords, labels, self.config.multimask_output
+            )
         if self.config.pred_iou_thresh > 0:
             found = _select(found[1] > self.config.pred_iou_thresh, *found)
         found = (*found, *self._measure(found[0], size))
@@ -113,7 +122,7 @@ class MaskGenerator:
             for side in size[::-1]
         )
         offset = self.config.stability_score_offset
-        for full in self._resized(logits, size):
+        for full in self._resized(logits, size, self._masks_per_point):
             some, pixels = slice(start, start + len(full)), (full > 0).view(torch.uint8)
             stability[some] = calculate_stability_score(full, 0.0, offset)
             torch.amax(pixels, dim=1, out=columns[some])  # of bytes, which is fast
@@ -122,47 +131,30 @@ class MaskGenerator:
             del full, pixels  # before the next ones are made
         return stability, _boxes(columns, rows)
 
-    def _resized(self, logits: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
-        """Yield the logits (n, h, w) of a batch of masks at the frame's size, a few at a time."""
-        channels = self._masks_per_point
+    def _resized(self, logits: Tensor, size: tuple[int, int], channels: int) -> Iterator[Tensor]:
+        """Yield the logits (n, h, w) of masks at the frame's size, a few at a time; _upsample."""
         per_chunk = channels * max(1, CHUNK_PIXELS // (channels * size[0] * size[1]))
         for some in logits.split(per_chunk):  # no logits are one part
             yield _upsample(some.float(), size, channels)
 
-    def _encode(self, logits: Tensor, size: tuple[int, int]) -> Masklet:
+    def _encode(self, logits: Tensor, size: tuple[int, int], channels: int) -> Masklet:
         with stage(CODES), MaskCoder() as coder:
-            codes = [coder.encode(full > 0) for full in self._resized(logits, size)]
+            codes = [coder.encode(full > 0) for full in self._resized(logits, size, channels)]
             return [code for each in codes for code in each()]
 
-    def _decode(self, points: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return logits (n, h, w) of the decoder's size and predicted IoUs (n,) of all masks."""
-        model, features = self.predictor.model, self.predictor._features
-        coords = upload(torch.as_tensor(points, dtype=torch.float32), self.predictor.device)
-        coords = self.predictor._transforms.transform_coords(coords, normalize=True, orig_hw=size)
-        labels = torch.ones((len(coords), 1), dtype=torch.int, device=coords.device)
-        sparse, dense = model.sam_prompt_encoder(
-            points=(coords[:, None], labels), boxes=None, masks=None
-        )
-        logits, ious, _, _ = model.sam_mask_decoder(
-            image_embeddings=features["image_embed"],
-            image_pe=model.sam_prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=self.config.multimask_output,
-            repeat_image=len(coords) > 1,
-            high_res_features=features["high_res_feats"],
-        )
-        return logits.flatten(0, 1), ious.flatten(0, 1)  # (points, masks, ...) -> (n, ...)
-
-    def _masks_in(self, boxes: np.ndarray) -> list[GeneratedMask]:
-        logits, ious, low_res = self.precise.predict(
-            box=boxes, multimask_output=False, return_logits=True
-        )
-        # upstream drops the batch axis if there is one box
-        logits, low_res = (each.reshape(-1, *each.shape[-2:]) for each in (logits, low_res))
+    def _masks_in(self, boxes: np.ndarray, size: tuple[int, int]) -> list[GeneratedMask]:
+        corners = upload(torch.as_tensor(boxes, dtype=torch.float32), self.precise.device)
+        coords = self.precise._transforms.transform_boxes(corners, normalize=True, orig_hw=size)
+        labels = torch.arange(2, 4, dtype=torch.int, device=coords.device)  # the two corners
+        logits, ious = _decode(self.precise, coords, labels.repeat(len(coords), 1), False)
         with stage(MASK_FILTERS):
-            scores = map(stability_score, low_res)
-            return list(map(GeneratedMask, encode(logits > 0), ious.flatten().tolist(), scores))
+            counts = [(logits > offset).sum(dim=(1, 2)) for offset in (1.0, -1.0)]
+            codes = self._encode(logits, size, 1)
+            rows = torch.stack([ious, *counts], dim=1).tolist()  # one copy
+            return [
+                GeneratedMask(code, iou, stability_score(inside, around))
+                for code, (iou, inside, around) in zip(codes, rows, strict=True)
+            ]
 
 
 def _predictor(model: SAM2Base) -> SAM2ImagePredictor:
@@ -172,15 +164,39 @@ def _predictor(model: SAM2Base) -> SAM2ImagePredictor:
     return predictor
 
 
-def stability_score(logits: np.ndarray, offset: float = 1.0) -> float:
+def stability_score(inside: float, around: float) -> float:
     """Return the IoU of the masks at a high and at a low threshold; 0 if both are empty.
 
     Args:
-        logits: (H, W).
-        offset: distance of both thresholds from 0.
+        inside: number of pixels of the smaller mask, at the high threshold.
+        around: that of the larger one, which contains it.
     """
-    inside, around = int((logits > offset).sum()), int((logits > -offset).sum())
     return inside / around if around else 0.0
+
+
+def _decode(
+    predictor: SAM2ImagePredictor, coords: Tensor, labels: Tensor, multimask: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the logits (n, h, w) of the decoder's size and predicted IoUs (n,) of all masks.
+
+    Args:
+        predictor: holds the image.
+        coords: (prompts, k, 2) points of each prompt, as the prompt encoder takes them.
+        labels: (prompts, k) int32, SAM 2's kinds of points.
+        multimask: whether a prompt has three masks or one.
+    """
+    model, features = predictor.model, predictor._features
+    sparse, dense = model.sam_prompt_encoder(points=(coords, labels), boxes=None, masks=None)
+    logits, ious, _, _ = model.sam_mask_decoder(
+        image_embeddings=features["image_embed"],
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=multimask,
+        repeat_image=len(coords) > 1,
+        high_res_features=features["high_res_feats"],
+    )
+    return logits.flatten(0, 1), ious.flatten(0, 1)  # (prompts, masks, ...) -> (n, ...)
 
 
 def _upsample(logits: Tensor, size: tuple[int, int], channels: int) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pretend_gpu import PretendGpu
 
 from sola.errors import UserError
 from sola.prompts.grounding_dino import GroundingDino
@@ -93,19 +94,45 @@ def test_result_does_not_depend_on_the_other_texts(
 
 
 @pytest.mark.parametrize("implementation", ["transformers", "groundingdino"])
-def test_frame_goes_through_the_image_encoder_once_for_all_texts(
+def test_frames_and_texts_are_encoded_once(
     load_detector: MakeDetector, frame: np.ndarray, implementation: str
 ) -> None:
     if implementation == "groundingdino":
         pytest.importorskip("groundingdino", reason="the extra groundingdino is not installed")
     detector = load_detector(implementation=implementation)
-    encoded: list[int] = []
+    frames: list[int] = []
+    texts: list[int] = []
     assert detector.loaded is not None
-    detector.loaded.encoder.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    detector.loaded.encoder.encoder.register_forward_hook(lambda *_: frames.append(1))
+    detector.loaded.text_encoder.encoder.register_forward_hook(lambda *_: texts.append(1))
     detector.detect(frame, TEXTS, 0.2)
-    assert len(encoded) == 1
-    detector.detect(frame[:, ::-1], TEXTS[:2], 0.2)
-    assert len(encoded) == 2
+    found = detector.detect(frame[:, ::-1], TEXTS[:2], 0.2)
+    assert (len(frames), len(texts)) == (2, len(TEXTS))
+
+    other = load_detector(implementation=implementation).detect(frame[:, ::-1], TEXTS[:2], 0.2)
+    for kept, fresh in zip(found, other, strict=True):
+        np.testing.assert_array_equal(kept.boxes, fresh.boxes)
+        np.testing.assert_array_equal(kept.token_scores, fresh.token_scores)
+    detector.detect(frame, TEXTS[1:], 0.2)  # the last text was not among those of the last frame
+    assert len(texts) == len(TEXTS) + len(TEXTS[2:])
+
+
+def test_a_gpu_gives_the_same_boxes_and_is_waited_for_once_per_text(
+    load_detector: MakeDetector, frame: np.ndarray, gpu: PretendGpu
+) -> None:
+    expected = load_detector().detect(frame, TEXTS, 0.2)
+    detector = load_detector()
+    assert detector.loaded is not None
+    detector.loaded.to("cuda")
+    with gpu.region("detect") as counts:
+        found = detector.detect(frame, TEXTS, 0.2)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours.boxes, theirs.boxes)
+        np.testing.assert_array_equal(ours.token_scores, theirs.token_scores)
+        assert ours.phrases == theirs.phrases
+    # those within the network of transformers aside
+    own = [number for (_, place), number in counts.waits.items() if "transformers" not in place]
+    assert sum(own) == len(TEXTS)
 
 
 def test_kept_features_change_nothing(load_detector: MakeDetector, frame: np.ndarray) -> None:
@@ -117,8 +144,9 @@ def test_kept_features_change_nothing(load_detector: MakeDetector, frame: np.nda
     with torch.inference_mode():
         for _ in range(2):
             logits, boxes = network.find_boxes(image, tokens)
-        inner = network.network.model.backbone
-        inner.conv_encoder = inner.conv_encoder.encoder
+        inner = network.network.model
+        inner.backbone.conv_encoder = inner.backbone.conv_encoder.encoder
+        inner.text_backbone = inner.text_backbone.encoder
         whole = network.network(pixel_values=image, **tokens)
 
     length = tokens.input_ids.shape[1]

@@ -44,9 +44,11 @@ def test_folder_and_original_file_give_the_same_boxes(
     assert detector.loaded is not None
     model = detector.loaded.network
     model.model.backbone.conv_encoder = detector.loaded.encoder.encoder
+    model.model.text_backbone = detector.loaded.text_encoder.encoder
     with quiet_transformers():
         model.save_pretrained(folder)
     model.model.backbone.conv_encoder = detector.loaded.encoder
+    model.model.text_backbone = detector.loaded.text_encoder
     one = detector.detect(frame, TEXTS, 0.2)
     other = load_detector(checkpoint=str(folder)).detect(frame, TEXTS, 0.2)
 
@@ -100,6 +102,7 @@ def test_original_code_gives_the_same_boxes_as_transformers(
     with torch.inference_mode():
         for text in [*TEXTS, TEXTS[0]]:  # the same again: nothing is left of the text before
             tokens = vocabulary.tokens(text)
+            ported.loaded.text_encoder.features = original.loaded.text_encoder.features = None
             logits, boxes = ported.loaded.find_boxes(image, tokens)
             their_logits, their_boxes = original.loaded.find_boxes(image, tokens)
             assert logits.std() > 1
@@ -125,6 +128,7 @@ def test_original_code_matches_its_own_forward_pass(
         for _ in range(2):
             logits, boxes = network.find_boxes(image, tokens)
         network.network.backbone[0] = network.encoder.encoder
+        network.network.bert = network.text_encoder.encoder
         whole = network.network(image, captions=[""])
     assert torch.equal(boxes, whole["pred_boxes"][0])
     assert torch.equal(logits, whole["pred_logits"][0, :, : tokens.input_ids.shape[1]])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pretend_gpu import PretendGpu
 from small_tracker import small_model
 
 from sola.datasets.moving_shapes.scene import SceneSettings, make_scene
@@ -33,8 +34,8 @@ def _pixels(found: GeneratedMask) -> np.ndarray:
 
 
 def test_stability_is_the_iou_of_a_strict_and_a_lax_mask() -> None:
-    assert stability_score(np.array([[2.0, 0.5, -0.5, -2.0]])) == pytest.approx(1 / 3)
-    assert stability_score(np.array([[-2.0, -3.0]])) == 0
+    assert stability_score(1, 3) == pytest.approx(1 / 3)
+    assert stability_score(0, 0) == 0
 
 
 def test_mask_does_not_depend_on_the_other_boxes(masker: MaskGenerator, frame: np.ndarray) -> None:
@@ -73,14 +74,18 @@ def test_masks_have_the_size_of_the_frame(masker: MaskGenerator) -> None:
     assert found.mask["size"] == [50, 71]
 
 
-def test_stability_is_of_the_low_resolution_logits(
+def test_masks_and_scores_are_upstreams_and_stability_is_of_its_low_resolution_logits(
     masker: MaskGenerator, frame: np.ndarray
 ) -> None:
     boxes = _boxes(4)
     found = masker.masks_of(frame, boxes)
 
     masker.predictor.set_image(frame)
-    _, _, low_res = masker.predictor.predict(box=boxes, multimask_output=False, return_logits=True)
+    full, ious, low_res = masker.predictor.predict(
+        box=boxes, multimask_output=False, return_logits=True
+    )
+    np.testing.assert_array_equal([_pixels(item) for item in found], full[:, 0] > 0)
+    assert [item.predicted_iou for item in found] == ious[:, 0].tolist()
     strict, lax = (low_res > 1).sum(axis=(1, 2, 3)), (low_res > -1).sum(axis=(1, 2, 3))
     assert low_res.shape[-1] < frame.shape[1]
     np.testing.assert_allclose([item.stability_score for item in found], strict / lax, rtol=1e-12)
@@ -96,3 +101,14 @@ def test_masks_are_made_without_autocast(masker: MaskGenerator, frame: np.ndarra
         assert one.mask == other.mask
         assert one.stability_score == other.stability_score
         assert one.predicted_iou == other.predicted_iou
+
+
+def test_a_gpu_gives_the_same_masks_and_is_waited_for_once_per_batch(
+    masker: MaskGenerator, frame: np.ndarray, gpu: PretendGpu
+) -> None:
+    boxes = _boxes(4)
+    expected = masker.masks_of(frame, boxes)
+    own = MaskGenerator(small_model().to("cuda"), MaskGeneratorConfig())
+    with gpu.region("boxes") as counts:
+        assert own.masks_of(frame, boxes) == expected
+    assert counts.waits.total() <= 2  # one is for the image
