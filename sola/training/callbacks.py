@@ -89,11 +89,13 @@ class LastCheckpoint(Checkpoint):
         above(0, every_n_minutes=every_n_minutes)
         self.path = Path(dirpath) / LAST_FILE
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
-        self._step, self._saved_at, self._is_pending = 0, time.monotonic(), False
+        self._step, self._is_pending = 0, False
+        self._saved_at, self._saved_step, self._next_check = time.monotonic(), 0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock; remove unfinished files of a killed run."""
-        self._step, self._saved_at = trainer.global_step, time.monotonic()
+        self._step = trainer.global_step
+        self._start_interval(trainer)
         if trainer.is_global_zero:
             for unfinished in self.path.parent.glob("*.part"):
                 unfinished.unlink()
@@ -109,7 +111,7 @@ class LastCheckpoint(Checkpoint):
         is_step, self._step = trainer.global_step > self._step, trainer.global_step
         if not is_step or trainer.is_last_batch:
             return
-        self._is_pending |= self._is_due(trainer)
+        self._is_pending = self._is_pending or self._is_due(trainer)
         by_epoch = trainer.check_val_every_n_epoch is not None
         position = step[2] if by_epoch else trainer.fit_loop.total_batch_idx
         interval = trainer.val_check_batch or math.inf
@@ -124,10 +126,24 @@ class LastCheckpoint(Checkpoint):
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             return True
-        if self.every_n_minutes is None:
+        if self.every_n_minutes is None or trainer.global_step < self._next_check:
             return False
-        is_late = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
-        return bool(trainer.strategy.broadcast(is_late))  # clocks differ, but all must save at once
+        # clocks differ, but all must save at once: the first process's decides
+        num_steps = int(trainer.strategy.broadcast(self._steps_to_next_check(trainer.global_step)))
+        self._next_check = trainer.global_step + num_steps
+        return num_steps == 0
+
+    def _steps_to_next_check(self, step: int) -> int:
+        """Return the steps of half the remaining time, so that few steps compare clocks; 0: due."""
+        elapsed = time.monotonic() - self._saved_at
+        remaining = 60 * (self.every_n_minutes or 0) - elapsed
+        if remaining <= 0:
+            return 0
+        return max(1, int((step - self._saved_step) * remaining / elapsed / 2))
+
+    def _start_interval(self, trainer: pl.Trainer) -> None:
+        self._saved_at, self._is_pending = time.monotonic(), False
+        self._saved_step = self._next_check = trainer.global_step
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -135,7 +151,7 @@ class LastCheckpoint(Checkpoint):
         for logger in trainer.loggers:  # first: a resumed run does not log these rows again
             logger.save()
         trainer.save_checkpoint(self.path)
-        self._saved_at, self._is_pending = time.monotonic(), False
+        self._start_interval(trainer)
 
 
 class Resumption(Callback):

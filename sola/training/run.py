@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from sola.config.device import check_precision, pick_device
@@ -234,6 +235,9 @@ def _build_trainer(
         "enable_model_summary": False,
         "plugins": node.get("plugins") or [WholeFileIO()],
     }
+    if node.get("strategy") == "ddp":
+        # no second copy of the gradients; buffers are constants
+        options["strategy"] = DDPStrategy(gradient_as_bucket_view=True, broadcast_buffers=False)
     if node.get("deterministic") is None:
         options["deterministic"] = "warn" if uses_gpu else None  # all CPU operations are
     return config.trainer(**options)
