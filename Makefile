@@ -84,7 +84,7 @@ size:  ## lines of code by package, long functions and files, docstring coverage
 	@python3 tools/size.py
 
 docs: setup  ## the documentation as pages for any browser, outputs/docs/index.html; broken links are errors
-	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 docs-commands: setup  ## the commands of the quickstart, on what "make demo" left
 	$(RUN) docs/site/run_commands.py docs/quickstart.md

@@ -58,3 +58,53 @@ def test_search_works_without_a_server(site: Path, browser: Browser, page: str) 
     browser.type("[data-md-component=search-query]", "preemption")
     browser.wait("document.querySelector('.md-search-result__link')?.href.includes('multi_gpu')")
     assert browser.errors() == []  # what cannot be loaded is one
+
+
+LAPTOP, PHONE = (1366, 768), (390, 844)
+CUT_AT_THE_RIGHT = """
+const boxes = [document.documentElement, ...document.querySelectorAll(arguments[0])];
+return boxes.filter((box) => box.scrollWidth > box.clientWidth + 1)
+  .map((box) => box.textContent.trim().slice(0, 80));
+"""
+BROKEN_WORDS = r"""
+const isInWord = (letter) => /[\p{L}\p{N}]/u.test(letter);
+const texts = document.createTreeWalker(document.querySelector("article"), NodeFilter.SHOW_TEXT);
+const broken = [], range = document.createRange();
+const lineOf = (text, at) => {
+  range.setStart(text, at);
+  range.setEnd(text, at + 1);
+  return range.getBoundingClientRect().top;
+};
+for (let text; (text = texts.nextNode()); ) {
+  for (const { 0: word, index } of text.data.matchAll(/\S+/g)) {
+    range.setStart(text, index);
+    range.setEnd(text, index + word.length);
+    if (range.getClientRects().length < 2) continue;
+    for (let i = 1; i < word.length; i++) {
+      const isBroken = lineOf(text, index + i) > lineOf(text, index + i - 1) + 3;
+      if (isBroken && isInWord(word[i - 1]) && isInWord(word[i]))
+        broken.push(word.slice(0, i) + "|" + word.slice(i));
+    }
+  }
+}
+return broken;
+"""
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_no_code_is_cut_and_no_word_is_broken(
+    site: Path, browser: Browser, screen: tuple[int, int]
+) -> None:
+    browser.open(Path("/dev/null"))
+    browser.emulate(*screen)
+    may_not_scroll = (
+        "pre, pre code" if screen == PHONE else "pre, pre code, .md-typeset__scrollwrap"
+    )
+    faults = {}
+    for page in sorted(site.rglob("*.html")):
+        browser.open(page)
+        cut = browser.run(CUT_AT_THE_RIGHT, may_not_scroll)
+        broken = browser.run(BROKEN_WORDS) if page.name != "404.html" else []
+        if cut or broken:
+            faults[page.relative_to(site).as_posix()] = (cut[:5], broken[:8])
+    assert not faults
