@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sola.errors import did_you_mean
-from sola.interrupts import leave_on_interrupt
+from sola.interrupts import leaving_interrupts
 
 Job = Callable[[Any], object]
 """Runs the task of a checked configuration, and returns its result for Hydra's sweepers."""
@@ -25,8 +25,8 @@ COMMANDS = {
 
 def main() -> None:
     """Run the program ``sola``: dispatch to a command."""
-    leave_on_interrupt()
-    _dispatch(sys.argv[1] if len(sys.argv) > 1 else "--help")
+    with leaving_interrupts():
+        _dispatch(sys.argv[1] if len(sys.argv) > 1 else "--help")
 
 
 def _dispatch(command: str) -> None:
@@ -57,14 +57,14 @@ def run(entry: str, *, words: tuple[str, ...] = ()) -> None:
         entry: train, generate, evaluate, predict or download.
         words: words of the command line before the overrides.
     """
-    leave_on_interrupt()
-    from sola.config import main as run_entry
-
     load_jobs = {"train": _train, "generate": _generate, "evaluate": _evaluate}
     load_jobs |= {"predict": _predict, "download": _download}
     is_clip = entry == "predict" and any("video=" in word for word in sys.argv)
     complete = _complete_clip if is_clip else list
-    run_entry(entry, load_jobs[entry], words=words, complete=complete)
+    with leaving_interrupts():
+        from sola.config import main as run_entry
+
+        run_entry(entry, load_jobs[entry], words=words, complete=complete)
 
 
 def _complete_clip(words: list[str]) -> list[str]:

@@ -12,22 +12,29 @@ INTERRUPTED = 130
 _MESSAGE = "interrupted\n"
 
 
-def leave_on_interrupt() -> None:
+@contextmanager
+def leaving_interrupts() -> Iterator[None]:
     """Let Ctrl-C end the process at once, without clean-up.
 
     While packages are imported and the configuration is composed, their code may swallow a
     KeyboardInterrupt (OmegaConf's does), and there is nothing to clean up yet. A process that
     ignores Ctrl-C, such as one in the background of a script, continues to ignore it.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
 def raised_interrupts() -> Iterator[None]:
     """Let Ctrl-C raise KeyboardInterrupt, so that work can clean up, and then end the process.
 
-    Has no effect unless ``leave_on_interrupt`` was called before.
+    Has no effect outside of ``leaving_interrupts``.
     """
     if signal.getsignal(signal.SIGINT) is not _leave:
         yield

@@ -1,26 +1,28 @@
 """Ctrl-C in code that swallows exceptions, and in code that cleans up."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
-from sola.interrupts import INTERRUPTED
+from sola.interrupts import INTERRUPTED, leaving_interrupts, raised_interrupts
 
 PROGRAM = """
 import os, signal
-from sola.interrupts import leave_on_interrupt, raised_interrupts
+from sola.interrupts import leaving_interrupts, raised_interrupts
 
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(1000):  # Python runs handlers between instructions
         pass
 
-leave_on_interrupt()
+with leaving_interrupts():
 """
 
 
 def run(code: str, *, before: str = "") -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", before + PROGRAM + code]
+    words = [sys.executable, "-c", before + PROGRAM + indent(code, "    ")]
     root = Path(__file__).parents[1]
     return subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=60)
 
@@ -40,3 +42,12 @@ def test_program_in_the_background_of_a_script_continues():
     ignore = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     done = run("interrupt()\nprint('went on')", before=ignore)
     assert (done.returncode, done.stdout) == (0, "went on\n")
+
+
+def test_handler_is_as_before_after_a_program():
+    before = signal.getsignal(signal.SIGINT)
+    with leaving_interrupts():
+        assert signal.getsignal(signal.SIGINT) is not before
+        with raised_interrupts():
+            assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is before
